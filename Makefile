@@ -1,0 +1,63 @@
+# Everything a newcomer types. `make` alone lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/workflow
+export NO_ALBUMENTATIONS_UPDATE := 1
+READY := $(VENV)/.requirements.lock
+ARGS ?=
+comma := ,
+
+# Print some columns of a Markdown table, narrow enough for a terminal.
+show = echo; grep -v '^|' $(1) | cat -s | fold -s -w 100; grep '^|' $(1) | cut -d '|' -f $(2); echo
+
+.PHONY: help demo sample reproduce test lint bench clean
+
+help: ## list these commands
+	@echo "HistoBench: compare image classifiers on breast histopathology"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  ARGS=\"...\" is passed on to snakemake, for example make reproduce ARGS=\"--cores 8 -n\""
+
+$(READY): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found; install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $$($(PYTHON) --version) is too old; HistoBench needs Python 3.11 or newer, for example make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV) (once, about 6 GB with PyTorch) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
+	@$(VENV)/bin/uv pip sync --quiet requirements.lock
+	@touch $@
+
+demo: $(READY) ## a small, complete comparison on synthetic images, in minutes
+	@snakemake --workflow-profile workflow/profiles/demo $(ARGS)
+	@$(call show,results/studies/demo/tables/table4.md,1-5$(comma)9-)
+	@$(call show,results/studies/demo/tables/table5.md,1-5$(comma)9-)
+	@echo "Every table, as CSV, Markdown and LaTeX: results/studies/demo/tables"
+
+sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis tree at 200X)
+	@test -n "$(SAMPLE)" || { echo "error: say where the images are: make sample SAMPLE=FOLDER"; exit 1; }
+	@snakemake --workflow-profile workflow/profiles/sample $(ARGS) \
+		--config 'datasets={sample: {source: "$(SAMPLE)"}}'
+	@$(call show,results/studies/sample/tables/scores.md,1-3$(comma)6-7$(comma)9$(comma)13-)
+	@echo "Every table, as CSV, Markdown and LaTeX: results/studies/sample/tables"
+
+reproduce: $(READY) ## the paper's study: downloads BreakHis and ImageNet weights, wants a GPU
+	@snakemake $(ARGS)
+
+test: $(READY) ## every test that this machine can run
+	@python -m pytest $(ARGS)
+
+lint: $(READY) ## style, types, and Snakemake's own linter
+	@ruff check . && ruff format --check .
+	@snakefmt --check Snakefile workflow
+	@basedpyright
+	@snakemake --lint
+
+bench: $(READY) ## speed and memory, measured on this machine
+	@python -m tests.benchmarks $(ARGS)
+
+clean: ## remove the demo's and sample's results (the paper's stay)
+	@rm -rf results/studies/demo results/studies/sample results/synthetic results/sample
