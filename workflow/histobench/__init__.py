@@ -1,0 +1,1 @@
+"""Compare image classifiers on breast histopathology, honestly and repeatably."""

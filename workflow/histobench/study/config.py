@@ -1,0 +1,323 @@
+"""The configuration of a study, checked before any job starts.
+
+The classes below are the reference for every key; `workflow/schemas/config.schema.json` is generated from them.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from histobench.study.errors import HistoBenchError
+from histobench.study.paths import Run
+from histobench.study.spec import (
+    FeatureSpec,
+    ModelSettings,
+    Name,
+    Recipe,
+    RunSpec,
+    Settings,
+    Sha256,
+    Transform,
+)
+from histobench.study.synthetic import SyntheticSettings
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+
+
+class Dataset(Settings):
+    """One dataset: where its images come from and how its tree is read."""
+
+    format: Literal["breakhis"] = "breakhis"
+    """Reader of the tree and its file names."""
+    source: str | None = None
+    """Archive (.tar.gz, .tar, .zip) or folder. A synthetic dataset has none: it is generated."""
+    url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
+    """Where `source` is downloaded from when it is not there; `source` must then be resources/DATASET/FILE."""
+    sha256: Sha256 | None = None
+    """Pinned SHA-256 of the download. Without it the first download's hash is recorded beside the file."""
+    complete: bool = False
+    """Require exactly the official images of the dataset, naming what is missing or surplus."""
+    synthetic: SyntheticSettings | None = None
+    """Generate the dataset with these settings instead of reading `source`."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Dataset":
+        if (self.source is None) == (self.synthetic is None):
+            raise ValueError("give either `source` (an archive or folder) or `synthetic` (settings of the generator)")
+        if self.synthetic and self.synthetic.kind != self.format:
+            raise ValueError(f"synthetic.kind {self.synthetic.kind!r} cannot be read with format {self.format!r}")
+        if self.url and self.synthetic:
+            raise ValueError("`url` belongs to a dataset with a `source`, not to a synthetic one")
+        return self
+
+
+class Split(Settings):
+    """A named grouping of images into folds."""
+
+    by: Literal["patient", "accession", "image", "official"]
+    """What is never divided: a `patient` (slide id), an `accession` number, nothing (`image`), or the `official` lists."""
+    folds: int = Field(default=5, ge=2, le=20)
+    seed: int = Field(default=0, ge=0)
+    files: list[str] = []
+    """For `official` only: the dsfold1.txt, dsfold2.txt, ... files, one per fold."""
+
+    @model_validator(mode="after")
+    def _official_files(self) -> "Split":
+        if self.by == "official" and len(self.files) != self.folds:
+            raise ValueError(
+                f"`official` needs one file per fold: {self.folds} expected in `files`, {len(self.files)} given"
+            )
+        if self.by != "official" and self.files:
+            raise ValueError(f"`files` belongs to `by: official`, not to `by: {self.by}`")
+        return self
+
+
+class ModelEntry(ModelSettings):
+    """A classifier as the configuration names it."""
+
+    label: str | None = None
+    """Name in tables and figures; the key itself where this is absent."""
+    training: dict[Name, dict[str, Any]] = {}
+    """Keys of a mode's recipe that this model trains with instead, for example `{ft: {learning_rate: 3.0e-5}}`."""
+
+    @model_validator(mode="after")
+    def _known_architecture(self) -> "ModelEntry":
+        library, name = self.architecture.split("/")
+        known = _catalogue("architectures")[library]
+        if name not in known:
+            raise ValueError(f"{library} has no architecture {name!r}{_meant(name, known)}")
+        if self.width < 1 and self.weights != "random":
+            raise ValueError("a width below 1 has no published weights: set `weights: random`")
+        return self
+
+    @property
+    def settings(self) -> ModelSettings:
+        """The part that decides results."""
+        return ModelSettings(**self.model_dump(exclude={"label", "training"}))
+
+
+class Block(Settings):
+    """A block of the grid: every combination of its lists is one run."""
+
+    dataset: Name
+    models: list[Name] = Field(min_length=1)
+    modes: list[Name] = Field(min_length=1)
+    splits: list[Name] = Field(min_length=1)
+    magnifications: list[Literal[40, 100, 200, 400]] = Field(min_length=1)
+    augmentations: list[Name] = Field(min_length=1)
+
+
+class Tables(Settings):
+    """Which runs the paper's tables are made of."""
+
+    dataset: Name | None = None
+    """Dataset of Tables 1, 4 and 5; the first of the grid where this is absent."""
+    split: Name = "patient"
+    """Split policy of Tables 1, 4 and 5."""
+    without_augmentation: Name = "none"
+    """Augmentation of Table 4."""
+    with_augmentation: Name = "paper"
+    """Augmentation of Table 5."""
+
+
+class Config(Settings):
+    """A study: a set of runs given by grid blocks, and everything their names refer to."""
+
+    study: Name
+    """Name of the study; its results stand in results/studies/STUDY."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of weight initialisation, image order, dropout and augmentation."""
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """Where models run: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Never re-runs anything."""
+    datasets: dict[Name, Dataset]
+    splits: dict[Name, Split]
+    augmentations: dict[Name, list[Transform]]
+    """Named lists of Albumentations transforms, each `{Transform: {argument: value}}`."""
+    models: dict[Name, ModelEntry]
+    modes: dict[Name, Recipe]
+    """Named training recipes."""
+    grid: list[Block] = Field(min_length=1)
+    tables: Tables = Tables()
+
+    @field_validator("augmentations")
+    @classmethod
+    def _known_transforms(cls, augmentations: dict[str, list[Transform]]) -> dict[str, list[Transform]]:
+        known = _catalogue("transforms")
+        for name, transforms in augmentations.items():
+            for transform in transforms:
+                if len(transform) != 1:
+                    raise ValueError(f"{name}: each list item is one transform, `- Name: {{argument: value}}`")
+                (kind, arguments), *_ = transform.items()
+                if kind not in known:
+                    raise ValueError(f"{name}: Albumentations has no transform {kind!r}{_meant(kind, known)}")
+                for argument in arguments:
+                    if argument not in known[kind]:
+                        raise ValueError(
+                            f"{name}: {kind} takes no argument {argument!r}{_meant(argument, known[kind])}"
+                        )
+        return augmentations
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        for number, block in enumerate(self.grid):
+            places = {
+                "dataset": ([block.dataset], self.datasets),
+                "models": (block.models, self.models),
+                "modes": (block.modes, self.modes),
+                "splits": (block.splits, self.splits),
+                "augmentations": (block.augmentations, self.augmentations),
+            }
+            for key, (names, known) in places.items():
+                for name in names:
+                    if name not in known:
+                        table = key if key.endswith("s") else key + "s"
+                        raise ValueError(f"grid.{number}.{key}: {name!r} is not among `{table}`{_meant(name, known)}")
+            synthetic = self.datasets[block.dataset].synthetic
+            for magnification in block.magnifications:
+                if synthetic and magnification not in synthetic.magnifications:
+                    raise ValueError(
+                        f"grid.{number}.magnifications: {magnification} is not generated by dataset {block.dataset!r}, "
+                        f"which has {', '.join(map(str, synthetic.magnifications))}"
+                    )
+        if self.tables.dataset is not None and self.tables.dataset not in self.datasets:
+            raise ValueError(
+                f"tables.dataset: {self.tables.dataset!r} is not among `datasets`{_meant(self.tables.dataset, self.datasets)}"
+            )
+        probes = [run for run in self.runs if self.recipe(run.model, run.mode).trainable == "head"]
+        if any(self.augmentations[run.augmentation] for run in probes) and all(self.augmentations.values()):
+            raise ValueError("augmentations: a linear probe needs an empty one, `none: []`, to be evaluated on")
+        for name, dataset in self.datasets.items():
+            if dataset.url and Path(dataset.source or "").parent != Path("resources", name):
+                raise ValueError(f"datasets.{name}.source: a dataset with a `url` is stored as resources/{name}/FILE")
+        for name, model in self.models.items():
+            for mode in model.training:
+                if mode not in self.modes:
+                    raise ValueError(f"models.{name}.training: {mode!r} is not among `modes`{_meant(mode, self.modes)}")
+                self.recipe(name, mode)
+        return self
+
+    def recipe(self, model: str, mode: str) -> Recipe:
+        """Return a mode's recipe as `model` trains with it."""
+        overrides = self.models[model].training.get(mode, {})
+        try:
+            return Recipe(**self.modes[mode].model_dump() | overrides)
+        except ValidationError as error:
+            raise ValueError(f"models.{model}.training.{mode}.{_first_sentence(error)}") from None
+
+    def specification(self, model: str, mode: str, magnification: int, augmentation: str, fold: int) -> RunSpec:
+        """Return everything that decides the result of one run."""
+        return RunSpec(
+            model=self.models[model].settings,
+            recipe=self.recipe(model, mode),
+            augmentation=self.augmentations[augmentation],
+            magnification=magnification,  # type: ignore[arg-type]
+            fold=fold,
+            seed=self.seed,
+        )
+
+    def feature_specification(self, model: str, magnification: int, augmentation: str, views: int) -> FeatureSpec:
+        """Return everything that decides the embeddings of one frozen backbone."""
+        return FeatureSpec(
+            model=self.models[model].settings,
+            augmentation=self.augmentations[augmentation],
+            views=views,
+            magnification=magnification,  # type: ignore[arg-type]
+            seed=self.seed,
+        )
+
+    def views(self, model: str, mode: str, augmentation: str) -> int:
+        """Return how many views per image a linear probe trains on: one per epoch when images are augmented."""
+        return self.recipe(model, mode).epochs if self.augmentations[augmentation] else 1
+
+    def source(self, dataset: str) -> str:
+        """Return the path of a dataset's archive or folder."""
+        return self.datasets[dataset].source or f"results/{dataset}/archive.tar.gz"
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Every run of the study once, in the order of the grid."""
+        return tuple(dict.fromkeys(self._expand()))
+
+    @property
+    def unaugmented(self) -> str:
+        """Return the name of the empty augmentation, whose views linear probes are evaluated on."""
+        return next(name for name, transforms in self.augmentations.items() if not transforms)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return the name in print of each model of the grid."""
+        return {name: self.models[name].label or name for name in dict.fromkeys(run.model for run in self.runs)}
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what a reader of any table must know: made-up images, random weights, narrowed models."""
+        datasets = {run.dataset for run in self.runs}
+        models = [self.models[name] for name in self.labels]
+        notes = {
+            "The images are SYNTHETIC.": any(self.datasets[name].synthetic for name in datasets),
+            "Models start from RANDOM weights.": any(model.weights == "random" for model in models),
+            "Models are NARROWED to a share of their channels.": any(model.width < 1 for model in models),
+        }
+        return [note for note, holds in notes.items() if holds]
+
+    def _expand(self) -> Iterator[Run]:
+        for block in self.grid:
+            for model in block.models:
+                for mode in block.modes:
+                    for split in block.splits:
+                        for magnification in block.magnifications:
+                            for augmentation in block.augmentations:
+                                for fold in range(1, self.splits[split].folds + 1):
+                                    yield Run(block.dataset, model, mode, split, magnification, augmentation, fold)
+
+
+def load(config: Mapping[str, Any]) -> Config:
+    """Check a configuration as Snakemake merged it from its files.
+
+    Raises:
+        HistoBenchError: with one sentence for each mistake, naming the key.
+    """
+    try:
+        return Config.model_validate(dict(config))
+    except ValidationError as error:
+        raise HistoBenchError("\n".join(_sentences(error))) from None
+
+
+def schema() -> str:
+    """Return the JSON schema of the configuration, as the committed file holds it."""
+    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+@cache
+def _catalogue(name: str) -> dict[str, list[str]]:
+    """Return names that a library knows, without importing it: `architectures` or `transforms`."""
+    return json.loads((SCHEMAS / f"{name}.json").read_text())
+
+
+def _meant(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known)[:12])}"
+
+
+def _first_sentence(error: ValidationError) -> str:
+    return next(_sentences(error))
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"] if not str(part).startswith("function-"))
+        match item["type"]:
+            case "extra_forbidden":
+                yield f"{key}: unknown key; remove it or correct its spelling (config/README.md lists every key)"
+            case "missing":
+                yield f"{key}: this key is required (config/README.md explains it)"
+            case "value_error":
+                reason = item["msg"].removeprefix("Value error, ")
+                yield f"{key}: {reason}" if key else reason
+            case _:
+                yield f"{key}: {item['msg'][0].lower()}{item['msg'][1:]}, found {item['input']!r}"

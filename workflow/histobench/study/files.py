@@ -1,0 +1,81 @@
+"""Files that are either whole or absent, and CSV tables as plain rows."""
+
+import csv
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from histobench.study.errors import HistoBenchError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it into place when the block succeeds, remove it when it fails.
+
+    What stood at `path` before stays untouched until the new file is complete and flushed to disk.
+
+    Raises:
+        HistoBenchError: the disk is full, or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.umask(mask := os.umask(0))
+        temporary.chmod(0o666 & ~mask)  # some writers, safetensors' for one, let nobody else read their files
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HistoBenchError(
+                f"{path}: the disk or quota is full; free some space and run the same command again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise HistoBenchError(
+                f"{path}: cannot be written ({error.strerror}); make its folder writable or choose another one"
+            ) from error
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write `rows` atomically, with exactly `columns`, in that order, and Unix line ends."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV table whose header must hold at least `columns`.
+
+    Raises:
+        HistoBenchError: the file is missing, or a column is.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            header = reader.fieldnames or []
+    except FileNotFoundError as error:
+        raise HistoBenchError(f"{path}: no such file; run the workflow again to make it") from error
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise HistoBenchError(
+            f"{path}: column {missing[0]} is missing (found: {', '.join(header)}); delete the file to have it rebuilt"
+        )
+    return rows
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hex digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,69 @@
+"""A fingerprint of the code that a script really runs: what it imports from this project, comments left out.
+
+The workflow passes it to each job as a parameter, so that a change of code re-runs the steps that use it, while a
+comment, a docstring or a change elsewhere in the library re-runs nothing.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "histobench"
+LIBRARY = Path(__file__).parents[2]
+
+
+def fingerprint(script: Path) -> str:
+    """Return 16 hex digits that change when the code of `script`, or of any project module it imports, changes.
+
+    Data files count that stand beside a module and are named in it.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(imported_files(script), key=lambda path: (path != script, path)):
+        digest.update(_normalised(path)[0].encode())
+        for data in _normalised(path)[2]:
+            digest.update(data.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def imported_files(script: Path) -> set[Path]:
+    """Return `script` and every project file that it imports, directly or through another, also inside functions."""
+    found, pending = set(), [script]
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending.extend(_normalised(path)[1])
+    return found
+
+
+@cache
+def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
+    """Return the source without comments, docstrings and layout, the project files it imports, and its data files."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports, data = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith((".csv", ".json")):
+            data.add(path.parent / node.value)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            # A bare string at any place of a body documents; it never acts.
+            node.body = [item for item in node.body if not _documents(item)] or [ast.Pass()]
+    files = {file for name in imports for file in _files_of(name)}
+    return ast.unparse(ast.fix_missing_locations(tree)), frozenset(files), tuple(sorted(filter(Path.is_file, data)))
+
+
+def _documents(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _files_of(module: str) -> list[Path]:
+    """Return the files that importing `module` runs, its parent packages' among them; none if it is not ours."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE:
+        return []
+    candidates = [LIBRARY.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
+    return [path for path in [*candidates, LIBRARY.joinpath(*parts).with_suffix(".py")] if path.is_file()]
