@@ -1,0 +1,216 @@
+"""The members of an archive or folder, one after the other, without unpacking anything to disk."""
+
+import gzip
+import lzma
+import os
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from histobench.study.errors import HistoBenchError
+
+MAX_MEMBER_BYTES = 64 * 2**20
+"""Largest file that is read from an archive, unpacked: a hundred times an image of BreakHis."""
+
+_BUFFER = 2**20
+_LINK = "is a link, expected a regular file"
+_SPECIAL = "is a device or special file, expected a regular file"
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    UnicodeDecodeError,
+    NotImplementedError,  # a compression that zipfile does not know
+    EOFError,
+    OSError,
+)
+"""What the standard readers raise on broken archives, and on broken disks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One regular file inside a source."""
+
+    name: str
+    """Path inside the source: relative, ``/`` between its parts, without ``.`` and ``..``."""
+    read: Callable[[], bytes]
+    """Return the whole content. Valid only until the iterator that gave this member advances."""
+
+
+def members(source: Path) -> Generator[Member, None, None]:
+    """Yield the regular files of a tar.gz, tar or zip archive, or of a folder.
+
+    An archive is read once, in its own order; a folder in sorted order. Nothing is written. What an honest dataset
+    never holds is refused by name, before it is read: absolute paths, ``..``, backslashes, drive letters, unprintable
+    characters, links, devices, encrypted or sparse members, and members above :data:`MAX_MEMBER_BYTES`.
+
+    Args:
+        source: path of the archive or folder; the kind of an archive is told from its first bytes.
+
+    Raises:
+        HistoBenchError: the source does not exist, is no archive, is truncated or corrupt (also while a member is
+            read), or holds a refused member.
+    """
+    source = Path(source)
+    if source.is_dir():
+        yield from _folder(source, source)
+        return
+    try:
+        with source.open("rb") as file:
+            magic = file.read(262)
+    except FileNotFoundError as error:
+        raise HistoBenchError(f"{source}: no such archive or folder; put it there or correct the path") from error
+    except OSError as error:
+        raise HistoBenchError(f"{source}: cannot be read ({error.strerror}); check the file and its disk") from error
+    if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        yield from _zip(source)
+    elif magic.startswith(b"\x1f\x8b"):
+        # gzip.open, unlike the gz mode of tarfile, notices a missing end and a wrong checksum.
+        with gzip.open(source) as stream:
+            yield from _tar(source, stream)
+    elif magic[257:262] == b"ustar":
+        with source.open("rb") as stream:
+            yield from _tar(source, stream)
+    else:
+        raise HistoBenchError(f"{source}: is no tar.gz, tar or zip archive; get a whole copy of the dataset's archive")
+
+
+class _StrictInfo(tarfile.TarInfo):
+    """Header reader for which only the end mark ends an archive.
+
+    The standard one also takes a broken header, or the sheer end of the file, for the end of the archive; and it reads
+    a long-name or extended header of any size into memory.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_StrictInfo":
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # pyright: ignore[reportAttributeAccessIssue] (lacking in the stubs)
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
+        info = super().frombuf(buf, encoding, errors)
+        if not 0 <= info.size <= MAX_MEMBER_BYTES:
+            raise _WrongSize(info)
+        return info
+
+
+class _WrongSize(Exception):
+    """Carries the header of a member that declares too many bytes, or fewer than none."""
+
+
+def _tar(source: Path, stream: IO[bytes] | gzip.GzipFile) -> Iterator[Member]:
+    last = "its beginning"
+    with _intact(source, lambda: f"after {last}"):
+        try:
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, tarinfo=_StrictInfo) as tar:
+                for info in tar:
+                    name = _checked_name(source, info.name)
+                    if not info.isdir():
+                        if info.issym() or info.islnk():
+                            raise _refused(source, name, _LINK)
+                        if not info.isreg() or info.issparse():
+                            raise _refused(source, name, _SPECIAL)
+                        yield Member(name, _reader(source, name, info.size, lambda info=info: tar.extractfile(info)))
+                    last = name
+            while stream.read(_BUFFER):  # so that the compressed stream's own end and checksum are seen
+                pass
+        except _WrongSize as error:
+            raise _oversized(source, error.args[0].name, error.args[0].size) from error
+
+
+def _zip(source: Path) -> Iterator[Member]:
+    with _intact(source, lambda: "in its directory"), zipfile.ZipFile(source) as archive:
+        for info in archive.infolist():
+            # orig_filename, for the standard reader cuts a name at a null byte
+            name = _checked_name(source, info.orig_filename)
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if stat.S_ISLNK(kind):
+                raise _refused(source, name, _LINK)
+            if kind and not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+                raise _refused(source, name, _SPECIAL)
+            if info.is_dir():
+                continue
+            if info.flag_bits & 0x1:
+                raise _refused(source, name, "is encrypted, expected a plain file")
+            yield Member(name, _reader(source, name, info.file_size, lambda info=info: archive.open(info)))
+
+
+def _folder(root: Path, folder: Path) -> Iterator[Member]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise HistoBenchError(f"{folder}: cannot be read ({error.strerror}); make the folder readable") from error
+    for entry in entries:
+        name = _checked_name(root, Path(entry.path).relative_to(root).as_posix())
+        if entry.is_symlink():
+            raise _refused(root, name, _LINK)
+        if entry.is_dir():
+            yield from _folder(root, Path(entry.path))
+        elif entry.is_file():
+            yield Member(name, _reader(root, name, entry.stat().st_size, lambda path=Path(entry.path): path.open("rb")))
+        else:
+            raise _refused(root, name, _SPECIAL)
+
+
+def _checked_name(source: Path, name: str) -> str:
+    """Return the path of a member with ``/`` between its parts and without ``.``, if it is one that stays inside."""
+    parts = PurePosixPath(name).parts
+    if not name or not name.isprintable():
+        raise _refused(source, name, "has no printable name, expected one in UTF-8")
+    if name.startswith("/") or "\\" in name or re.match(r"[A-Za-z]:", name):
+        raise _refused(source, name, "has an absolute or foreign path, expected a relative one with / between parts")
+    if ".." in parts:
+        raise _refused(source, name, "leads out of its folder by '..', expected a path that stays inside")
+    return "/".join(parts)
+
+
+def _refused(source: Path, name: str, what: str) -> HistoBenchError:
+    shown = name if name.isprintable() else ascii(name)
+    return HistoBenchError(f"{source}: member {shown} {what}; remove it or get the official archive")
+
+
+def _oversized(source: Path, name: str, size: int) -> HistoBenchError:
+    return _refused(source, name, f"declares {size} bytes, expected 0 to {MAX_MEMBER_BYTES}")
+
+
+def _reader(source: Path, name: str, size: int, open_member: Callable[[], IO[bytes] | None]) -> Callable[[], bytes]:
+    """Return a function that reads a member whose header declares `size` bytes, and trusts no header."""
+    if size > MAX_MEMBER_BYTES:
+        raise _oversized(source, name, size)
+
+    def read() -> bytes:
+        with _intact(source, lambda: f"in member {name}"):
+            file = open_member()
+            assert file is not None  # only regular files come here
+            with file:
+                data = file.read(size + 1)
+            if len(data) != size:
+                raise EOFError(f"it declares {size} bytes and holds {'more' if len(data) > size else len(data)}")
+            return data
+
+    return read
+
+
+@contextmanager
+def _intact(source: Path, where: Callable[[], str]) -> Iterator[None]:
+    """Turn what the standard readers raise on broken archives and disks into one sentence."""
+    try:
+        yield
+    except _BROKEN as error:
+        detail = str(error) or type(error).__name__
+        raise HistoBenchError(
+            f"{source}: is truncated, corrupt or unreadable {where()} ({detail}); get a whole copy of it"
+        ) from error

@@ -1,0 +1,157 @@
+"""The manifest: one row per image of a dataset, and the counts that follow from it."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+
+from histobench.study.errors import HistoBenchError
+from histobench.study.files import read_csv, write_csv
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image, and one row of ``manifest.csv``: the fields are the columns, in order."""
+
+    image_id: str
+    """File stem, for example ``SOB_B_A-14-22549AB-40-001``; unique in the manifest."""
+    label: str
+    """``benign`` or ``malignant``."""
+    subtype: str
+    """Histological type: A, F, PT, TA (benign), DC, LC, MC, PC (malignant)."""
+    patient: str
+    """What a patient-level split groups by: the slide id, for example ``14-22549AB``."""
+    slide: str
+    """Year and slide, for example ``14-22549AB``."""
+    accession: str
+    """The slide id without its trailing letters, for example ``14-22549``."""
+    magnification: int
+    """Optical magnification: 40, 100, 200 or 400."""
+    width: int
+    """Width of the original in pixels."""
+    height: int
+    """Height of the original in pixels."""
+    sha256: str
+    """SHA-256 of the decoded RGB pixels (:func:`histobench.datasets.decode.pixel_sha256`)."""
+    member: str
+    """Path inside the source."""
+
+
+COLUMNS = tuple(field.name for field in fields(Image))
+CENSUS_COLUMNS = ("unit", "name", "label", "magnification", "images")
+LABELS = ("benign", "malignant")
+
+
+def ordered(images: Iterable[Image]) -> list[Image]:
+    """Return `images` in manifest order: by magnification, then by image id."""
+    return sorted(images, key=lambda image: (image.magnification, image.image_id))
+
+
+def save(path: Path, images: Sequence[Image]) -> None:
+    """Write `images` as a manifest, in manifest order; the file is either whole or absent."""
+    write_csv(path, COLUMNS, (dict(zip(COLUMNS, astuple(image), strict=True)) for image in ordered(images)))
+
+
+def load(path: Path) -> list[Image]:
+    """Read a manifest.
+
+    Raises:
+        HistoBenchError: the file is missing or empty, a column is missing, a number or label is none, or the rows are
+            not in strict manifest order (the pixel store relies on it; two rows of one image are not either).
+    """
+    images: list[Image] = []
+    for line, row in enumerate(read_csv(path, COLUMNS), start=2):
+        try:
+            images.append(
+                Image(
+                    image_id=row["image_id"],
+                    label=row["label"],
+                    subtype=row["subtype"],
+                    patient=row["patient"],
+                    slide=row["slide"],
+                    accession=row["accession"],
+                    magnification=int(row["magnification"]),
+                    width=int(row["width"]),
+                    height=int(row["height"]),
+                    sha256=row["sha256"],
+                    member=row["member"],
+                )
+            )
+        except (TypeError, ValueError) as error:
+            raise HistoBenchError(
+                f"{path}, line {line}: magnification, width and height must be whole numbers; "
+                "delete the file to have it rebuilt"
+            ) from error
+        if images[-1].label not in LABELS:
+            raise HistoBenchError(
+                f"{path}, line {line}: label is {images[-1].label!r}, expected benign or malignant; "
+                "delete the file to have it rebuilt"
+            )
+    if not images:
+        raise HistoBenchError(f"{path}: holds no image; delete the file to have it rebuilt")
+    keys = [(image.magnification, image.image_id) for image in images]
+    for line, (before, after) in enumerate(pairwise(keys), start=3):
+        if after <= before:
+            raise HistoBenchError(
+                f"{path}, line {line}: {after[1]} does not follow {before[1]} in the order of magnification and image "
+                "id; delete the file to have it rebuilt"
+            )
+    return images
+
+
+def pairs(images: Iterable[Image]) -> list[tuple[str, str]]:
+    """Return the distinct (subtype, slide) pairs, sorted: 82 in BreakHis, which its authors count as patients."""
+    return sorted({(image.subtype, image.slide) for image in images})
+
+
+def slides(images: Iterable[Image]) -> list[str]:
+    """Return the distinct slide ids, sorted: 81 in BreakHis."""
+    return sorted({image.slide for image in images})
+
+
+def accessions(images: Iterable[Image]) -> list[str]:
+    """Return the distinct accession numbers, sorted: 70 in BreakHis."""
+    return sorted({image.accession for image in images})
+
+
+def equal_pixels(images: Iterable[Image]) -> list[list[Image]]:
+    """Return the groups of two or more images with the same pixels, in the order of their first image."""
+    groups: dict[str, list[Image]] = {}
+    for image in images:
+        groups.setdefault(image.sha256, []).append(image)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def census(images: Sequence[Image]) -> list[dict[str, object]]:
+    """Count images per class and magnification, then per (subtype, slide) pair and magnification.
+
+    Returns:
+        Rows with the columns ``unit`` (``class`` or ``patient``), ``name`` (the class, or a pair such as
+        ``DC 14-13412``), ``label``, ``magnification`` and ``images``. Every unit has a row for every magnification that
+        occurs, with 0 where it has no image.
+    """
+    magnifications = sorted({image.magnification for image in images})
+    classes = Counter((image.label, image.magnification) for image in images)
+    patients = Counter((f"{image.subtype} {image.slide}", image.magnification) for image in images)
+    labels = {f"{image.subtype} {image.slide}": image.label for image in images}
+    return [
+        {
+            "unit": unit,
+            "name": name,
+            "label": label,
+            "magnification": magnification,
+            "images": counts[name, magnification],
+        }
+        for unit, counts, units in (
+            ("class", classes, {label: label for label in LABELS}),
+            ("patient", patients, dict(sorted(labels.items(), key=lambda item: (item[1], item[0])))),
+        )
+        for name, label in units.items()
+        for magnification in magnifications
+    ]
+
+
+def save_census(path: Path, images: Sequence[Image]) -> None:
+    """Write :func:`census` as CSV; the file is either whole or absent."""
+    write_csv(path, CENSUS_COLUMNS, census(images))
