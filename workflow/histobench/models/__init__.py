@@ -1,0 +1,1 @@
+"""Classifiers behind one small protocol. Knows no file layout and no Snakemake."""

@@ -1,0 +1,244 @@
+"""Convolutional (and other torchvision or timm) networks as binary classifiers of uint8 images.
+
+torchvision and timm are imported only when a network of theirs is built: either takes seconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from histobench.study.errors import HistoBenchError
+from histobench.study.spec import ModelSettings
+
+# The second classifiers of these networks serve training from scratch alone and are left out; their published weights
+# expect the input that `transform_input` makes of one with ImageNet's mean and deviation.
+_INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
+_OPTIONS = {"torchvision/googlenet": _INCEPTION, "torchvision/inception_v3": _INCEPTION}
+
+
+class Classifier(nn.Module):
+    """A backbone without its classifier, and a linear `head` with one output: the logit of malignant."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, backbone: nn.Module, head: nn.Linear, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        # On the scale of the bytes, and not part of the state: the settings hold them.
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the logits, (N,) float32, of RGB images (N, H, W, 3) uint8 on the module's device."""
+        embeddings = self.embed(batch)
+        with torch.autocast(batch.device.type, enabled=False):  # a bf16 logit has 8 significant bits: ties everywhere
+            return self.head(embeddings).squeeze(1)
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the input of the head, (N, D) float32, of images (N, H, W, 3) uint8; call `eval()` before."""
+        images = batch.permute(0, 3, 1, 2)  # channels_last without a copy, which CUDA likes
+        if batch.device.type != "cuda":
+            # oneDNN 3.13 writes outside the gradient of strided channels_last convolutions of fewer than 16 channels.
+            images = images.contiguous()
+        images = (images.float() - self.mean) / self.std
+        return self.backbone(images).flatten(1).float()
+
+    def trainable(self, which: Literal["all", "head"]) -> list[nn.Parameter]:
+        """Let gradients reach `all` parameters or only the `head`; return those that they reach."""
+        self.backbone.requires_grad_(which == "all")
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+
+def build(settings: ModelSettings, seed: int, state: Mapping[str, torch.Tensor] | None) -> Classifier:
+    """Build a classifier on the CPU, in training mode, without touching any random state of the caller.
+
+    Args:
+        settings: architecture, image size, normalisation and width.
+        seed: decides the new head and, without `state`, every other parameter.
+        state: pretrained parameters and buffers under the architecture's own names; those of its original classifier
+            are left out, all others must be there. They are copied. None for random parameters: the architecture's own
+            initialisation or, at a `width` below 1, He et al.'s (ICCV 2015) for every convolution and linear layer.
+
+    Raises:
+        HistoBenchError: the architecture does not exist, does not fit the image size, or cannot be narrowed to the
+            width; a tensor of the state is missing, unknown or of another shape.
+    """
+    if state is not None and settings.width < 1:
+        raise HistoBenchError(f"{settings.architecture}: pretrained weights need width 1, found {settings.width}")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs as well
+        backbone = network(settings.architecture, empty=state is not None or settings.width < 1)
+        if settings.width < 1:
+            narrow(backbone, settings)
+            _initialise(backbone)
+        original = backbone.state_dict().keys()
+        _behead(backbone, settings.architecture)
+        if state is not None:
+            _load(backbone, state, original - backbone.state_dict().keys(), settings.architecture)
+        head = nn.Linear(_dimensions(backbone, settings), 1)
+    return Classifier(backbone, head, settings.mean, settings.std)
+
+
+def network(architecture: str, empty: bool = False) -> nn.Module:
+    """Return the true network of `torchvision/NAME` or `timm/NAME`, with its original classifier, randomly initialised.
+
+    Args:
+        architecture: library and name.
+        empty: the parameters will be replaced: those of a torchvision network are then left on the meta device, which
+            saves filling them (3 s for VGG19). Not so with timm, whose networks may hold constants outside their state.
+
+    Raises:
+        HistoBenchError: the library has no such architecture.
+    """
+    library, name = architecture.split("/")
+    options = _OPTIONS.get(architecture, {})
+    if library == "torchvision":
+        import torchvision.models
+
+        if name not in torchvision.models.list_models(module=torchvision.models):
+            raise HistoBenchError(
+                f"{architecture}: torchvision has no such classifier; correct the model's architecture"
+            )
+        if empty:
+            with suppress(NotImplementedError), torch.device("meta"):  # RegNets compute their sizes with tensors
+                return torchvision.models.get_model(name, weights=None, **options)
+        return torchvision.models.get_model(name, weights=None, **options)
+    import timm
+
+    if not timm.is_model(name):
+        raise HistoBenchError(f"{architecture}: timm has no such model; correct the model's architecture")
+    return timm.create_model(name, pretrained=False)
+
+
+def narrow(network: nn.Module, settings: ModelSettings) -> None:
+    """Scale the channels of every layer but the image's 3 and the classifier's outputs; the tensors are left unfilled.
+
+    Raises:
+        HistoBenchError: the network has parameters beside those of convolutions, linear layers and batch normalisation,
+            or groups of channels that cannot be scaled.
+    """
+
+    def scaled(channels: int) -> int:
+        return max(1, round(channels * settings.width))
+
+    classifier = _classifier(network, settings.architecture)
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            module.in_features = scaled(module.in_features)
+            module.out_features = module.out_features if module is classifier else scaled(module.out_features)
+            shape: tuple[int, ...] = (module.out_features, module.in_features)
+        elif isinstance(module, nn.Conv2d):
+            depthwise = module.groups == module.in_channels
+            module.in_channels = 3 if module.in_channels == 3 else scaled(module.in_channels)
+            module.out_channels = module.out_channels if module is classifier else scaled(module.out_channels)
+            module.groups = module.in_channels if depthwise else module.groups
+            if module.in_channels % module.groups or module.out_channels % module.groups:
+                raise HistoBenchError(
+                    f"{settings.architecture}: a convolution of {module.groups} groups cannot be narrowed to "
+                    f"{module.in_channels} channels; choose a width closer to 1 than {settings.width}"
+                )
+            shape = (module.out_channels, module.in_channels // module.groups, *module.kernel_size)
+        elif isinstance(module, _BatchNorm):
+            module.num_features = scaled(module.num_features)
+            shape = (module.num_features,)
+        elif any(True for _ in [*module.parameters(recurse=False), *module.buffers(recurse=False)]):
+            raise HistoBenchError(
+                f"{settings.architecture}: its {type(module).__name__} layers cannot be narrowed, only convolutions, "
+                "linear layers and batch normalisation can; set width to 1 or choose another architecture"
+            )
+        else:
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(
+                module,
+                name,
+                nn.Parameter(torch.empty(shape if name == "weight" else shape[:1], device=parameter.device)),
+            )
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.new_empty(shape if buffer.ndim else ()))
+
+
+def _initialise(network: nn.Module) -> None:
+    """Allocate and fill a narrowed network: fan-in He normal weights, zero biases, neutral normalisation."""
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, _BatchNorm):
+            module.reset_parameters()
+
+
+def _classifier(network: nn.Module, architecture: str) -> nn.Module:
+    """Return the layer that makes class scores: in torchvision always the last linear or convolutional one."""
+    if architecture.startswith("timm/"):
+        return network.get_classifier()  # type: ignore[operator]
+    return [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+
+
+def _behead(network: nn.Module, architecture: str) -> None:
+    """Take the classifier away, so that the network's output is what the classifier was fed.
+
+    What follows SqueezeNet's 1x1 convolution, the pooling, commutes with it; its ReLU leaves features as they are.
+    """
+    if architecture.startswith("timm/"):
+        network.reset_classifier(0)  # type: ignore[operator]
+        return
+    classifier = _classifier(network, architecture)
+    path = next(name for name, module in network.named_modules() if module is classifier)
+    parent, _, name = path.rpartition(".")
+    setattr(network.get_submodule(parent), name, nn.Identity())
+
+
+def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[str], architecture: str) -> None:
+    """Copy a pretrained state into a network without classifier, `ignored` being the keys of that classifier."""
+    own = network.state_dict()
+    given = {key: tensor for key, tensor in state.items() if key not in ignored}
+    for kind, keys in (("lack", own.keys() - given.keys()), ("hold an unknown", given.keys() - own.keys())):
+        if keys:
+            others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise HistoBenchError(
+                f"{architecture}: the pretrained weights {kind} tensor {min(keys)}{others}; "
+                "give a state dict of this architecture"
+            )
+    for key, tensor in given.items():
+        if tensor.shape != own[key].shape:
+            raise HistoBenchError(
+                f"{architecture}: the pretrained weights have {key} of shape {tuple(tensor.shape)}, "
+                f"expected {tuple(own[key].shape)}; give a state dict of this architecture"
+            )
+    for key, tensor in given.items():
+        own[key] = tensor.to(own[key].dtype, copy=True)
+    network.load_state_dict(own, assign=True)  # `own` carries the version number that MNASNet asks for
+
+
+def _dimensions(backbone: nn.Module, settings: ModelSettings) -> int:
+    """Return the length of an embedding, from a forward pass of shapes alone (on the meta device).
+
+    Raises:
+        HistoBenchError: images of this size, or layers of this width, do not fit.
+    """
+    tensors = {name: tensor.to("meta") for name, tensor in [*backbone.named_parameters(), *backbone.named_buffers()]}
+    images = torch.empty(2, 3, settings.image_size, settings.image_size, device="meta")
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            output = functional_call(backbone, tensors, images)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        narrowed = f" at width {settings.width}" if settings.width < 1 else ""
+        raise HistoBenchError(
+            f"{settings.architecture}{narrowed} does not take images of {settings.image_size} px ({reason}); "
+            f"choose another image_size{' or width' if narrowed else ''}"
+        ) from error
+    finally:
+        backbone.train()
+    return output.flatten(1).shape[1]
