@@ -1,0 +1,169 @@
+"""Batches for the training loop: what they hold depends on (seed, epoch) alone, not on workers, machine or a resume."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from histobench.study.errors import HistoBenchError
+
+Plan = Iterable[tuple[int, np.ndarray]]
+"""Batches to come: the epoch (from 1) and the positions, in the source, of a batch's images."""
+
+Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+"""Per batch: the module's input (B, ...) and the labels (B,) float32, 1 malignant."""
+
+
+class Source(Protocol):
+    """Images, or what stands for them, in the order of their labels."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) float32, 0 benign, 1 malignant."""
+        ...
+
+    def batches(self, plan: Plan) -> Batches:
+        """Yield one pair of host tensors for each batch of the plan, in its order."""
+        ...
+
+
+def stable_hash(*parts: object) -> int:
+    """Return a 63-bit hash of the parts' texts that is the same in every process, release and machine."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the order of an epoch, a permutation of 0..count-1, as a pure function of its arguments.
+
+    Raw PCG64 numbers are sorted: unlike `Generator.permutation`, numpy promises never to change them.
+    """
+    return np.argsort(np.random.PCG64(stable_hash(seed, "order", epoch)).random_raw(count), kind="stable")
+
+
+def cut(indices: np.ndarray, size: int, least: int = 1) -> list[np.ndarray]:
+    """Cut `indices` into batches of `size`, the last of which holds the rest.
+
+    Where the rest is smaller than `least`, the last two batches share their images equally.
+    """
+    starts = list(range(0, len(indices), size))
+    if len(starts) > 1 and len(indices) - starts[-1] < least:
+        starts[-1] = (starts[-2] + len(indices) + 1) // 2
+    return np.split(indices, starts[1:])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Source over a stored array, read by index: the pixel store (as one view), embeddings, or visual tokens."""
+
+    array: np.ndarray
+    """(V, M, ...) memory-mapped: one view for all epochs, or one for each."""
+    rows: np.ndarray
+    """(N,) which of the M rows belong to this source."""
+    labels: np.ndarray
+    """(N,) float32, 0 benign, 1 malignant."""
+    pin: bool = False
+    """Gather batches in page-locked memory, from which copies to a CUDA GPU run in the background."""
+
+    def batches(self, plan: Plan) -> Batches:
+        """Yield one pair of host tensors for each batch of the plan, in its order."""
+        for epoch, indices in plan:
+            view = self.array[epoch - 1 if len(self.array) > 1 else 0]
+            yield _gather(view, self.rows[indices], self.pin), _gather(self.labels, indices, self.pin)
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """Source of images augmented afresh in each epoch, in `workers` processes or, with none, in this one."""
+
+    pixels: np.ndarray
+    """(M, S, S, 3) uint8, memory-mapped."""
+    rows: np.ndarray
+    """(N,) which of the M images belong to this source."""
+    labels: np.ndarray
+    """(N,) float32, 0 benign, 1 malignant."""
+    image_ids: list[str]
+    """(N,) names of the source's images."""
+    augmentation: Callable[[np.ndarray, int, int, str], np.ndarray]
+    """(image, seed, epoch, image_id) -> image, a pure function (`histobench.datasets.augment.Augmentation`)."""
+    seed: int
+    workers: int = 0
+    pin: bool = False
+
+    def batches(self, plan: Plan) -> Batches:
+        """Yield one pair of host tensors for each batch of the plan; the workers live as long as the plan."""
+        keys = ([(epoch, int(index)) for index in indices] for epoch, indices in plan)
+        loader = DataLoader(
+            _Views(self),
+            batch_sampler=keys,  # type: ignore[arg-type]  # any iterable of lists of keys serves
+            num_workers=self.workers,
+            collate_fn=_collate,
+            pin_memory=self.pin,
+            generator=torch.Generator(),  # else it would draw from the stream that decides the dropout
+        )
+        for batch in loader:
+            if isinstance(batch, HistoBenchError):
+                raise batch
+            yield batch
+
+
+class _Views(Dataset):
+    """Map-style dataset from (epoch, index) to (image (S, S, 3) uint8, label)."""
+
+    def __init__(self, source: Augmented):
+        self.source = source
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.float32] | HistoBenchError:
+        epoch, index = key
+        source = self.source
+        try:
+            image = source.pixels[source.rows[index]]
+            return source.augmentation(image, source.seed, epoch, source.image_ids[index]), source.labels[index]
+        except HistoBenchError as error:
+            return error  # raised in a worker it would come out wrapped in a traceback
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers that are not forked get the dataset pickled, and a pickled memory map holds all of its data.
+        state, pixels = dict(self.source.__dict__), self.source.pixels
+        if isinstance(pixels, np.memmap) and pixels.flags.c_contiguous:
+            state["pixels"] = (pixels.filename, pixels.dtype, "r", pixels.offset, pixels.shape)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["pixels"], tuple):
+            state["pixels"] = np.memmap(*state["pixels"])
+        self.source = Augmented(**state)
+
+
+def prefetch(batches: Batches, device: torch.device) -> Batches:
+    """Move batches to `device`, one ahead of the one in use."""
+    if device.type == "cpu":
+        yield from batches
+        return
+    ready = None
+    for batch, labels in batches:
+        moved = batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        if ready is not None:
+            yield ready
+        ready = moved
+    if ready is not None:
+        yield ready
+
+
+def _gather(array: np.ndarray, rows: np.ndarray, pin: bool) -> torch.Tensor:
+    dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
+    batch = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=pin)
+    np.take(array, rows, axis=0, out=batch.numpy(), mode="clip")  # the default mode would copy through a buffer
+    return batch
+
+
+def _collate(samples: list[Any]) -> tuple[torch.Tensor, torch.Tensor] | HistoBenchError:
+    for sample in samples:
+        if isinstance(sample, HistoBenchError):
+            return sample
+    images, labels = zip(*samples, strict=True)
+    return torch.from_numpy(np.stack(images)), torch.from_numpy(np.array(labels, dtype=np.float32))

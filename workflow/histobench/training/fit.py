@@ -1,0 +1,188 @@
+"""One training loop for everything that has trainable parameters and maps a batch to one logit per image."""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from tqdm import tqdm
+
+from histobench.study.errors import HistoBenchError
+from histobench.study.spec import Recipe
+from histobench.training import data
+from histobench.training.checkpoint import Checkpoint
+from histobench.training.devices import autocast
+from histobench.training.microbatch import MicroBatch, normalises_over_batch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training run leaves beside the trained module."""
+
+    history: list[dict[str, float]]
+    """One row per epoch, from epoch 1."""
+    logits: np.ndarray
+    """(N,) float32 logits of the evaluation images after the last epoch."""
+    best_logits: np.ndarray
+    """The same after the best epoch: optimistic, since the epoch was chosen on these images."""
+    best_epoch: int
+    """The epoch of highest evaluation accuracy, the earliest of several."""
+    resumed_from: int | None
+    """The last epoch that an earlier, killed process had finished."""
+    micro_batch: int
+    """Images that went through the module at once."""
+    ready: float
+    """Reading of `time.perf_counter` just before the first step."""
+
+
+def fit(
+    module: nn.Module,
+    training: data.Source,
+    evaluation: data.Source,
+    score: Callable[[np.ndarray], dict[str, float]],
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    micro_batch: int | None = None,
+) -> Fitted:
+    """Train `module` and evaluate it after each epoch.
+
+    AdamW on the mean binary cross-entropy of each logical batch; the learning rate falls along half a cosine over all
+    optimizer steps. Forward passes run under bf16 autocast where the device has it; parameters, loss and optimizer are
+    fp32.
+
+    Args:
+        module: maps what the sources yield, (B, ...), to logits (B,). Parameters that require no gradient stay fixed.
+        training: the training images; their order in an epoch is drawn from `seed` and the epoch.
+        evaluation: the evaluation images.
+        score: from the evaluation logits (N,) to named scores, `accuracy` among them.
+        recipe: epochs, batch size, learning rate and weight decay.
+        seed: what order and dropout derive from.
+        device: where to compute.
+        checkpoint: where a killed process left its state, and this one leaves its own after each epoch but the last.
+        micro_batch: images to put through the module at once, by default the logical batch. The loss of a logical batch
+            is the same however it is cut. Halved when GPU memory runs out; not used with batch normalisation.
+
+    Raises:
+        HistoBenchError: a loss or a logit is not finite, or GPU memory does not suffice.
+    """
+    module.to(device)
+    if device.type == "cuda":
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.train()
+    whole = normalises_over_batch(module)
+    micro = MicroBatch(micro_batch, recipe.batch_size, whole)
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+
+    history: list[dict[str, float]] = []
+    best_epoch, logits, best_logits = 0, torch.empty(0), torch.empty(0)
+    if progress := checkpoint.load(module, optimizer):
+        history, best_epoch, best_logits = progress["history"], progress["best_epoch"], progress["best_logits"]
+        log.info("going on after epoch %d of %d, where an earlier process was stopped", len(history), recipe.epochs)
+    epochs = range(len(history) + 1, recipe.epochs + 1)
+
+    def batches(epoch: int) -> list[np.ndarray]:  # one image alone has no statistics to normalise by
+        return data.cut(data.order(seed, epoch, len(training.labels)), recipe.batch_size, least=2 if whole else 1)
+
+    sizes = np.array([len(batch) for batch in batches(1)])
+    steps = len(sizes)
+    stream = data.prefetch(training.batches((epoch, batch) for epoch in epochs for batch in batches(epoch)), device)
+    ready = time.perf_counter()
+    with _progress(sizes.sum(), len(history), recipe.epochs) as bar:
+        for epoch in epochs:
+            began = time.perf_counter()
+            torch.manual_seed(data.stable_hash(seed, "dropout", epoch))
+            module.train()
+            losses = torch.zeros(steps, device=device)
+            rates = [
+                cosine(recipe.learning_rate, (epoch - 1) * steps + step, recipe.epochs * steps) for step in range(steps)
+            ]
+            for step, (batch, labels) in enumerate(islice(stream, steps)):
+                for group in optimizer.param_groups:
+                    group["lr"] = rates[step]
+                losses[step] = micro.retry(partial(_gradients, module, batch, labels), optimizer.zero_grad)
+                optimizer.step()
+                optimizer.zero_grad()
+                bar.update(len(batch))
+            train_loss = _mean_loss(losses, sizes, epoch)
+            trained = time.perf_counter()
+            logits = micro.retry(partial(predict, module, evaluation, device), optimizer.zero_grad)
+            if not logits.isfinite().all():
+                raise HistoBenchError(
+                    f"training stopped after epoch {epoch}: some evaluation logits are not finite; {_ADVICE}"
+                )
+            scores = {name: float(value) for name, value in score(logits.numpy()).items()}
+            row = {"epoch": epoch, "train_loss": train_loss, "learning_rate": rates[-1], **scores}
+            row |= {"train_seconds": trained - began, "validation_seconds": time.perf_counter() - trained}
+            history.append(row)
+            if not best_epoch or row["accuracy"] > history[best_epoch - 1]["accuracy"]:
+                best_epoch, best_logits = epoch, logits
+            bar.set_postfix(epoch=epoch, loss=f"{train_loss:.4f}", accuracy=f"{row['accuracy']:.4f}", refresh=False)
+            if epoch < recipe.epochs:
+                state = {"history": history, "best_epoch": best_epoch, "best_logits": best_logits}
+                checkpoint.save(module, optimizer, state)
+    resumed_from = epochs.start - 1 or None
+    return Fitted(history, logits.numpy(), best_logits.numpy(), best_epoch, resumed_from, micro.size, ready)
+
+
+def cosine(peak: float, step: int, steps: int) -> float:
+    """Return the learning rate of optimizer step `step` (from 0) of `steps`: half a cosine from `peak` towards 0.
+
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5, no restarts.
+    """
+    return peak * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+@torch.inference_mode()
+def predict(module: nn.Module, source: data.Source, device: torch.device, size: int) -> torch.Tensor:
+    """Return the logits of a source's images, (N,) float32 on the CPU, in evaluation mode and batches of `size`."""
+    module.eval()
+    plan = ((1, batch) for batch in data.cut(np.arange(len(source.labels)), size))
+    with autocast(device):
+        return torch.cat([module(batch).float() for batch, _ in data.prefetch(source.batches(plan), device)]).cpu()
+
+
+def _gradients(module: nn.Module, batch: torch.Tensor, labels: torch.Tensor, size: int) -> torch.Tensor:
+    """Add the gradients of the batch's mean loss, `size` images at a time; return that loss, still on the device."""
+    total = torch.zeros((), device=batch.device)
+    for images, targets in zip(batch.split(size), labels.split(size), strict=True):
+        with autocast(batch.device):
+            logits = module(images)
+        loss = binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum") / len(labels)
+        loss.backward()
+        total += loss.detach()
+    return total
+
+
+_ADVICE = "lower the recipe's learning_rate, or look for damaged input"
+
+
+def _mean_loss(losses: torch.Tensor, sizes: np.ndarray, epoch: int) -> float:
+    """Return the mean loss per image from those of the steps; the one time in an epoch that waits for the device."""
+    of_steps = losses.cpu().numpy().astype(np.float64)
+    if not np.isfinite(of_steps).all():
+        step = int(np.argmin(np.isfinite(of_steps)))
+        raise HistoBenchError(
+            f"training stopped in epoch {epoch}: step {step + 1} of {len(sizes)} has loss {of_steps[step]}; {_ADVICE}"
+        )
+    return float(of_steps @ sizes / sizes.sum())
+
+
+def _progress(images: int, done: int, epochs: int) -> tqdm:
+    """Return a progress bar over images: shown after 3 s, and seldom redrawn where stderr is a log file."""
+    pause = 0.5 if sys.stderr.isatty() else 60
+    return tqdm(
+        total=images * epochs, initial=images * done, unit="image", delay=3, mininterval=pause, maxinterval=pause
+    )
