@@ -1,0 +1,92 @@
+"""The predictions of one run, read back and checked."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from histobench.study.errors import HistoBenchError
+from histobench.study.files import read_csv
+
+SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
+"""Which epoch is scored, and the column that holds its logits. `best_epoch` is optimistic: the epoch was chosen on the
+very images that it is scored on."""
+
+COLUMNS = ("image_id", "patient", "fold", "label", *SELECTIONS.values())
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one run says about the N images of its evaluation fold."""
+
+    image_id: tuple[str, ...]
+    """N unique image ids, in manifest order."""
+    patient: np.ndarray
+    """(N,) text: the patient of each image."""
+    label: np.ndarray
+    """(N,) int8: 0 benign, 1 malignant; both occur."""
+    logit: dict[str, np.ndarray]
+    """For each of :data:`SELECTIONS`, (N,) float64: the finite logit of malignant."""
+    fold: int
+    """The fold that was evaluated."""
+
+
+def read(path: Path) -> Predictions:
+    """Read the `predictions.csv` of one run.
+
+    Raises:
+        HistoBenchError: the file or a column is missing, a row is not what its columns hold, an image occurs twice, the
+            rows belong to several folds, or one of the two classes does not occur.
+    """
+    rows = read_csv(path, COLUMNS)
+    seen: set[str] = set()
+    for line, row in enumerate(rows, start=2):
+        fault = _fault(row, seen)
+        if fault:
+            raise HistoBenchError(f"{path}, line {line}: {fault}; delete the file to have its run repeated")
+        seen.add(row["image_id"])
+    label = np.array([row["label"] == "1" for row in rows], dtype=np.int8)
+    if not 0 < label.sum() < len(label):
+        raise HistoBenchError(
+            f"{path}: {label.sum()} of {len(label)} images are malignant, but both classes must occur; "
+            "make folds that have both"
+        )
+    folds = sorted({int(row["fold"]) for row in rows})
+    if len(folds) > 1:
+        raise HistoBenchError(
+            f"{path}: holds folds {', '.join(map(str, folds))} where one was expected; "
+            "delete the file to have its run repeated"
+        )
+    return Predictions(
+        image_id=tuple(row["image_id"] for row in rows),
+        patient=np.array([row["patient"] for row in rows]),
+        label=label,
+        logit={name: np.array([float(row[column]) for row in rows]) for name, column in SELECTIONS.items()},
+        fold=folds[0],
+    )
+
+
+def _fault(row: dict[str, str], seen: set[str]) -> str | None:
+    """Return what is wrong with one row, or None."""
+    if None in row or None in row.values():
+        return "more or fewer values than the header has columns"
+    if not row["image_id"] or not row["patient"]:
+        return "image_id or patient is empty"
+    if row["image_id"] in seen:
+        return f"image {row['image_id']} occurs a second time"
+    if row["label"] not in ("0", "1"):
+        return f"label is {row['label']!r}, expected 0 (benign) or 1 (malignant)"
+    if not row["fold"].isdecimal():
+        return f"fold is {row['fold']!r}, expected a whole number"
+    for column in SELECTIONS.values():
+        if not _finite(row[column]):
+            return f"{column} is {row[column]!r}, expected a finite number"
+    return None
+
+
+def _finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
