@@ -1,0 +1,38 @@
+"""Draw a synthetic dataset into one archive: the tree of BreakHis (.tar.gz) or of BACH (.zip)."""
+
+import argparse
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from histobench.study.errors import HistoBenchError, run_script
+from histobench.study.files import atomic_path
+from histobench.study.synthetic import SyntheticSettings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--settings", required=True, metavar="JSON", help="histobench.study.synthetic.SyntheticSettings"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes; the archive does not depend on it"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="PATH", help="archive to write")
+    arguments = parser.parse_args()
+    try:
+        settings = SyntheticSettings.model_validate_json(arguments.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the settings as a whole"
+        raise HistoBenchError(f"--settings: {where}: {first['msg']}; correct it and run again") from error
+
+    from histobench.datasets import synthetic
+
+    with atomic_path(arguments.output) as temporary:
+        count = synthetic.generate(settings, temporary, arguments.workers)
+    print(f"{arguments.output}: {count} synthetic images")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,282 @@
+"""Train one classifier on one fold and predict the fold's evaluation images.
+
+A killed job goes on from its last finished epoch when it is started again. It leaves checkpoint.pt beside the output,
+which is no output itself and is removed on success. SIGTERM keeps its default action, so the job ends at once (status
+143 in a shell).
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from histobench.study.errors import HistoBenchError, run_script
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from histobench.datasets.manifest import Image
+    from histobench.study.spec import RunSpec
+    from histobench.training.data import Source
+
+STARTED = time.perf_counter()
+
+SCORES = ("accuracy", "precision", "recall", "f1", "auc", "patient_rate")
+HISTORY = ("epoch", "train_loss", "validation_loss", "learning_rate", *SCORES, "train_seconds", "validation_seconds")
+PREDICTIONS = ("image_id", "patient", "fold", "label", "logit", "best_epoch_logit")
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--specification", required=True, help="what to train: a RunSpec as JSON")
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--folds", type=Path, required=True)
+    inputs = parser.add_mutually_exclusive_group(required=True)
+    inputs.add_argument("--pixels", type=Path, help="pixel store of the whole manifest, to train all parameters")
+    inputs.add_argument("--features", type=Path, help="embeddings (views, images, D), to train a linear head")
+    parser.add_argument("--evaluation-features", type=Path, help="un-augmented embeddings, if --features are augmented")
+    parser.add_argument(
+        "--weights", type=Path, help="pretrained state dict, to train all parameters unless they start at random"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
+    parser.add_argument("--workers", type=int, default=0, help="processes that augment images; 0: none but this one")
+    parser.add_argument("--micro-batch", type=int, help="images on the device at once; default: the recipe's batch")
+    parser.add_argument("--output", type=Path, required=True, help="predictions.csv; its folder is the run's")
+    parser.add_argument("--history", type=Path, required=True, help="history.csv: a row per epoch")
+    parser.add_argument("--run", type=Path, required=True, help="run.json: what ran, on what, and what it took")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = parsed()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+    import numpy as np
+    import torch
+
+    from histobench.datasets import folds, manifest
+    from histobench.study.files import atomic_path, write_csv
+    from histobench.study.fingerprint import fingerprint
+    from histobench.training import devices, monitor
+    from histobench.training.checkpoint import Checkpoint, trained_state
+    from histobench.training.fit import fit
+
+    spec = specification(given)
+    device = devices.choose(given.device, given.threads)
+    images = manifest.load(given.manifest)
+    sides = train_rows, test_rows = folds.load(given.folds, images).rows(images, spec.fold, spec.magnification)
+    labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
+    tested = [images[row] for row in test_rows]
+    patients = np.array([image.patient for image in tested])
+
+    prepare = on_embeddings if spec.recipe.trainable == "head" else end_to_end
+    module, training, evaluation, digest = prepare(given, spec, images, labels, sides, device.type == "cuda")
+    checkpoint = Checkpoint(
+        given.output.with_name("checkpoint.pt"),
+        {
+            "specification": spec.canonical(),
+            "training images": digest_of(images, train_rows),
+            "evaluation images": digest_of(images, test_rows),
+            "embeddings": digest,
+            "code": fingerprint(Path(__file__)),
+            "version of torch": str(torch.__version__),
+        },
+    )
+    fitted = fit(
+        module,
+        training,
+        evaluation,
+        score=lambda logits: monitor.scores(labels[test_rows], logits, patients),
+        recipe=spec.recipe,
+        seed=spec.seed,
+        device=device,
+        checkpoint=checkpoint,
+        micro_batch=given.micro_batch,
+    )
+
+    if spec.recipe.keep_weights:
+        from safetensors.torch import save_file
+
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in trained_state(module).items()}
+        with atomic_path(given.output.with_name("weights.safetensors")) as temporary:
+            save_file(state, temporary)
+    columns = zip(tested, fitted.logits, fitted.best_logits, strict=True)
+    write_csv(given.output, PREDICTIONS, (prediction(image, spec.fold, last, best) for image, last, best in columns))
+    write_csv(given.history, HISTORY, map(epoch_row, fitted.history))
+    parameters = list(module.parameters())
+    training_seconds = sum(row["train_seconds"] for row in fitted.history)
+    validation_seconds = sum(row["validation_seconds"] for row in fitted.history)
+    record = {
+        "specification": spec.model_dump(mode="json"),
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__},
+        "device": devices.describe(device),
+        "precision": devices.precision(device),
+        "threads": given.threads,
+        "workers": given.workers,
+        "micro_batch": fitted.micro_batch,
+        "parameters": {
+            "total": sum(parameter.numel() for parameter in parameters),
+            "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        },
+        "images": {"training": len(train_rows), "evaluation": len(test_rows)},
+        "best_epoch": fitted.best_epoch,
+        "resumed_from": fitted.resumed_from,
+        "images_per_second": round(len(train_rows) * spec.recipe.epochs / training_seconds, 3),
+        "seconds": {
+            "total": round(time.perf_counter() - STARTED, 3),
+            "start_up": round(fitted.ready - STARTED, 3),
+            "training": round(training_seconds, 3),
+            "validation": round(validation_seconds, 3),
+        },
+        "peak_memory_mib": devices.peak_memory_mib(device),
+    }
+    with atomic_path(given.run) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    checkpoint.remove()
+
+
+def specification(given: argparse.Namespace) -> "RunSpec":
+    """Return the run's specification, and require the inputs that it asks for."""
+    from pydantic import ValidationError
+
+    from histobench.study.spec import RunSpec
+
+    try:
+        spec = RunSpec.model_validate_json(given.specification)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the JSON text"
+        raise HistoBenchError(f"--specification: {where}: {first['msg']}; give the JSON of a RunSpec") from error
+    head = spec.recipe.trainable == "head"
+    wanted = {
+        "--features": head,
+        "--pixels": not head,
+        "--evaluation-features": head and bool(spec.augmentation),
+        "--weights": not head and spec.model.weights != "random",
+    }
+    for option, needed in wanted.items():
+        if needed != (getattr(given, option.strip("-").replace("-", "_")) is not None):
+            fault, remedy = ("is missing", "give it") if needed else ("is of no use", "leave it out")
+            raise HistoBenchError(
+                f"{option} {fault} for trainable {spec.recipe.trainable!r}, weights {spec.model.weights!r} and "
+                f"{len(spec.augmentation)} augmentation transforms; {remedy}"
+            )
+    if given.micro_batch is not None and given.micro_batch < 1:
+        raise HistoBenchError(
+            f"--micro-batch {given.micro_batch}: at least 1 image is needed; leave it out for the default"
+        )
+    return spec
+
+
+def end_to_end(
+    given: argparse.Namespace,
+    spec: "RunSpec",
+    images: "Sequence[Image]",
+    labels: "np.ndarray",
+    sides: "tuple[np.ndarray, np.ndarray]",
+    pin: bool,
+) -> "tuple[nn.Module, Source, Source, str]":
+    """Return a CNN, its training and evaluation images, and a digest of inputs beside the manifest (none)."""
+    from histobench.datasets import pixels
+    from histobench.models import cnn
+    from histobench.training.data import Augmented, Stored
+
+    store = pixels.load(given.pixels, len(images), spec.model.image_size)
+    state = None
+    if given.weights:
+        from histobench.models.state import read
+
+        state = read(given.weights)
+    module = cnn.build(settings=spec.model, seed=spec.seed, state=state)
+    train, test = sides
+    training = Stored(store[None], train, labels[train], pin)
+    if spec.augmentation:
+        from histobench.datasets.augment import Augmentation
+
+        ids = [images[row].image_id for row in train]
+        augmentation = Augmentation(spec.augmentation, spec.model.image_size)
+        training = Augmented(store, train, labels[train], ids, augmentation, spec.seed, given.workers, pin)
+    return module, training, Stored(store[None], test, labels[test], pin), ""
+
+
+def on_embeddings(
+    given: argparse.Namespace,
+    spec: "RunSpec",
+    images: "Sequence[Image]",
+    labels: "np.ndarray",
+    sides: "tuple[np.ndarray, np.ndarray]",
+    pin: bool,
+) -> "tuple[nn.Module, Source, Source, str]":
+    """Return a linear head, its training and its evaluation embeddings, and the digest of these embeddings."""
+    import numpy as np
+
+    from histobench.training.data import Stored
+    from histobench.training.probe import LinearProbe
+
+    # Embeddings have a row per image of the magnification.
+    here = np.flatnonzero([image.magnification == spec.magnification for image in images])
+    train, test = (np.searchsorted(here, rows) for rows in sides)
+    views = spec.recipe.epochs if spec.augmentation else 1
+    embeddings = unaugmented = embeddings_of(given.features, views, len(here))
+    if given.evaluation_features:
+        unaugmented = embeddings_of(given.evaluation_features, 1, len(here))
+    if embeddings.shape[2] != unaugmented.shape[2]:
+        raise HistoBenchError(
+            f"{given.evaluation_features}: embeddings have {unaugmented.shape[2]} dimensions, those of "
+            f"{given.features} have {embeddings.shape[2]}; delete both to have them made again"
+        )
+    module = LinearProbe(embeddings.shape[2], spec.seed)
+    if spec.recipe.standardise:
+        module.standardise(embeddings[0][train])
+    digest = hashlib.sha256(embeddings[0][train])
+    digest.update(unaugmented[0][test])
+    training = Stored(embeddings, train, labels[sides[0]], pin)
+    return module, training, Stored(unaugmented, test, labels[sides[1]], pin), digest.hexdigest()
+
+
+def embeddings_of(path: Path, views: int, count: int) -> "np.ndarray":
+    """Return embeddings (V, count, D) float32, memory-mapped; V is at least `views`, or exactly 1."""
+    import numpy as np
+
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise HistoBenchError(
+            f"{path}: cannot be read as embeddings ({error}); delete it to have it made again"
+        ) from error
+    enough = array.ndim == 3 and (array.shape[0] >= views if views > 1 else array.shape[0] == 1)
+    if not enough or array.shape[1] != count or array.dtype != np.float32:
+        raise HistoBenchError(
+            f"{path}: holds {array.dtype} {array.shape}, expected float32 ({views} views, {count} images, dimensions); "
+            "delete it to have it made again"
+        )
+    return array
+
+
+def digest_of(images: "Sequence[Image]", rows: "np.ndarray") -> str:
+    """Return a digest of the names, labels and pixels of some of the images."""
+    lines = (f"{images[row].image_id},{images[row].label},{images[row].patient},{images[row].sha256}\n" for row in rows)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def prediction(image: "Image", fold: int, last: float, best: float) -> dict[str, object]:
+    """Return a row of predictions.csv; nine digits give back the very float32."""
+    logits = {"logit": f"{last:.9g}", "best_epoch_logit": f"{best:.9g}"}
+    label = int(image.label == "malignant")
+    return {"image_id": image.image_id, "patient": image.patient, "fold": fold, "label": label, **logits}
+
+
+def epoch_row(scores: dict[str, float]) -> dict[str, object]:
+    """Return a row of history.csv."""
+    return {name: value if name == "epoch" else f"{value:.9g}" for name, value in scores.items()}
+
+
+if __name__ == "__main__":
+    run_script(main)
