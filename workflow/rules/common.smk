@@ -1,0 +1,216 @@
+import hashlib
+import os
+import shlex
+import sys
+from pathlib import Path
+
+ROOT = Path(str(workflow.current_basedir)).resolve().parents[1]
+SCRIPTS = ROOT / "scripts"
+LIBRARY = ROOT / "workflow"
+
+# Jobs find the scripts, this library and the Python that runs Snakemake without an installation or an activated
+# environment. Paths of this machine stay out of rules: they would be tracked.
+sys.path.insert(0, str(LIBRARY))
+os.environ |= {
+    "HISTOBENCH_SCRIPTS": str(SCRIPTS),
+    "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.getenv("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    ),
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
+    "NO_ALBUMENTATIONS_UPDATE": "1",  # it asks the network at import otherwise
+}
+
+from snakemake.exceptions import WorkflowError
+
+from histobench.study import paths
+from histobench.study.config import load
+from histobench.study.errors import HistoBenchError
+from histobench.study.fingerprint import fingerprint
+from histobench.study.spec import canonical_json
+
+try:
+    STUDY = load(config)
+except HistoBenchError as error:
+    raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
+
+
+RESULTS = paths.STUDY.format(study=STUDY.study)
+MISSING = sorted(
+    {
+        STUDY.source(run.dataset)
+        for run in STUDY.runs
+        if not STUDY.datasets[run.dataset].synthetic
+        and not STUDY.datasets[run.dataset].url
+        and not Path(STUDY.source(run.dataset)).exists()
+    }
+)
+if MISSING:
+    raise WorkflowError(
+        f"{MISSING[0]}: there is no such archive or folder; put the images there,"
+        " or set datasets.DATASET.source to where they are."
+    )
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9][a-z0-9._-]*",
+    model=r"[a-z0-9][a-z0-9._-]*",
+    mode=r"[a-z0-9][a-z0-9._-]*",
+    split=r"[a-z0-9][a-z0-9._-]*",
+    augmentation=r"[a-z0-9][a-z0-9._-]*",
+    magnification=r"\d+",
+    size=r"\d+",
+    views=r"\d+",
+    fold=r"\d+",
+
+
+def code(script):
+    """The fingerprint of a script's code: a tracked parameter, so that changed code re-runs what it made."""
+    return fingerprint(SCRIPTS / f"{script}.py")
+
+
+def pixels(dataset, model):
+    return paths.PIXELS.format(dataset=dataset, size=STUDY.models[model].image_size)
+
+
+def weights(model):
+    """The pretrained weights of a model as an input; none when they are random."""
+    if STUDY.models[model].weights == "random":
+        return {}
+    return {"weights": paths.WEIGHTS.format(model=model)}
+
+
+def recipes_of_arms():
+    """Model -> mode -> recipe, for every arm of the study."""
+    arms = dict.fromkeys((run.model, run.mode) for run in STUDY.runs)
+    recipes = {}
+    for model, mode in arms:
+        recipes.setdefault(model, {})[mode] = STUDY.recipe(model, mode).model_dump(
+            mode="json"
+        )
+    return recipes
+
+
+def digest(value):
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def report_table(path, caption, category):
+    """Mark an output for `snakemake --report`."""
+    return report(path, caption=f"../report/{caption}.rst", category=category)
+
+
+def tree_state(source):
+    """Changes whenever a file of a dataset folder does; an archive's own time is enough for Snakemake."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return ""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest(
+        [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    )
+
+
+def feature_inputs(w):
+    return {
+        "manifest": paths.MANIFEST.format(dataset=w.dataset),
+        "pixels": pixels(w.dataset, w.model),
+        **weights(w.model),
+    }
+
+
+def train_inputs(w):
+    """A linear probe trains on embeddings that all folds share; everything else on pixels."""
+    inputs = {
+        "manifest": paths.MANIFEST.format(dataset=w.dataset),
+        "folds": paths.FOLDS.format(dataset=w.dataset, split=w.split),
+        "digest": paths.FOLDS_DIGEST.format(dataset=w.dataset, split=w.split),
+    }
+    if STUDY.recipe(w.model, w.mode).trainable == "all":
+        return inputs | {"pixels": pixels(w.dataset, w.model)} | weights(w.model)
+    views = STUDY.views(w.model, w.mode, w.augmentation)
+    inputs["features"] = features(w, w.augmentation, views)
+    if STUDY.augmentations[w.augmentation]:
+        inputs["evaluation_features"] = features(w, STUDY.unaugmented, 1)
+    return inputs
+
+
+def features(w, augmentation, views):
+    return paths.FEATURES.format(
+        dataset=w.dataset,
+        model=w.model,
+        magnification=w.magnification,
+        augmentation=augmentation,
+        views=views,
+    )
+
+
+def train_arguments(w, input):
+    optional = ["pixels", "features", "evaluation_features", "weights"]
+    return " ".join(
+        f"--{name.replace('_', '-')} {input[name]}"
+        for name in optional
+        if name in input.keys()
+    )
+
+
+DATASET = STUDY.tables.dataset or STUDY.runs[0].dataset
+SPLIT = STUDY.tables.split
+NUMBERED = {
+    4: STUDY.tables.without_augmentation,
+    5: STUDY.tables.with_augmentation,
+}
+SPLITS = canonical_json(
+    {
+        name: STUDY.splits[name].model_dump(mode="json")
+        for name in dict.fromkeys(run.split for run in STUDY.runs)
+    }
+)
+SELECTIONS = {"": "last", "-best-epoch": "best_epoch"}
+
+
+def tables():
+    """Every table of the study; Tables 1, 4 and 5 where the study has the runs they are made of."""
+    names = ["table2", "table3", "scores"]
+    main = [run for run in STUDY.runs if (run.dataset, run.split) == (DATASET, SPLIT)]
+    if main:
+        names.append("table1")
+    for number, augmentation in NUMBERED.items():
+        if any(run.augmentation == augmentation for run in main):
+            names += [f"table{number}{suffix}" for suffix in SELECTIONS]
+    return [f"{RESULTS}/tables/{name}.csv" for name in names]
+
+
+def table_files(name, companion=True):
+    """A table in its three forms, and its companion beside the published one."""
+    prefix = f"{RESULTS}/tables/{name}"
+    suffixes = ["", "-beside-published"] if companion else [""]
+    return [
+        (
+            report_table(f"{prefix}{suffix}{extension}", "table", "Tables")
+            if extension == ".csv"
+            else f"{prefix}{suffix}{extension}"
+        )
+        for suffix in suffixes
+        for extension in (".csv", ".md", ".tex")
+    ]
+
+
+def published(number):
+    """A published table, which is part of this project wherever results are written."""
+    return os.path.relpath(
+        ROOT / "resources" / "paper" / "tables" / f"table{number}.csv"
+    )
+
+
+def heading(names=True):
+    """What every caption says: a tracked parameter of every table."""
+    parts = ["--study", STUDY.study]
+    for note in STUDY.notes:
+        parts += ["--note", note]
+    if names:
+        parts += ["--names", canonical_json(STUDY.labels)]
+    return shlex.join(parts)
+
+
+def prefix(output):
+    return str(output[0]).removesuffix(".csv")

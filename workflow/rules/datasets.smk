@@ -1,0 +1,84 @@
+rule synthesize:
+    output:
+        paths.ARCHIVE,
+    log:
+        "results/logs/synthesize/{dataset}.log",
+    benchmark:
+        "results/benchmarks/synthesize/{dataset}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 8
+    params:
+        settings=lambda w: canonical_json(
+            STUDY.datasets[w.dataset].synthetic.model_dump(mode="json")
+        ),
+        code=code("synthesize"),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/synthesize.py --settings {params.settings:q} --workers {threads}"
+        " --output {output} > {log} 2>&1"
+
+
+rule manifest:
+    input:
+        source=lambda w: STUDY.source(w.dataset),
+    output:
+        manifest=report_table(paths.MANIFEST, "manifest", "Dataset"),
+        census=report_table(paths.CENSUS, "census", "Dataset"),
+    log:
+        "results/logs/manifest/{dataset}.log",
+    benchmark:
+        "results/benchmarks/manifest/{dataset}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 8
+    params:
+        complete=lambda w: "--complete" if STUDY.datasets[w.dataset].complete else "",
+        tree=lambda w: tree_state(STUDY.source(w.dataset)),
+        code=code("manifest"),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.complete}"
+        " --workers {threads} --output {output.manifest} --census {output.census}"
+        " 2>&1 > {log} | tee -a {log} >&2"
+
+
+rule folds:
+    input:
+        manifest=paths.MANIFEST,
+        official=lambda w: STUDY.splits[w.split].files,
+    output:
+        folds=paths.FOLDS,
+        digest=paths.FOLDS_DIGEST,
+    log:
+        "results/logs/folds/{dataset}/{split}.log",
+    benchmark:
+        "results/benchmarks/folds/{dataset}/{split}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        split=lambda w: canonical_json(STUDY.splits[w.split].model_dump(mode="json")),
+        code=code("folds"),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/folds.py --manifest {input.manifest} --split {params.split:q}"
+        " --output {output.folds} > {log} 2>&1"
+
+
+# The manifest holds every image's pixel hash: while it stays the same the pixels do,
+# whatever the archive's date says.
+rule pixels:
+    input:
+        manifest=paths.MANIFEST,
+        source=lambda w: ancient(STUDY.source(w.dataset)),
+    output:
+        paths.PIXELS,
+    log:
+        "results/logs/pixels/{dataset}/{size}px.log",
+    benchmark:
+        "results/benchmarks/pixels/{dataset}/{size}px.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 8
+    params:
+        code=code("pixels"),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/pixels.py --source {input.source:q} --manifest {input.manifest}"
+        " --size {wildcards.size} --workers {threads} --output {output} 2>&1 > {log} | tee -a {log} >&2"
