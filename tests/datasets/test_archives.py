@@ -1,0 +1,308 @@
+import gzip
+import io
+import os
+import socket
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from histobench.datasets.archives import MAX_MEMBER_BYTES, members
+from histobench.study.errors import HistoBenchError
+from tests.datasets.standin import write_files
+
+KINDS = ("tar.gz", "tar", "zip", "folder")
+FILES = {
+    "data/README": b"two images",
+    "data/benign/one.png": bytes(range(256)) * 20,
+    "data/malignant/two.png": os.urandom(3000),
+    "data/nothing.txt": b"",
+}
+
+
+def read_all(source: Path) -> dict[str, bytes]:
+    return {member.name: member.read() for member in members(source)}
+
+
+def refusal(source: Path) -> str:
+    """The one sentence with which `source` is refused, wherever in reading it that happens."""
+    with pytest.raises(HistoBenchError) as error:
+        read_all(source)
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    assert str(source) in sentence
+    return sentence
+
+
+def tar_of(path: Path, *infos: tarfile.TarInfo) -> Path:
+    """A tar.gz with two honest files, and what is to be refused between them."""
+    with tarfile.open(path, "w:gz") as archive:
+        for info in (tarfile.TarInfo("data/first"), *infos, tarfile.TarInfo("data/last")):
+            archive.addfile(info, io.BytesIO(bytes(info.size)))
+    return path
+
+
+def zip_of(path: Path, info: zipfile.ZipInfo) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data/first", b"")
+        archive.writestr(info, b"content")
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gives_the_same_files_and_writes_nothing(tmp_path: Path, kind: str) -> None:
+    source = write_files(tmp_path / "source", FILES.items(), kind)
+    before = sorted(tmp_path.rglob("*"))
+    assert read_all(source) == FILES
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_archive_keeps_its_order_and_a_folder_is_sorted(tmp_path: Path) -> None:
+    files = [("b/x", b"1"), ("a/y", b"2"), ("a/b/z", b"3"), ("c", b"4")]
+    for kind in ("tar.gz", "zip"):
+        source = write_files(tmp_path / kind, files, kind)
+        assert [member.name for member in members(source)] == ["b/x", "a/y", "a/b/z", "c"]
+    folder = write_files(tmp_path / "folder", files, "folder")
+    assert [member.name for member in members(folder)] == ["a/b/z", "a/y", "b/x", "c"]
+
+
+def test_folders_are_passed_over_and_a_leading_dot_is_dropped(tmp_path: Path) -> None:
+    write_files(tmp_path / "tree", FILES.items(), "folder")
+    with tarfile.open(tmp_path / "tree.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "tree", arcname=".")
+    assert read_all(tmp_path / "tree.tgz") == FILES
+    with zipfile.ZipFile(tmp_path / "tree.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((tmp_path / "tree").rglob("*")):
+            archive.write(path, path.relative_to(tmp_path / "tree"))
+    assert read_all(tmp_path / "tree.zip") == FILES
+
+
+def test_long_and_accented_names(tmp_path: Path) -> None:
+    name = "/".join(["ordner-mit-umlaut-ä" * 4] * 4) + "/ñ.png"
+    for kind in ("tar.gz", "zip"):
+        assert read_all(write_files(tmp_path / kind, [(name, b"x")], kind)) == {name: b"x"}
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(tmp_path / "long.tar", "w", format=form) as archive:
+            archive.addfile(tarfile.TarInfo(name))
+        assert read_all(tmp_path / "long.tar") == {name: b""}
+
+
+HOSTILE = {
+    "/etc/passwd": "absolute",
+    "../outside": "leads out",
+    "data/../../outside": "leads out",
+    "data\\..\\outside": "foreign path",
+    "C:/outside": "foreign path",
+    "c:outside": "foreign path",
+    "data/line\nbreak": "printable",
+    "data/\x1b[31mred": "printable",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
+def test_hostile_names_are_refused(tmp_path: Path, kind: str, name: str) -> None:
+    sentence = refusal(write_files(tmp_path / "source", [("data/first", b""), (name, b"x")], kind))
+    assert HOSTILE[name] in sentence
+    assert (name if name.isprintable() else ascii(name)) in sentence
+
+
+def test_a_zip_name_is_not_cut_at_a_null_byte(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source.zip", [("data/x.png_", b"x")], "zip")
+    source.write_bytes(source.read_bytes().replace(b"data/x.png_", b"data/x.png\0"))
+    assert "printable" in refusal(source)
+
+
+def test_unprintable_names_in_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "tab\t.png").touch()
+    assert r"tab\t.png" in refusal(tmp_path / "source")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (tarfile.SYMTYPE, "is a link"),
+        (tarfile.LNKTYPE, "is a link"),
+        (tarfile.FIFOTYPE, "device or special"),
+        (tarfile.CHRTYPE, "device or special"),
+        (tarfile.BLKTYPE, "device or special"),
+        (tarfile.GNUTYPE_SPARSE, "device or special"),
+    ],
+)
+def test_special_members_of_a_tar_are_refused(tmp_path: Path, kind: bytes, words: str) -> None:
+    info = tarfile.TarInfo("data/special")
+    info.type, info.linkname = kind, "data/first"
+    sentence = refusal(tar_of(tmp_path / "source.tar.gz", info))
+    assert words in sentence
+    assert "member data/special " in sentence
+
+
+@pytest.mark.parametrize(("mode", "words"), [(0o120777, "is a link"), (0o010644, "special"), (0o020644, "special")])
+def test_special_members_of_a_zip_are_refused(tmp_path: Path, mode: int, words: str) -> None:
+    info = zipfile.ZipInfo("data/special")
+    info.create_system, info.external_attr = 3, mode << 16
+    sentence = refusal(zip_of(tmp_path / "source.zip", info))
+    assert words in sentence
+    assert "member data/special " in sentence
+
+
+@pytest.mark.parametrize("target", ["../outside", "inside", "../outside-folder", "nowhere"])
+def test_links_in_a_folder_are_refused(tmp_path: Path, target: str) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "outside-folder").mkdir()
+    for path in (tmp_path / "outside", tmp_path / "source" / "inside"):
+        path.write_bytes(b"x")
+    (tmp_path / "source" / "link.png").symlink_to(target)
+    assert "member link.png is a link" in refusal(tmp_path / "source")
+
+
+def test_the_source_itself_may_be_a_link(tmp_path: Path) -> None:
+    for kind in ("tar.gz", "folder"):
+        source = write_files(tmp_path / f"real.{kind}", FILES.items(), kind)
+        (tmp_path / f"link.{kind}").symlink_to(source)
+        assert read_all(tmp_path / f"link.{kind}") == FILES
+
+
+def test_special_files_in_a_folder_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pipe", "socket"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe" / "one.png")
+    monkeypatch.chdir(tmp_path / "socket")  # the path of a socket is at most 107 bytes long
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("one.png")
+        for name in ("pipe", "socket"):
+            assert "member one.png is a device or special file" in refusal(tmp_path / name)
+
+
+def test_encrypted_zip(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source.zip", FILES.items(), "zip")
+    data = bytearray(source.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 8] |= 1  # the flag of the first member in the central directory
+    source.write_bytes(data)
+    assert "member data/README is encrypted" in refusal(source)
+
+
+@pytest.mark.parametrize("size", [MAX_MEMBER_BYTES + 1, 2**40, -512])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_tar_header_with_an_insane_size_is_refused(tmp_path: Path, kind: bytes, size: int) -> None:
+    info = tarfile.TarInfo("data/huge")
+    info.type, info.size = kind, size
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "source.tar").write_bytes(header + bytes(10240))
+    assert f"member data/huge declares {size} bytes" in refusal(tmp_path / "source.tar")
+
+
+def test_an_extended_tar_header_cannot_smuggle_a_size(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("data/huge")
+    info.pax_headers = {"size": str(2**40)}
+    (tmp_path / "source.tar").write_bytes(info.tobuf(tarfile.PAX_FORMAT) + bytes(10240))
+    assert f"member data/huge declares {2**40} bytes" in refusal(tmp_path / "source.tar")
+
+
+def test_huge_members_of_a_zip_and_a_folder_are_refused(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source.zip", [("data/huge", b"x")], "zip")
+    data = bytearray(source.read_bytes())
+    struct.pack_into("<I", data, data.index(b"PK\x01\x02") + 24, MAX_MEMBER_BYTES + 1)
+    source.write_bytes(data)
+    assert f"member data/huge declares {MAX_MEMBER_BYTES + 1} bytes" in refusal(source)
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "folder" / "huge").open("wb") as file:
+        file.truncate(MAX_MEMBER_BYTES + 1)  # takes no room on the disk
+    assert f"member huge declares {MAX_MEMBER_BYTES + 1} bytes" in refusal(tmp_path / "folder")
+
+
+def test_a_zip_member_that_unpacks_to_more_than_it_declares(tmp_path: Path) -> None:
+    source = tmp_path / "source.zip"
+    with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data/bomb", bytes(10**6))
+    data = bytearray(source.read_bytes())
+    struct.pack_into("<I", data, data.index(b"PK\x01\x02") + 24, 100)
+    source.write_bytes(data)
+    assert "in member data/bomb" in refusal(source)
+
+
+def test_truncated_tar_gz_at_any_point(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source.tar.gz", FILES.items(), "tar.gz")
+    whole = source.read_bytes()
+    for length in (
+        20,
+        len(whole) // 4,
+        len(whole) // 2,
+        len(whole) - 40,
+        len(whole) - 8,
+        len(whole) - 4,
+        len(whole) - 1,
+    ):
+        source.write_bytes(whole[:length])
+        assert "truncated" in refusal(source), length
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["tar", "tar.gz"])
+def test_a_tar_cut_between_two_members_or_without_its_end_mark(tmp_path: Path, pack) -> None:
+    """Where the standard library takes the sheer end of the file for the end of the archive."""
+    whole = write_files(tmp_path / "whole.tar", FILES.items(), "tar").read_bytes()
+    source = tmp_path / "source"
+    sizes = [len(data) for data in FILES.values()]
+    position = 0
+    for size in sizes:
+        position += 512 + (size + 511) // 512 * 512
+        for cut in (position, position - 100):
+            source.write_bytes(pack(whole[:cut]))
+            assert "truncated" in refusal(source), cut
+    source.write_bytes(pack(whole[: position + 512]))
+    assert read_all(source) == FILES  # one block of the end mark is enough
+
+
+def test_a_broken_header_within_a_tar_does_not_end_it_silently(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source.tar", FILES.items(), "tar")
+    data = bytearray(source.read_bytes())
+    data[1024 + 150] ^= 0xFF  # in the checksum of the second header
+    source.write_bytes(data)
+    assert "after data/README" in refusal(source)
+
+
+def test_corrupt_gzip(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source.tar.gz", FILES.items(), "tar.gz")
+    whole = source.read_bytes()
+    for position in (len(whole) // 2, len(whole) - 6):  # in the data, and in the checksum
+        data = bytearray(whole)
+        data[position] ^= 0xFF
+        source.write_bytes(data)
+        assert "corrupt" in refusal(source)
+    source.write_bytes(whole + b"more")
+    assert "corrupt" in refusal(source)
+
+
+def test_truncated_and_corrupt_zip(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source.zip", FILES.items(), "zip")
+    whole = source.read_bytes()
+    for length in (30, len(whole) // 2, len(whole) - 10):
+        source.write_bytes(whole[:length])
+        assert "truncated" in refusal(source)
+    data = bytearray(whole)
+    data[data.index(FILES["data/malignant/two.png"]) + 5] ^= 0xFF
+    source.write_bytes(data)
+    assert "in member data/malignant/two.png" in refusal(source)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"7z\xbc\xaf\x27\x1c" + bytes(1000)])
+def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "source.tar.gz").write_bytes(content)
+    assert "is no tar.gz, tar or zip archive" in refusal(tmp_path / "source.tar.gz")
+
+
+def test_gzip_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "source.tar.gz").write_bytes(gzip.compress(b"a letter" * 1000))
+    assert "truncated, corrupt" in refusal(tmp_path / "source.tar.gz")
+
+
+def test_a_source_that_does_not_exist(tmp_path: Path) -> None:
+    assert "no such archive or folder" in refusal(tmp_path / "nowhere.tar.gz")
+
+
+def test_an_empty_folder_has_no_members(tmp_path: Path) -> None:
+    assert read_all(tmp_path) == {}

@@ -1,0 +1,368 @@
+"""Augmented views: pure functions of (seed, epoch, image id), at the rates and with the effects that the list says."""
+
+import hashlib
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from histobench.datasets.augment import Augmentation, catalogue
+from histobench.study.errors import HistoBenchError
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+
+# What PROTOCOL decides for section 3.6 of the paper, written out a second time.
+FLIP = {"HorizontalFlip": {"p": 0.5}}
+ROTATE = {"Rotate": {"limit": 15, "border_mode": cv2.BORDER_REFLECT_101, "p": 0.5}}
+COLOUR = {"RandomBrightnessContrast": {"brightness_limit": 0.2, "contrast_limit": 0.1, "p": 0.5}}
+CROP = {"RandomResizedCrop": {"scale": [0.9, 1.0], "ratio": [0.05, 1.1], "p": 0.8}}
+BLUR = {"Blur": {"blur_limit": [3, 3], "p": 0.5}}
+PAPER = [FLIP, ROTATE, COLOUR, CROP, BLUR]
+
+
+def picture(size: int) -> np.ndarray:
+    """Return a made-up image with structure in every channel."""
+    y, x = np.mgrid[:size, :size]
+    waves = np.stack([np.sin(x / 3 + y / 7), np.sin(x * y / size / 4), np.cos(x / 5 - y / 4)], axis=-1)
+    return (127.5 + 100 * waves).astype(np.uint8)
+
+
+def always(transform: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the transform with probability 1."""
+    return {name: arguments | {"p": 1.0} for name, arguments in transform.items()}
+
+
+def views(transforms: list[dict[str, dict[str, Any]]], count: int, size: int = 32) -> np.ndarray:
+    """Return the views of one image in the first `count` epochs."""
+    augmentation, image = Augmentation(transforms, size), picture(size)
+    return np.stack([augmentation(image, 0, epoch, "image") for epoch in range(count)])
+
+
+def changed(transforms: list[dict[str, dict[str, Any]]], count: int, size: int = 32) -> np.ndarray:
+    """Return for each of `count` epochs whether the view differs from the image."""
+    return (views(transforms, count, size) != picture(size)).any(axis=(1, 2, 3))
+
+
+def assert_rate(found: np.ndarray, expected: float) -> None:
+    """Assert that a share of events is within four standard errors of its expectation."""
+    assert abs(found.mean() - expected) < 4 * math.sqrt(expected * (1 - expected) / len(found))
+
+
+def test_configured_lists_are_the_papers() -> None:
+    configured = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["augmentations"]
+    assert configured["none"] == []
+    for name, expected in (("paper", PAPER), ("colour", [COLOUR, BLUR]), ("geometric", [FLIP, ROTATE, CROP])):
+        assert [next(iter(item)) for item in configured[name]] == [next(iter(item)) for item in expected]
+        assert np.array_equal(views(configured[name], 50), views(expected, 50))
+
+
+# -- a view is a pure function ---------------------------------------------------------------------
+
+KEYS = [
+    (seed, epoch, name) for seed in (0, 1) for epoch in (0, 1, 7) for name in ("a", "b", "SOB_B_A-14-22549AB-40-001")
+]
+
+
+def digests(augmentation: Augmentation, keys: list[tuple[int, int, str]]) -> dict[tuple[int, int, str], str]:
+    """Return a digest of each view of one image."""
+    image = picture(32)
+    return {key: hashlib.sha256(augmentation(image, *key).tobytes()).hexdigest() for key in keys}
+
+
+def test_same_view_in_any_order_and_object() -> None:
+    first = digests(Augmentation(PAPER, 32), KEYS)
+    augmentation = Augmentation(PAPER, 32)
+    np.random.seed(5)  # noqa: NPY002 - nor do the global generators matter
+    assert digests(augmentation, KEYS[::-1]) == first
+    assert digests(augmentation, KEYS[5:6]) == {KEYS[5]: first[KEYS[5]]}
+    assert digests(pickle.loads(pickle.dumps(augmentation)), KEYS) == first
+    assert digests(augmentation, [(np.int64(1), np.int64(7), "b")])[1, 7, "b"] == first[1, 7, "b"]
+
+
+def test_other_views_for_other_seeds_epochs_and_images() -> None:
+    """Geometry and colour are always drawn here, so that no two views agree by not being changed."""
+    found = digests(Augmentation([always(ROTATE), always(COLOUR)], 32), KEYS)
+    assert len(set(found.values())) == len(KEYS)
+
+
+def test_same_view_from_threads() -> None:
+    augmentation, image = Augmentation(PAPER, 32), picture(32)
+    keys = [(0, epoch, name) for epoch in range(100) for name in "abc"]
+    alone = digests(augmentation, keys)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda key: augmentation(image, *key), keys))
+    assert {key: hashlib.sha256(view.tobytes()).hexdigest() for key, view in zip(keys, found, strict=True)} == alone
+
+
+def test_same_view_in_a_fresh_process() -> None:
+    code = (
+        "import sys, json, hashlib, numpy as np; from histobench.datasets.augment import Augmentation\n"
+        "transforms, keys, image = json.loads(sys.stdin.read()); image = np.array(image, np.uint8)\n"
+        "view = Augmentation(transforms, 32)\n"
+        "print(json.dumps([hashlib.sha256(view(image, *key).tobytes()).hexdigest() for key in keys]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps([PAPER, KEYS, picture(32).tolist()]),
+        env=ENVIRONMENT | {"PYTHONHASHSEED": "1"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == list(digests(Augmentation(PAPER, 32), KEYS).values())
+
+
+class Views:
+    """A dataset of views, as a DataLoader wants it."""
+
+    def __init__(self) -> None:
+        self.augmentation = Augmentation(PAPER, 32)
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.augmentation(picture(32), 3, 1, f"image-{index}")
+
+
+def test_same_view_from_dataloader_workers() -> None:
+    from torch.utils.data import DataLoader
+
+    dataset = Views()
+    for workers in (0, 2):
+        batches = list(DataLoader(dataset, batch_size=5, num_workers=workers))
+        assert np.array_equal(np.concatenate(batches), np.stack([dataset[index] for index in range(24)]))
+
+
+def test_removing_a_transform_leaves_the_draws_of_the_others() -> None:
+    flipped = changed([FLIP], 60)
+    turned, both = views([ROTATE], 60), views([FLIP, FLIP, ROTATE], 60)
+    second = changed([FLIP, FLIP], 60) ^ flipped  # the second of two flips has draws of its own
+    assert 10 < second.sum() < 50
+    straight = ~(flipped ^ second)
+    assert np.array_equal(both[straight], turned[straight])
+
+
+def test_the_image_is_not_changed() -> None:
+    image = picture(32)
+    image.flags.writeable = False
+    augmentation = Augmentation(PAPER, 32)
+    for epoch in range(30):
+        view = augmentation(image, 0, epoch, "image")
+        assert not np.shares_memory(view, image)
+    assert np.array_equal(image, picture(32))
+
+
+# -- rates and effects -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transform", [FLIP, ROTATE, COLOUR, BLUR], ids=lambda item: next(iter(item)))
+def test_rate(transform: dict[str, dict[str, Any]]) -> None:
+    assert_rate(changed([transform], 3000), 0.5)
+
+
+def test_transforms_act_independently() -> None:
+    """The library's own seeding would let all act or none."""
+    pair = views([FLIP, BLUR], 2000)
+    image = picture(32)
+    blurred = cv2.blur(image, (3, 3))
+    outcomes = {
+        "neither": image,
+        "flip": image[:, ::-1],
+        "blur": blurred,
+        "both": cv2.blur(image[:, ::-1].copy(), (3, 3)),
+    }
+    found = {name: (pair == outcome).all(axis=(1, 2, 3)) for name, outcome in outcomes.items()}
+    assert sum(hits.sum() for hits in found.values()) == 2000
+    for hits in found.values():
+        assert_rate(hits, 0.25)
+
+
+def test_crop_rate_with_the_papers_ratio() -> None:
+    """A crop of (scale, ratio) must fit into the square; after ten attempts that do not, the whole image is kept.
+
+    An attempt draws its area from scale and the logarithm of its ratio from ratio, both uniformly. In numbers: 3 % of
+    the attempts fit, so that 28 % of the crops, in 80 % of the views, change anything.
+    """
+    size, random = 336, np.random.default_rng(0)
+    area = random.uniform(0.9, 1.0, 10**6) * size**2
+    ratio = np.exp(random.uniform(math.log(0.05), math.log(1.1), 10**6))
+    width, height = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
+    fits = (width <= size) & (height <= size)
+    smaller = fits & ((width < size) | (height < size))
+    expected = 0.8 * (1 - (1 - fits.mean()) ** 10) * smaller.sum() / fits.sum()
+    assert 0.2 < expected < 0.26
+    assert_rate(changed([CROP], 1000, size), expected)
+
+
+def test_crop_keeps_nine_tenths_of_the_area() -> None:
+    """Coordinates as colours, 2 grey levels a pixel: their extent in a view gives the crop."""
+    size = 120
+    y, x = np.mgrid[:size, :size]
+    image = np.stack([2 * x, 2 * y, 0 * x], axis=-1).astype(np.uint8)
+    augmentation = Augmentation([CROP], size)
+    areas, ratios = [], []
+    for epoch in range(400):
+        view = augmentation(image, 0, epoch, "image").astype(float)
+        if not np.array_equal(view, image):
+            # pixel centres lie half a pixel inside the crop's edges; the slope is exact inside
+            width = (view[0, -10, 0] - view[0, 9, 0]) / 2 / (size - 19) * size
+            height = (view[-10, 0, 1] - view[9, 0, 1]) / 2 / (size - 19) * size
+            areas.append(width * height / size**2)
+            ratios.append(width / height)
+    assert len(areas) > 50
+    assert min(areas) > 0.9 - 0.02
+    assert max(areas) < 1.02
+    assert max(ratios) < 1.1 + 0.03
+    assert min(ratios) < 0.95
+
+
+def test_flip_and_blur_are_exact() -> None:
+    image = picture(32)
+    assert (views([always(FLIP)], 3) == image[:, ::-1]).all()
+    padded = np.pad(image.astype(int), ((1, 1), (1, 1), (0, 0)), mode="reflect")
+    box = sum(padded[dy : dy + 32, dx : dx + 32] for dy in range(3) for dx in range(3)) / 9
+    assert np.abs(views([always(BLUR)], 3) - box).max() <= 0.51
+
+
+def test_rotation_is_within_15_degrees_with_reflected_borders() -> None:
+    size = 101
+    white = np.full((size, size, 3), 255, np.uint8)
+    line = np.zeros((size, size, 3), np.uint8)
+    line[50] = 255
+    augmentation = Augmentation([always(ROTATE)], size)
+    angles = []
+    for epoch in range(300):
+        assert augmentation(white, 0, epoch, "image").min() == 255  # nothing black comes in at the border
+        view = augmentation(line, 0, epoch, "image")[..., 0].astype(float)
+        left, right = ((view[:, column] @ np.arange(size)) / view[:, column].sum() for column in (30, 70))
+        angles.append(math.degrees(math.atan2(left - right, 40)))
+    assert -15.2 < min(angles) < -14
+    assert 14 < max(angles) < 15.2
+    assert abs(np.mean(angles)) < 4 * 15 / math.sqrt(3 * 300)
+
+
+def test_brightness_and_contrast_are_within_their_limits() -> None:
+    """value -> a value + 255 b with a in 0.9 to 1.1 and b in -0.2 to 0.2, the same for all pixels of a view."""
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:16], image[16:] = 100, 150
+    augmentation = Augmentation([always(COLOUR)], 32)
+    contrasts, brightnesses = [], []
+    for epoch in range(500):
+        view = augmentation(image, 0, epoch, "image").astype(float)
+        assert np.ptp(view[:16]) == np.ptp(view[16:]) == 0
+        contrasts.append((view[31, 0, 0] - view[0, 0, 0]) / 50)
+        brightnesses.append((view[0, 0, 0] - 100 * contrasts[-1]) / 255)
+    assert 0.9 - 0.03 < min(contrasts) < 0.92
+    assert 1.08 < max(contrasts) < 1.1 + 0.03
+    assert -0.2 - 0.02 < min(brightnesses) < -0.18
+    assert 0.18 < max(brightnesses) < 0.2 + 0.02
+
+
+def test_views_have_not_changed() -> None:
+    """Two pinned views; more than what processors round differently is a silent change of a library.
+
+    Epoch 17 flips, changes the colours, crops and blurs; epoch 22 rotates instead of flipping.
+    """
+    from histobench.datasets.decode import decode
+
+    file = Path(__file__).with_name("views.png")
+    pinned = decode(file.read_bytes(), file.name).astype(int)
+    augmentation, image = Augmentation(PAPER, 32), picture(32)
+    found = np.concatenate([augmentation(image, 0, epoch, "image") for epoch in (17, 22)], axis=1)
+    assert np.abs(pinned - found).max() <= 2
+
+
+# -- empty lists, mistakes, catalogue --------------------------------------------------------------
+
+
+def test_an_empty_list_imports_nothing_and_changes_nothing() -> None:
+    code = (
+        "import sys, numpy as np; from histobench.datasets.augment import Augmentation\n"
+        "image = np.zeros((8, 8, 3), np.uint8); print(Augmentation([], 8)(image, 0, 0, 'x') is image)\n"
+        "print([name for name in ('albumentations', 'torch', 'cv2') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["True", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("transform", "found"),
+    [
+        ({"Rotat": {}}, "has no transform 'Rotat'"),
+        ({"Compose": {}}, "has no transform 'Compose'"),
+        ({"Rotate": {"limits": 3}}, "Argument.s. 'limits' are not valid for transform Rotate"),
+        ({"Rotate": {"border_mode": "BORDER_MIRROR"}}, "no attribute 'BORDER_MIRROR'"),
+        (
+            {"RandomResizedCrop": {"scale": [0.9, 1.1]}},
+            "scale Value error, All values in .0.9, 1.1. must be >= 0 and <= 1",
+        ),
+        ({"Blur": {"blur_limit": 1}}, "blur_limit: Invalid kernel size range .3, 1.. Values less than 3"),
+    ],
+)
+def test_mistakes_in_a_list(transform: dict[str, dict[str, Any]], found: str) -> None:
+    with pytest.raises(HistoBenchError, match=found) as raised:
+        Augmentation([FLIP, transform], 32)
+    assert "\n" not in str(raised.value)
+    assert "InitSchema" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("transforms", "found"),
+    [
+        (
+            [{"Normalize": {"p": 1}}, BLUR],
+            "after Normalize the view of x is float32 of shape .32, 32, 3., expected uint8",
+        ),
+        (
+            [FLIP, {"PadIfNeeded": {"min_height": 40, "min_width": 40, "p": 1}}],
+            r"after PadIfNeeded .* of shape .40, 40, 3.",
+        ),
+        ([{"ToTensorV2": {"p": 1}}], r"after ToTensorV2 the view of x is torch.uint8"),
+        ([{"MaskDropout": {"p": 1}}], r"MaskDropout failed on x .ValueError: MaskDropout requires"),
+    ],
+)
+def test_a_view_of_another_shape_or_type(transforms: list[dict[str, dict[str, Any]]], found: str) -> None:
+    with pytest.raises(HistoBenchError, match=found):
+        Augmentation(transforms, 32)(picture(32), 0, 0, "x")
+
+
+def test_size_is_filled_in_and_constants_have_names() -> None:
+    given = [{"RandomResizedCrop": {"size": [32, 32], "interpolation": cv2.INTER_CUBIC}}]
+    short = [{"RandomResizedCrop": {"interpolation": "INTER_CUBIC"}}]
+    assert np.array_equal(views(given, 20), views(short, 20))
+    assert not np.array_equal(views([{"RandomResizedCrop": {}}], 20), views(short, 20))
+
+
+def test_the_committed_catalogue_is_fresh() -> None:
+    committed = json.loads((ROOT / "workflow" / "schemas" / "transforms.json").read_text())
+    assert committed == catalogue(), "run: python -m histobench.datasets.augment > workflow/schemas/transforms.json"
+    assert {next(iter(item)) for item in PAPER} <= committed.keys()
+    assert committed["HorizontalFlip"] == ["p"]
+    assert committed["Blur"] == ["blur_limit", "p"]
+    assert not {"Compose", "OneOf", "DualTransform", "RandomCrop3D"} & committed.keys()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # some find nothing to do
+def test_every_transform_is_a_pure_function() -> None:
+    """Each one that works on a lone image without further arguments gives the same view again, after others."""
+    image, tried = picture(32), 0
+    for name in catalogue():
+        try:
+            augmentation = Augmentation([{name: {"p": 1.0}}], 32)
+            first = augmentation(image, 0, 0, "x")
+        except HistoBenchError:
+            continue
+        tried += 1
+        augmentation(image, 0, 1, "x")
+        assert np.array_equal(Augmentation([{name: {"p": 1.0}}], 32)(image, 0, 0, "x"), first), name
+        assert np.array_equal(augmentation(image, 0, 0, "x"), first), name
+    assert tried > 70

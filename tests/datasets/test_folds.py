@@ -1,0 +1,402 @@
+"""Folds: what is divided, what is never divided, and that nothing else passes for a folds file."""
+
+import csv
+import hashlib
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histobench.datasets import folds, manifest
+from histobench.datasets.breakhis import official
+from histobench.datasets.manifest import Image
+from histobench.study.errors import HistoBenchError
+
+ROOT = Path(__file__).parents[2]
+
+
+def image(subtype: str, slide: str, magnification: int, number: int, pixels: str | None = None) -> Image:
+    """Return a manifest row of a made-up image; `pixels` names its content, by default its own."""
+    letter, label = ("B", "benign") if subtype in ("A", "F", "PT", "TA") else ("M", "malignant")
+    name = f"SOB_{letter}_{subtype}-{slide}-{magnification}-{number:03d}"
+    digest = hashlib.sha256((pixels or name).encode()).hexdigest()
+    return Image(
+        image_id=name,
+        label=label,
+        subtype=subtype,
+        patient=slide,
+        slide=slide,
+        accession=slide.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        magnification=magnification,
+        width=700,
+        height=460,
+        sha256=digest,
+        member=f"{name}.png",
+    )
+
+
+def small(patients: int = 6, per_cell: int = 2) -> list[Image]:
+    """Return `patients` of each class with `per_cell` images at 40x and at 200x."""
+    return manifest.ordered(
+        image(subtype, f"14-{base + patient}", magnification, number + 1)
+        for subtype, base in (("A", 100), ("DC", 200))
+        for patient in range(patients)
+        for magnification in (40, 200)
+        for number in range(per_cell)
+    )
+
+
+@pytest.fixture(scope="module")
+def breakhis() -> list[Image]:
+    """Return a manifest of all official images; 14-13412 has the same pixels under DC and LC."""
+    number: dict[tuple[str, int], int] = defaultdict(int)
+    images = []
+    for one in official():
+        number[one.subtype + one.slide, one.magnification] += 1
+        order = number[one.subtype + one.slide, one.magnification]
+        twin = f"14-13412 {one.magnification} {order}" if one.slide == "14-13412" else None
+        made = image(one.subtype, one.slide, one.magnification, int(one.image_id[-3:]), twin)
+        assert (made.image_id, made.label, made.accession) == (one.image_id, one.label, one.accession)
+        images.append(made)
+    return manifest.ordered(images)
+
+
+def sides(made: folds.Folds, images: list[Image]) -> list[tuple[set[str], set[str]]]:
+    """Return for each fold the ids that train and the ids that evaluate, all magnifications together."""
+    result = []
+    for fold in range(1, made.count + 1):
+        train: set[str] = set()
+        test: set[str] = set()
+        for magnification in {one.magnification for one in images}:
+            rows = made.rows(images, fold, magnification)
+            for side, indices in zip((train, test), rows, strict=True):
+                assert indices.dtype == np.int64
+                assert np.all(np.diff(indices) > 0)
+                assert {images[row].magnification for row in indices} <= {magnification}
+                side |= {images[row].image_id for row in indices}
+        result.append((train, test))
+    return result
+
+
+@pytest.mark.parametrize(("by", "groups"), [("patient", 81), ("accession", 70), ("image", 7909)])
+def test_breakhis_partition(breakhis: list[Image], by: str, groups: int) -> None:
+    made = folds.make(breakhis, by, 5, 0)
+    assert len(made.groups) == groups
+    assert sum(made.images) == 7909
+    everything = {one.image_id for one in breakhis}
+    tested: list[str] = []
+    for train, test in sides(made, breakhis):
+        assert train | test == everything
+        assert not train & test
+        tested += sorted(test)
+        if by != "image":
+            key = {one.image_id: getattr(one, by) for one in breakhis}
+            assert not {key[name] for name in train} & {key[name] for name in test}
+        # 2480 benign of 7909; StratifiedGroupKFold of scikit-learn < 1.8, shuffled, misses both by far
+        benign = np.mean(["_B_" in name for name in test])
+        assert abs(benign - 2480 / 7909) < 0.012
+        assert abs(len(test) / 7909 - 0.2) < 0.01
+    assert sorted(tested) == sorted(everything)
+
+
+def test_breakhis_twins(breakhis: list[Image]) -> None:
+    assert folds.twins(breakhis, "patient") == []
+    assert folds.twins(breakhis, "accession") == []
+    pairs = folds.twins(breakhis, "image")
+    assert len(pairs) == 123
+    assert all("DC-14-13412" in a and "LC-14-13412" in b for a, b in pairs)
+
+    made = folds.make(breakhis, "image", 5, 0)
+    leaks = [
+        sum((a in test) != (b in test) for a, b in pairs) for _, test in sides(made, breakhis)
+    ]  # counted from the rows
+    assert folds.leaks(breakhis, made) == leaks
+    assert sum(leaks) > 100
+
+
+def test_a_patient_is_in_one_fold_at_all_magnifications(breakhis: list[Image]) -> None:
+    made = folds.make(breakhis, "patient", 5, 0)
+    where = defaultdict(set)
+    for fold in range(1, 6):
+        for magnification in (40, 100, 200, 400):
+            for row in made.rows(breakhis, fold, magnification)[1]:
+                where[breakhis[row].patient].add(fold)
+    assert {len(found) for found in where.values()} == {1}
+
+
+def test_seed_decides_and_nothing_else() -> None:
+    images = small()
+    made = folds.make(images, "patient", 3, 7)
+    assert made == folds.make(images, "patient", 3, 7)
+    assert made != folds.make(images, "patient", 3, 8)
+    # Pinned: another version of scikit-learn must not silently give other folds for the same seed.
+    assert [row.index(True) + 1 for row in made.tested] == [2, 3, 3, 2, 1, 1, 2, 1, 1, 3, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("by", "count", "found"),
+    [("patient", 7, "only 6 benign patients"), ("image", 25, "only 24 benign images"), ("patient", 1, "at least 2")],
+)
+def test_too_few(by: str, count: int, found: str) -> None:
+    with pytest.raises(HistoBenchError, match=found):
+        folds.make(small(), by, count, 0)
+
+
+def test_a_class_that_a_fold_lacks_at_one_magnification() -> None:
+    images = [one for one in small() if one.magnification == 200 or one.label == "malignant" or one.patient == "14-100"]
+    with pytest.raises(
+        HistoBenchError, match=r"fold \d has no benign image on its (test|train) side at 40x; use fewer"
+    ):
+        folds.make(images, "patient", 3, 0)
+
+
+def test_equal_pixels_in_two_groups() -> None:
+    images = small()
+    images[5] = replace(images[5], sha256=images[0].sha256)  # 14-100 and 14-102
+    images[2] = replace(images[2], sha256=images[3].sha256)  # both of 14-101
+    for by in ("patient", "accession"):
+        with pytest.raises(HistoBenchError) as raised:
+            folds.make(images, by, 3, 0)
+        assert f"{images[0].image_id} and {images[5].image_id} have equal pixels" in str(raised.value)
+        assert "(such pairs: 1)" in str(raised.value)
+    made = folds.make(images, "image", 3, 0)
+    assert len(folds.twins(images, made.policy)) == 2
+
+
+def test_rows_of_what_does_not_exist() -> None:
+    images = small()
+    made = folds.make(images, "patient", 3, 0)
+    for fold, magnification, found in (
+        (0, 40, "folds 1 to 3"),
+        (4, 40, "folds 1 to 3"),
+        (1, 100, "choose one of 40x, 200x"),
+    ):
+        with pytest.raises(HistoBenchError, match=found):
+            made.rows(images, fold, magnification)
+
+
+@pytest.mark.parametrize("by", ["patient", "accession", "image"])
+def test_save_and_load(tmp_path: Path, by: str) -> None:
+    images = small()
+    made = folds.make(images, by, 3, 0)
+    path = tmp_path / f"{by}.csv"
+    folds.save(made, path)
+    loaded = folds.load(path, images)
+    # Here no slide id has a letter, so that patient and accession are the same split.
+    assert loaded == replace(made, policy="patient" if by == "accession" else by)
+    rows = list(csv.DictReader(path.open()))
+    assert list(rows[0]) == ["group", "images", "label", "fold_1", "fold_2", "fold_3"]
+    assert len(rows) == (48 if by == "image" else 12)
+    assert [list(row.values()).count("test") for row in rows] == [1] * len(rows)
+    line = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {by}.csv\n"
+    assert (tmp_path / f"{by}.csv.sha256").read_text() == line
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"{by}.csv", f"{by}.csv.sha256"]
+
+
+def sign(path: Path) -> None:
+    """Make a changed folds file pass for the one that was saved."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name(path.name + ".sha256").write_text(f"{digest}  {path.name}\n")
+
+
+def test_an_edit_by_hand_is_refused(tmp_path: Path) -> None:
+    images = small()
+    path = tmp_path / "patient.csv"
+    folds.save(folds.make(images, "patient", 3, 0), path)
+    path.write_text(path.read_text().replace("test", "train", 1))
+    with pytest.raises(HistoBenchError) as raised:
+        folds.load(path, images)
+    assert str(raised.value) == (
+        f"{path}: was edited after it was made (its SHA-256 is not the one in patient.csv.sha256); delete {path} and "
+        "patient.csv.sha256 to have both made again, or put your own folds into files in the official form and "
+        "configure a split of its own with `by: official`"
+    )
+    path.with_name("patient.csv.sha256").unlink()
+    with pytest.raises(HistoBenchError, match="digest of the folds cannot be read; delete"):
+        folds.load(path, images)
+    path.unlink()
+    with pytest.raises(HistoBenchError, match="no such file"):
+        folds.load(path, images)
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (lambda rows: rows[1:], "manifest has patient 14-100, which has no row"),
+        (lambda rows: [*rows, ["14-999", "4", "benign", "test", "train", "train"]], "manifest has no patient 14-999"),
+        (lambda rows: [*rows, rows[0]], "group 14-100 has more than one row"),
+        (
+            lambda rows: [[*rows[0][:3], "test", "test", "test"], *rows[1:]],
+            "14-100 is test in 3 folds instead of 1",
+        ),
+        (lambda rows: [[*rows[0][:3], "train", "train", "train"], *rows[1:]], "is test in 0 folds instead of 1"),
+        (lambda rows: [[*rows[0][:3], "Test", "train", "train"], *rows[1:]], "'Test' is neither train nor test"),
+        (lambda rows: [[rows[0][0], "5", *rows[0][2:]], *rows[1:]], "group 14-100 is 5 here and 4 in the manifest"),
+        (lambda rows: [[*rows[0][:2], "malignant", *rows[0][3:]], *rows[1:]], "is malignant here and benign in the"),
+        (lambda rows: [[*row[:3], "test", "train", "train"] for row in rows], "fold 2 has no benign image on its test"),
+        (lambda rows: [row[:4] for row in rows], "not a folds file"),
+        (lambda rows: [], "not a folds file"),
+    ],
+)
+def test_every_assertion_holds_at_load(tmp_path: Path, edit, found: str) -> None:
+    """The digest aside, a file that breaks a rule is refused."""
+    images = small()
+    path = tmp_path / "patient.csv"
+    folds.save(folds.make(images, "patient", 3, 0), path)
+    header, *rows = list(csv.reader(path.open()))
+    path.write_text("".join(",".join(row) + "\n" for row in [header, *edit(rows)]))
+    sign(path)
+    with pytest.raises(HistoBenchError, match=found):
+        folds.load(path, images)
+
+
+def test_folds_of_another_manifest_are_refused(tmp_path: Path) -> None:
+    images = small()
+    path = tmp_path / "patient.csv"
+    folds.save(folds.make(images, "patient", 3, 0), path)
+    with pytest.raises(HistoBenchError, match="group 14-100 is 4 here and 3 in the manifest"):
+        folds.load(path, images[1:])
+    twin = [*images[:-1], replace(images[-1], sha256=images[0].sha256)]
+    with pytest.raises(HistoBenchError, match="have equal pixels but belong to different groups"):
+        folds.load(path, twin)
+
+
+def write_official(folder: Path, images: list[Image], tested: list[set[str]]) -> list[Path]:
+    """Write dsfold files; `tested` holds for each fold the slides that evaluate."""
+    files = []
+    for fold, slides in enumerate(tested, start=1):
+        rows = (
+            f"{one.image_id}.png|{one.magnification}|{fold}|{'test' if one.slide in slides else 'train'}"
+            for one in images
+        )
+        files.append(folder / f"dsfold{fold}.txt")
+        files[-1].write_text("\n".join(rows) + "\n")
+    return files
+
+
+def test_official_folds_are_holdouts(tmp_path: Path) -> None:
+    images = small()
+    tested = [{"14-100", "14-200"}, {"14-100", "14-101", "14-203"}]
+    files = write_official(tmp_path, images, tested)
+    # as such files come: spaces, CR, blank lines, a byte order mark
+    text = files[0].read_text().replace("|train\n", "|train \r\n")
+    files[0].write_bytes(("\ufeff" + text + "\r\n").encode())
+    made = folds.official(images, files)
+    assert made.groups[0] == "SOB_B_A-14-100"
+    for (train, test), slides in zip(sides(made, images), tested, strict=True):
+        assert test == {one.image_id for one in images if one.slide in slides}
+        assert train == {one.image_id for one in images if one.slide not in slides}
+    folds.save(made, tmp_path / "official.csv")
+    assert folds.load(tmp_path / "official.csv", images) == made
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        (
+            "SOB_B_A-14-100-40-001.png",
+            "SOB_B_A-14-100-40-009.png",
+            "line 1: the manifest has no image 'SOB_B_A",
+        ),
+        (
+            "SOB_B_A-14-100-40-001.png|40|1|test\n",
+            "",
+            "1 of the manifest's images have no row, the first",
+        ),
+        (
+            "40-002.png|40|1|test",
+            "40-002.png|40|1|train",
+            "earlier row has another image of the slide folder SOB_B_A",
+        ),
+        ("40-001.png|40|1|", "40-001.png|100|1|", "is given magnification 100, but its name says 40"),
+        ("40-001.png|40|1|", "40-001.png|40|2|", "the row is of fold 2, but the file is listed as fold 1"),
+        ("|test\n", "|validation\n", "expected name|magnification|fold|train or test"),
+        ("|40|1|test\n", ";40;1;test\n", "line 1: found"),
+        ("|test\n", "|train\n", "fold 1 has no benign image on its test side at 40x; correct the fold files"),
+    ],
+)
+def test_official_mistakes(tmp_path: Path, old: str, new: str, found: str) -> None:
+    images = small()
+    (file,) = write_official(tmp_path, images, [{"14-100", "14-200"}])
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new) if old == "|test\n" else text.replace(old, new, 1))
+    with pytest.raises(HistoBenchError, match=found.replace("|", r"\|")) as raised:
+        folds.official(images, [file])
+    assert "\n" not in str(raised.value)
+
+
+def test_official_without_files(tmp_path: Path) -> None:
+    with pytest.raises(HistoBenchError, match="no fold file is given"):
+        folds.official(small(), [])
+    with pytest.raises(HistoBenchError, match="cannot be read as a fold file"):
+        folds.official(small(), [tmp_path / "dsfold1.txt"])
+
+
+def test_the_real_first_fold(breakhis: list[Image], tmp_path: Path) -> None:
+    shared = os.environ.get("HISTOBENCH_SHARED_DATA")
+    if not shared:
+        pytest.skip("HISTOBENCH_SHARED_DATA does not name the folder of breakhis_files.csv")
+    rows = list(csv.DictReader((Path(shared) / "breakhis_files.csv").open()))
+    file = tmp_path / "dsfold1.txt"
+    names = [(row["path"].rsplit("/", 1)[1], row["dsfold1"]) for row in rows]
+    file.write_text("".join(f"{name}|{name.split('-')[-2]}|1|{side}\n" for name, side in names))
+    made = folds.official(breakhis, [file])
+    assert len(made.groups) == 82
+    ((train, test),) = sides(made, breakhis)
+    assert train == {name[:-4] for name, side in names if side == "train"}
+    assert test == {name[:-4] for name, side in names if side == "test"}
+    # DC trains and LC evaluates: the leak is the authors', it is counted and not refused
+    assert folds.leaks(breakhis, made) == [123]
+    folds.save(made, tmp_path / "official.csv")
+    assert folds.load(tmp_path / "official.csv", breakhis) == made
+
+
+def test_loading_needs_no_heavy_library(tmp_path: Path) -> None:
+    """Every training job loads folds: scikit-learn and pandas would cost seconds each time."""
+    images = small()
+    manifest.save(tmp_path / "manifest.csv", images)
+    folds.save(folds.make(images, "patient", 3, 0), tmp_path / "patient.csv")
+    code = (
+        "import sys; from pathlib import Path; from histobench.datasets import folds, manifest\n"
+        "folds.load(Path('patient.csv'), manifest.load(Path('manifest.csv'))).rows\n"
+        "print([name for name in ('sklearn', 'scipy', 'pandas', 'cv2', 'torch', 'pydantic') if name in sys.modules])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_script(tmp_path: Path) -> None:
+    images = small()
+    images[1] = replace(images[1], sha256=images[0].sha256)
+    manifest.save(tmp_path / "manifest.csv", images)
+    command = [sys.executable, ROOT / "scripts" / "folds.py", "--manifest", "manifest.csv", "--output", "image.csv"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run(
+        [*command, "--split", '{"by": "image", "folds": 3, "seed": 0, "files": []}'],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "48 images in 48 groups, 3 folds" in done.stdout
+    for side, number in (("train", 32), ("test", 16)):
+        line = f"  {side}: {number // 2} benign, {number // 2} malignant images of {number} groups\n"
+        assert done.stdout.count(line) == 3
+    assert "equal pixels in different groups: 1 pairs" in done.stdout
+    assert folds.load(tmp_path / "image.csv", images).count == 3
+    done = subprocess.run(
+        [*command, "--split", '{"by": "patient", "folds": 9, "seed": 0, "files": []}'],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: split by patient into 9 folds with seed 0: the manifest has only 6 benign patients"
+    )
+    assert done.stderr.count("\n") == 1

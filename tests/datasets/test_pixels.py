@@ -1,0 +1,264 @@
+"""The pixel store: right pixels in the right row, bounded memory, and nothing half-made under its name."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histobench.datasets import manifest, pixels
+from histobench.datasets.decode import pixel_sha256
+from histobench.datasets.manifest import Image
+from histobench.study.errors import HistoBenchError
+from tests.datasets.standin import png, write_files
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+
+
+def picture(number: int, width: int = 70, height: int = 46) -> np.ndarray:
+    """Return a made-up image: a colour of its own, and noise."""
+    random = np.random.default_rng(number)
+    colour = np.array([number * 40 % 256, 255 - number * 20 % 256, 128])
+    noise = random.integers(-20, 20, (height, width, 3))
+    return np.clip(colour + noise, 0, 255).astype(np.uint8)
+
+
+def dataset(path: Path, count: int, kind: str = "tar.gz", make: Callable[[int], np.ndarray] = picture) -> list[Image]:
+    """Write a source of `count` images, in the reverse of the manifest's order, and return its manifest."""
+    images, files = [], []
+    for number in range(count):
+        content = make(number)
+        height, width, _ = content.shape
+        name = f"SOB_B_A-14-{1000 + number}-40-001"
+        member = f"tree/{name}.png"
+        digest = pixel_sha256(content)
+        slide = f"14-{1000 + number}"
+        images.append(Image(name, "benign", "A", slide, slide, slide, 40, width, height, digest, member))
+        files.append((member, png(content)))
+    write_files(path, [("tree/notes.txt", b"not an image"), *reversed(files)], kind)
+    return manifest.ordered(images)
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "zip", "folder"])
+@pytest.mark.parametrize("size", [24, 90])  # smaller than the images; larger
+def test_every_image_in_its_row(tmp_path: Path, kind: str, size: int) -> None:
+    def make(number: int) -> np.ndarray:  # both heights occur, as in BreakHis
+        return picture(number, height=46 if number % 3 else 45)
+
+    images = dataset(tmp_path / "source", 12, kind, make)
+    pixels.build(tmp_path / "source", images, size, tmp_path / "store.npy", workers=2)
+    store = pixels.load(tmp_path / "store.npy", 12, size)
+    assert isinstance(store, np.memmap)
+    assert store.shape == (12, size, size, 3)
+    assert not store.flags.writeable
+    for number, (row, image) in enumerate(zip(store, images, strict=True)):
+        original = make(number)
+        assert image.image_id.endswith(f"{1000 + number}-40-001")
+        assert np.array_equal(row, pixels.squash(original, size))
+        # a resampled image keeps its mean
+        assert np.allclose(row.mean(axis=(0, 1)), original.mean(axis=(0, 1)), atol=1.5)
+    assert np.array_equal(np.load(tmp_path / "store.npy"), store)  # plain NumPy reads it
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["source", "store.npy"]
+
+
+def test_squash_takes_the_whole_field() -> None:
+    """Left half black, right half white, a red line at the bottom: all is still there, stretched."""
+    original = np.zeros((46, 70, 3), np.uint8)
+    original[:, 35:] = 255
+    original[44:] = (255, 0, 0)
+    result = pixels.squash(original, 34)
+    assert result.shape == (34, 34, 3)
+    assert result.dtype == np.uint8
+    assert result[:30, :16].max() == 0
+    assert result[:30, 18:].min() == 255
+    assert (result[33] == (255, 0, 0)).all()
+
+
+def test_squash_is_antialiased() -> None:
+    """Stripes finer than the new pixels become grey; a filter without antialiasing would draw false coarse ones."""
+    stripes = np.zeros((460, 700, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.ptp(pixels.squash(stripes, 224)[:, 2:-2].astype(int)) <= 6  # at the border the filter is cut
+    false = stripes[np.ix_(np.arange(224) * 460 // 224, np.arange(224) * 700 // 224)]
+    assert np.ptp(false) == 255
+
+
+def test_squash_has_not_changed() -> None:
+    """The filter computes in whole numbers: its bytes are the same everywhere, until a library changes silently."""
+    y, x = np.mgrid[:46, :70]
+    original = np.stack([(x * y) % 251, (x * 7 + y * 3) % 253, (x * x + y * y) % 255], axis=-1).astype(np.uint8)
+    digests = [hashlib.sha256(pixels.squash(original, size).tobytes()).hexdigest()[:16] for size in (32, 96)]
+    assert digests == ["3acec0de5c85a869", "40f129f75dbe9f4c"]
+
+
+def test_missing_image(tmp_path: Path) -> None:
+    images = dataset(tmp_path / "source.zip", 3, "zip")
+    lost = replace(images[0], image_id="SOB_B_A-14-999-40-001", member="tree/lost.png")
+    with pytest.raises(HistoBenchError, match=r"1 of the manifest's 4 images are missing, the first is tree/lost.png"):
+        pixels.build(tmp_path / "source.zip", [*images, lost], 8, tmp_path / "store.npy")
+    assert [file.name for file in tmp_path.iterdir()] == ["source.zip"]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"height": 45}, "is 70x46 pixels, but the manifest has 70x45"),
+        ({"width": 71}, "is 70x46 pixels, but the manifest has 71x46"),
+        ({"sha256": "0" * 64}, "has other pixels, but the manifest has those with its SHA-256"),
+    ],
+)
+def test_other_pixels_than_in_the_manifest(tmp_path: Path, change: dict, found: str) -> None:
+    images = dataset(tmp_path / "source", 8, "folder")
+    images[5] = replace(images[5], **change)
+    with pytest.raises(HistoBenchError, match=found) as raised:
+        pixels.build(tmp_path / "source", images, 8, tmp_path / "store.npy", workers=2)
+    assert images[5].member in str(raised.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["source"]
+
+
+def test_truncated_image_is_named(tmp_path: Path) -> None:
+    images = dataset(tmp_path / "source", 8, "folder")
+    file = tmp_path / "source" / images[3].member
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(HistoBenchError, match=f"{images[3].member}: the PNG is corrupt .truncated"):
+        pixels.build(tmp_path / "source", images, 8, tmp_path / "store.npy", workers=2)
+    assert [file.name for file in tmp_path.iterdir()] == ["source"]
+
+
+def test_failure_leaves_the_former_store(tmp_path: Path) -> None:
+    images = dataset(tmp_path / "source", 4, "folder")
+    pixels.build(tmp_path / "source", images, 8, tmp_path / "store.npy")
+    before = (tmp_path / "store.npy").read_bytes()
+    (tmp_path / "source" / images[3].member).unlink()
+    with pytest.raises(HistoBenchError):
+        pixels.build(tmp_path / "source", images, 8, tmp_path / "store.npy")
+    assert (tmp_path / "store.npy").read_bytes() == before
+
+
+def test_load_refuses_anything_else(tmp_path: Path) -> None:
+    path = tmp_path / "store.npy"
+    with pytest.raises(HistoBenchError, match="no such pixel store"):
+        pixels.load(path, 4, 8)
+    images = dataset(tmp_path / "source", 4, "folder")
+    pixels.build(tmp_path / "source", images, 8, path)
+    pixels.load(path, 4, 8)
+    whole = path.read_bytes()
+    for content in (whole[:-1], whole + b"\0", whole[:60], b"", b"not an array"):
+        path.write_bytes(content)
+        with pytest.raises(HistoBenchError, match="is not the pixel store of this dataset") as raised:
+            pixels.load(path, 4, 8)
+        assert "\n" not in str(raised.value)
+    for array in (
+        np.zeros((4, 8, 8, 3), np.int8),
+        np.zeros((4, 8, 8), np.uint8),
+        np.asfortranarray(np.zeros((4, 8, 8, 3), np.uint8)),
+        np.array([{}], object),
+    ):
+        np.save(path, array, allow_pickle=True)
+        with pytest.raises(HistoBenchError, match="is not the pixel store of this dataset"):
+            pixels.load(path, 4, 8)
+    path.write_bytes(whole)
+    for count, size in ((5, 8), (4, 9)):
+        with pytest.raises(HistoBenchError, match=r"it holds uint8 of shape \(4, 8, 8, 3\)"):
+            pixels.load(path, count, size)
+
+
+def script(source: Path, images: Path, output: Path, size: int) -> list[str]:
+    """Return the command that builds a store with one thread."""
+    command = [sys.executable, ROOT / "scripts" / "pixels.py", "--source", source, "--manifest", images]
+    return [*map(str, command), "--size", str(size), "--output", str(output)]
+
+
+def written(store: Path, row: int) -> bool:
+    """Tell whether a row of an unfinished store of 336 px has its pixels."""
+    with store.open("rb") as file:
+        file.seek(128 + row * 336 * 336 * 3)
+        return any(file.read(336))
+
+
+def test_killed_half_way(tmp_path: Path) -> None:
+    large = picture(0, 700, 460)
+    images = dataset(tmp_path / "source", 60, "folder", lambda number: large)
+    manifest.save(tmp_path / "manifest.csv", images)
+    folder = tmp_path / "pixels"
+    command = script(tmp_path / "source", tmp_path / "manifest.csv", folder / "336px.npy", 336)
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as process:
+        while not any(written(file, 10) for file in folder.glob(".336px.npy.*.partial")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    (partial,) = folder.iterdir()
+    assert partial.suffix == ".partial"
+    assert not written(partial, 59)
+
+    # A partial that somebody still writes is left alone; the dead one is removed.
+    alive = folder / ".336px.npy.0123abcd.partial"
+    alive.write_bytes(b"")
+    with alive.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "60 images of 336x336 pixels" in done.stdout
+    assert "60/60" in done.stderr  # the progress bar
+    assert sorted(file.name for file in folder.iterdir()) == [alive.name, "336px.npy"]
+    store = pixels.load(folder / "336px.npy", 60, 336)
+    assert np.array_equal(store[59], pixels.squash(large, 336))
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """On a file system of 2 MiB: one sentence, nothing left behind, and the former store untouched."""
+    images = dataset(tmp_path / "source", 60, "folder")
+    manifest.save(tmp_path / "manifest.csv", images)
+    (tmp_path / "disk").mkdir()
+    mount = f"mount -t tmpfs -o size=2m none {tmp_path}/disk"
+    namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.run([*namespace, mount], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets no unprivileged process mount a small file system")
+    store = tmp_path / "disk" / "store.npy"
+    small = " ".join(script(tmp_path / "source", tmp_path / "manifest.csv", store, 16))
+    large = " ".join(script(tmp_path / "source", tmp_path / "manifest.csv", store, 224))  # 9 MB
+    report = f"ls -A {store.parent}; sha256sum < {store}"
+    done = subprocess.run(
+        [*namespace, f"{mount} && {small} && {report}; {large}; echo $?; {report}"],
+        env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    _, *before, code, name, digest = done.stdout.splitlines()
+    assert code == "1"
+    assert before == [name, digest]
+    assert name == "store.npy"
+    sentence = f"error: {store}: the disk or quota is full; free some space and run the same command again"
+    assert done.stderr.splitlines()[-1] == sentence
+    assert "Traceback" not in done.stderr
+
+
+def test_memory_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
+    """Stores of 100 and of 200 MiB are built in the same memory, far below 1 GiB."""
+    code = (
+        "import re, sys; from pathlib import Path; from histobench.datasets import manifest, pixels\n"
+        "images = manifest.load(Path('manifest.csv'))[:int(sys.argv[1])]\n"
+        "pixels.build(Path('source'), images, 512, Path('store.npy'), 2)\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
+    )
+    images = dataset(tmp_path / "source", 256, "folder")
+    manifest.save(tmp_path / "manifest.csv", images)
+    peaks = []
+    for count in (128, 256):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(count)],
+            cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert (tmp_path / "store.npy").stat().st_size > count * 512 * 512 * 3
+        peaks.append(int(done.stdout) / 1024)
+    assert max(peaks) < 256
+    assert peaks[1] - peaks[0] < 32

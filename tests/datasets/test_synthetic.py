@@ -1,0 +1,261 @@
+"""The synthetic datasets: names, bytes, colours, and the truth that they are built to have."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from histobench.datasets import breakhis, synthetic
+from histobench.study.synthetic import SyntheticSettings
+
+ROOT = Path(__file__).parents[2]
+SMALL = SyntheticSettings(patients_per_class=4, images_per_patient=1, magnifications=(40, 400), width=70, height=46)
+BACH = SyntheticSettings(kind="bach", patients_per_class=2, images_per_patient=2, width=64, height=48)
+
+# The official grammar, written out a second time: folders `_14-`, file names `-14-`.
+MEMBER = re.compile(
+    r"BreaKHis_v1/histology_slides/breast/(benign|malignant)/SOB/"
+    r"(adenosis|fibroadenoma|phyllodes_tumor|tubular_adenoma|"
+    r"ductal_carcinoma|lobular_carcinoma|mucinous_carcinoma|papillary_carcinoma)/"
+    r"SOB_([BM])_(A|F|PT|TA|DC|LC|MC|PC)_(\d+-\d+[A-Z]*)/(40|100|200|400)X/SOB_\3_\4-\5-\6-(\d{3})\.png"
+)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("synthetic") / "archive.tar.gz"
+    synthetic.generate(SMALL, path)
+    return path
+
+
+def test_members_follow_the_official_grammar(archive: Path) -> None:
+    with tarfile.open(archive) as tar:
+        names = tar.getnames()
+    images = [name for name in names if name.endswith(".png")]
+    assert [name for name in names if name not in images] == ["BreaKHis_v1/README.txt"]
+    matches = [MEMBER.fullmatch(name) for name in images]
+    assert all(matches)
+    assert {match[4] for match in matches if match} == {"A", "F", "PT", "TA", "DC", "LC", "MC", "PC"}
+    assert all(match[5].startswith("99-") for match in matches if match)  # a year that BreakHis does not have
+    assert len(set(images)) == len(images) == 2 * 4 * 2  # classes, patients, magnifications
+
+
+def test_the_reader_of_breakhis_reads_it(archive: Path) -> None:
+    images, skipped = breakhis.read(archive, complete=False, workers=1, progress=False)
+    assert Counter((image.label, image.magnification) for image in images) == Counter(
+        {(label, magnification): 4 for label in ("benign", "malignant") for magnification in (40, 400)}
+    )
+    assert len({image.patient for image in images}) == 8
+    assert len({image.sha256 for image in images}) == len(images)
+    assert {(image.width, image.height) for image in images} <= {(70, 46), (70, 45)}
+    assert sum(skipped.values()) == 1
+
+
+def test_bytes_depend_on_the_settings_alone(archive: Path, tmp_path: Path) -> None:
+    synthetic.generate(SMALL, tmp_path / "parallel", workers=2)
+    content = archive.read_bytes()
+    assert (tmp_path / "parallel").read_bytes() == content
+    assert content[3] == 0  # nor a file name
+    assert content[4:8] == bytes(4)  # no time in the header of gzip
+    with tarfile.open(archive) as tar:
+        assert {(member.mtime, member.uid, member.uname) for member in tar.getmembers()} == {(0, 0, "")}
+
+
+def test_an_image_is_a_function_of_its_field(archive: Path) -> None:
+    last = list(synthetic.fields(SMALL))[-1]  # drawn first here, last in the archive
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile(last.member)
+        assert file
+        stored = np.asarray(Image.open(io.BytesIO(file.read())))
+    drawn = synthetic.image(SMALL, last)
+    np.testing.assert_array_equal(drawn, stored)
+    assert (drawn != synthetic.image(SMALL.model_copy(update={"seed": 1}), last)).mean() > 0.5
+
+
+def test_without_class_effect_the_class_leaves_no_trace() -> None:
+    """Exact, not statistical: with everything but the class the same, the image is the same."""
+    field = next(synthetic.fields(SMALL))
+    assert (field.label, field.kind) == ("benign", "A")
+    turned = replace(field, label="malignant", kind="DC")
+    none = SMALL.model_copy(update={"class_effect": 0.0})
+    np.testing.assert_array_equal(synthetic.image(none, field), synthetic.image(none, turned))
+    assert (synthetic.image(SMALL, field) != synthetic.image(SMALL, turned)).mean() > 0.5
+
+
+def test_patients_are_alike_without_patient_effect() -> None:
+    settings = SMALL.model_copy(update={"patient_effect": 0.0, "patients_per_class": 5})
+    first, *_, fifth = [field for field in synthetic.fields(settings) if field.label == "benign"]
+    assert first.kind == fifth.kind == "A"
+    assert first.patient != fifth.patient
+    one, other = synthetic.tissue(settings, first), synthetic.tissue(settings, fifth)
+    np.testing.assert_array_equal(one.stains, other.stains)
+    assert one.atypia == other.atypia
+    assert one.architecture == other.architecture
+
+
+def test_colours_are_mixtures_of_haematoxylin_and_eosin() -> None:
+    """Optical densities lie in the plane of the two dyes; vectors from Ruifrok & Johnston (2001), table 1."""
+    settings = SMALL.model_copy(update={"patient_effect": 0.0, "width": 350, "height": 230})
+    dyes = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
+    amounts = {}
+    for field in synthetic.fields(settings):
+        if field.magnification == 400 and field.kind in ("F", "DC"):
+            pixels = synthetic.image(settings, field).reshape(-1, 3).astype(float)
+            density = -np.log10((pixels + 1) / 256) + np.log10([0.90, 0.90, 0.91])
+            amount, *_ = np.linalg.lstsq(dyes.T, density.T, rcond=None)
+            residual = density.T - dyes.T @ amount
+            # Beside the dyes: the light's fall-off (at most -log10 0.94 = 0.03), noise (1.5 of 255), blurred edges.
+            assert np.sqrt(np.mean(residual**2)) < 0.03
+            amounts[field.kind] = amount.mean(axis=1)
+    assert amounts["DC"][0] > 2 * amounts["F"][0]  # sheets of tumour nuclei against a fibrous stroma
+    assert amounts["F"][1] > amounts["F"][0]  # which is pink
+
+
+def test_magnification_shows_the_same_tissue_larger() -> None:
+    """The same contrast spread over more pixels gives smaller steps between neighbouring pixels."""
+    settings = SMALL.model_copy(update={"width": 280, "height": 184})
+    roughness = {40: [], 400: []}
+    for field in synthetic.fields(settings):
+        grey = synthetic.image(settings, field).mean(axis=2)
+        roughness[field.magnification].append(np.abs(np.diff(grey, axis=1)).mean() / grey.std())
+    assert np.mean(roughness[40]) > 2 * np.mean(roughness[400])
+
+
+# --- what a classifier finds -----------------------------------------------------------------------------------------
+
+DATASETS, PATIENTS, IMAGES = 4, 10, 3  # seeds, patients per class, images per patient
+
+
+def _features(pixels: np.ndarray) -> np.ndarray:
+    """Mean and deviation of each channel, and the mean step between neighbours: 12 numbers."""
+    image = pixels.astype(float)
+    steps = [np.abs(np.diff(image, axis=axis)).mean(axis=(0, 1)) for axis in (0, 1)]
+    return np.concatenate([image.mean(axis=(0, 1)), image.std(axis=(0, 1)), *steps])
+
+
+def _accuracies(class_effect: float) -> tuple[float, float]:
+    """Return patient-level and image-level accuracy of nearest neighbours, five folds, averaged over datasets."""
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = make_pipeline(StandardScaler(), KNeighborsClassifier(1))
+    scores, heights = [], Counter()
+    for seed in range(DATASETS):
+        settings = SyntheticSettings(
+            patients_per_class=PATIENTS,
+            images_per_patient=IMAGES,
+            magnifications=(40,),
+            class_effect=class_effect,
+            seed=seed,
+        )
+        fields = list(synthetic.fields(settings))
+        images = [synthetic.image(settings, field) for field in fields]
+        heights.update(len(image) for image in images)
+        features = np.array([_features(image) for image in images])
+        labels = np.array([field.label == "malignant" for field in fields])
+        for groups in ([field.patient for field in fields], range(len(fields))):
+            folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+            found = cross_val_predict(classifier, features, labels, groups=list(groups), cv=folds)
+            scores.append(np.mean(found == labels))
+    assert set(heights) == {92, 91}  # as 460 to 456
+    assert 0.01 < heights[91] / heights.total() < 0.1
+    by_patient, by_image = np.mean(np.reshape(scores, (DATASETS, 2)), axis=0)
+    return float(by_patient), float(by_image)
+
+
+# The images of a patient may all be judged alike, so that the patients are what is counted: 4 datasets x 20 patients
+# = 80 coin tosses have the deviation sqrt(0.25 / 80) = 0.056. Three deviations round 0.5 is chance.
+CHANCE = 3 * np.sqrt(0.25 / (DATASETS * 2 * PATIENTS))
+
+
+def test_without_class_effect_only_image_level_splits_score() -> None:
+    by_patient, by_image = _accuracies(class_effect=0)
+    assert abs(by_patient - 0.5) < CHANCE
+    assert by_image > 0.5 + CHANCE  # the neighbours of an image are its patient's others, and they have its label
+
+
+def test_with_class_effect_patient_level_scores_above_chance_and_below_image_level() -> None:
+    by_patient, by_image = _accuracies(class_effect=1)
+    assert 0.5 + CHANCE < by_patient < by_image - 0.03
+
+
+# --- BACH, settings, script ------------------------------------------------------------------------------------------
+
+
+def test_bach_tree(tmp_path: Path) -> None:
+    for name, workers in (("one.zip", 1), ("two.zip", 2)):
+        assert synthetic.generate(BACH, tmp_path / name, workers) == 16
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        folders = {"Normal": "n", "Benign": "b", "InSitu": "is", "Invasive": "iv"}
+        images = [f"Photos/{folder}/{short}{n:03}.tif" for folder, short in folders.items() for n in range(1, 5)]
+        extras = ["README.txt", "Photos/microscopy_ground_truth.csv", "Photos/Thumbs.db"]
+        assert archive.namelist() == extras + images
+        truth = archive.read("Photos/microscopy_ground_truth.csv").decode().splitlines()
+        assert truth == [f"{Path(name).name},{name.split('/')[1]}" for name in images]
+        for name in images:
+            picture = Image.open(io.BytesIO(archive.read(name)))
+            assert (picture.format, picture.mode, picture.size) == ("TIFF", "RGB", (64, 48))
+
+
+def test_bach_classes_differ_in_haematoxylin() -> None:
+    """From normal tissue over in situ to invasive carcinoma there are more nuclei: less red light passes."""
+    settings = BACH.model_copy(update={"patient_effect": 0.0})
+    red: dict[str, list[float]] = {}
+    for field in synthetic.fields(settings):
+        red.setdefault(field.label, []).append(synthetic.image(settings, field)[..., 0].mean())
+    means = [np.mean(red[label]) for label in ("Normal", "InSitu", "Invasive")]
+    assert all(before > after for before, after in pairwise(means))
+    assert np.mean(red["Benign"]) > np.mean(red["InSitu"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "bach", "magnifications": [40, 100]}, "BACH has one scale"),
+        ({"kind": "bach", "patients_per_class": 100, "images_per_patient": 10}, "001 to 999"),
+        ({"magnifications": [40, 40]}, "names one twice"),
+        ({"magnifications": []}, "at least 1 item"),
+        ({"magnifications": [50]}, "40, 100, 200 or 400"),
+        ({"patient_efect": 1.0}, "not permitted"),
+    ],
+)
+def test_settings_refuse(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SyntheticSettings.model_validate(settings)
+
+
+def test_script(archive: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "synthesize.py",
+        "--output",
+        tmp_path / "archive.tar.gz",
+        "--settings",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    bad = subprocess.run([*command, '{"kind": "liver"}'], env=environment, capture_output=True, text=True, check=False)
+    assert bad.returncode == 1
+    assert bad.stderr.startswith("error: --settings: kind: ")
+    assert bad.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    good = json.dumps(SMALL.model_dump(mode="json"))
+    subprocess.run([*command, good, "--workers", "2"], env=environment, capture_output=True, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["archive.tar.gz"]
+    assert (tmp_path / "archive.tar.gz").read_bytes() == archive.read_bytes()

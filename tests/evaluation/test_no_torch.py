@@ -1,0 +1,25 @@
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_neither_evaluation_nor_reporting_imports_torch() -> None:
+    library = ROOT / "workflow" / "histobench"
+    modules = [
+        ".".join(path.relative_to(library.parent).with_suffix("").parts)
+        for room in ("evaluation", "reporting")
+        for path in sorted((library / room).rglob("*.py"))
+    ]
+    assert len(modules) >= 8
+    # The tables are read at every demo: none of them waits for pandas or scikit-learn either.
+    code = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
+        "for heavy in ('torch', 'pandas', 'sklearn'): assert heavy not in sys.modules, heavy\n"
+        "import numpy as np\n"
+        "from histobench.evaluation.metrics import scores\n"
+        "scores(np.array([0, 1]), np.array([-1.0, 1.0]))\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=library.parent)

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from histobench.evaluation.predictions import read
+from histobench.study.errors import HistoBenchError
+
+HEADER = "image_id,patient,fold,label,logit,best_epoch_logit"
+GOOD = ["a-1,a,2,1,1.5,0.25", "b-1,b,2,0,-0.125,1e-3"]
+
+
+def written(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    path = folder / "predictions.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_reads_what_was_written(tmp_path: Path) -> None:
+    found = read(written(tmp_path, *GOOD))
+    assert found.image_id == ("a-1", "b-1")
+    assert found.patient.tolist() == ["a", "b"]
+    assert found.label.tolist() == [1, 0]
+    assert found.fold == 2
+    assert found.logit["last"].tolist() == [1.5, -0.125]
+    assert found.logit["best_epoch"].tolist() == [0.25, 0.001]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([*GOOD, "a-1,a,2,1,0,0"], "line 4: image a-1 occurs a second time"),
+        ([*GOOD, "c-1,c,2,malignant,0,0"], "line 4: label is 'malignant', expected 0"),
+        ([*GOOD, "c-1,c,2,1,nan,0"], "line 4: logit is 'nan', expected a finite number"),
+        ([*GOOD, "c-1,c,2,1,0,inf"], "line 4: best_epoch_logit is 'inf'"),
+        ([*GOOD, "c-1,c,2,1,,0"], "line 4: logit is ''"),
+        ([*GOOD, "c-1,c,one,1,0,0"], "line 4: fold is 'one'"),
+        ([*GOOD, "c-1,,2,1,0,0"], "line 4: image_id or patient is empty"),
+        ([*GOOD, "c-1,c,2,1,0"], "line 4: more or fewer values"),
+        ([*GOOD, "c-1,c,2,1,0,0,0"], "line 4: more or fewer values"),
+        ([*GOOD, "c-1,c,3,1,0,0"], "holds folds 2, 3 where one was expected"),
+        ([GOOD[0]], "1 of 1 images are malignant, but both classes must occur"),
+        ([GOOD[1]], "0 of 1 images are malignant, but both classes must occur"),
+        ([], "0 of 0 images"),
+    ],
+)
+def test_a_faulty_file_is_one_sentence_that_names_it(tmp_path: Path, rows: list[str], sentence: str) -> None:
+    path = written(tmp_path, *rows)
+    with pytest.raises(HistoBenchError) as caught:
+        read(path)
+    assert str(caught.value).startswith(str(path))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HistoBenchError, match=r"predictions.csv: column best_epoch_logit is missing"):
+        read(written(tmp_path, "a-1,a,2,1,1.5", header=HEADER.removesuffix(",best_epoch_logit")))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HistoBenchError, match=r"predictions.csv: no such file"):
+        read(tmp_path / "predictions.csv")

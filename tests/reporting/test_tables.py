@@ -1,0 +1,296 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from histobench.evaluation.metrics import METRICS
+from histobench.evaluation.summary import SUMMARY_COLUMNS
+from histobench.reporting import tables
+from histobench.reporting.published import load
+from histobench.reporting.render import Bold, markdown
+from histobench.study.errors import HistoBenchError
+from histobench.study.spec import Recipe
+
+TABLES = Path(__file__).parents[2] / "resources" / "paper" / "tables"
+NAMES = {"alexnet": "AlexNet", "resnet34": "ResNet34", "vgg19": "VGG19", "smolvlm": "SmolVLM"}
+CONTEXT = tables.Context("demo", NAMES, ["Synthetic images.", "Random weights."])
+
+
+def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object) -> dict[str, str]:
+    identity = {"dataset": "breakhis", "model": model, "mode": "ft", "split": "patient", "magnification": 40}
+    identity |= {"augmentation": "none", "selection": "last", "folds": 5}
+    scores = {f"{metric}_mean": mean for metric in METRICS} | {f"{metric}_std": std for metric in METRICS}
+    row = {name: str(value) for name, value in (identity | scores | other).items()}
+    assert set(row) == set(SUMMARY_COLUMNS)
+    return row
+
+
+def results(*summary: dict[str, str], selection: str = "last", published: Path = TABLES / "table4.csv"):
+    return tables.results_tables(summary, load(published), 4, "breakhis", "patient", "none", selection, CONTEXT)
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_results_have_exactly_the_published_columns(number: int) -> None:
+    with (TABLES / f"table{number}.csv").open(newline="") as file:
+        header = next(csv.reader(file))
+    table, _ = results(arm("alexnet"))
+    assert list(table.columns) == header
+    assert list(table.rows[0]) == header
+
+
+def test_the_published_rows_come_back_in_their_own_order() -> None:
+    published = load(TABLES / "table4.csv")
+    back = {"AlexNet": "alexnet", "ResNet34": "resnet34", "VGG19": "vgg19", "SmolVLM": "smolvlm"}
+    summary = [
+        {**arm("", patient_rate_mean=0, patient_rate_std=0), **row, "model": back.get(row["model"], row["model"])}
+        for row in reversed(published)
+    ]
+    table, beside = results(*summary)
+    assert [dict(row) for row in table.rows] == published
+    assert len(beside.rows) == 28 * 10
+    assert {row["difference"] for row in beside.rows} == {"0.0000"}
+
+
+def test_numbers_are_rounded_to_four_decimals() -> None:
+    table, _ = results(arm("alexnet", 0.95004999, 0.01995001))
+    assert (table.rows[0]["accuracy_mean"], table.rows[0]["accuracy_std"]) == ("0.9500", "0.0200")
+    assert table.cells[0][3] == "0.9500 ± 0.0200"
+
+
+def test_own_models_follow_the_published_ones_and_magnifications_ascend() -> None:
+    summary = [arm("tiny", magnification=200), arm("tiny", magnification=40), arm("vgg19"), arm("own"), arm("alexnet")]
+    table, beside = results(*summary)
+    order = [(row["model"], row["magnification"]) for row in table.rows]
+    assert order == [("AlexNet", "40"), ("VGG19", "40"), ("tiny", "40"), ("tiny", "200"), ("own", "40")]
+    tiny = [row for row in beside.rows if row["model"] == "tiny"]
+    assert {(row["published"], row["difference"]) for row in tiny} == {("", "")}
+
+
+def test_differences_from_the_published_table() -> None:
+    # Table 4, AlexNet 40x: accuracy 0.9512 +- 0.0110, AUC 0.9912.
+    _, beside = results(arm("alexnet", 0.90124, 0.0500))
+    rows = {row["quantity"]: (row["reproduced"], row["published"], row["difference"]) for row in beside.rows}
+    assert rows["accuracy_mean"] == ("0.9012", "0.9512", "-0.0500")
+    assert rows["accuracy_std"] == ("0.0500", "0.0110", "+0.0390")
+    assert rows["auc_mean"] == ("0.9012", "0.9912", "-0.0900")
+    assert beside.header == ("Model", "Mode", "Magnification", "Accuracy", "Precision", "Recall", "F1-score", "AUC")
+    assert beside.cells[0][:4] == ("AlexNet", "FT", "40×", "0.9012 / 0.9512 (−0.0500)")
+
+
+def test_the_best_of_each_magnification_is_bold() -> None:
+    table, _ = results(
+        arm("alexnet", 0.8),
+        arm("vgg19", 0.9, auc_mean=0.7),
+        arm("resnet34", 0.9),
+        arm("alexnet", 0.1, magnification=400),
+    )
+    bold = {
+        (row[0], row[2], column) for row in table.cells for column, cell in enumerate(row) if isinstance(cell, Bold)
+    }
+    # VGG19 and ResNet34 tie but for the AUC (column 7); alone at 400x, AlexNet is no winner.
+    tied = {(model, "40×", column) for model in ("VGG19", "ResNet34") for column in (3, 4, 5, 6, 7)}
+    assert bold == tied - {("VGG19", "40×", 7)}
+
+
+def test_only_the_wanted_arms_are_shown() -> None:
+    table, _ = results(
+        arm("alexnet", 0.9),
+        arm("alexnet", 0.1, split="image"),
+        arm("alexnet", 0.2, augmentation="paper"),
+        arm("alexnet", 0.3, selection="best_epoch"),
+        arm("alexnet", 0.4, dataset="other"),
+    )
+    assert [row["accuracy_mean"] for row in table.rows] == ["0.9000"]
+
+
+def test_the_caption_says_what_the_numbers_are() -> None:
+    table, beside = results(arm("alexnet"), arm("vgg19", folds=3))
+    for caption in (table.caption, beside.caption):
+        for part in (
+            "split policy patient",
+            "3 to 5 folds",
+            "last epoch",
+            "Study: demo.",
+            "Synthetic images. Random weights.",
+        ):
+            assert part in caption
+        assert "optimistic" not in caption
+
+
+def test_the_best_epoch_is_called_optimistic() -> None:
+    table, beside = results(arm("alexnet", selection="best_epoch"), selection="best_epoch")
+    assert table.title == "Table 4, best epoch"
+    assert "optimistic" in table.caption
+    assert "optimistic" in beside.caption
+
+
+def test_one_fold_has_no_deviation() -> None:
+    table, beside = results(arm("alexnet", 0.9, "", folds=1))
+    assert table.rows[0]["accuracy_std"] == ""
+    assert table.cells[0][3] == "0.9000"
+    assert "over 1 fold." in table.caption
+    assert [row["difference"] for row in beside.rows if row["quantity"] == "accuracy_std"] == [""]
+
+
+def test_an_absent_arm_is_one_sentence() -> None:
+    with pytest.raises(
+        HistoBenchError, match="no arm with dataset breakhis, split patient, augmentation none, selection last"
+    ):
+        results(arm("alexnet", split="image"))
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    with pytest.raises(HistoBenchError, match="same name in print"):
+        results(arm("alexnet"), arm("AlexNet"))
+
+
+def test_a_small_table_in_markdown() -> None:
+    table, _ = results(arm("alexnet", 0.9), arm("resnet34", 0.95))
+    assert markdown(table) == (
+        "**Table 4.** Classification results: dataset breakhis, split policy patient, augmentation none, last epoch, "
+        "mean ± sample standard deviation over 5 folds. Bold: best per metric and magnification. Study: demo. "
+        "Synthetic images. Random weights.\n\n"
+        "| Model    | Mode | Magnification |            Accuracy |           Precision |              Recall "
+        "|            F1-score |                 AUC |\n"
+        "| -------- | ---- | ------------: | ------------------: | ------------------: | ------------------: "
+        "| ------------------: | ------------------: |\n"
+        "| AlexNet  | FT   |           40× |     0.9000 ± 0.0500 |     0.9000 ± 0.0500 |     0.9000 ± 0.0500 "
+        "|     0.9000 ± 0.0500 |     0.9000 ± 0.0500 |\n"
+        "| ResNet34 | FT   |           40× | **0.9500 ± 0.0500** | **0.9500 ± 0.0500** | **0.9500 ± 0.0500** "
+        "| **0.9500 ± 0.0500** | **0.9500 ± 0.0500** |\n"
+    )
+
+
+def test_scores_set_split_policies_and_selections_under_each_other() -> None:
+    summary = [
+        arm("alexnet", mean, split=split, magnification=magnification, selection=selection)
+        for split, mean in (("patient", 0.8), ("leaky", 0.9))
+        for magnification in (200, 40)
+        for selection in ("last", "best_epoch")
+    ]
+    table = tables.scores_table(summary, {"patient": {"by": "patient"}, "leaky": {"by": "image"}}, CONTEXT)
+    assert [(row["magnification"], row["split"], row["selection"], row["accuracy_mean"]) for row in table.rows] == [
+        (magnification, split, selection, mean)
+        for magnification in ("40", "200")
+        for split, mean in (("patient", "0.8000"), ("leaky", "0.9000"))
+        for selection in ("last", "best_epoch")
+    ]
+    assert table.header[:7] == ("Model", "Mode", "Magnification", "Augmentation", "Split", "Selection", "Folds")
+    assert table.header[-1] == "Patient rate"
+    assert table.cells[1] == (
+        ("AlexNet", "FT", "40×", "none", "patient", "best epoch (optimistic)", "5") + ("0.8000 ± 0.0500",) * 6
+    )
+    assert "Split policy leaky lets images of one patient into both sides" in table.caption
+    assert "Split policy patient" not in table.caption
+    # A leaky policy wins always: no best value is marked across policies.
+    assert not any(isinstance(cell, Bold) for row in table.cells for cell in row)
+
+
+def test_dataset_table_of_the_official_counts() -> None:
+    # The published table's own counts; 5-fold mean sizes are n 4/5 and n/5.
+    counts = {40: (625, 1370), 100: (644, 1437), 200: (623, 1390), 400: (588, 1232)}
+    sizes = {
+        40: [(1596, 399)] * 5,
+        100: [(1665, 416)] * 4 + [(1664, 417)],
+        200: [(1610, 403)] * 5,
+        400: [(1456, 364)] * 5,
+    }
+    images = {magnification: {"benign": b, "malignant": m} for magnification, (b, m) in counts.items()}
+    table, beside = tables.dataset_tables(images, sizes, load(TABLES / "table1.csv"), "breakhis", "patient", CONTEXT)
+    assert [tuple(row.values()) for row in table.rows] == [
+        ("40", "625", "1370", "1995", "1596.0", "399.0"),
+        ("100", "644", "1437", "2081", "1664.8", "416.2"),
+        ("200", "623", "1390", "2013", "1610.0", "403.0"),
+        ("400", "588", "1232", "1820", "1456.0", "364.0"),
+        ("total", "2480", "5429", "7909", "6326.8", "1582.2"),
+    ]
+    assert [row[0] for row in table.cells] == ["40×", "100×", "200×", "400×", "Total"]
+    differences = {(row["magnification"], row["quantity"]): row["difference"] for row in beside.rows}
+    assert differences["40", "train"] == "+200.0"
+    assert differences["100", "test"] == "-207.8"
+    assert {differences[m, q] for m in ("40", "total") for q in ("benign", "malignant", "total")} == {"0"}
+    assert "mean number of images over 5 folds of the split policy patient" in table.caption
+
+
+def test_model_table_counts_with_both_heads() -> None:
+    parameters = [
+        {"model": "resnet34", "mode": mode, "parameters_published_form": "21797672", "parameters": "21285185"}
+        | {"trainable": trainable}
+        for mode, trainable in (("ft", "21285185"), ("lp", "513"))
+    ]
+    parameters.append(
+        {"model": "own", "mode": "ft", "parameters_published_form": "", "parameters": "9", "trainable": "9"}
+    )
+    settings = {
+        "resnet34": {"image_size": 336, "weights": "imagenet"},
+        "own": {"image_size": 64, "weights": {"file": "folder/own_net.pth", "package": None, "sha256": "0" * 64}},
+    }
+    table, beside = tables.model_tables(parameters, settings, load(TABLES / "table2.csv"), CONTEXT)
+    assert table.cells == [
+        ("ResNet34", "FT", "21.8", "21,285,185", "21,285,185", "336 × 336", "ImageNet"),
+        ("ResNet34", "LP", "21.8", "21,285,185", "513", "336 × 336", "ImageNet"),
+        ("own", "FT", "", "9", "9", "64 × 64", "own_net.pth"),
+    ]
+    assert table.rows[1]["trainable"] == "513"
+    assert beside.cells == [
+        ("ResNet34", "21.8 / 21.8 (0.0)", "336 / 336 (0)", "ImageNet / ImageNet (same)"),
+        ("own", "– / –", "64 / –", "own_net.pth / –"),
+    ]
+
+
+def test_random_weights_and_a_package_are_called_so() -> None:
+    parameters = [
+        {"model": model, "mode": "ft", "parameters_published_form": "", "parameters": "9", "trainable": "9"}
+        for model in "ab"
+    ]
+    settings = {
+        "a": {"image_size": 64, "weights": "random"},
+        "b": {"image_size": 64, "weights": {"package": "p", "file": "f"}},
+    }
+    table, _ = tables.model_tables(parameters, settings, [], CONTEXT)
+    assert [row["pretrained"] for row in table.rows] == ["no (random)", "p"]
+
+
+PATIENT = {"patient": {"by": "patient", "folds": 5}}
+
+
+def test_the_default_recipe_is_the_published_one() -> None:
+    recipe = Recipe().model_dump(mode="json")
+    _, beside = tables.hyperparameter_tables(
+        {("alexnet", "ft"): recipe}, {"none": []}, PATIENT, load(TABLES / "table3.csv"), CONTEXT
+    )
+    compared = {row["hyperparameter"]: (row["reproduced"], row["published"], row["difference"]) for row in beside.rows}
+    assert compared["Learning rate"] == ("1e-4", "1e-4", "0.0000")
+    assert compared["Batch size"] == ("64", "64", "0")
+    assert compared["Epochs"] == ("20", "20", "0")
+    for same in ("Optimizer", "Loss function", "Evaluation"):
+        assert compared[same][2] == "same"
+    assert compared["Weight decay"] == ("0.01", "", "")
+    assert compared["Scheduler"][2] == "differs"
+    # LoRA belongs to models that this study does not have: published only.
+    assert compared["Rank r"] == ("", "16", "")
+
+
+def test_values_that_differ_name_their_arms() -> None:
+    base = Recipe().model_dump(mode="json")
+    recipes = {
+        ("alexnet", "ft"): base,
+        ("vgg19", "ft"): base | {"learning_rate": 3e-5},
+        ("resnet34", "lp"): base | {"trainable": "head", "standardise": True, "learning_rate": 1e-3, "epochs": 12},
+    }
+    augmentations = {"none": [], "flips": [{"HorizontalFlip": {"p": 0.5}}, {"VerticalFlip": {"p": 0.5}}]}
+    splits = PATIENT | {"control": {"by": "image", "folds": 5}, "authors": {"by": "official", "folds": 5}}
+    table, _ = tables.hyperparameter_tables(recipes, augmentations, splits, [], CONTEXT)
+    values = {row["hyperparameter"]: row["value"] for row in table.rows}
+    assert values["Learning rate"] == "1e-4 (AlexNet FT); 3e-5 (VGG19 FT); 1e-3 (ResNet34 LP)"
+    assert values["Epochs"] == "20 (AlexNet FT, VGG19 FT); 12 (ResNet34 LP)"
+    assert values["Embeddings standardised"] == "yes"
+    assert values["Augmentation"] == "none; flips: HorizontalFlip, VerticalFlip"
+    assert values["Evaluation"] == (
+        "5-fold patient-level cross-validation; 5-fold image-level cross-validation; 5 official patient-level hold-outs"
+    )
+
+
+def test_every_field_of_a_recipe_that_matters_is_in_table_3() -> None:
+    shown = {field for *_, fields in tables.HYPERPARAMETERS for field in fields}
+    assert set(Recipe.model_fields) - shown == {"keep_weights"}

@@ -1,0 +1,88 @@
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYTHONPATH = str(ROOT / "workflow")
+
+
+def score(folder: Path, *predictions: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts" / "score.py", "--predictions", *predictions]
+    command += ["--metrics", "metrics.csv", "--summary", "summary.csv"]
+    return subprocess.run(command, cwd=folder, env={"PYTHONPATH": PYTHONPATH}, capture_output=True, text=True)
+
+
+def predicted(folder: Path, model: str, fold: int, *logits: float, inside: int | None = None) -> str:
+    """Write the predictions of one run: two malignant images of patient p, then two benign ones of patient q."""
+    name = f"results/breakhis/runs/{model}/ft/patient/40x/none/fold{fold}/predictions.csv"
+    rows = ["image_id,patient,fold,label,logit,best_epoch_logit"]
+    for number, logit in enumerate(logits):
+        malignant = number < 2
+        rows.append(
+            f"i{fold}{number},{'p' if malignant else 'q'},{inside or fold},{int(malignant)},{logit},{7 - 5 * number}"
+        )
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("\n".join(rows) + "\n")
+    return name
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_scores_and_their_mean_from_the_predictions(tmp_path: Path) -> None:
+    # Fold 1: all four right. Fold 2: one malignant missed, 3/4. Mean 0.875, deviation 0.25 / sqrt(2).
+    paths = [predicted(tmp_path, "vgg19", 1, 3, 1, -1, -2), predicted(tmp_path, "vgg19", 2, 3, -0.5, -1, -2)]
+    done = score(tmp_path, *paths)
+    assert (done.returncode, done.stderr) == (0, "")
+    metrics = read(tmp_path / "metrics.csv")
+    assert [(row["model"], row["magnification"], row["fold"], row["selection"]) for row in metrics] == [
+        ("vgg19", "40", "1", "last"),
+        ("vgg19", "40", "1", "best_epoch"),
+        ("vgg19", "40", "2", "last"),
+        ("vgg19", "40", "2", "best_epoch"),
+    ]
+    assert [float(row["accuracy"]) for row in metrics] == [1, 1, 0.75, 1]
+    last, best = read(tmp_path / "summary.csv")
+    assert (last["selection"], last["folds"], float(last["accuracy_mean"])) == ("last", "2", 0.875)
+    assert float(last["accuracy_std"]) == pytest.approx(0.25 / 2**0.5, abs=1e-12)
+    assert (best["selection"], float(best["auc_mean"]), float(best["auc_std"])) == ("best_epoch", 1, 0)
+
+
+def test_an_arm_with_a_gap_is_warned_about_and_counted(tmp_path: Path) -> None:
+    paths = [predicted(tmp_path, model, fold, 1, 2, -1, -2) for model, fold in (("a", 1), ("a", 2), ("b", 2))]
+    done = score(tmp_path, *paths)
+    assert done.returncode == 0
+    assert done.stderr == "warning: breakhis/b/ft/patient/40/none: fold 1 is missing, its mean is over 1 instead of 2\n"
+    assert [row["folds"] for row in read(tmp_path / "summary.csv")] == ["2", "2", "1", "1"]
+    assert read(tmp_path / "summary.csv")[2]["accuracy_std"] == ""
+
+
+def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
+    path = predicted(tmp_path, "a", 1, 1, 2, -1, -2)
+    done = score(tmp_path, path, path)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {path}: is the same run as {path}; give each run once\n"
+
+
+@pytest.mark.parametrize("kind", ["fold", "class", "name"])
+def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path: Path, kind: str) -> None:
+    if kind == "fold":
+        path, sentence = (
+            predicted(tmp_path, "a", 1, 1, 2, -1, inside=2),
+            "holds the predictions of fold 2, not of fold 1",
+        )
+    elif kind == "class":
+        path, sentence = predicted(tmp_path, "a", 1, 1, 2), "2 of 2 images are malignant, but both classes must occur"
+    else:
+        path, sentence = "predictions.csv", "names no run"
+    done = score(tmp_path, path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {path}: ")
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+    assert not (tmp_path / "summary.csv").exists()

@@ -1,0 +1,350 @@
+"""The training script as real processes, on datasets of random pixels and embeddings in the contract's formats."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+from histobench.datasets import folds, manifest
+from histobench.study.spec import ModelSettings, Recipe, RunSpec
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "train.py"
+SIZE = 64
+FLIP = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.5}}]
+
+# A process that has torch imported and forks a fresh one for each job: a dozen runs without a dozen imports.
+LAUNCHER = """
+import json, os, runpy, sys, traceback
+import torch, torch._dynamo, torchvision, albumentations
+print("ready", flush=True)
+for line in sys.stdin:
+    job = json.loads(line)
+    if "wait" in job:
+        print(os.waitpid(job["wait"], 0)[1], flush=True)
+        continue
+    pid = os.fork()
+    if pid == 0:
+        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1), os.dup2(log, 2)
+        sys.argv = job["arguments"]
+        status = 1
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        except BaseException:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(status)
+    print(pid, flush=True)
+"""
+
+
+class Launcher:
+    def __init__(self):
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "NO_ALBUMENTATIONS_UPDATE": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert self.process.stdout.readline() == "ready\n"
+
+    def ask(self, question):
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def start(self, arguments, log):
+        return self.ask({"arguments": [str(part) for part in arguments], "log": str(log)})
+
+    def wait(self, pid):
+        """Return the exit status, or minus the signal."""
+        return os.waitstatus_to_exitcode(self.ask({"wait": pid}))
+
+
+@pytest.fixture(scope="module")
+def launcher():
+    launcher = Launcher()
+    yield launcher
+    launcher.process.stdin.close()
+    launcher.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Twelve patients with six images each, at two magnifications, in three folds."""
+    folder, generator = tmp_path_factory.mktemp("dataset"), np.random.default_rng(0)
+    images = []
+    for patient in range(12):
+        label, kind, subtype = (("benign", "B", "A"), ("malignant", "M", "DC"))[patient % 2]
+        for magnification in (40, 200):
+            for number in range(6):
+                name = f"SOB_{kind}_{subtype}-14-{1000 + patient}-{magnification}-{number:03d}"
+                case = f"14-{1000 + patient}"
+                images.append(
+                    manifest.Image(
+                        *(name, label, subtype, case, case, case, magnification, 700, 460),
+                        *(f"{len(images):064x}", f"x/{name}.png"),
+                    )
+                )
+    images = manifest.ordered(images)
+    manifest.save(folder / "manifest.csv", images)
+    groups = tuple(sorted({image.patient for image in images}))
+    tested = tuple(tuple(fold == index // 2 % 3 for fold in range(3)) for index in range(12))
+    labels = tuple(("benign", "malignant")[index % 2] for index in range(12))
+    folds.save(folds.Folds("patient", groups, (12,) * 12, labels, tested), folder / "patient.csv")
+
+    malignant = np.array([image.label == "malignant" for image in images])
+    pixels = generator.integers(0, 200, (len(images), SIZE, SIZE, 3), dtype=np.uint8)
+    pixels[malignant, :, :, 0] += 30
+    np.save(folder / "pixels.npy", pixels)
+    here = np.array([image.magnification == 200 for image in images])
+    features = generator.normal(size=(100, here.sum(), 16)).astype(np.float32)
+    features[:, :, 0] += malignant[here]
+    np.save(folder / "views.npy", features)
+    np.save(folder / "features.npy", features[:1])
+    return folder
+
+
+def arguments(dataset, output, spec, **changes):
+    given = {
+        "specification": spec.canonical(),
+        "manifest": dataset / "manifest.csv",
+        "folds": dataset / "patient.csv",
+        "device": "cpu",
+        "threads": 1,
+        "output": output / "predictions.csv",
+        "history": output / "history.csv",
+        "run": output / "run.json",
+    }
+    if spec.recipe.trainable == "head":
+        given["features"] = dataset / ("views.npy" if spec.augmentation else "features.npy")
+        given["evaluation-features"] = dataset / "features.npy" if spec.augmentation else None
+    else:
+        given["pixels"] = dataset / "pixels.npy"
+    given |= {name.replace("_", "-"): value for name, value in changes.items()}
+    return [SCRIPT, *(part for name, value in given.items() if value is not None for part in (f"--{name}", value))]
+
+
+def specification(trainable="head", augmentation=(), epochs=6, architecture="torchvision/alexnet", **recipe):
+    return RunSpec(
+        model=ModelSettings(architecture=architecture, weights="random", image_size=SIZE, width=0.125),
+        recipe=Recipe(trainable=trainable, epochs=epochs, batch_size=16, learning_rate=0.003, **recipe),
+        augmentation=list(augmentation),
+        magnification=200,
+        fold=2,
+        seed=4,
+    )
+
+
+def run(launcher, dataset, output, spec, **changes):
+    """Run a job to its end and require success; return its log."""
+    output.mkdir(exist_ok=True)
+    status = launcher.wait(launcher.start(arguments(dataset, output, spec, **changes), output / "log"))
+    assert status == 0, (output / "log").read_text()
+    return (output / "log").read_text()
+
+
+def wait_for(path, newer_than=0, unless=Path("/nonexistent")):
+    """Wait for a file, at most 60 s."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if unless.exists() or (path.exists() and path.stat().st_mtime_ns > newer_than):
+            return
+        time.sleep(0.001)
+    pytest.fail(f"{path} did not appear; log: {(path.parent / 'log').read_text()}")
+
+
+def results(output):
+    """Return predictions, and history without its seconds, as text."""
+    with (output / "history.csv").open(newline="") as file:
+        history = [row[:-2] for row in csv.reader(file)]
+    return (output / "predictions.csv").read_text(), history
+
+
+def record(output):
+    return json.loads((output / "run.json").read_text())
+
+
+def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
+    spec = specification(standardise=True, keep_weights=True)
+    # The job's last word: which heavy libraries it imported.
+    heavy = {"sklearn", "pandas", "scipy", "torchvision", "albumentations", "timm", "cv2", "matplotlib"}
+    code = (
+        "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__'); "
+        f"print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments(dataset, tmp_path, spec))],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "[]\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("history.csv", "predictions.csv", "run.json", "weights.safetensors"),
+    ]
+
+    images = manifest.load(dataset / "manifest.csv")
+    expected = [image for image in images if image.magnification == 200 and int(image.patient[-2:]) // 2 % 3 == 1]
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image_id", "patient", "fold", "label", "logit", "best_epoch_logit"]
+    assert [(row["image_id"], row["patient"], row["fold"], row["label"]) for row in rows] == [
+        (image.image_id, image.patient, "2", str(int(image.label == "malignant"))) for image in expected
+    ]
+    with (tmp_path / "history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    assert list(history[0]) == [
+        *("epoch", "train_loss", "validation_loss", "learning_rate", "accuracy", "precision", "recall", "f1", "auc"),
+        *("patient_rate", "train_seconds", "validation_seconds"),
+    ]
+    assert [row["epoch"] for row in history] == ["1", "2", "3", "4", "5", "6"]
+    label = np.array([int(row["label"]) for row in rows])
+    ran = record(tmp_path)
+    for column, row in (("logit", history[-1]), ("best_epoch_logit", history[ran["best_epoch"] - 1])):
+        logit = np.array([float(row[column]) for row in rows])
+        assert float(row["accuracy"]) == pytest.approx(accuracy_score(label, logit >= 0))
+        assert float(row["auc"]) == pytest.approx(roc_auc_score(label, logit))
+        assert float(row["validation_loss"]) == pytest.approx(log_loss(label, 1 / (1 + np.exp(-logit))), rel=1e-6)
+        assert [f"{np.float32(value):.9g}" for value in logit] == [row[column] for row in rows]
+
+    # What was kept gives these logits again, from the embeddings of the very rows.
+    from safetensors.numpy import load_file
+
+    weights = load_file(tmp_path / "weights.safetensors")
+    here = [image for image in images if image.magnification == 200]
+    embeddings = np.load(dataset / "features.npy")[0]
+    standardised = (embeddings - weights["mean"]) / weights["std"]
+    logit = (standardised @ weights["head.weight"][0] + weights["head.bias"])[[here.index(image) for image in expected]]
+    np.testing.assert_allclose(logit, [float(row["logit"]) for row in rows], rtol=1e-4, atol=1e-5)
+    trained = embeddings[[image not in expected for image in here]]
+    np.testing.assert_allclose(weights["mean"], trained.mean(0), atol=1e-5)
+    np.testing.assert_allclose(weights["std"], trained.std(0), rtol=1e-5)
+
+    assert ran["specification"] == json.loads(spec.canonical())
+    assert set(ran["versions"]) == {"python", "torch", "numpy"}
+    assert ran["parameters"] == {"total": 17, "trainable": 17}
+    assert (ran["device"][:3], ran["precision"], ran["threads"], ran["micro_batch"]) == ("cpu", "fp32", 1, 16)
+    assert ran["resumed_from"] is None
+    assert ran["images_per_second"] > 0
+    assert ran["peak_memory_mib"]["host"] > 50
+    assert 0 < ran["seconds"]["training"] < ran["seconds"]["start_up"] < ran["seconds"]["total"]
+
+
+@pytest.mark.parametrize(
+    ("trainable", "augmentation", "workers", "seed"),
+    [("head", (), 0, 1), ("head", FLIP, 0, 2), ("all", (), 0, 3), ("all", FLIP, 0, 4), ("all", FLIP, 2, 5)],
+)
+def test_a_killed_job_goes_on_bit_for_bit(launcher, dataset, tmp_path, trainable, augmentation, workers, seed):
+    spec = specification(trainable, augmentation, epochs=100 if trainable == "head" else 12)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run(launcher, dataset, whole, spec)
+    killed.mkdir()
+    checkpoint, chance = killed / "checkpoint.pt", random.Random(seed)
+    deaths = 0
+    for _ in range(3):
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        pid = launcher.start(arguments(dataset, killed, spec, workers=workers), killed / "log")
+        wait_for(checkpoint, before, unless=killed / "run.json")  # until it has finished an epoch
+        time.sleep(chance.uniform(0, 0.03))  # and somewhere in the next ones
+        os.kill(pid, signal.SIGKILL)
+        if launcher.wait(pid) != -signal.SIGKILL:
+            break
+        deaths += 1
+    assert deaths
+    run(launcher, dataset, killed, spec, workers=workers)
+    assert results(killed) == results(whole)
+    assert not checkpoint.exists()
+    assert not list(killed.glob(".checkpoint*"))
+    assert "going on after epoch" in (killed / "log").read_text()
+
+
+def test_sigterm_ends_a_job_at_once_and_leaves_its_checkpoint(launcher, dataset, tmp_path):
+    spec = specification("all", epochs=2000)
+    pid = launcher.start(arguments(dataset, tmp_path, spec), tmp_path / "log")
+    wait_for(tmp_path / "checkpoint.pt")
+    began = time.perf_counter()
+    os.kill(pid, signal.SIGTERM)
+    assert launcher.wait(pid) == -signal.SIGTERM  # which a shell reports as 128 + 15 = 143
+    assert time.perf_counter() - began < 2
+    left = {path.name for path in tmp_path.iterdir() if not path.name.endswith(".partial")}
+    assert left == {"checkpoint.pt", "log"}
+
+
+def test_a_checkpoint_of_another_run_is_not_used(launcher, dataset, tmp_path):
+    pid = launcher.start(arguments(dataset, tmp_path, specification("all", epochs=2000)), tmp_path / "log")
+    wait_for(tmp_path / "checkpoint.pt")
+    os.kill(pid, signal.SIGKILL)
+    launcher.wait(pid)
+    spec = specification("all", epochs=2)
+    assert "checkpoint.pt is ignored: it belongs to another specification\n" in run(launcher, dataset, tmp_path, spec)
+    assert record(tmp_path)["resumed_from"] is None
+    run(launcher, dataset, tmp_path / "afresh", spec)
+    assert results(tmp_path) == results(tmp_path / "afresh")
+
+
+def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, dataset, tmp_path):
+    spec = specification("all", FLIP, epochs=2)
+    run(launcher, dataset, tmp_path / "0", spec)
+    run(launcher, dataset, tmp_path / "2", spec, workers=2)
+    assert results(tmp_path / "0") == results(tmp_path / "2")
+    assert record(tmp_path / "2")["workers"] == 2
+
+    network = specification("all", epochs=2, architecture="torchvision/resnet18")
+    log = run(launcher, dataset, tmp_path / "cut", network, micro_batch=3)
+    assert log.count("batch normalisation needs the 16 images together") == 1
+    run(launcher, dataset, tmp_path / "whole", network)
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+    parameters = record(tmp_path / "whole")["parameters"]
+    assert parameters["total"] == parameters["trainable"] > 10_000
+
+
+@pytest.mark.parametrize(
+    ("spec", "changes", "message"),
+    [
+        (specification(), {"features": None, "pixels": "x"}, "--features is missing for trainable 'head'"),
+        (specification(augmentation=FLIP), {"evaluation_features": None}, "--evaluation-features is missing"),
+        (specification("all"), {"weights": "x"}, "--weights is of no use for trainable 'all', weights 'random'"),
+        (specification(), {"specification": "{}"}, "--specification: model: Field required"),
+        (specification(), {"specification": "{"}, "--specification: the JSON text: Invalid JSON"),
+        (specification(), {"micro_batch": 0}, "--micro-batch 0: at least 1 image is needed"),
+        (specification(), {"device": "cuda:99"}, "--device cuda:99: PyTorch finds"),
+        (
+            specification(),
+            {"features": "pixels.npy"},
+            "pixels.npy: holds uint8 (144, 64, 64, 3), expected float32 (1 views",
+        ),
+        (
+            specification(),
+            {"features": "views.npy"},
+            "views.npy: holds float32 (100, 72, 16), expected float32 (1 views, 72",
+        ),
+        (specification(), {"features": "manifest.csv"}, "manifest.csv: cannot be read as embeddings"),
+        (
+            specification(augmentation=FLIP, epochs=101),
+            {},
+            "views.npy: holds float32 (100, 72, 16), expected float32 (101",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(launcher, dataset, tmp_path, spec, changes, message):
+    changes = {name: dataset / value if "feat" in name and value else value for name, value in changes.items()}
+    assert launcher.wait(launcher.start(arguments(dataset, tmp_path, spec, **changes), tmp_path / "log")) == 1
+    log = (tmp_path / "log").read_text()
+    assert log.startswith("error: ")
+    assert message in log
+    assert log.count("\n") == 1, log
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]

@@ -1,0 +1,134 @@
+"""The configuration: what the default study is, and one sentence for each mistake."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from histobench.study import config as module
+from histobench.study.config import load
+from histobench.study.errors import HistoBenchError
+from histobench.study.paths import Run
+
+ROOT = Path(__file__).parents[2]
+PAPER = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+def with_change(key: str, value: object) -> dict:
+    """Return the default configuration with one key set (a dotted path) or, where the value is `...`, removed."""
+    config = copy.deepcopy(PAPER)
+    *parents, last = key.split(".")
+    place = config
+    for part in parents:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return config
+
+
+def test_the_default_study_is_the_papers_cnn_half():
+    study = load(PAPER)
+    assert len(study.runs) == 120
+    assert {sum(run.model == model for run in study.runs) for model in study.models} == {40}
+    recipe = study.recipe("resnet34", "ft")
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (20, 64, 1e-4, 0.01)
+    assert {model.image_size for model in study.models.values()} == {336}
+
+
+def test_runs_named_twice_are_run_once():
+    config = copy.deepcopy(PAPER)
+    config["grid"] *= 2
+    assert len(load(config).runs) == 120
+
+
+def test_a_run_and_its_path_are_the_same_thing():
+    run = Run("breakhis", "resnet34", "ft", "patient", 200, "none", 3)
+    assert run.folder == "results/breakhis/runs/resnet34/ft/patient/200x/none/fold3"
+    assert Run.of("/elsewhere/" + run.predictions) == run
+
+
+def test_a_models_own_learning_rate_changes_only_its_specification():
+    before, after = load(PAPER), load(with_change("models.vgg19.training", {"ft": {"learning_rate": 3e-5}}))
+
+    def specification(study, model):
+        return study.specification(model, "ft", 40, "none", 1).canonical()
+
+    assert specification(before, "vgg19") != specification(after, "vgg19")
+    assert specification(before, "resnet34") == specification(after, "resnet34")
+
+
+def test_labels_and_devices_are_no_part_of_a_specification():
+    before = load(PAPER).specification("vgg19", "ft", 40, "none", 1).canonical()
+    config = with_change("models.vgg19.label", "Another name")
+    config["device"] = "cpu"
+    assert load(config).specification("vgg19", "ft", 40, "none", 1).canonical() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("sudy", "x", "sudy: unknown key"),
+        ("study", ..., "study: this key is required"),
+        (
+            "models.resnet34.architecture",
+            "torchvision/resnet43",
+            "torchvision has no architecture 'resnet43'; did you mean 'resnet34'",
+        ),
+        ("models.resnet34.architecture", "resnet34", "models.resnet34.architecture"),
+        ("models.resnet34.widht", 0.5, "models.resnet34.widht: unknown key"),
+        ("models.resnet34.width", 0.5, "set `weights: random`"),
+        ("grid.0.models", ["resnet43"], "grid.0.models: 'resnet43' is not among `models`; did you mean 'resnet34'?"),
+        ("grid.0.models", [], "grid.0.models"),
+        ("grid", [], "grid"),
+        ("grid.0.magnifications", [40, 150], "grid.0.magnifications.1"),
+        (
+            "grid.0.dataset",
+            "breakhiss",
+            "grid.0.dataset: 'breakhiss' is not among `datasets`; did you mean 'breakhis'?",
+        ),
+        ("grid.0.splits", ["patients"], "did you mean 'patient'?"),
+        ("grid.0.augmentations", ["papper"], "did you mean 'paper'?"),
+        (
+            "augmentations.paper",
+            [{"HorizontalFlop": {}}],
+            "no transform 'HorizontalFlop'; did you mean 'HorizontalFlip'?",
+        ),
+        (
+            "augmentations.paper",
+            [{"Rotate": {"limmit": 3}}],
+            "Rotate takes no argument 'limmit'; did you mean 'limit'?",
+        ),
+        ("models.vgg19.training", {"ft": {"learning_rat": 1}}, "models.vgg19.training.ft.learning_rat: unknown key"),
+        ("models.vgg19.training", {"fft": {}}, "'fft' is not among `modes`"),
+        ("modes.ft.learning_rate", -1, "modes.ft.learning_rate"),
+        ("splits.patient.by", "slide", "splits.patient.by"),
+        ("splits.patient", {"by": "official"}, "one file per fold: 5 expected"),
+        ("datasets.breakhis.source", ..., "either `source`"),
+        ("datasets.breakhis.source", "/data/x.tar.gz", "resources/breakhis/FILE"),
+        ("device", "gpu", "device"),
+    ],
+)
+def test_each_mistake_gets_a_sentence_that_names_its_key(key, value, sentence):
+    with pytest.raises(HistoBenchError) as caught:
+        load(with_change(key, value))
+    message = str(caught.value)
+    assert sentence in message
+    assert "\n" not in message
+    assert "pydantic" not in message.lower()
+
+
+def test_the_committed_schema_is_the_generated_one():
+    assert (ROOT / "workflow/schemas/config.schema.json").read_text() == module.schema()
+
+
+def test_the_readme_explains_every_key():
+    text = (ROOT / "config/README.md").read_text()
+    from histobench.study import spec, synthetic
+
+    models = [module.Config, module.Dataset, module.Split, module.ModelEntry, module.Block, module.Tables]
+    models += [spec.Recipe, spec.WeightsFile, synthetic.SyntheticSettings]
+    missing = [f"{model.__name__}.{key}" for model in models for key in model.model_fields if f"`{key}`" not in text]
+    assert not missing

@@ -1,0 +1,110 @@
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from histobench.training.checkpoint import Checkpoint, trained_state
+
+IDENTITY = {"specification": "{}", "code": "1"}
+
+
+class Model(nn.Module):
+    def __init__(self, width=3):
+        super().__init__()
+        self.frozen = nn.Linear(4, width).requires_grad_(False)
+        self.norm = nn.BatchNorm1d(width)
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, x):
+        return self.head(self.norm(self.frozen(x))).squeeze(1)
+
+
+def trained(seed=0, steps=2, width=3):
+    torch.manual_seed(seed)
+    model = Model(width)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
+    for _ in range(steps):
+        model(torch.randn(5, 4)).sum().backward()
+        optimizer.step()
+    return model, optimizer
+
+
+@pytest.fixture
+def saved(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY)
+    model, optimizer = trained()
+    checkpoint.save(model, optimizer, {"history": [{"epoch": 1, "auc": float("nan")}], "logits": torch.ones(2)})
+    return checkpoint, model, optimizer
+
+
+def test_a_state_comes_back_bit_for_bit_but_frozen_parameters_are_not_stored(saved):
+    checkpoint, model, optimizer = saved
+    assert set(trained_state(model)) == {
+        *("norm.weight", "norm.bias", "norm.running_mean", "norm.running_var", "norm.num_batches_tracked"),
+        *("head.weight", "head.bias"),
+    }
+    other, other_optimizer = trained(seed=1, steps=0)
+    frozen = other.frozen.weight.clone()
+    progress = checkpoint.load(other, other_optimizer)
+    assert progress["history"][0]["epoch"] == 1
+    assert progress["logits"].tolist() == [1, 1]
+    assert torch.equal(other.frozen.weight, frozen)
+    for name, tensor in trained_state(model).items():
+        assert torch.equal(tensor, trained_state(other)[name]), name
+    mine, loaded = (o.state_dict()["state"] for o in (optimizer, other_optimizer))
+    assert len(loaded) == 4
+    for index, state in mine.items():
+        for name, tensor in state.items():
+            assert torch.equal(tensor, loaded[index][name]), (index, name)
+
+
+def test_none_is_found_where_none_is_and_remains_are_removed(tmp_path, caplog):
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY)
+    (tmp_path / ".checkpoint.pt.0a1b2c3d.partial").write_bytes(b"half")
+    (tmp_path / ".history.csv.0a1b2c3d.partial").write_bytes(b"not ours")
+    assert checkpoint.load(*trained()) is None
+    assert not caplog.records
+    assert [path.name for path in tmp_path.iterdir()] == [".history.csv.0a1b2c3d.partial"]
+    checkpoint.remove()
+
+
+def refused(checkpoint, caplog, width=3):
+    """Load into a fresh model, which must stay as it was, and return the one line of log."""
+    caplog.clear()
+    model, optimizer = trained(seed=1, steps=0, width=width)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with caplog.at_level(logging.INFO):
+        assert checkpoint.load(model, optimizer) is None
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not optimizer.state_dict()["state"]
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage()
+    return record.getMessage()
+
+
+def test_another_runs_checkpoint_is_ignored(saved, caplog):
+    checkpoint = Checkpoint(saved[0].path, IDENTITY | {"code": "2"})
+    assert refused(checkpoint, caplog) == f"{checkpoint.path} is ignored: it belongs to another code"
+    assert "its parameters are not the model's" in refused(saved[0], caplog, width=4)
+
+
+def test_a_damaged_checkpoint_is_ignored(saved, caplog):
+    checkpoint = saved[0]
+    whole = checkpoint.path.read_bytes()
+    damaged = [b"", b"not a checkpoint", whole[: len(whole) // 2], whole[:-1]]
+    at = whole.index(saved[1].head.weight.detach().numpy().tobytes())  # a bit of a weight, which torch.load lets pass
+    damaged.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    for content in damaged:
+        checkpoint.path.write_bytes(content)
+        assert f"{checkpoint.path} is ignored: it cannot be used" in refused(checkpoint, caplog)
+
+
+def test_code_in_a_checkpoint_is_never_run(tmp_path, caplog):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "proof"), "w"))
+
+    torch.save({"identity": IDENTITY, "module": Evil()}, tmp_path / "checkpoint.pt")
+    refused(Checkpoint(tmp_path / "checkpoint.pt", IDENTITY), caplog)
+    assert not (tmp_path / "proof").exists()

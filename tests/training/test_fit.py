@@ -1,0 +1,311 @@
+import logging
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss
+from torch import nn
+
+from histobench.study.errors import HistoBenchError
+from histobench.study.spec import Recipe
+from histobench.training import data
+from histobench.training.checkpoint import Checkpoint
+from histobench.training.fit import cosine, fit
+from histobench.training.probe import LinearProbe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # tests share the cores, and on tiny tensors threads wait for each other
+    yield
+    torch.set_num_threads(before)
+
+
+class Tiny(nn.Module):
+    """A small CNN over uint8 NHWC images, with what the loop has to care about: dropout, batch norm, frozen parts."""
+
+    def __init__(self, dropout=0.0, norm=False):
+        super().__init__()
+        torch.manual_seed(11)
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 6, 3, stride=2), nn.BatchNorm2d(6) if norm else nn.Identity(), nn.ReLU(), nn.Dropout(dropout)
+        )
+        self.head = nn.Linear(6, 1)
+
+    def forward(self, batch):
+        return self.head(self.features(batch.permute(0, 3, 1, 2) / 255 - 0.5).mean((2, 3))).squeeze(1)
+
+
+def images(count, seed=0, first=0):
+    """Images of which the malignant ones are redder, in the form of a source."""
+    random = np.random.default_rng(seed)
+    labels = (np.arange(first, first + count) % 3 == 0).astype(np.float32)
+    pixels = random.integers(0, 200, (count, 12, 12, 3), dtype=np.uint8)
+    pixels[..., 0] += (labels[:, None, None] * 40).astype(np.uint8)
+    return data.Stored(pixels[None], np.arange(count), labels)
+
+
+def accuracy(source):
+    return lambda logits: {"accuracy": np.mean((logits >= 0) == source.labels)}
+
+
+def run(tmp_path, module, recipe, training=None, evaluation=None, score=None, seed=3, micro_batch=None, resume=False):
+    if not resume:
+        (tmp_path / "checkpoint.pt").unlink(missing_ok=True)
+    training, evaluation = training or images(37), evaluation or images(10, 1, 37)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {"specification": "test"})
+    score = score or accuracy(evaluation)
+    return fit(module, training, evaluation, score, recipe, seed, CPU, checkpoint, micro_batch)
+
+
+def seconds_left_out(history):
+    return [{name: value for name, value in row.items() if not name.endswith("_seconds")} for row in history]
+
+
+def same(fitted, other):
+    assert np.array_equal(fitted.logits, other.logits)
+    assert np.array_equal(fitted.best_logits, other.best_logits)
+    assert seconds_left_out(fitted.history) == seconds_left_out(other.history)
+    assert fitted.best_epoch == other.best_epoch
+
+
+def test_training_is_textbook_adamw_with_pytorchs_cosine_schedule(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(1, 30, 5)).astype(np.float32)
+    y = (x[0, :, 0] > 0).astype(np.float32)
+    source = data.Stored(x, np.arange(30), y)
+    recipe = Recipe(epochs=4, batch_size=8, learning_rate=0.05, weight_decay=0.1)
+    fitted = run(tmp_path, LinearProbe(5, seed=2), recipe, source, source)
+
+    head = LinearProbe(5, seed=2).head
+    optimizer = torch.optim.AdamW(head.parameters(), lr=0.05, weight_decay=0.1, foreach=False)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4 * 4)
+    losses, rates = [], []
+    for epoch in range(1, 5):
+        total = 0.0
+        for batch in torch.from_numpy(data.order(3, epoch, 30)).split(8):
+            loss = nn.BCEWithLogitsLoss()(head(torch.from_numpy(x[0])[batch])[:, 0], torch.from_numpy(y)[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+            rates.append(schedule.get_last_lr()[0])
+            schedule.step()
+        losses.append(total / 30)
+    assert [row["train_loss"] for row in fitted.history] == pytest.approx(losses, rel=1e-5)
+    assert [row["learning_rate"] for row in fitted.history] == pytest.approx(rates[3::4])
+    expected = head(torch.from_numpy(x[0]))[:, 0].detach().numpy()
+    np.testing.assert_allclose(fitted.logits, expected, rtol=1e-4, atol=1e-5)
+    assert fitted.logits.dtype == np.float32
+
+
+def test_the_cosine_starts_at_the_peak_is_halved_midway_and_would_end_at_zero():
+    assert [cosine(2.0, step, 8) for step in (0, 4, 8)] == pytest.approx([2, 1, 0])
+
+
+def test_every_image_counts_once_in_the_epochs_loss_also_those_of_a_partial_batch(tmp_path):
+    module, source = Tiny(), images(37)
+    with torch.no_grad():
+        logits = module(torch.from_numpy(source.array[0])).double()
+    fitted = run(tmp_path, module, Recipe(epochs=1, batch_size=16, learning_rate=1e-12), source)
+    assert fitted.history[0]["train_loss"] == pytest.approx(log_loss(source.labels, logits.sigmoid().numpy()), rel=1e-5)
+
+
+def test_how_a_batch_is_cut_changes_nothing_but_rounding(tmp_path):
+    recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.01)
+    whole = run(tmp_path, Tiny(), recipe)
+    assert np.ptp(whole.logits) > 0.01
+    for size in (1, 3, 8, 64):
+        cut = run(tmp_path, Tiny(), recipe, micro_batch=size)
+        assert cut.micro_batch == min(size, 16)
+        np.testing.assert_allclose(cut.logits, whole.logits, rtol=1e-3, atol=1e-4)
+        losses, expected = ([row["train_loss"] for row in fitted.history] for fitted in (cut, whole))
+        np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+def test_batch_normalisation_keeps_its_batches_whole_and_says_so_once(tmp_path, caplog):
+    recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.01)
+    whole = run(tmp_path, Tiny(norm=True), recipe)
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        cut = run(tmp_path, Tiny(norm=True), recipe, micro_batch=4)
+    assert [record.getMessage() for record in caplog.records] == [
+        "micro-batch 4 is not used: batch normalisation needs the 16 images together"
+    ]
+    assert cut.micro_batch == 16
+    same(cut, whole)
+
+
+def test_frozen_batch_normalisation_may_be_cut(tmp_path, caplog):
+    class Frozen(Tiny):
+        def train(self, mode=True):
+            super().train(mode)
+            self.features.eval()
+            return self
+
+    fitted = run(tmp_path, Frozen(norm=True), Recipe(epochs=1, batch_size=16), micro_batch=4)
+    assert fitted.micro_batch == 4
+    assert not caplog.records
+
+
+def test_a_lone_last_image_is_not_normalised_by_itself(tmp_path):
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.head, self.sizes = nn.BatchNorm1d(3), nn.Linear(3, 1), []
+
+        def forward(self, batch):
+            self.sizes.append(len(batch))
+            return self.head(self.norm(batch.float().mean((1, 2)))).squeeze(1)
+
+    module = Pooled()
+    run(tmp_path, module, Recipe(epochs=1, batch_size=8), images(17), images(8, 1))
+    assert module.sizes == [8, 5, 4, 8]
+
+
+def test_a_repeated_run_is_the_same_bit_for_bit_and_dropout_is_at_work(tmp_path):
+    recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01)
+    first = run(tmp_path, Tiny(dropout=0.5), recipe)
+    torch.rand(100)
+    same(run(tmp_path, Tiny(dropout=0.5), recipe), first)
+    assert not np.array_equal(run(tmp_path, Tiny(dropout=0.5), recipe, seed=4).logits, first.logits)
+    losses = [run(tmp_path, Tiny(p), recipe, seed=3).history[0]["train_loss"] for p in (0.0, 0.5)]
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_stopped_run_goes_on_bit_for_bit_wherever_it_was_stopped(tmp_path, norm, caplog):
+    evaluation = images(10, 1, 37)
+    recipe = Recipe(epochs=5, batch_size=8, learning_rate=0.01)
+    uninterrupted = run(tmp_path, Tiny(0.5, norm), recipe)
+    for stop in range(1, 6):
+
+        class Stopped(Exception):
+            pass
+
+        seen = []
+
+        def score(logits, seen=seen, stop=stop, stopped=Stopped):
+            seen.append(logits)
+            if len(seen) == stop:
+                raise stopped
+            return accuracy(evaluation)(logits)
+
+        with pytest.raises(Stopped):
+            run(tmp_path, Tiny(0.5, norm), recipe, score=score)
+        assert (tmp_path / "checkpoint.pt").exists() == (stop > 1)
+        resumed = run(tmp_path, Tiny(0.5, norm), recipe, resume=True)
+        assert resumed.resumed_from == (stop - 1 or None)
+        same(resumed, uninterrupted)
+
+
+def test_the_best_epoch_is_the_earliest_of_the_highest_accuracy(tmp_path):
+    seen, script = [], [0.5, 0.8, 0.7, 0.8]
+
+    def score(logits):
+        seen.append(logits.copy())
+        return {"accuracy": script[len(seen) - 1]}
+
+    fitted = run(tmp_path, Tiny(), Recipe(epochs=4, batch_size=8, learning_rate=0.01), score=score)
+    assert fitted.best_epoch == 2
+    assert np.array_equal(fitted.best_logits, seen[1])
+    assert np.array_equal(fitted.logits, seen[3])
+    assert not np.array_equal(seen[1], seen[3])
+
+
+def test_evaluation_sees_every_image_in_order_and_leaves_the_module_alone(tmp_path):
+    class Ordered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch):
+            return batch[:, 0] + self.weight * 0 + (1000 if self.training else 0)
+
+    rows = np.array([4, 1, 9, 0, 7])
+    source = data.Stored(np.arange(10, dtype=np.float32).reshape(1, 10, 1), rows, np.zeros(5, np.float32))
+    fitted = run(tmp_path, Ordered(), Recipe(epochs=1, batch_size=2), source, source)
+    assert fitted.logits.tolist() == rows.tolist()
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_step(tmp_path):
+    x = np.zeros((3, 20, 2), np.float32)
+    x[1, 13] = np.nan  # one image's view in epoch 2
+    source = data.Stored(x, np.arange(20), np.zeros(20, np.float32))
+    step = data.order(3, 2, 20).tolist().index(13) // 4 + 1
+    message = f"training stopped in epoch 2: step {step} of 5 has loss nan; lower the recipe's learning_rate"
+    with pytest.raises(HistoBenchError, match=message):
+        run(tmp_path, LinearProbe(2, 0), Recipe(epochs=3, batch_size=4), source, images_of(x[:1]))
+    assert (tmp_path / "checkpoint.pt").exists()  # of the epoch before
+
+
+def images_of(x):
+    return data.Stored(x, np.arange(x.shape[1]), np.zeros(x.shape[1], np.float32))
+
+
+def test_logits_that_are_not_finite_are_not_scored(tmp_path):
+    good, bad = np.zeros((1, 8, 2), np.float32), np.full((1, 8, 2), np.inf, np.float32)
+    with pytest.raises(HistoBenchError, match="training stopped after epoch 1: some evaluation logits are not finite"):
+        run(tmp_path, LinearProbe(2, 0), Recipe(epochs=2), images_of(good), images_of(bad))
+
+
+class Cramped(Tiny):
+    """Runs out of memory with more than 3 images, in the middle of a pass, as a GPU would."""
+
+    def forward(self, batch):
+        logits = super().forward(batch)
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return logits
+
+
+def test_the_micro_batch_is_halved_when_memory_runs_out(tmp_path, caplog):
+    recipe = Recipe(epochs=2, batch_size=12, learning_rate=0.01)
+    with caplog.at_level(logging.WARNING):
+        fitted = run(tmp_path, Cramped(), recipe)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"the GPU's memory ran out: going on with a micro-batch of {size}" for size in (6, 3)]
+    same(fitted, run(tmp_path, Tiny(), recipe, micro_batch=3))
+
+
+def test_memory_that_cannot_suffice_is_an_error_in_one_line(tmp_path):
+    with pytest.raises(HistoBenchError, match="does not hold a batch of 12, which cannot be cut since batch norm"):
+        run(tmp_path, Cramped(norm=True), Recipe(epochs=1, batch_size=12))
+
+    class Hopeless(Tiny):
+        def forward(self, batch):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(HistoBenchError, match="does not hold a batch of 1, which cannot be cut since it is a single"):
+        run(tmp_path, Hopeless(), Recipe(epochs=1, batch_size=12))
+
+
+def test_only_trainable_parameters_change(tmp_path):
+    module = Tiny()
+    module.features.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    run(tmp_path, module, Recipe(epochs=2, batch_size=8, learning_rate=0.01))
+    changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"head.weight", "head.bias"}
+    stored = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert set(stored["module"]) == changed
+
+
+def test_a_linear_probe_standardises_by_what_it_was_given():
+    random = np.random.default_rng(1)
+    embeddings = (random.normal(size=(50, 4)) * [1, 10, 100, 0] + [5, 0, -3, 7]).astype(np.float32)
+    probe = LinearProbe(4, seed=0)
+    probe.standardise(embeddings)
+    expected = embeddings - embeddings.mean(0)
+    expected[:, :3] /= embeddings[:, :3].std(0)
+    weight, bias = probe.head.weight.detach().numpy()[0], probe.head.bias.item()
+    logits = probe(torch.from_numpy(embeddings)).detach().numpy()
+    np.testing.assert_allclose(logits, expected @ weight + bias, rtol=1e-3, atol=1e-4)
+    assert set(probe.state_dict()) == {"head.weight", "head.bias", "mean", "std"}
+    with torch.autocast("cpu", torch.bfloat16):
+        half = probe(torch.from_numpy(embeddings))
+    assert half.dtype == torch.float32
+    assert np.array_equal(half.detach().numpy(), logits)

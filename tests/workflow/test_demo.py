@@ -1,0 +1,49 @@
+"""What `make demo` and `make sample` run, whole, with the true workflow."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+DEMO = ("--workflow-profile", "workflow/profiles/demo")
+REAL = os.environ.get("HISTOBENCH_REAL_SAMPLE")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_demo_ends_with_tables_4_and_5_and_a_second_one_runs_no_job(project):
+    project.snakemake(*DEMO)
+    tables = project.folder / "results/studies/demo/tables"
+    for name in ("table4.csv", "table5.csv"):
+        table = rows(tables / name)
+        assert [(row["model"].split()[0], row["magnification"]) for row in table] == [
+            (model, magnification) for model in ("AlexNet", "VGG19", "ResNet34") for magnification in ("40", "200")
+        ]
+        assert all(0 <= float(row["accuracy_mean"]) <= 1 for row in table)
+    assert {path.stem for path in tables.glob("*.md")} >= {f"table{number}" for number in range(1, 6)}
+    for path in tables.glob("*.md"):
+        assert "The images are SYNTHETIC" in path.read_text(), path
+    assert len(rows(project.folder / "results/studies/demo/metrics.csv")) == 60 * 2
+    assert not list((project.folder / "results").rglob("*.partial"))
+    assert not list((project.folder / "results").rglob("checkpoint.pt"))
+    assert project.jobs(*DEMO) == {}
+
+
+@pytest.mark.skipif(not REAL, reason="HISTOBENCH_REAL_SAMPLE does not name a folder with a partial BreakHis tree")
+def test_on_real_images_image_level_beats_patient_level_accuracy(project):
+    source = f"datasets={{sample: {{source: '{REAL}'}}}}"
+    project.snakemake("--workflow-profile", "workflow/profiles/sample", "--config", source)
+    scores = rows(project.folder / "results/studies/sample/tables/scores.csv")
+    accuracy = {
+        (row["mode"], row["split"]): float(row["accuracy_mean"]) for row in scores if row["selection"] == "last"
+    }
+    print(accuracy)
+    assert set(accuracy) == {("lp", "patient"), ("lp", "accession"), ("lp", "image"), ("short-ft", "patient")}
+    # Real transferred features: far above the 64 % that always answering "malignant" gets.
+    assert accuracy["lp", "patient"] > 0.75
+    assert accuracy["lp", "image"] > accuracy["lp", "patient"] + 0.03
+    assert accuracy["lp", "image"] > accuracy["lp", "accession"] + 0.03

@@ -1,0 +1,45 @@
+"""What the workflow would do: the default study, and one sentence for what cannot be done."""
+
+import pytest
+import yaml
+
+
+def test_the_default_study_lists_120_training_jobs_without_any_data(project):
+    jobs = project.jobs()
+    assert jobs["train"] == 120
+    assert jobs["fetch_weights"] == 3
+    assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (1, 1, 1, 1, 1)
+    assert jobs["table_results"] == 4
+
+
+@pytest.mark.parametrize("model", ["alexnet", "vgg19", "resnet34"])
+def test_each_cnn_has_40_of_them(project, model):
+    config = yaml.safe_load((project.folder / "config/config.yaml").read_text())
+    config["grid"][0]["models"] = [model]
+    (project.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    assert project.jobs()["train"] == 40
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("study: paper", "study: paper\nsudy: x", "sudy: unknown key"),
+        ("models: [alexnet,", "models: [alexnett,", "did you mean 'alexnet'?"),
+        ("magnifications: [40,", "magnifications: [50,", "grid.0.magnifications.0"),
+        ("splits: [patient]", "splits: []", "grid.0.splits"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence_before_any_job(project, old, new, sentence):
+    project.edit("config/config.yaml", old, new)
+    result = project.snakemake("--cores", "1", check=False)
+    assert result.returncode != 0
+    assert sentence in result.stdout
+    assert "Traceback" not in result.stdout
+    assert not (project.folder / "results").exists()
+
+
+def test_a_missing_source_says_where_to_put_it(project):
+    result = project.snakemake("-n", "--configfile", "config/sample.yaml", check=False)
+    assert result.returncode != 0
+    assert "resources/sample: there is no such archive or folder; put the images there" in result.stdout
+    assert "Traceback" not in result.stdout

@@ -1,0 +1,110 @@
+"""What re-runs when: shown on dry runs of a finished study."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+TINY = ("--configfile", "config/tiny.yaml")
+TABLES = {"table_dataset", "table_models", "table_hyperparameters", "table_results", "table_scores"}
+
+
+def test_nothing_is_left_to_do(restored):
+    assert restored.jobs(*TINY) == {}
+
+
+def test_every_run_left_what_it_must(finished):
+    folders = sorted((finished.folder / "results").glob("*/runs/*/*/*/*/*/fold*"))
+    assert len(folders) == 8
+    for folder in folders:
+        assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "predictions.csv", "run.json"]
+
+
+def test_a_comment_or_docstring_in_the_library_re_runs_nothing(restored):
+    path = restored.folder / "workflow/histobench/training/fit.py"
+    path.write_text("# Another comment.\n" + path.read_text())
+    assert restored.jobs(*TINY) == {}
+
+
+def test_the_device_re_runs_nothing(restored):
+    restored.edit("config/tiny.yaml", "device: cpu", "device: auto")
+    assert restored.jobs(*TINY) == {}
+
+
+def test_a_label_re_runs_tables_only(restored):
+    restored.edit("config/tiny.yaml", "small: {arch", "small: {label: Small, arch")
+    jobs = restored.jobs(*TINY)
+    assert jobs
+    assert jobs.keys() <= TABLES
+
+
+def test_the_tables_code_re_runs_tables_only(restored):
+    restored.edit("workflow/histobench/reporting/tables.py", "The best epoch is optimistic", "This is optimistic")
+    jobs = restored.jobs(*TINY)
+    assert jobs
+    assert jobs.keys() <= TABLES
+
+
+def test_one_models_learning_rate_re_runs_that_model(restored):
+    restored.edit("config/tiny.yaml", "smaller: {arch", "smaller: {training: {ft: {learning_rate: 0.01}}, arch")
+    jobs = restored.jobs(*TINY)
+    assert jobs["train"] == 2
+    assert jobs["score"] == 1
+    assert jobs.keys() <= {"train", "score", "count_parameters"} | TABLES
+
+
+def test_the_training_code_re_runs_all_training(restored):
+    restored.edit("workflow/histobench/training/fit.py", "import torch\n", "import torch\n\nCHANGED = 1\n")
+    jobs = restored.jobs(*TINY)
+    assert jobs["train"] == 8
+    assert jobs.keys().isdisjoint({"manifest", "folds", "pixels", "features"})
+
+
+def test_the_augmentation_code_re_runs_what_is_augmented_or_trained(restored):
+    restored.edit("workflow/histobench/datasets/augment.py", "\nclass ", "\nCHANGED = 1\n\n\nclass ")
+    jobs = restored.jobs(*TINY)
+    assert jobs["features"] == 2
+    assert jobs.keys().isdisjoint({"manifest", "folds", "pixels"})
+
+
+def rewrite_archive(path: Path, change) -> None:
+    """Write a .tar.gz again with the content of its first image passed through `change`."""
+    with tarfile.open(path) as old:
+        members = [(member, old.extractfile(member)) for member in old]
+        members = [(member, file.read() if file else None) for member, file in members]
+    first = next(index for index, (member, _) in enumerate(members) if member.name.endswith(".png"))
+    member, content = members[first]
+    members[first] = (member, change(content))
+    with gzip.open(path, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as new:
+        for member, content in members:
+            member.size = len(content) if content is not None else 0
+            new.addfile(member, io.BytesIO(content) if content is not None else None)
+
+
+def darker(png: bytes) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png)).point(lambda value: value // 2).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("change", "retrains"), [(darker, True), (lambda png: png, False)], ids=["changed", "same"])
+def test_one_image_re_runs_its_dataset_and_no_other(restored, change, retrains):
+    archive = restored.folder / "results/made-up/archive.tar.gz"
+    kept = archive.read_bytes()
+    try:
+        rewrite_archive(archive, change)
+        assert restored.jobs(*TINY)["manifest"] == 1
+        restored.snakemake(*TINY, "--cores", "1", "--until", "manifest")
+        jobs = restored.jobs(*TINY)
+        if retrains:
+            assert jobs["train"] == 6
+            assert (jobs["pixels"], jobs["folds"], jobs["features"]) == (1, 1, 2)
+        else:
+            assert jobs == {}
+    finally:
+        archive.write_bytes(kept)
+        restored.snakemake(*TINY, "--cores", "1", "--until", "manifest", "--forcerun", "manifest")
