@@ -73,7 +73,7 @@ def main() -> None:
     with (
         atomic_path(arguments.output) as temporary,
         temporary.open("wb") as file,
-        tqdm(total=shape[0] * shape[1], unit="image", desc="embeddings", mininterval=1) as bar,
+        tqdm(total=shape[0] * shape[1], unit="image", desc="embeddings") as bar,
     ):
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)

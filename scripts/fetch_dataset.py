@@ -10,7 +10,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True, help="http or https address of the archive")
     parser.add_argument(
-        "--sha256", nargs="?", const="", default="", help="expected SHA-256; empty: that of the first download, kept beside it"
+        "--sha256",
+        nargs="?",
+        const="",
+        default="",
+        help="expected SHA-256; empty: that of the first download, kept beside it",
     )
     parser.add_argument("--output", type=Path, required=True, help="where the archive stands")
     arguments = parser.parse_args()

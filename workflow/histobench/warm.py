@@ -33,7 +33,18 @@ PRELOAD = "torch,torch._dynamo,torchvision,safetensors.numpy,safetensors.torch,p
 # What the C library, the interpreter and the numerical libraries read once, when they are loaded.
 READ_AT_IMPORT = (
     *("PYTHON", "LD_", "LANG", "LC_", "TZ", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_"),
-    *("NUMEXPR_", "NPY_", "NUMPY_", "ONEDNN_", "DNNL_", "TORCH", "PYTORCH_", "ATEN_", "NO_ALBUMENTATIONS_UPDATE"),
+    *(
+        "NUMEXPR_",
+        "NPY_",
+        "NUMPY_",
+        "ONEDNN_",
+        "DNNL_",
+        "TORCH",
+        "PYTORCH_",
+        "ATEN_",
+        "TQDM_",
+        "NO_ALBUMENTATIONS_UPDATE",
+    ),
 )
 READY_SECONDS = 120.0  # how long a client waits for the server's imports before it runs the script directly
 IDLE_SECONDS = 60.0  # how long a server without jobs lives; HISTOBENCH_WARM_IDLE overrides it

@@ -18,6 +18,9 @@ os.environ |= {
     ),
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
     "NO_ALBUMENTATIONS_UPDATE": "1",  # it asks the network at import otherwise
+    # Logs of jobs that end at once hold no bar, and those of long ones a line a second at most.
+    "TQDM_DELAY": os.getenv("TQDM_DELAY", "3"),
+    "TQDM_MININTERVAL": os.getenv("TQDM_MININTERVAL", "1"),
 }
 
 from snakemake.exceptions import WorkflowError

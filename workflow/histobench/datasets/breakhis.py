@@ -181,7 +181,7 @@ def read(source: Path, complete: bool, workers: int, progress: bool = True) -> t
     skipped: Counter[str] = Counter()
     pending: deque[Future[Image]] = deque()
     with (
-        tqdm(total=len(expected) or None, unit=" images", mininterval=1, delay=3, disable=not progress) as bar,
+        tqdm(total=len(expected) or None, unit=" images", disable=not progress) as bar,
         ThreadPoolExecutor(workers) as pool,
         closing(members(source)) as archive,
     ):

@@ -138,9 +138,7 @@ class _Part:
             total = offset + int(length) if length else None
             with (
                 self.path.open("ab" if offset else "wb") as file,
-                tqdm(
-                    desc=self.target.name, initial=offset, total=total, unit="B", unit_scale=True, mininterval=1
-                ) as bar,
+                tqdm(desc=self.target.name, initial=offset, total=total, unit="B", unit_scale=True) as bar,
             ):
                 while chunk := response.read(_CHUNK):
                     if file.tell() == 0 and _is_page(response, chunk):

@@ -72,9 +72,7 @@ def build(
         temporary.open("r+b", buffering=0) as file,
         ThreadPoolExecutor(workers, "pixels") as pool,
         closing(members(source)) as archive,
-        tqdm(
-            total=len(images), unit="image", desc=f"pixels {size}px", disable=not progress, mininterval=1, delay=3
-        ) as bar,
+        tqdm(total=len(images), unit="image", desc=f"pixels {size}px", disable=not progress) as bar,
     ):
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), size, size, 3)}
         np.lib.format.write_array_header_1_0(file, header)

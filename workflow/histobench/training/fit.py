@@ -181,8 +181,6 @@ def _mean_loss(losses: torch.Tensor, sizes: np.ndarray, epoch: int) -> float:
 
 
 def _progress(images: int, done: int, epochs: int) -> tqdm:
-    """Return a progress bar over images: shown after 3 s, and seldom redrawn where stderr is a log file."""
+    """Return a progress bar over images, seldom redrawn where stderr is a log file."""
     pause = 0.5 if sys.stderr.isatty() else 60
-    return tqdm(
-        total=images * epochs, initial=images * done, unit="image", delay=3, mininterval=pause, maxinterval=pause
-    )
+    return tqdm(total=images * epochs, initial=images * done, unit="image", mininterval=pause, maxinterval=pause)
