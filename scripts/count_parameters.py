@@ -6,9 +6,9 @@ from pathlib import Path
 
 from histobench.study.errors import run_script
 from histobench.study.files import write_csv
-from histobench.study.spec import ModelSettings, Recipe
+from histobench.study.spec import Recipe, model_settings
 
-COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainable")
+COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainable", "lora")
 
 
 def main() -> None:
@@ -23,10 +23,10 @@ def main() -> None:
 
     rows = []
     for model, entry in arguments.models.items():
-        settings = ModelSettings.model_validate(entry["settings"])
+        settings = model_settings(entry["settings"])
         for mode, recipe in entry["recipes"].items():
-            counted = size(settings, Recipe.model_validate(recipe).trainable)
-            counts = (counted.published_form, counted.total, counted.trainable)
+            counted = size(settings, Recipe.model_validate(recipe))
+            counts = (counted.published_form, counted.total, counted.trainable, counted.lora)
             rows.append(dict(zip(COLUMNS, (model, mode, *counts), strict=True)))
     write_csv(arguments.output, COLUMNS, rows)
 

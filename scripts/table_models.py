@@ -11,7 +11,7 @@ from histobench.reporting import published, render, tables
 from histobench.study.errors import run_script
 from histobench.study.files import read_csv
 
-COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainable")
+COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainable", "lora")
 
 
 def main() -> None:

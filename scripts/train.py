@@ -38,16 +38,21 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--folds", type=Path, required=True)
     inputs = parser.add_mutually_exclusive_group(required=True)
-    inputs.add_argument("--pixels", type=Path, help="pixel store of the whole manifest, to train all parameters")
-    inputs.add_argument("--features", type=Path, help="embeddings (views, images, D), to train a linear head")
-    parser.add_argument("--evaluation-features", type=Path, help="un-augmented embeddings, if --features are augmented")
-    parser.add_argument(
-        "--weights", type=Path, help="pretrained state dict, to train all parameters unless they start at random"
+    inputs.add_argument("--pixels", type=Path, help="pixel store of the whole manifest, to train from images")
+    inputs.add_argument(
+        "--features",
+        type=Path,
+        help="embeddings (views, images, D), to train a linear head, or visual tokens (views, images, T, D) for LoRA",
     )
+    parser.add_argument("--evaluation-features", type=Path, help="un-augmented ones, if --features are augmented")
+    parser.add_argument("--weights", type=Path, help="pretrained weights, unless they are random or a head is trained")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
     parser.add_argument("--workers", type=int, default=0, help="processes that augment images; 0: none but this one")
-    parser.add_argument("--micro-batch", type=int, help="images on the device at once; default: the recipe's batch")
+    parser.add_argument(
+        "--micro-batch", type=int, default=0, help="images on the device at once; 0: the recipe's batch"
+    )
+    parser.add_argument("--gradient-checkpointing", type=int, default=0, help="1: recompute a VLM's activations")
     parser.add_argument("--output", type=Path, required=True, help="predictions.csv; its folder is the run's")
     parser.add_argument("--history", type=Path, required=True, help="history.csv: a row per epoch")
     parser.add_argument("--run", type=Path, required=True, help="run.json: what ran, on what, and what it took")
@@ -65,7 +70,7 @@ def main() -> None:
     from histobench.study.files import atomic_path, write_csv
     from histobench.study.fingerprint import fingerprint
     from histobench.training import devices, monitor
-    from histobench.training.checkpoint import Checkpoint, trained_state
+    from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
 
     spec = specification(given)
@@ -76,8 +81,10 @@ def main() -> None:
     tested = [images[row] for row in test_rows]
     patients = np.array([image.patient for image in tested])
 
-    prepare = on_embeddings if spec.recipe.trainable == "head" else end_to_end
-    module, training, evaluation, digest = prepare(given, spec, images, labels, sides, device.type == "cuda")
+    pin = device.type == "cuda"
+    sources = on_features if given.features else on_images
+    training, evaluation, digest = sources(given, spec, images, labels, sides, pin)
+    module = classifier(given, spec, training, devices.precision(device))
     checkpoint = Checkpoint(
         given.output.with_name("checkpoint.pt"),
         {
@@ -98,15 +105,13 @@ def main() -> None:
         seed=spec.seed,
         device=device,
         checkpoint=checkpoint,
-        micro_batch=given.micro_batch,
+        micro_batch=given.micro_batch or None,
     )
 
     if spec.recipe.keep_weights:
-        from safetensors.torch import save_file
+        from histobench.models.state import save_trained
 
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in trained_state(module).items()}
-        with atomic_path(given.output.with_name("weights.safetensors")) as temporary:
-            save_file(state, temporary)
+        save_trained(given.output.with_name("weights.safetensors"), module, spec.canonical())
     columns = zip(tested, fitted.logits, fitted.best_logits, strict=True)
     write_csv(given.output, PREDICTIONS, (prediction(image, spec.fold, last, best) for image, last, best in columns))
     write_csv(given.history, HISTORY, map(epoch_row, fitted.history))
@@ -154,11 +159,11 @@ def specification(given: argparse.Namespace) -> "RunSpec":
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the JSON text"
         raise HistoBenchError(f"--specification: {where}: {first['msg']}; give the JSON of a RunSpec") from error
-    head = spec.recipe.trainable == "head"
+    head, lora = (spec.recipe.trainable == which for which in ("head", "lora"))
     wanted = {
-        "--features": head,
-        "--pixels": not head,
-        "--evaluation-features": head and bool(spec.augmentation),
+        "--features": head or (lora and given.features is not None),
+        "--pixels": not head and (not lora or given.features is None),
+        "--evaluation-features": given.features is not None and bool(spec.augmentation),
         "--weights": not head and spec.model.weights != "random",
     }
     for option, needed in wanted.items():
@@ -168,33 +173,55 @@ def specification(given: argparse.Namespace) -> "RunSpec":
                 f"{option} {fault} for trainable {spec.recipe.trainable!r}, weights {spec.model.weights!r} and "
                 f"{len(spec.augmentation)} augmentation transforms; {remedy}"
             )
-    if given.micro_batch is not None and given.micro_batch < 1:
-        raise HistoBenchError(
-            f"--micro-batch {given.micro_batch}: at least 1 image is needed; leave it out for the default"
-        )
+    if given.micro_batch < 0:
+        raise HistoBenchError(f"--micro-batch {given.micro_batch}: at least 1 image is needed; give 0 for the default")
     return spec
 
 
-def end_to_end(
+def classifier(given: argparse.Namespace, spec: "RunSpec", training: "Source", precision: str) -> "nn.Module":
+    """Return the module to train: a linear head for embeddings, a CNN, or a vision-language model with adapters."""
+    from histobench.training.data import Stored
+
+    if spec.recipe.trainable == "head":
+        from histobench.training.probe import LinearProbe
+
+        assert isinstance(training, Stored)
+        probe = LinearProbe(training.array.shape[2], spec.seed)
+        if spec.recipe.standardise:
+            probe.standardise(training.array[0][training.rows])
+        return probe
+    if spec.model.family == "cnn":
+        from histobench.models import cnn
+        from histobench.models.state import read
+
+        return cnn.build(spec.model, spec.seed, read(given.weights) if given.weights else None)
+    import torch
+
+    from histobench.models import vlm
+
+    # The frozen parameters are kept in the precision that they are used in, the trained ones in fp32.
+    parts = ("decoder",) if given.features else vlm.WHOLE
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    module = vlm.build(spec.model, spec.seed, given.weights, parts, dtype)
+    module.adapt(spec.recipe.lora, spec.seed)
+    if given.gradient_checkpointing:
+        module.checkpoint_activations()
+    return module
+
+
+def on_images(
     given: argparse.Namespace,
     spec: "RunSpec",
     images: "Sequence[Image]",
     labels: "np.ndarray",
     sides: "tuple[np.ndarray, np.ndarray]",
     pin: bool,
-) -> "tuple[nn.Module, Source, Source, str]":
-    """Return a CNN, its training and evaluation images, and a digest of inputs beside the manifest (none)."""
+) -> "tuple[Source, Source, str]":
+    """Return the training and the evaluation images, and a digest of inputs beside the manifest (none)."""
     from histobench.datasets import pixels
-    from histobench.models import cnn
     from histobench.training.data import Augmented, Stored
 
     store = pixels.load(given.pixels, len(images), spec.model.image_size)
-    state = None
-    if given.weights:
-        from histobench.models.state import read
-
-        state = read(given.weights)
-    module = cnn.build(settings=spec.model, seed=spec.seed, state=state)
     train, test = sides
     training = Stored(store[None], train, labels[train], pin)
     if spec.augmentation:
@@ -203,59 +230,63 @@ def end_to_end(
         ids = [images[row].image_id for row in train]
         augmentation = Augmentation(spec.augmentation, spec.model.image_size)
         training = Augmented(store, train, labels[train], ids, augmentation, spec.seed, given.workers, pin)
-    return module, training, Stored(store[None], test, labels[test], pin), ""
+    return training, Stored(store[None], test, labels[test], pin), ""
 
 
-def on_embeddings(
+def on_features(
     given: argparse.Namespace,
     spec: "RunSpec",
     images: "Sequence[Image]",
     labels: "np.ndarray",
     sides: "tuple[np.ndarray, np.ndarray]",
     pin: bool,
-) -> "tuple[nn.Module, Source, Source, str]":
-    """Return a linear head, its training and its evaluation embeddings, and the digest of these embeddings."""
+) -> "tuple[Source, Source, str]":
+    """Return the training and the evaluation embeddings or visual tokens, and a digest of them."""
     import numpy as np
 
     from histobench.training.data import Stored
-    from histobench.training.probe import LinearProbe
 
-    # Embeddings have a row per image of the magnification.
+    # Features have a row per image of the magnification.
     here = np.flatnonzero([image.magnification == spec.magnification for image in images])
     train, test = (np.searchsorted(here, rows) for rows in sides)
     views = spec.recipe.epochs if spec.augmentation else 1
-    embeddings = unaugmented = embeddings_of(given.features, views, len(here))
+    dimensions = 1 if spec.recipe.trainable == "head" else 2
+    features = unaugmented = features_of(given.features, views, len(here), dimensions)
     if given.evaluation_features:
-        unaugmented = embeddings_of(given.evaluation_features, 1, len(here))
-    if embeddings.shape[2] != unaugmented.shape[2]:
+        unaugmented = features_of(given.evaluation_features, 1, len(here), dimensions)
+    if (features.shape[2:], features.dtype) != (unaugmented.shape[2:], unaugmented.dtype):
         raise HistoBenchError(
-            f"{given.evaluation_features}: embeddings have {unaugmented.shape[2]} dimensions, those of "
-            f"{given.features} have {embeddings.shape[2]}; delete both to have them made again"
+            f"{given.evaluation_features}: holds {unaugmented.dtype} {unaugmented.shape[2:]} for each image, "
+            f"{given.features} holds {features.dtype} {features.shape[2:]}; delete both to have them made again"
         )
-    module = LinearProbe(embeddings.shape[2], spec.seed)
-    if spec.recipe.standardise:
-        module.standardise(embeddings[0][train])
-    digest = hashlib.sha256(embeddings[0][train])
-    digest.update(unaugmented[0][test])
-    training = Stored(embeddings, train, labels[sides[0]], pin)
-    return module, training, Stored(unaugmented, test, labels[sides[1]], pin), digest.hexdigest()
+    # Some images tell one store from another; reading tens of gigabytes would take longer than an epoch.
+    some = slice(None) if dimensions == 1 else slice(None, None, max(1, len(train) // 16))
+    digest = hashlib.sha256(np.ascontiguousarray(features[0][train[some]]))
+    digest.update(np.ascontiguousarray(unaugmented[0][test[some]]))
+    training = Stored(features, train, labels[sides[0]], pin)
+    return training, Stored(unaugmented, test, labels[sides[1]], pin), digest.hexdigest()
 
 
-def embeddings_of(path: Path, views: int, count: int) -> "np.ndarray":
-    """Return embeddings (V, count, D) float32, memory-mapped; V is at least `views`, or exactly 1."""
+def features_of(path: Path, views: int, count: int, dimensions: int) -> "np.ndarray":
+    """Return embeddings (V, count, D) or visual tokens (V, count, T, D), memory-mapped; V is `views`, or more, or 1.
+
+    Embeddings are float32; tokens are float32, or bf16 as the uint16 of the same bits, which numpy has no name for.
+    """
     import numpy as np
 
     try:
         array = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise HistoBenchError(
-            f"{path}: cannot be read as embeddings ({error}); delete it to have it made again"
+            f"{path}: cannot be read as features ({error}); delete it to have it made again"
         ) from error
-    enough = array.ndim == 3 and (array.shape[0] >= views if views > 1 else array.shape[0] == 1)
-    if not enough or array.shape[1] != count or array.dtype != np.float32:
+    enough = array.ndim == 2 + dimensions and (array.shape[0] >= views if views > 1 else array.shape[0] == 1)
+    types = ("float32",) if dimensions == 1 else ("float32", "uint16")
+    if not enough or array.shape[1] != count or array.dtype not in types:
+        shape = "dimensions" if dimensions == 1 else "tokens, dimensions"
         raise HistoBenchError(
-            f"{path}: holds {array.dtype} {array.shape}, expected float32 ({views} views, {count} images, dimensions); "
-            "delete it to have it made again"
+            f"{path}: holds {array.dtype} {array.shape}, expected {' or '.join(types)} ({views} views, {count} images, "
+            f"{shape}); delete it to have it made again"
         )
     return array
 

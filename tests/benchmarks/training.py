@@ -25,7 +25,7 @@ from torchvision import transforms
 from histobench.datasets import breakhis, pixels
 from histobench.datasets.augment import Augmentation
 from histobench.models import cnn
-from histobench.study.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSettings, Recipe
+from histobench.study.spec import IMAGENET_MEAN, IMAGENET_STD, CnnSettings, Recipe
 from histobench.training import data, devices
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
@@ -138,7 +138,7 @@ def run(folder: Path, originals: Path | None, _cold: bool) -> None:
         training: data.Source = data.Stored(store[None], rows, labels, pin)
         if augmentation:
             training = data.Augmented(store, rows, labels, ids, augmentation, 0, workers, pin)
-        settings = ModelSettings(architecture="torchvision/resnet34", weights="random", image_size=SIZE)
+        settings = CnnSettings(architecture="torchvision/resnet34", weights="random", image_size=SIZE)
         module, recipe = cnn.build(settings, 0, None), Recipe(epochs=1, batch_size=batch)
         with suppress(EnoughError):
             checkpoint = Checkpoint(folder / "checkpoint.pt", {})

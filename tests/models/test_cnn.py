@@ -7,11 +7,11 @@ from torch import nn
 
 from histobench.models.cnn import Classifier, build, network
 from histobench.study.errors import HistoBenchError
-from histobench.study.spec import ModelSettings
+from histobench.study.spec import CnnSettings
 
 
-def settings(architecture: str, image_size: int = 64, **more) -> ModelSettings:
-    return ModelSettings(architecture=architecture, image_size=image_size, weights="random", **more)
+def settings(architecture: str, image_size: int = 64, **more) -> CnnSettings:
+    return CnnSettings(architecture=architecture, image_size=image_size, weights="random", **more)
 
 
 def images(count: int, size: int) -> torch.Tensor:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from histobench.models import weights
 from histobench.models.cnn import network
 from histobench.study.errors import HistoBenchError
-from histobench.study.spec import ModelSettings
+from histobench.study.spec import CnnSettings
 
 RESNET = "torchvision/resnet18"
 LITE = {
@@ -30,8 +30,8 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def from_file(path: Path, architecture: str = RESNET) -> ModelSettings:
-    return ModelSettings(architecture=architecture, image_size=64, weights={"file": str(path), "sha256": digest(path)})
+def from_file(path: Path, architecture: str = RESNET) -> CnnSettings:
+    return CnnSettings(architecture=architecture, image_size=64, weights={"file": str(path), "sha256": digest(path)})
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def state():
     }
 
 
-def converted(settings: ModelSettings, folder: Path) -> dict[str, torch.Tensor]:
+def converted(settings: CnnSettings, folder: Path) -> dict[str, torch.Tensor]:
     output = folder / "model.safetensors"
     weights.convert(settings, folder, None, output)
     return load_file(output)
@@ -176,7 +176,7 @@ def test_a_checkpoint_around_the_state_dict_is_explained(state, tmp_path):
     ],
 )
 def test_a_packaged_file_is_checked_before_it_is_opened(tmp_path, change, message):
-    settings = ModelSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE | change)
+    settings = CnnSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE | change)
     with pytest.raises(HistoBenchError, match=message):
         weights.located(settings, tmp_path, None)
 
@@ -190,7 +190,7 @@ def test_the_packaged_efficientnet_recognises_photographs():
     from sklearn.datasets import load_sample_image
 
     model = network("timm/tf_efficientnet_lite0").eval()
-    settings = ModelSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE)
+    settings = CnnSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE)
     path = weights.located(settings, Path(), None)
     state = weights.adapted(weights.read(path), model, str(path))
     assert len(state) == 296
@@ -215,13 +215,13 @@ def test_the_packaged_efficientnet_recognises_photographs():
     ],
 )
 def test_the_papers_weights_have_the_published_address_and_digest(architecture, file, beginning):
-    settings = ModelSettings(architecture=architecture)
+    settings = CnnSettings(architecture=architecture)
     assert weights.published(settings, None) == (f"https://download.pytorch.org/models/{file}", beginning)
     assert weights.published(settings, "http://mirror/here") == (f"http://mirror/here/{file}", beginning)
 
 
 def test_downloaded_imagenet_weights_with_another_digest_are_refused(tmp_path, monkeypatch):
-    settings = ModelSettings(architecture=RESNET)
+    settings = CnnSettings(architecture=RESNET)
     with (
         served(b"other bytes", monkeypatch) as (url, asked),
         pytest.raises(HistoBenchError, match=r"resnet18-f37072fd\.pth is missing and what .*, expected f37072fd"),
@@ -236,18 +236,18 @@ def test_weights_are_downloaded_from_an_address_of_ones_own(state, tmp_path, mon
     content = (tmp_path / "there.safetensors").read_bytes()
     with served(content, monkeypatch) as (url, _):
         file = {"file": f"{url}/here.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
-        settings = ModelSettings(architecture=RESNET, image_size=64, weights=file)
+        settings = CnnSettings(architecture=RESNET, image_size=64, weights=file)
         assert same(converted(settings, tmp_path), state)
     assert (tmp_path / "here.safetensors").read_bytes() == content
 
 
 def test_imagenet_without_a_published_checksum_asks_for_one():
     with pytest.raises(HistoBenchError, match="timm gives no checksum of its ImageNet weights"):
-        weights.published(ModelSettings(architecture="timm/convnextv2_tiny"), None)
+        weights.published(CnnSettings(architecture="timm/convnextv2_tiny"), None)
 
 
 def test_a_normalisation_that_is_not_the_weights_own_is_pointed_out(caplog):
-    settings = ModelSettings(architecture="timm/tf_efficientnet_lite0")
+    settings = CnnSettings(architecture="timm/tf_efficientnet_lite0")
     url, beginning = weights.published(settings, None)
     assert url.endswith(f"tf_efficientnet_lite0-{beginning}.pth")
     assert "trained with mean (0.5, 0.5, 0.5)" in caplog.text

@@ -11,7 +11,7 @@ from histobench.datasets import folds, manifest
 from histobench.evaluation.metrics import METRICS
 from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.study.files import write_csv
-from histobench.study.spec import ModelSettings, Recipe
+from histobench.study.spec import CnnSettings, Recipe
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "resources" / "paper" / "tables"
@@ -69,9 +69,9 @@ def test_table_dataset(tmp_path: Path) -> None:
 
 def test_table_models(tmp_path: Path) -> None:
     (tmp_path / "parameters.csv").write_text(
-        "model,mode,parameters_published_form,parameters,trainable\nalexnet,ft,61100840,57007937,57007937\n"
+        "model,mode,parameters_published_form,parameters,trainable,lora\nalexnet,ft,61100840,57007937,57007937,0\n"
     )
-    settings = ModelSettings(architecture="torchvision/alexnet").model_dump(mode="json")
+    settings = CnnSettings(architecture="torchvision/alexnet").model_dump(mode="json")
     run(
         "table_models", tmp_path, parameters="parameters.csv", models={"alexnet": settings},
         names={"alexnet": "AlexNet"}, published=PUBLISHED / "table2.csv", output_prefix="tables/table2",

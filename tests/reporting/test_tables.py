@@ -9,10 +9,16 @@ from histobench.reporting import tables
 from histobench.reporting.published import load
 from histobench.reporting.render import Bold, markdown
 from histobench.study.errors import HistoBenchError
-from histobench.study.spec import Recipe
+from histobench.study.spec import Lora, Recipe
 
 TABLES = Path(__file__).parents[2] / "resources" / "paper" / "tables"
-NAMES = {"alexnet": "AlexNet", "resnet34": "ResNet34", "vgg19": "VGG19", "smolvlm": "SmolVLM"}
+NAMES = {
+    "alexnet": "AlexNet",
+    "vgg19": "VGG19",
+    "resnet34": "ResNet34",
+    "qwen2-vl-2b": "Qwen2-VL-2B",
+    "smolvlm": "SmolVLM",
+}
 CONTEXT = tables.Context("demo", NAMES, ["Synthetic images.", "Random weights."])
 
 
@@ -25,30 +31,47 @@ def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object)
     return row
 
 
-def results(*summary: dict[str, str], selection: str = "last", published: Path = TABLES / "table4.csv"):
-    return tables.results_tables(summary, load(published), 4, "breakhis", "patient", "none", selection, CONTEXT)
+def results(*summary: dict[str, str], selection: str = "last", number: int = 4):
+    published = load(TABLES / f"table{number}.csv")
+    return tables.results_tables(summary, published, number, "breakhis", "patient", "none", selection, CONTEXT)
 
 
 @pytest.mark.parametrize("number", [4, 5])
 def test_results_have_exactly_the_published_columns(number: int) -> None:
     with (TABLES / f"table{number}.csv").open(newline="") as file:
         header = next(csv.reader(file))
-    table, _ = results(arm("alexnet"))
+    table, _ = results(arm("alexnet"), number=number)
     assert list(table.columns) == header
     assert list(table.rows[0]) == header
 
 
-def test_the_published_rows_come_back_in_their_own_order() -> None:
-    published = load(TABLES / "table4.csv")
-    back = {"AlexNet": "alexnet", "ResNet34": "resnet34", "VGG19": "vgg19", "SmolVLM": "smolvlm"}
+@pytest.mark.parametrize("number", [4, 5])
+def test_the_published_rows_come_back_in_their_own_order(number: int) -> None:
+    published = load(TABLES / f"table{number}.csv")
+    back = {name: model for model, name in NAMES.items()}
     summary = [
-        {**arm("", patient_rate_mean=0, patient_rate_std=0), **row, "model": back.get(row["model"], row["model"])}
+        {**arm("", patient_rate_mean=0, patient_rate_std=0), **row, "model": back[row["model"]]}
         for row in reversed(published)
     ]
-    table, beside = results(*summary)
+    table, beside = results(*summary, number=number)
     assert [dict(row) for row in table.rows] == published
     assert len(beside.rows) == 28 * 10
     assert {row["difference"] for row in beside.rows} == {"0.0000"}
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_all_seven_arms_of_the_study_meet_their_published_rows(number: int) -> None:
+    """In the order of the default study's grid; the published table has ResNet34 before VGG19."""
+    arms = [("alexnet", "ft"), ("vgg19", "ft"), ("resnet34", "ft")]
+    arms += [(model, mode) for model in ("qwen2-vl-2b", "smolvlm") for mode in ("lp", "ft")]
+    summary = [arm(model, mode=mode, magnification=size) for model, mode in arms for size in (40, 100, 200, 400)]
+    table, beside = results(*summary, number=number)
+    printed = ["AlexNet FT", "ResNet34 FT", "VGG19 FT", "Qwen2-VL-2B LP", "Qwen2-VL-2B FT", "SmolVLM LP", "SmolVLM FT"]
+    for side in (table, beside):
+        assert [f"{model} {mode}" for model, mode, *_ in side.cells[::4]] == printed
+    matched = {(row["model"], row["mode"], row["magnification"]) for row in beside.rows if row["published"]}
+    assert len(matched) == len(load(TABLES / f"table{number}.csv")) == 28
+    assert not [row for row in beside.rows if not row["published"] or not row["reproduced"]]
 
 
 def test_numbers_are_rounded_to_four_decimals() -> None:
@@ -215,21 +238,20 @@ def test_dataset_table_of_the_official_counts() -> None:
 def test_model_table_counts_with_both_heads() -> None:
     parameters = [
         {"model": "resnet34", "mode": mode, "parameters_published_form": "21797672", "parameters": "21285185"}
-        | {"trainable": trainable}
+        | {"trainable": trainable, "lora": "0"}
         for mode, trainable in (("ft", "21285185"), ("lp", "513"))
     ]
-    parameters.append(
-        {"model": "own", "mode": "ft", "parameters_published_form": "", "parameters": "9", "trainable": "9"}
-    )
+    own = {"parameters_published_form": "", "parameters": "9", "trainable": "9", "lora": "0"}
+    parameters.append({"model": "own", "mode": "ft"} | own)
     settings = {
         "resnet34": {"image_size": 336, "weights": "imagenet"},
         "own": {"image_size": 64, "weights": {"file": "folder/own_net.pth", "package": None, "sha256": "0" * 64}},
     }
     table, beside = tables.model_tables(parameters, settings, load(TABLES / "table2.csv"), CONTEXT)
     assert table.cells == [
-        ("ResNet34", "FT", "21.8", "21,285,185", "21,285,185", "336 × 336", "ImageNet"),
-        ("ResNet34", "LP", "21.8", "21,285,185", "513", "336 × 336", "ImageNet"),
-        ("own", "FT", "", "9", "9", "64 × 64", "own_net.pth"),
+        ("ResNet34", "FT", "21.8", "21,285,185", "21,285,185", "0", "336 × 336", "ImageNet"),
+        ("ResNet34", "LP", "21.8", "21,285,185", "513", "0", "336 × 336", "ImageNet"),
+        ("own", "FT", "", "9", "9", "0", "64 × 64", "own_net.pth"),
     ]
     assert table.rows[1]["trainable"] == "513"
     assert beside.cells == [
@@ -238,11 +260,27 @@ def test_model_table_counts_with_both_heads() -> None:
     ]
 
 
-def test_random_weights_and_a_package_are_called_so() -> None:
-    parameters = [
-        {"model": model, "mode": "ft", "parameters_published_form": "", "parameters": "9", "trainable": "9"}
-        for model in "ab"
+def test_vision_language_models_have_a_row_for_each_mode() -> None:
+    """Qwen2-VL-2B: 2,208,985,600 parameters, adapters of 4,358,144 and a head of 1,537."""
+    probe = {"parameters_published_form": "2208985600", "parameters": "2208987137", "trainable": "1537", "lora": "0"}
+    tuned = probe | {"parameters": "2213345281", "trainable": "4359681", "lora": "4358144"}
+    parameters = [{"model": "qwen2-vl-2b", "mode": mode} | row for mode, row in (("lp", probe), ("ft", tuned))]
+    weights = {"hub": "Qwen/Qwen2-VL-2B-Instruct", "revision": "895c3a49bc3fa70a340399125c650a463535e71c"}
+    settings = {"qwen2-vl-2b": {"image_size": 336, "weights": weights}}
+    table, beside = tables.model_tables(parameters, settings, load(TABLES / "table2.csv"), CONTEXT)
+    pretrained = "Qwen/Qwen2-VL-2B-Instruct (895c3a4)"
+    assert table.cells == [
+        ("Qwen2-VL-2B", "LP", "2209.0", "2,208,987,137", "1,537", "0", "336 × 336", pretrained),
+        ("Qwen2-VL-2B", "FT", "2209.0", "2,213,345,281", "4,359,681", "4,358,144", "336 × 336", pretrained),
     ]
+    assert [row["lora"] for row in table.rows] == ["0", "4358144"]
+    # The published table has CNNs alone.
+    assert beside.cells == [("Qwen2-VL-2B", "2209.0 / –", "336 / –", f"{pretrained} / –")]
+
+
+def test_random_weights_and_a_package_are_called_so() -> None:
+    own = {"parameters_published_form": "", "parameters": "9", "trainable": "9", "lora": "0"}
+    parameters = [{"model": model, "mode": "ft"} | own for model in "ab"]
     settings = {
         "a": {"image_size": 64, "weights": "random"},
         "b": {"image_size": 64, "weights": {"package": "p", "file": "f"}},
@@ -269,6 +307,49 @@ def test_the_default_recipe_is_the_published_one() -> None:
     assert compared["Scheduler"][2] == "differs"
     # LoRA belongs to models that this study does not have: published only.
     assert compared["Rank r"] == ("", "16", "")
+
+
+def table_3(recipes: dict[tuple[str, str], Recipe]):
+    dumped = {arm: recipe.model_dump(mode="json") for arm, recipe in recipes.items()}
+    return tables.hyperparameter_tables(dumped, {"none": []}, PATIENT, load(TABLES / "table3.csv"), CONTEXT)
+
+
+def test_with_adapters_every_published_row_has_its_counterpart() -> None:
+    recipes = {("alexnet", "ft"): Recipe(), ("smolvlm", "lp"): Recipe(trainable="head")}
+    table, beside = table_3(recipes | {("smolvlm", "ft"): Recipe(trainable="lora", lora=Lora())})
+    compared = {
+        row["hyperparameter"]: (row["reproduced"], row["difference"]) for row in beside.rows if row["published"]
+    }
+    assert len(compared) == len(load(TABLES / "table3.csv"))
+    assert all(reproduced for reproduced, _ in compared.values())
+    assert [compared[name] for name in ("Rank r", "alpha", "Dropout")] == [("16", "0"), ("32", "0"), ("0.05", "0.00")]
+    values = {row["hyperparameter"]: row["value"] for row in table.rows}
+    own = [values[name] for name in ("Projections", "Decoder layers", "Vision tower", "Connector")]
+    assert own == ["q, k, v, o", "all", "frozen", "frozen"]
+    assert values["Trained parameters"] == (
+        "all (AlexNet FT); linear head on frozen backbone (SmolVLM LP); LoRA adapters and linear head (SmolVLM FT)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "title", "values"),
+    [
+        ({"rank": 4}, "Rank r", ("16", "4")),
+        ({"alpha": 8}, "alpha", ("32", "8")),
+        ({"dropout": 0}, "Dropout", ("0.05", "0")),
+        ({"projections": ["q", "v"]}, "Projections", ("q, k, v, o", "q, v")),
+        ({"layers": [0, 23]}, "Decoder layers", ("all", "0, 23")),
+        ({"vision": True}, "Vision tower", ("frozen", "LoRA on its attention")),
+        ({"connector": True}, "Connector", ("frozen", "trained")),
+    ],
+)
+def test_adapters_that_differ_name_their_arms(changes: dict[str, object], title: str, values: tuple[str, str]) -> None:
+    """Each field of the adapters' settings moves one row of the table."""
+    recipes = {("smolvlm", "ft"): Lora(), ("smolvlm", "own"): Lora.model_validate(changes)}
+    table, _ = table_3({arm: Recipe(trainable="lora", lora=lora) for arm, lora in recipes.items()})
+    default, changed = values
+    differing = {row["hyperparameter"]: row["value"] for row in table.rows if "SmolVLM" in str(row["value"])}
+    assert differing == {title: f"{default} (SmolVLM FT); {changed} (SmolVLM own)"}
 
 
 def test_values_that_differ_name_their_arms() -> None:

@@ -11,10 +11,10 @@ import torch
 from histobench.datasets import manifest
 from histobench.models.cnn import build
 from histobench.study.errors import HistoBenchError
-from histobench.study.spec import FeatureSpec, ModelSettings
+from histobench.study.spec import FeatureSpec, CnnSettings
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "features.py"
-MODEL = ModelSettings(architecture="torchvision/resnet18", weights="random", width=0.125, image_size=32)
+MODEL = CnnSettings(architecture="torchvision/resnet18", weights="random", width=0.125, image_size=32)
 DIMENSIONS = 64
 
 
@@ -95,5 +95,5 @@ def test_a_magnification_without_images_is_an_error(data, tmp_path, monkeypatch)
 
 
 def test_weights_for_a_random_network_are_an_error(data, tmp_path, monkeypatch):
-    with pytest.raises(HistoBenchError, match=r"--weights: for torchvision/resnet18 .* it is of no use"):
+    with pytest.raises(HistoBenchError, match=r"--weights: for a cnn .* it is of no use"):
         features(tmp_path, monkeypatch, options=["--weights", tmp_path / "model.safetensors"])

@@ -15,7 +15,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from histobench.datasets import folds, manifest
-from histobench.study.spec import ModelSettings, Recipe, RunSpec
+from histobench.study.spec import CnnSettings, Recipe, RunSpec
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "train.py"
@@ -138,7 +138,7 @@ def arguments(dataset, output, spec, **changes):
 
 def specification(trainable="head", augmentation=(), epochs=6, architecture="torchvision/alexnet", **recipe):
     return RunSpec(
-        model=ModelSettings(architecture=architecture, weights="random", image_size=SIZE, width=0.125),
+        model=CnnSettings(architecture=architecture, weights="random", image_size=SIZE, width=0.125),
         recipe=Recipe(trainable=trainable, epochs=epochs, batch_size=16, learning_rate=0.003, **recipe),
         augmentation=list(augmentation),
         magnification=200,
@@ -320,7 +320,7 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
         (specification("all"), {"weights": "x"}, "--weights is of no use for trainable 'all', weights 'random'"),
         (specification(), {"specification": "{}"}, "--specification: model: Field required"),
         (specification(), {"specification": "{"}, "--specification: the JSON text: Invalid JSON"),
-        (specification(), {"micro_batch": 0}, "--micro-batch 0: at least 1 image is needed"),
+        (specification(), {"micro_batch": -1}, "--micro-batch -1: at least 1 image is needed"),
         (specification(), {"device": "cuda:99"}, "--device cuda:99: PyTorch finds"),
         (
             specification(),
@@ -332,7 +332,7 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
             {"features": "views.npy"},
             "views.npy: holds float32 (100, 72, 16), expected float32 (1 views, 72",
         ),
-        (specification(), {"features": "manifest.csv"}, "manifest.csv: cannot be read as embeddings"),
+        (specification(), {"features": "manifest.csv"}, "manifest.csv: cannot be read as features"),
         (
             specification(augmentation=FLIP, epochs=101),
             {},

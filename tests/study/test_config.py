@@ -1,6 +1,7 @@
 """The configuration: what the default study is, and one sentence for each mistake."""
 
 import copy
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,19 +30,38 @@ def with_change(key: str, value: object) -> dict:
     return config
 
 
-def test_the_default_study_is_the_papers_cnn_half():
+def test_the_default_study_is_the_papers():
     study = load(PAPER)
-    assert len(study.runs) == 120
-    assert {sum(run.model == model for run in study.runs) for model in study.models} == {40}
+    assert len(study.runs) == 280
+    arms = Counter((run.model, run.mode) for run in study.runs)
+    assert len(arms) == 7
+    assert set(arms.values()) == {40}
     recipe = study.recipe("resnet34", "ft")
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (20, 64, 1e-4, 0.01)
     assert {model.image_size for model in study.models.values()} == {336}
 
 
+def test_fine_tuning_means_to_a_model_what_its_family_has():
+    study = load(PAPER)
+    assert (study.recipe("resnet34", "ft").trainable, study.recipe("resnet34", "ft").lora) == ("all", None)
+    tuned, probe = study.recipe("smolvlm", "ft"), study.recipe("smolvlm", "lp")
+    assert (tuned.trainable, probe.trainable, probe.lora) == ("lora", "head", None)
+    assert (tuned.lora.rank, tuned.lora.alpha, tuned.lora.dropout) == (16, 32, 0.05)
+    assert tuned.lora.projections == ["q", "k", "v", "o"]
+
+
+def test_hardware_settings_are_no_part_of_a_specification():
+    before = load(PAPER).specification("smolvlm", "ft", 40, "none", 1).canonical()
+    hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True}
+    after = load(with_change("models.smolvlm.training", {"ft": hardware}))
+    assert after.mode("smolvlm", "ft").micro_batch == 3
+    assert after.specification("smolvlm", "ft", 40, "none", 1).canonical() == before
+
+
 def test_runs_named_twice_are_run_once():
     config = copy.deepcopy(PAPER)
     config["grid"] *= 2
-    assert len(load(config).runs) == 120
+    assert len(load(config).runs) == 280
 
 
 def test_a_run_and_its_path_are_the_same_thing():
@@ -109,6 +129,24 @@ def test_labels_and_devices_are_no_part_of_a_specification():
         ("datasets.breakhis.source", ..., "either `source`"),
         ("datasets.breakhis.source", "/data/x.tar.gz", "resources/breakhis/FILE"),
         ("device", "gpu", "device"),
+        ("models.smolvlm.family", "smol", "models.smolvlm.family: no such family 'smol'; known: cnn, qwen2-vl, smolvlm"),
+        ("models.smolvlm.weights.revision", "main", "models.smolvlm.weights.revision: string should match"),
+        ("models.vgg19.weights", "imagnet", "models.vgg19.weights: input should be 'imagenet' or 'random', found 'imagnet'"),
+        ("models.vgg19.weights", {"file": "x.pth"}, "models.vgg19.weights.sha256: this key is required"),
+        ("models.smolvlm.weights", ..., "models.smolvlm.weights: this key is required"),
+        ("models.smolvlm.width", 0.5, "models.smolvlm.width: unknown key"),
+        ("models.smolvlm.readout", "last", "models.smolvlm.readout"),
+        (
+            "models.smolvlm.config.text_config.hidden_sise",
+            8,
+            "models.smolvlm: config.text_config.hidden_sise: smolvlm has no such key; did you mean 'hidden_size'?",
+        ),
+        ("models.smolvlm.config.text_config", 8, "models.smolvlm: config.text_config: expected keys and values, found 8"),
+        ("modes.ft.lora", ..., "modes.ft.lora: this key is required to train 'qwen2-vl-2b'"),
+        ("modes.ft.lora.projections", ["x"], "modes.ft.lora.projections.0"),
+        ("modes.ft.trainable", "lora", "modes.ft.trainable: 'alexnet' is a CNN and has no `lora` adapters"),
+        ("modes.ft.lora.vision", True, "add `vision: live` to the mode"),
+        ("modes.ft.lora.connector", True, "add `vision: live` to the mode"),
     ],
 )
 def test_each_mistake_gets_a_sentence_that_names_its_key(key, value, sentence):
@@ -128,7 +166,8 @@ def test_the_readme_explains_every_key():
     text = (ROOT / "config/README.md").read_text()
     from histobench.study import spec, synthetic
 
-    models = [module.Config, module.Dataset, module.Split, module.ModelEntry, module.Block, module.Tables]
-    models += [spec.Recipe, spec.WeightsFile, synthetic.SyntheticSettings]
+    models = [module.Config, module.Dataset, module.Split, module.CnnEntry, module.VlmEntry]
+    models += [module.Block, module.Tables, module.Mode]
+    models += [spec.Lora, spec.WeightsFile, spec.HubWeights, synthetic.SyntheticSettings]
     missing = [f"{model.__name__}.{key}" for model in models for key in model.model_fields if f"`{key}`" not in text]
     assert not missing

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+ARMS = [(model, "ft") for model in ("AlexNet", "VGG19", "ResNet34")]
+ARMS += [(model, mode) for model in ("Qwen2-VL", "SmolVLM") for mode in ("lp", "ft")]
 DEMO = ("--workflow-profile", "workflow/profiles/demo")
 REAL = os.environ.get("HISTOBENCH_REAL_SAMPLE")
 
@@ -20,14 +22,15 @@ def test_the_demo_ends_with_tables_4_and_5_and_a_second_one_runs_no_job(project)
     tables = project.folder / "results/studies/demo/tables"
     for name in ("table4.csv", "table5.csv"):
         table = rows(tables / name)
-        assert [(row["model"].split()[0], row["magnification"]) for row in table] == [
-            (model, magnification) for model in ("AlexNet", "VGG19", "ResNet34") for magnification in ("40", "200")
+        assert [(row["model"].split()[0], row["mode"], row["magnification"]) for row in table] == [
+            (*arm, magnification) for arm in ARMS for magnification in ("40", "200")
         ]
         assert all(0 <= float(row["accuracy_mean"]) <= 1 for row in table)
     assert {path.stem for path in tables.glob("*.md")} >= {f"table{number}" for number in range(1, 6)}
     for path in tables.glob("*.md"):
         assert "The images are SYNTHETIC" in path.read_text(), path
-    assert len(rows(project.folder / "results/studies/demo/metrics.csv")) == 60 * 2
+    assert len(rows(project.folder / "results/studies/demo/metrics.csv")) == 140 * 2
+    assert not list((project.folder / "results").rglob("tokens/**/*.npy"))  # each store goes with its last consumer
     assert not list((project.folder / "results").rglob("*.partial"))
     assert not list((project.folder / "results").rglob("checkpoint.pt"))
     assert project.jobs(*DEMO) == {}

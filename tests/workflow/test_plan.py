@@ -4,20 +4,30 @@ import pytest
 import yaml
 
 
-def test_the_default_study_lists_120_training_jobs_without_any_data(project):
+def test_the_default_study_lists_280_training_jobs_without_any_data(project):
     jobs = project.jobs()
-    assert jobs["train"] == 120
-    assert jobs["fetch_weights"] == 3
+    assert jobs["train"] == 280
+    assert jobs["fetch_weights"] == 5
+    # Per vision-language model and magnification: plain images, and twenty augmented views of each.
+    assert (jobs["tokens"], jobs["features"]) == (16, 16)
     assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (1, 1, 1, 1, 1)
     assert jobs["table_results"] == 4
 
 
-@pytest.mark.parametrize("model", ["alexnet", "vgg19", "resnet34"])
-def test_each_cnn_has_40_of_them(project, model):
+@pytest.mark.parametrize(
+    ("block", "models", "modes", "runs"),
+    [
+        (0, ["alexnet", "vgg19", "resnet34"], ["ft"], 120),
+        (1, ["qwen2-vl-2b", "smolvlm"], ["lp"], 80),
+        (1, ["qwen2-vl-2b", "smolvlm"], ["ft"], 80),
+        (0, ["resnet34"], ["ft"], 40),
+    ],
+)
+def test_its_parts(project, block, models, modes, runs):
     config = yaml.safe_load((project.folder / "config/config.yaml").read_text())
-    config["grid"][0]["models"] = [model]
+    config["grid"] = [config["grid"][block] | {"models": models, "modes": modes}]
     (project.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-    assert project.jobs()["train"] == 40
+    assert project.jobs()["train"] == runs
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 TINY = ("--configfile", "config/tiny.yaml")
+TOKENS = 3  # plain images, and the views of one epoch (LoRA) and of two (linear probe)
 TABLES = {"table_dataset", "table_models", "table_hyperparameters", "table_results", "table_scores"}
 
 
@@ -17,7 +18,7 @@ def test_nothing_is_left_to_do(restored):
 
 def test_every_run_left_what_it_must(finished):
     folders = sorted((finished.folder / "results").glob("*/runs/*/*/*/*/*/fold*"))
-    assert len(folders) == 8
+    assert len(folders) == 12
     for folder in folders:
         assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "predictions.csv", "run.json"]
 
@@ -58,14 +59,39 @@ def test_one_models_learning_rate_re_runs_that_model(restored):
 def test_the_training_code_re_runs_all_training(restored):
     restored.edit("workflow/histobench/training/fit.py", "import torch\n", "import torch\n\nCHANGED = 1\n")
     jobs = restored.jobs(*TINY)
-    assert jobs["train"] == 8
+    assert jobs["train"] == 12
+    assert jobs["tokens"] == 2  # the stores that LoRA trains on were temporary
     assert jobs.keys().isdisjoint({"manifest", "folds", "pixels", "features"})
+
+
+@pytest.mark.parametrize(
+    ("file", "trained", "features", "tokens"),
+    [
+        # LoRA in two folds; the linear heads' embeddings follow from the tokens.
+        ("models/families/smolvlm.py", 2, 2, TOKENS),
+        ("models/vlm.py", 2, 2, TOKENS),
+        ("models/families/qwen2_vl.py", 0, 0, 0),
+        ("models/cnn.py", 6, 2, 0),
+    ],
+)
+def test_a_familys_code_re_runs_its_models(restored, file, trained, features, tokens):
+    path = restored.folder / "workflow/histobench" / file
+    path.write_text(path.read_text() + "\n\nCHANGED = 1\n")
+    jobs = restored.jobs(*TINY)
+    heads = features  # two folds of a linear probe for each two stores of embeddings
+    assert jobs.get("train", 0) == trained + heads
+    assert (jobs.get("features", 0), jobs.get("tokens", 0)) == (features, tokens)
+
+
+def test_hardware_settings_re_run_nothing(restored):
+    restored.edit("config/tiny.yaml", "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,")
+    assert restored.jobs(*TINY) == {}
 
 
 def test_the_augmentation_code_re_runs_what_is_augmented_or_trained(restored):
     restored.edit("workflow/histobench/datasets/augment.py", "\nclass ", "\nCHANGED = 1\n\n\nclass ")
     jobs = restored.jobs(*TINY)
-    assert jobs["features"] == 2
+    assert (jobs["features"], jobs["tokens"]) == (4, TOKENS)
     assert jobs.keys().isdisjoint({"manifest", "folds", "pixels"})
 
 
@@ -101,8 +127,8 @@ def test_one_image_re_runs_its_dataset_and_no_other(restored, change, retrains):
         restored.snakemake(*TINY, "--cores", "1", "--until", "manifest")
         jobs = restored.jobs(*TINY)
         if retrains:
-            assert jobs["train"] == 6
-            assert (jobs["pixels"], jobs["folds"], jobs["features"]) == (1, 1, 2)
+            assert jobs["train"] == 10
+            assert (jobs["pixels"], jobs["folds"], jobs["features"], jobs["tokens"]) == (1, 1, 4, TOKENS)
         else:
             assert jobs == {}
     finally:

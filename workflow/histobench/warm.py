@@ -30,6 +30,7 @@ from contextlib import suppress
 
 PROJECT = "histobench"
 PRELOAD = "torch,torch._dynamo,torchvision,safetensors.numpy,safetensors.torch,pydantic,tqdm,albumentations"
+ALSO = "HISTOBENCH_WARM_ALSO"  # more modules to import, by an environment variable
 # What the C library, the interpreter and the numerical libraries read once, when they are loaded.
 READ_AT_IMPORT = (
     *("PYTHON", "LD_", "LANG", "LC_", "TZ", "MALLOC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_"),
@@ -55,7 +56,7 @@ STATUS = struct.Struct("<iddq")
 
 def main() -> None:
     """Run the command line's script; never returns. Exits, or dies by a signal, exactly as the script did."""
-    preload, arguments = PRELOAD, sys.argv[1:]
+    preload, arguments = ",".join(filter(None, (PRELOAD, os.environ.get(ALSO)))), sys.argv[1:]
     if arguments and arguments[0].partition("=")[0] == "--preload":
         _, equals, preload = arguments.pop(0).partition("=")
         preload = preload if equals or not arguments else arguments.pop(0)

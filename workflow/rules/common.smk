@@ -37,6 +37,18 @@ except HistoBenchError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
 
 
+# The process that jobs are forked from imports these only where a study uses them: they take seconds.
+if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
+    os.environ["HISTOBENCH_WARM_ALSO"] = ",".join(
+        [
+            "transformers.models.qwen2_vl.modeling_qwen2_vl",
+            "transformers.models.idefics3.modeling_idefics3",
+            "transformers.models.llama.modeling_llama",
+            "peft",
+        ]
+    )
+
+
 RESULTS = paths.STUDY.format(study=STUDY.study)
 MISSING = sorted(
     {
@@ -66,9 +78,22 @@ wildcard_constraints:
     fold=r"\d+",
 
 
-def code(script):
-    """The fingerprint of a script's code: a tracked parameter, so that changed code re-runs what it made."""
-    return fingerprint(SCRIPTS / f"{script}.py")
+def code(script, families=("cnn",)):
+    """The fingerprint of a script's code: a tracked parameter, so that changed code re-runs what it made.
+
+    Of the code for single families of models, only that of `families` counts.
+    """
+    vlms = sorted(set(families) - {"cnn"})
+    without = [] if "cnn" in families else ["histobench.models.cnn"]
+    without += [] if vlms else ["histobench.models.vlm"]
+    also = [f"histobench.models.families.{name.replace('-', '_')}" for name in vlms]
+    return fingerprint(SCRIPTS / f"{script}.py", without, also)
+
+
+def training_code(w):
+    """A linear head is trained without any code of its model's family."""
+    head = STUDY.recipe(w.model, w.mode).trainable == "head"
+    return code("train", [] if head else [STUDY.models[w.model].family])
 
 
 def pixels(dataset, model):
@@ -113,7 +138,7 @@ def tree_state(source):
     )
 
 
-def feature_inputs(w):
+def token_inputs(w):
     return {
         "manifest": paths.MANIFEST.format(dataset=w.dataset),
         "pixels": pixels(w.dataset, w.model),
@@ -121,24 +146,37 @@ def feature_inputs(w):
     }
 
 
+def feature_inputs(w):
+    """Embeddings of a vision-language model are made from its visual tokens, where these are stored."""
+    inputs = token_inputs(w)
+    if STUDY.embeds_tokens(w.model):
+        del inputs["pixels"]
+        inputs["tokens"] = stored(paths.TOKENS, w, w.augmentation, w.views)
+    return inputs
+
+
 def train_inputs(w):
-    """A linear probe trains on embeddings that all folds share; everything else on pixels."""
+    """What all folds share is computed once: the embeddings for a linear probe, visual tokens for LoRA."""
     inputs = {
         "manifest": paths.MANIFEST.format(dataset=w.dataset),
         "folds": paths.FOLDS.format(dataset=w.dataset, split=w.split),
         "digest": paths.FOLDS_DIGEST.format(dataset=w.dataset, split=w.split),
     }
-    if STUDY.recipe(w.model, w.mode).trainable == "all":
-        return inputs | {"pixels": pixels(w.dataset, w.model)} | weights(w.model)
+    probe = STUDY.recipe(w.model, w.mode).trainable == "head"
+    if not probe:
+        inputs |= weights(w.model)
+    if not probe and not STUDY.tokens(w.model, w.mode):
+        return inputs | {"pixels": pixels(w.dataset, w.model)}
+    pattern = paths.FEATURES if probe else paths.TOKENS
     views = STUDY.views(w.model, w.mode, w.augmentation)
-    inputs["features"] = features(w, w.augmentation, views)
+    inputs["features"] = stored(pattern, w, w.augmentation, views)
     if STUDY.augmentations[w.augmentation]:
-        inputs["evaluation_features"] = features(w, STUDY.unaugmented, 1)
+        inputs["evaluation_features"] = stored(pattern, w, STUDY.unaugmented, 1)
     return inputs
 
 
-def features(w, augmentation, views):
-    return paths.FEATURES.format(
+def stored(pattern, w, augmentation, views):
+    return pattern.format(
         dataset=w.dataset,
         model=w.model,
         magnification=w.magnification,
@@ -147,13 +185,17 @@ def features(w, augmentation, views):
     )
 
 
-def train_arguments(w, input):
-    optional = ["pixels", "features", "evaluation_features", "weights"]
+def given(input, *names):
+    """Command-line options for the inputs that there are."""
     return " ".join(
         f"--{name.replace('_', '-')} {input[name]}"
-        for name in optional
+        for name in names
         if name in input.keys()
     )
+
+
+def train_arguments(w, input):
+    return given(input, "pixels", "features", "evaluation_features", "weights")
 
 
 DATASET = STUDY.tables.dataset or STUDY.runs[0].dataset

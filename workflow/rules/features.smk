@@ -7,6 +7,7 @@ rule features:
         "results/logs/features/{dataset}/{model}/{magnification}x-{augmentation}-{views}.log",
     benchmark:
         "results/benchmarks/features/{dataset}/{model}/{magnification}x-{augmentation}-{views}.tsv"
+    priority: 1
     conda:
         "../../envs/compute.yaml"
     threads: 4
@@ -15,13 +16,31 @@ rule features:
         gpu=1,
     params:
         specification=lambda w: STUDY.feature_specification(
-            w.model, int(w.magnification), w.augmentation, int(w.views)
+            "embeddings", w.model, int(w.magnification), w.augmentation, int(w.views)
         ).canonical(),
-        weights=lambda w, input: (
-            f"--weights {input.weights}" if "weights" in input.keys() else ""
-        ),
-        code=code("features"),
+        data=lambda w, input: given(input, "pixels", "tokens", "weights"),
+        code=lambda w: code("features", [STUDY.models[w.model].family]),
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/features.py --specification {params.specification:q}"
-        " --manifest {input.manifest} --pixels {input.pixels} {params.weights}"
+        " --manifest {input.manifest} {params.data}"
         " --device {resources.device} --workers {threads} --output {output} > {log} 2>&1"
+
+
+# Visual tokens are large: a store is removed when the last job that needs it is done, and the priorities of its consumers
+# see to it that this is before the next one is made.
+use rule features as tokens with:
+    input:
+        unpack(token_inputs),
+    output:
+        temp(paths.TOKENS),
+    log:
+        "results/logs/tokens/{dataset}/{model}/{magnification}x-{augmentation}-{views}.log",
+    benchmark:
+        "results/benchmarks/tokens/{dataset}/{model}/{magnification}x-{augmentation}-{views}.tsv"
+    priority: 0
+    params:
+        specification=lambda w: STUDY.feature_specification(
+            "tokens", w.model, int(w.magnification), w.augmentation, int(w.views)
+        ).canonical(),
+        data=lambda w, input: given(input, "pixels", "weights"),
+        code=lambda w: code("features", [STUDY.models[w.model].family]),

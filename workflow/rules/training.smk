@@ -9,22 +9,29 @@ rule train:
         paths.RUN_LOG,
     benchmark:
         paths.RUN_BENCHMARK
+    priority: 2
     conda:
         "../../envs/compute.yaml"
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=lambda w: 1 if STUDY.recipe(w.model, w.mode).trainable == "all" else 0,
+        gpu=lambda w: 0 if STUDY.recipe(w.model, w.mode).trainable == "head" else 1,
+        # Hardware settings are resources, since these are not tracked; 0 stands for the default.
+        micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
+        gradient_checkpointing=lambda w: int(
+            STUDY.mode(w.model, w.mode).gradient_checkpointing
+        ),
     params:
         specification=lambda w: STUDY.specification(
             w.model, w.mode, int(w.magnification), w.augmentation, int(w.fold)
         ).canonical(),
         data=train_arguments,
-        code=code("train"),
+        code=training_code,
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
         " --manifest {input.manifest} --folds {input.folds} {params.data}"
         " --device {resources.device} --workers {threads} --threads {threads}"
+        " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
         " --output {output.predictions} --history {output.history}"
         " --run {output.run} > {log} 2>&1"
 
@@ -48,7 +55,9 @@ rule count_parameters:
                 for name, recipes in recipes_of_arms().items()
             }
         ),
-        code=code("count_parameters"),
+        code=code(
+            "count_parameters", {STUDY.models[run.model].family for run in STUDY.runs}
+        ),
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/count_parameters.py --models {params.models:q} --output {output}"
         " > {log} 2>&1"

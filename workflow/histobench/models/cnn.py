@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from histobench.study.errors import HistoBenchError
-from histobench.study.spec import ModelSettings
+from histobench.study.spec import CnnSettings
 
 # The second classifiers of these networks serve training from scratch alone and are left out; their published weights
 # expect the input that `transform_input` makes of one with ImageNet's mean and deviation.
@@ -56,7 +56,7 @@ class Classifier(nn.Module):
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
 
-def build(settings: ModelSettings, seed: int, state: Mapping[str, torch.Tensor] | None) -> Classifier:
+def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None) -> Classifier:
     """Build a classifier on the CPU, in training mode, without touching any random state of the caller.
 
     Args:
@@ -117,7 +117,7 @@ def network(architecture: str, empty: bool = False) -> nn.Module:
     return timm.create_model(name, pretrained=False)
 
 
-def narrow(network: nn.Module, settings: ModelSettings) -> None:
+def narrow(network: nn.Module, settings: CnnSettings) -> None:
     """Scale the channels of every layer but the image's 3 and the classifier's outputs; the tensors are left unfilled.
 
     Raises:
@@ -220,7 +220,7 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[st
     network.load_state_dict(own, assign=True)  # `own` carries the version number that MNASNet asks for
 
 
-def _dimensions(backbone: nn.Module, settings: ModelSettings) -> int:
+def _dimensions(backbone: nn.Module, settings: CnnSettings) -> int:
     """Return the length of an embedding, from a forward pass of shapes alone (on the meta device).
 
     Raises:

@@ -1,36 +1,60 @@
 """How many parameters a model has, counted on the true network without filling it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+import torch
 from torch import nn
 
-from histobench.models.cnn import build, narrow, network
-from histobench.study.spec import ModelSettings
+from histobench.models import cnn, vlm
+from histobench.study.spec import CnnSettings, Recipe, VlmSettings
 
 
 @dataclass(frozen=True)
 class Size:
-    """Numbers of parameters; running statistics are none."""
+    """Numbers of parameters; running statistics are none, and a tensor that two layers share counts once."""
 
     published_form: int
-    """With the architecture's original classifier (1000 classes), at the model's width."""
+    """As published: a CNN with its original classifier (1000 classes), at the model's width; a vision-language model with
+    its language-model head."""
     total: int
-    """As trained here: with one output."""
+    """As trained here: with one output, without language-model head, with adapters. All token embeddings count, although
+    only those of the two image markers are ever looked up."""
     trainable: int
     """Of `total`, those that training changes."""
+    lora: int
+    """Of `trainable`, those of low-rank adapters."""
 
 
-def size(settings: ModelSettings, trainable: Literal["all", "head"]) -> Size:
-    """Count the parameters of a model, trained as a whole or in its `head` alone."""
-    original = network(settings.architecture, empty=True)
+def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
+    """Count the parameters of a model, and those that training it by `recipe`, as `Config.recipe` gives it, changes."""
+    if isinstance(settings, VlmSettings):
+        made = vlm.architecture(settings)
+        with torch.device("meta"):
+            published_form = _count(made.generator(made.config))
+        classifier = skeleton(settings, recipe)
+        trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+        lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
+        return Size(published_form, _count(classifier), sum(map(torch.numel, trained.values())), lora)
+    original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:
-        narrow(original, settings)
+        cnn.narrow(original, settings)
     published_form = _count(original)
     # Given the empty network's own state, the classifier is as empty as that.
-    classifier = build(settings, 0, original.state_dict() if settings.width == 1 else None)
-    trained = sum(parameter.numel() for parameter in classifier.trainable(trainable))
-    return Size(published_form, _count(classifier), trained)
+    classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None)
+    trained = classifier.trainable("head" if recipe.trainable == "head" else "all")
+    return Size(published_form, _count(classifier), sum(map(torch.numel, trained)), 0)
+
+
+def skeleton(settings: VlmSettings, recipe: Recipe) -> vlm.VisionLanguageClassifier:
+    """Return a whole vision-language classifier with the recipe's adapters, on the meta device: shapes without memory."""
+    made = vlm.architecture(settings)
+    with torch.device("meta"):
+        model = made.model(made.config).requires_grad_(False)
+        markers = torch.empty(2, 1, made.tokens[1])
+        classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
+        if recipe.lora is not None:
+            classifier.adapt(recipe.lora, seed=0)
+    return classifier
 
 
 def _count(module: nn.Module) -> int:

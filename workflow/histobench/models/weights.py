@@ -14,7 +14,7 @@ from histobench.models.cnn import build, network
 from histobench.models.state import State, read
 from histobench.study.errors import HistoBenchError
 from histobench.study.files import atomic_path, sha256_of
-from histobench.study.spec import ModelSettings, WeightsFile
+from histobench.study.spec import CnnSettings, WeightsFile
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Prefixes of the keys of classifiers that served the training of Inception networks alone."""
 
 
-def convert(settings: ModelSettings, folder: Path, mirror: str | None, output: Path) -> None:
+def convert(settings: CnnSettings, folder: Path, mirror: str | None, output: Path) -> None:
     """Write a model's pretrained state dict, under its architecture's own names, as safetensors.
 
     Args:
@@ -43,7 +43,7 @@ def convert(settings: ModelSettings, folder: Path, mirror: str | None, output: P
         save_file({key: tensor.detach().contiguous() for key, tensor in state.items()}, temporary)
 
 
-def located(settings: ModelSettings, folder: Path, mirror: str | None) -> Path:
+def located(settings: CnnSettings, folder: Path, mirror: str | None) -> Path:
     """Return the path of a model's weights file after checking its SHA-256, downloading it into `folder` if need be."""
     weights = settings.weights
     if weights == "random":
@@ -69,7 +69,7 @@ def located(settings: ModelSettings, folder: Path, mirror: str | None) -> Path:
     return path
 
 
-def published(settings: ModelSettings, mirror: str | None) -> tuple[str, str]:
+def published(settings: CnnSettings, mirror: str | None) -> tuple[str, str]:
     """Return the address of an architecture's first published ImageNet weights, and how the file's SHA-256 begins.
 
     Either library publishes the first digits of the digest as the last part of the file's name.

@@ -106,13 +106,13 @@ def model_tables(
     """Return Table 2, the size of the models, and its companion.
 
     Args:
-        parameters: rows with model, mode, `parameters_published_form` (with the 1000-class head; may be empty),
-            `parameters` (as trained, with one output) and `trainable`.
+        parameters: rows with model, mode, `parameters_published_form` (with the original head; may be empty),
+            `parameters` (as trained, with one output), `trainable` and, of these, `lora`.
         settings: for each model its settings; `image_size` and `weights` are read.
         published: rows of the published Table 2.
         context: study, names and notes.
     """
-    columns = ("model", "mode", "parameters_millions", "parameters", "trainable", "input_size", "pretrained")
+    columns = ("model", "mode", "parameters_millions", "parameters", "trainable", "lora", "input_size", "pretrained")
     rows, cells = [], []
     for line in parameters:
         form = line["parameters_published_form"]
@@ -122,21 +122,24 @@ def model_tables(
             "parameters_millions": f"{int(form) / 1e6:.1f}" if form else "",
             "parameters": line["parameters"],
             "trainable": line["trainable"],
+            "lora": line["lora"],
             "input_size": str(settings[line["model"]]["image_size"]),
             "pretrained": _pretrained(settings[line["model"]]["weights"]),
         }
         rows.append(row)
         size = row["input_size"]
-        counts = (f"{int(row[column]):,}" for column in ("parameters", "trainable"))
+        counts = (f"{int(row[column]):,}" for column in ("parameters", "trainable", "lora"))
         arm = (row["model"], printed("mode", row["mode"]))
         cells.append((*arm, row["parameters_millions"], *counts, f"{size} × {size}", row["pretrained"]))
-    sentence = "Size of the models: parameters in millions with the head of 1000 classes"
+    sentence = (
+        "Size of the models: parameters in millions with the original head (1000 classes, or the language model's)"
+    )
     table = Table(
         title="Table 2",
-        caption=context.caption(f"{sentence}, and exact numbers as trained, with a head of one output."),
+        caption=context.caption(f"{sentence}, and exact numbers as trained, with a head of one output instead."),
         columns=columns,
         rows=rows,
-        header=("Model", "Mode", "Parameters (M)", "As trained", "Trainable", "Input size", "Pretrained"),
+        header=("Model", "Mode", "Parameters (M)", "As trained", "Trainable", "LoRA", "Input size", "Pretrained"),
         cells=cells,
     )
     models = list({row["model"]: row for row in rows}.values())
@@ -327,7 +330,14 @@ def _score_cell(row: Texts, score: str, rows: Sequence[Texts]) -> str:
 def _pretrained(weights: str | Mapping[str, Any]) -> str:
     if isinstance(weights, str):
         return {"imagenet": "ImageNet", "random": "no (random)"}[weights]
+    if "hub" in weights:
+        return f"{weights['hub']} ({weights['revision'][:7]})"
     return weights.get("package") or PurePosixPath(weights["file"]).name
+
+
+def _adapters(read: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], str | None]:
+    """Return how a value of the adapters is read from a recipe: None where there are none."""
+    return lambda recipe: read(recipe["lora"]) if recipe["lora"] else None
 
 
 def _scientific(value: float) -> str:
@@ -338,18 +348,34 @@ def _scientific(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+LORA: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "Rank r": lambda lora: str(lora["rank"]),
+    "alpha": lambda lora: str(lora["alpha"]),
+    "Dropout": lambda lora: f"{lora['dropout']:g}",
+    "Projections": lambda lora: ", ".join(lora["projections"]),
+    "Decoder layers": lambda lora: ", ".join(map(str, lora["layers"] or ["all"])),
+    "Vision tower": lambda lora: "LoRA on its attention" if lora["vision"] else "frozen",
+    "Connector": lambda lora: "trained" if lora["connector"] else "frozen",
+}
+"""Name, and how the value is read from the fields of :class:`histobench.study.spec.Lora`; the first three are the paper's."""
+
 HYPERPARAMETERS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str | None], tuple[str, ...]], ...] = (
     ("Optimization", "Learning rate", lambda recipe: _scientific(recipe["learning_rate"]), ("learning_rate",)),
     ("Optimization", "Optimizer", lambda recipe: "AdamW", ()),
     ("Optimization", "Weight decay", lambda recipe: f"{recipe['weight_decay']:g}", ("weight_decay",)),
     ("Optimization", "Scheduler", lambda recipe: "CosineAnnealing (T_max = optimizer steps per epoch x epochs)", ()),
     ("Optimization", "Loss function", lambda recipe: "BCEWithLogitsLoss", ()),
+    *(("LoRA (FT only)", title, _adapters(read), ("lora",)) for title, read in LORA.items()),
     ("Training", "Batch size", lambda recipe: str(recipe["batch_size"]), ("batch_size",)),
     ("Training", "Epochs", lambda recipe: str(recipe["epochs"]), ("epochs",)),
     (
         "Training",
         "Trained parameters",
-        lambda recipe: {"all": "all", "head": "linear head on frozen backbone"}[recipe["trainable"]],
+        lambda recipe: {
+            "all": "all",
+            "head": "linear head on frozen backbone",
+            "lora": "LoRA adapters and linear head",
+        }[recipe["trainable"]],
         ("trainable",),
     ),
     (

@@ -10,22 +10,25 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationError, field_validator, model_validator
 
 from histobench.study.errors import HistoBenchError
 from histobench.study.paths import Run
 from histobench.study.spec import (
+    CnnSettings,
     FeatureSpec,
-    ModelSettings,
     Name,
     Recipe,
     RunSpec,
     Settings,
     Sha256,
     Transform,
+    VlmSettings,
+    settings_kind,
 )
 from histobench.study.synthetic import SyntheticSettings
 
+TYPES = ("CNN", "VLM", "HubWeights", "WeightsFile")
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 
 
@@ -77,16 +80,20 @@ class Split(Settings):
         return self
 
 
-class ModelEntry(ModelSettings):
-    """A classifier as the configuration names it."""
+class Entry(Settings):
+    """What the configuration says of a model beside its settings."""
 
     label: str | None = None
     """Name in tables and figures; the key itself where this is absent."""
     training: dict[Name, dict[str, Any]] = {}
-    """Keys of a mode's recipe that this model trains with instead, for example `{ft: {learning_rate: 3.0e-5}}`."""
+    """Keys of a mode that this model trains with instead, for example `{ft: {learning_rate: 3.0e-5}}`."""
+
+
+class CnnEntry(CnnSettings, Entry):
+    """A torchvision or timm classifier as the configuration names it."""
 
     @model_validator(mode="after")
-    def _known_architecture(self) -> "ModelEntry":
+    def _known_architecture(self) -> "CnnEntry":
         library, name = self.architecture.split("/")
         known = _catalogue("architectures")[library]
         if name not in known:
@@ -96,9 +103,52 @@ class ModelEntry(ModelSettings):
         return self
 
     @property
-    def settings(self) -> ModelSettings:
+    def settings(self) -> CnnSettings:
         """The part that decides results."""
-        return ModelSettings(**self.model_dump(exclude={"label", "training"}))
+        return CnnSettings(**self.model_dump(exclude=set(Entry.model_fields)))
+
+
+class VlmEntry(VlmSettings, Entry):
+    """A vision-language model as the configuration names it."""
+
+    @model_validator(mode="after")
+    def _known_keys(self) -> "VlmEntry":
+        known = _catalogue("vlm").get(self.family, {})
+        for place in ("", *(key for key in known if key)):
+            part = self.config if not place else self.config.get(place, {})
+            if not isinstance(part, dict):
+                raise ValueError(f"config.{place}: expected keys and values, found {part!r}")
+            for key in part:
+                if key not in known.get(place, []) and not (not place and key in known):
+                    where = ".".join(("config", *filter(None, [place]), str(key)))
+                    raise ValueError(f"{where}: {self.family} has no such key{_meant(str(key), known.get(place, []))}")
+        return self
+
+    @property
+    def settings(self) -> VlmSettings:
+        """The part that decides results."""
+        return VlmSettings(**self.model_dump(exclude=set(Entry.model_fields)))
+
+
+ModelEntry = Annotated[Annotated[CnnEntry, Tag("CNN")] | Annotated[VlmEntry, Tag("VLM")], Discriminator(settings_kind)]
+"""A classifier as the configuration names it."""
+
+
+class Mode(Recipe):
+    """A named training recipe, and how it is to be carried out: the keys below never change a result's identity."""
+
+    vision: Literal["cached", "live"] = "cached"
+    """For vision-language models: the frozen vision tower's tokens are computed once, stored while they are needed, and
+    shared by all folds (`cached`), or computed again for each batch (`live`), which needs no disk and more time."""
+    micro_batch: int | None = Field(default=None, ge=1)
+    """Images on the device at once; the logical batch where this is absent."""
+    gradient_checkpointing: bool = False
+    """For vision-language models: recompute the decoder's activations in the backward pass instead of keeping them."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The part that decides results."""
+        return Recipe(**self.model_dump(include=set(Recipe.model_fields)))
 
 
 class Block(Settings):
@@ -139,7 +189,7 @@ class Config(Settings):
     augmentations: dict[Name, list[Transform]]
     """Named lists of Albumentations transforms, each `{Transform: {argument: value}}`."""
     models: dict[Name, ModelEntry]
-    modes: dict[Name, Recipe]
+    modes: dict[Name, Mode]
     """Named training recipes."""
     grid: list[Block] = Field(min_length=1)
     tables: Tables = Tables()
@@ -188,9 +238,13 @@ class Config(Settings):
             raise ValueError(
                 f"tables.dataset: {self.tables.dataset!r} is not among `datasets`{_meant(self.tables.dataset, self.datasets)}"
             )
-        probes = [run for run in self.runs if self.recipe(run.model, run.mode).trainable == "head"]
+        probes = [run for run in self.runs if self.mode(run.model, run.mode).trainable == "head"]
         if any(self.augmentations[run.augmentation] for run in probes) and all(self.augmentations.values()):
             raise ValueError("augmentations: a linear probe needs an empty one, `none: []`, to be evaluated on")
+        if any(self.augmentations[run.augmentation] for run in self.runs if self.tokens(run.model, run.mode)) and all(
+            self.augmentations.values()
+        ):
+            raise ValueError("augmentations: cached visual tokens need an empty one, `none: []`, to be evaluated on")
         for name, dataset in self.datasets.items():
             if dataset.url and Path(dataset.source or "").parent != Path("resources", name):
                 raise ValueError(f"datasets.{name}.source: a dataset with a `url` is stored as resources/{name}/FILE")
@@ -198,16 +252,53 @@ class Config(Settings):
             for mode in model.training:
                 if mode not in self.modes:
                     raise ValueError(f"models.{name}.training: {mode!r} is not among `modes`{_meant(mode, self.modes)}")
-                self.recipe(name, mode)
+                self.mode(name, mode)
         return self
 
-    def recipe(self, model: str, mode: str) -> Recipe:
-        """Return a mode's recipe as `model` trains with it."""
-        overrides = self.models[model].training.get(mode, {})
+    def mode(self, model: str, mode: str) -> Mode:
+        """Return a mode as `model` trains with it.
+
+        Raises:
+            ValueError: the model has no such parameters to train.
+        """
+        entry = self.models[model]
+        overrides = entry.training.get(mode, {})
         try:
-            return Recipe(**self.modes[mode].model_dump() | overrides)
+            wanted = Mode(**self.modes[mode].model_dump() | overrides)
         except ValidationError as error:
             raise ValueError(f"models.{model}.training.{mode}.{_first_sentence(error)}") from None
+        place = f"modes.{mode}"
+        if isinstance(entry, CnnEntry):
+            if wanted.trainable == "lora":
+                raise ValueError(
+                    f"{place}.trainable: {model!r} is a CNN and has no `lora` adapters; write `all` or `head`"
+                )
+            return wanted.model_copy(update={"lora": None, "vision": "cached", "gradient_checkpointing": False})
+        if wanted.trainable == "head":
+            return wanted.model_copy(update={"lora": None})
+        if wanted.lora is None:
+            raise ValueError(f"{place}.lora: this key is required to train {model!r}, a vision-language model")
+        for part in ("vision", "connector"):
+            if getattr(wanted.lora, part) and wanted.vision != "live":
+                raise ValueError(
+                    f"{place}.lora.{part}: {model!r} cannot train its {part} on cached visual tokens; "
+                    f"add `vision: live` to the mode"
+                )
+        return wanted.model_copy(update={"trainable": "lora", "standardise": False})
+
+    def recipe(self, model: str, mode: str) -> Recipe:
+        """Return what decides the results of `mode` as `model` trains with it."""
+        return self.mode(model, mode).recipe
+
+    def tokens(self, model: str, mode: str) -> bool:
+        """Tell whether a mode starts from a model's stored visual tokens."""
+        wanted = self.mode(model, mode)
+        return isinstance(self.models[model], VlmEntry) and wanted.vision == "cached"
+
+    def embeds_tokens(self, model: str) -> bool:
+        """Tell whether a model's embeddings are made from its stored visual tokens: unless a probing mode is live."""
+        probes = [name for name, mode in self.modes.items() if mode.trainable == "head"]
+        return isinstance(self.models[model], VlmEntry) and all(self.tokens(model, name) for name in probes)
 
     def specification(self, model: str, mode: str, magnification: int, augmentation: str, fold: int) -> RunSpec:
         """Return everything that decides the result of one run."""
@@ -220,9 +311,12 @@ class Config(Settings):
             seed=self.seed,
         )
 
-    def feature_specification(self, model: str, magnification: int, augmentation: str, views: int) -> FeatureSpec:
-        """Return everything that decides the embeddings of one frozen backbone."""
+    def feature_specification(
+        self, part: str, model: str, magnification: int, augmentation: str, views: int
+    ) -> FeatureSpec:
+        """Return everything that decides the `embeddings` or visual `tokens` of one frozen backbone."""
         return FeatureSpec(
+            part=part,  # type: ignore[arg-type]
             model=self.models[model].settings,
             augmentation=self.augmentations[augmentation],
             views=views,
@@ -231,8 +325,8 @@ class Config(Settings):
         )
 
     def views(self, model: str, mode: str, augmentation: str) -> int:
-        """Return how many views per image a linear probe trains on: one per epoch when images are augmented."""
-        return self.recipe(model, mode).epochs if self.augmentations[augmentation] else 1
+        """Return how many views per image are computed ahead: one per epoch when images are augmented."""
+        return self.mode(model, mode).epochs if self.augmentations[augmentation] else 1
 
     def source(self, dataset: str) -> str:
         """Return the path of a dataset's archive or folder."""
@@ -245,7 +339,7 @@ class Config(Settings):
 
     @property
     def unaugmented(self) -> str:
-        """Return the name of the empty augmentation, whose views linear probes are evaluated on."""
+        """Return the name of the empty augmentation, whose views are evaluated on."""
         return next(name for name, transforms in self.augmentations.items() if not transforms)
 
     @property
@@ -261,7 +355,9 @@ class Config(Settings):
         notes = {
             "The images are SYNTHETIC.": any(self.datasets[name].synthetic for name in datasets),
             "Models start from RANDOM weights.": any(model.weights == "random" for model in models),
-            "Models are NARROWED to a share of their channels.": any(model.width < 1 for model in models),
+            "Models are NARROWED to a share of their channels.": any(
+                isinstance(model, CnnEntry) and model.width < 1 for model in models
+            ),
         }
         return [note for note, holds in notes.items() if holds]
 
@@ -294,8 +390,8 @@ def schema() -> str:
 
 
 @cache
-def _catalogue(name: str) -> dict[str, list[str]]:
-    """Return names that a library knows, without importing it: `architectures` or `transforms`."""
+def _catalogue(name: str) -> dict[str, Any]:
+    """Return names that a library knows, without importing it: of `architectures`, `transforms` or `vlm` keys."""
     return json.loads((SCHEMAS / f"{name}.json").read_text())
 
 
@@ -308,9 +404,18 @@ def _first_sentence(error: ValidationError) -> str:
     return next(_sentences(error))
 
 
+def _key(location: tuple[int | str, ...]) -> str:
+    """Return the dotted key of a place, without the names that pydantic adds for types it tried."""
+    parts = (str(part) for part in location)
+    return ".".join(part for part in parts if not part.startswith(("function-", "literal[")) and part not in TYPES)
+
+
 def _sentences(error: ValidationError) -> Iterator[str]:
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"] if not str(part).startswith("function-"))
+    keys = [_key(item["loc"]) for item in error.errors()]
+    for number, (key, item) in enumerate(zip(keys, error.errors(), strict=True)):
+        # Where one of several types is allowed, each complains: the first speaks, or the one that got furthest.
+        if key in keys[:number] or any(other.startswith(f"{key}.") for other in keys):
+            continue
         match item["type"]:
             case "extra_forbidden":
                 yield f"{key}: unknown key; remove it or correct its spelling (config/README.md lists every key)"

@@ -6,6 +6,7 @@ comment, a docstring or a change elsewhere in the library re-runs nothing.
 
 import ast
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,25 +14,31 @@ PACKAGE = "histobench"
 LIBRARY = Path(__file__).parents[2]
 
 
-def fingerprint(script: Path) -> str:
+def fingerprint(script: Path, without: Sequence[str] = (), also: Sequence[str] = ()) -> str:
     """Return 16 hex digits that change when the code of `script`, or of any project module it imports, changes.
 
     Data files count that stand beside a module and are named in it.
+
+    Args:
+        script: the file that runs.
+        without: modules that it can import but, for the job in question, does not; what only they import is out too.
+        also: modules that the job imports by a name which the source does not show.
     """
     digest = hashlib.sha256()
-    for path in sorted(imported_files(script), key=lambda path: (path != script, path)):
+    for path in sorted(imported_files(script, without, also), key=lambda path: (path != script, path)):
         digest.update(_normalised(path)[0].encode())
         for data in _normalised(path)[2]:
             digest.update(data.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def imported_files(script: Path) -> set[Path]:
+def imported_files(script: Path, without: Sequence[str] = (), also: Sequence[str] = ()) -> set[Path]:
     """Return `script` and every project file that it imports, directly or through another, also inside functions."""
-    found, pending = set(), [script]
+    left_out = {_files_of(module)[-1] for module in without}
+    found, pending = set(), [script, *(file for module in also for file in _files_of(module))]
     while pending:
         path = pending.pop()
-        if path not in found:
+        if path not in found | left_out:
             found.add(path)
             pending.extend(_normalised(path)[1])
     return found

@@ -5,12 +5,16 @@ string changes the run is stale, when it does not the run stands.
 """
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, field_validator
 
 MAGNIFICATIONS = (40, 100, 200, 400)
 """Optical magnifications of BreakHis (x)."""
+
+FAMILIES = Path(__file__).parents[1] / "models" / "families"
+"""One file for each family of vision-language models."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,11 +45,11 @@ class WeightsFile(Settings):
     """SHA-256 of the file; anything else is refused."""
 
 
-class ModelSettings(Settings):
-    """One classifier before training."""
+class CnnSettings(Settings):
+    """One torchvision or timm classifier before training."""
 
     family: Literal["cnn"] = "cnn"
-    """Which file of `histobench.models` builds it."""
+    """Which kind of classifier it is: `cnn`, or a family of vision-language models."""
     architecture: Annotated[str, StringConstraints(pattern=r"^(torchvision|timm)/[A-Za-z0-9_.]+$")]
     """`torchvision/NAME` or `timm/NAME`."""
     weights: Literal["imagenet", "random"] | WeightsFile = "imagenet"
@@ -67,11 +71,88 @@ class ModelSettings(Settings):
         return value
 
 
-class Recipe(Settings):
-    """A training recipe; a named one is a mode."""
+class HubWeights(Settings):
+    """Published weights of a vision-language model, at one commit of its repository."""
 
-    trainable: Literal["all", "head"] = "all"
-    """`all` parameters, or only a linear `head` on embeddings of the frozen backbone."""
+    hub: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
+    """Repository on the Hugging Face Hub, `OWNER/NAME`."""
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    """Its commit, 40 hex digits: a branch could change under the study."""
+
+
+class VlmSettings(Settings):
+    """One vision-language model before training: a vision tower, a language decoder, and no text but image markers."""
+
+    family: str
+    """Which file of `histobench.models.families` knows it."""
+    weights: Literal["random"] | HubWeights
+    """`random`, or a pinned commit of a repository on the Hugging Face Hub."""
+    config: dict[str, Any]
+    """The architecture, with the keys and values of the repository's config.json; downloaded weights must agree."""
+    image_size: int = Field(default=336, ge=16, le=2048)
+    """Side of the square input in pixels; the whole field of view is squashed to it, never tiled."""
+    readout: Literal["end_marker", "last_image_token", "mean"] = "end_marker"
+    """What of the decoder's final hidden states the head sees: that of the end-of-image marker (the last position), of
+    the last visual token, or the mean over visual tokens."""
+
+    @field_validator("family")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        known = families()
+        if value not in known:
+            raise ValueError(f"no such family {value!r}; known: cnn, {', '.join(known)}")
+        return value
+
+
+def families() -> list[str]:
+    """Return the families of vision-language models: the files there are."""
+    return sorted(path.stem.replace("_", "-") for path in FAMILIES.glob("[a-z]*.py"))
+
+
+def settings_kind(value: Any) -> Literal["CNN", "VLM"]:
+    """Return which kind of model settings `value` (a mapping or settings) are."""
+    family = value.get("family", "cnn") if isinstance(value, dict) else getattr(value, "family", "cnn")
+    return "CNN" if family == "cnn" else "VLM"
+
+
+ModelSettings = Annotated[
+    Annotated[CnnSettings, Tag("CNN")] | Annotated[VlmSettings, Tag("VLM")], Discriminator(settings_kind)
+]
+"""One classifier before training."""
+
+
+def model_settings(value: Any) -> CnnSettings | VlmSettings:
+    """Return checked settings from a mapping, or from its JSON text."""
+    adapter: TypeAdapter[CnnSettings | VlmSettings] = TypeAdapter(ModelSettings)
+    return adapter.validate_json(value) if isinstance(value, str) else adapter.validate_python(value)
+
+
+class Lora(Settings):
+    """Low-rank adapters of a vision-language model (Hu et al., ICLR 2022)."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    """Adapters are scaled by alpha / rank."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Dropout before each adapter."""
+    projections: list[Literal["q", "k", "v", "o", "gate", "up", "down"]] = Field(
+        default=["q", "k", "v", "o"], min_length=1
+    )
+    """Which linear layers of a decoder layer have one: attention's q, k, v, o, or those of its MLP."""
+    layers: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1)
+    """Which decoder layers have them, counted from 0; all where absent."""
+    vision: bool = False
+    """Adapters on the attention of every layer of the vision tower too; needs `vision: live`."""
+    connector: bool = False
+    """Train the connector between vision tower and decoder too, all of it; needs `vision: live`."""
+
+
+class Recipe(Settings):
+    """A training recipe."""
+
+    trainable: Literal["all", "head", "lora"] = "all"
+    """`all` parameters (for a vision-language model: what `lora` says), only a linear `head` on embeddings of the frozen
+    backbone, or `lora` adapters and the head."""
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=1)
     """Images per optimizer step (the logical batch)."""
@@ -81,6 +162,8 @@ class Recipe(Settings):
     """AdamW's decoupled weight decay."""
     standardise: bool = False
     """For `head` only: scale each embedding dimension to mean 0 and deviation 1 on the training fold."""
+    lora: Lora | None = None
+    """How a vision-language model is fine-tuned; other models leave it out."""
     keep_weights: bool = False
     """Keep the trained weights beside the predictions."""
 
@@ -102,8 +185,10 @@ class RunSpec(Settings):
 
 
 class FeatureSpec(Settings):
-    """Everything that decides the embeddings of one frozen backbone, data and code aside."""
+    """Everything that decides what one frozen backbone makes of images, data and code aside."""
 
+    part: Literal["embeddings", "tokens"] = "embeddings"
+    """`embeddings`, one vector per image; or a vision tower's visual `tokens`, which a decoder goes on from."""
     model: ModelSettings
     augmentation: list[Transform]
     views: int = Field(ge=1)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from histobench.models.state import trained_state
 from histobench.study.files import atomic_path
 
 log = logging.getLogger(__name__)
@@ -69,12 +70,6 @@ class Checkpoint:
         """Delete the checkpoint, if there is one."""
         with suppress(FileNotFoundError):
             self.path.unlink()
-
-
-def trained_state(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return what training changes in `module`: its trainable parameters and its persistent buffers."""
-    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
-    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:

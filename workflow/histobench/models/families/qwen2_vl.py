@@ -1,0 +1,78 @@
+"""Qwen2-VL (Wang et al., arXiv:2409.12191): visual tokens of merged patches, and a decoder with 3-D rotary positions."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from histobench.models.vlm import Family
+
+
+class _FlatProjection(nn.Linear):
+    """The patch embedding as the matrix product that it is: its Conv3d is very slow on some GPUs."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return (P, D) of patches (P, 3, 2, side, side)."""
+        return super().forward(input.flatten(1))
+
+
+class Qwen2VL(Family):
+    """`Qwen2VLModel`, for example of Qwen/Qwen2-VL-2B-Instruct."""
+
+    MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
+    STD = (0.26862954, 0.26130258, 0.27577711)
+    VISION = ("visual",)
+    DECODER = "language_model"
+    CONNECTOR = "visual.merger"
+    VISION_ATTENTION = r"blocks\.\d+\.attn\.(qkv|proj)"
+    MARKER_TOKENS = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+
+    def classes(self, config: dict[str, Any]) -> tuple[type, type, type]:
+        from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLModel
+
+        return Qwen2VLConfig, Qwen2VLModel, Qwen2VLForConditionalGeneration
+
+    def marker_ids(self, config: Any) -> tuple[int, int, int]:
+        return config.vision_start_token_id, config.image_token_id, config.vision_end_token_id
+
+    def patch(self, config: Any) -> tuple[int, int]:
+        return config.vision_config.patch_size, config.vision_config.spatial_merge_size
+
+    def loaded(self, model: Any) -> None:
+        embedding = model.visual.patch_embed
+        weight = embedding.proj.weight
+        flat = _FlatProjection(1, 1, bias=False, device="meta")
+        flat.in_features, flat.out_features = weight[0].numel(), len(weight)
+        flat.weight = nn.Parameter(weight.detach().flatten(1), weight.requires_grad)
+        embedding.proj = flat
+
+    def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
+        pixels, grid = self.pixels(model.config.vision_config, images)
+        return torch.stack(model.get_image_features(pixels, image_grid_thw=grid).pooler_output)
+
+    @staticmethod
+    def pixels(vision: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the family's image processor makes of normalised square images (N, 3, S, S).
+
+        Patches (N * grid**2, 3 * 2 * side * side), those that will be merged next to each other and each image repeated as
+        two frames; and the grid of each image (N, 3): 1 frame pair, rows, columns.
+        """
+        count, size, merge = len(images), vision.patch_size, vision.spatial_merge_size
+        grid = images.shape[-1] // size
+        patches = images.reshape(count, 3, grid // merge, merge, size, grid // merge, merge, size)
+        patches = patches.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
+        patches = patches.expand(-1, -1, -1, -1, -1, -1, vision.temporal_patch_size, -1, -1)
+        return (
+            patches.reshape(count * grid**2, -1),
+            torch.tensor([[1, grid, grid]] * count, device=images.device),
+        )
+
+    def positions(self, side: int) -> torch.Tensor:
+        """Return (3, 1, T + 2): frame, row and column; the end marker follows the largest, not the number of tokens."""
+        row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+        visual = 1 + torch.stack([torch.zeros(side * side, dtype=torch.int64), row.flatten(), column.flatten()])
+        start, end = torch.zeros(3, 1, dtype=torch.int64), torch.full((3, 1), 1 + side)
+        return torch.cat([start, visual, end], dim=1).unsqueeze(1)
+
+
+FAMILY = Qwen2VL()

@@ -1,0 +1,327 @@
+"""Vision-language models as binary classifiers of uint8 images: visual tokens between two image markers, and no text.
+
+The true transformers classes, without language-model head. The frozen vision tower's tokens may be computed ahead of
+training (`tokens`) and fed in later, which gives what the whole model would give. transformers and PEFT are imported when a
+model is built: they take seconds.
+"""
+
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import nn
+
+from histobench.study.errors import HistoBenchError
+from histobench.study.spec import Lora, VlmSettings
+
+Part = Literal["vision", "decoder"]
+WHOLE: tuple[Part, ...] = ("vision", "decoder")
+
+
+class Family(ABC):
+    """What one family of vision-language models does in its own way; see `histobench.models.families`."""
+
+    MEAN: Sequence[float]
+    """Mean per colour channel that the family's image processor subtracts, on the scale 0 to 1."""
+    STD: Sequence[float]
+    """Deviation per colour channel that it divides by."""
+    VISION: tuple[str, ...]
+    """Submodules of the model that turn pixels into visual tokens."""
+    DECODER: str
+    """The submodule that goes on from there."""
+    CONNECTOR: str
+    """The submodule between the two, which projects into the decoder's space."""
+    VISION_ATTENTION: str
+    """Regular expression of the attention projections inside the first submodule of `VISION`."""
+    MARKER_TOKENS: tuple[str, str, str]
+    """Texts of the tokens before, in place of and after an image, as the tokenizer's files name them."""
+
+    @abstractmethod
+    def classes(self, config: dict[str, Any]) -> tuple[type, type, type]:
+        """Return the transformers classes of configuration, model, and model with language-model head."""
+
+    @abstractmethod
+    def marker_ids(self, config: Any) -> tuple[int, int, int]:
+        """Return the ids of `MARKER_TOKENS`."""
+
+    @abstractmethod
+    def patch(self, config: Any) -> tuple[int, int]:
+        """Return the side of a patch in pixels, and how many patches along a side become one visual token."""
+
+    def loaded(self, model: Any) -> None:  # noqa: B027  # most families need nothing
+        """Change a model with a vision tower, once its parameters are there, into an equal but faster one."""
+
+    @abstractmethod
+    def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
+        """Return the visual tokens (N, T, D) of normalised images (N, 3, S, S)."""
+
+    @abstractmethod
+    def positions(self, side: int) -> torch.Tensor | None:
+        """Return the decoder's position ids for `side` x `side` visual tokens between their markers; None for 0, 1, 2..."""
+
+
+def family(name: str) -> Family:
+    """Return a family by its name in the configuration."""
+    return importlib.import_module(f"histobench.models.families.{name.replace('-', '_')}").FAMILY
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model's transformers classes and configuration, checked, with nothing built yet."""
+
+    family: Family
+    config: Any
+    model: type
+    generator: type
+    side: int
+    """Visual tokens along a side of the image."""
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Shape (T, D) of an image's visual tokens."""
+        return self.side**2, self.config.text_config.hidden_size
+
+
+def architecture(settings: VlmSettings) -> Architecture:
+    """Return the architecture that settings describe.
+
+    Raises:
+        HistoBenchError: transformers rejects the config, or the image size is no multiple of what a token covers.
+    """
+    kind = family(settings.family)
+    config_class, model, generator = kind.classes(settings.config)
+    values = {key: value for key, value in settings.config.items() if key != "model_type"}
+    with _config_of(settings):
+        config = config_class(**json.loads(json.dumps(values)))  # a copy: transformers writes into nested mappings
+        patch, merge = kind.patch(config)
+        side, rest = divmod(settings.image_size, patch * merge)
+        markers = max(kind.marker_ids(config))
+    if rest or not side:
+        raise HistoBenchError(
+            f"{settings.family}: image_size {settings.image_size} is no multiple of {patch * merge} px, which one visual "
+            f"token covers (patches of {patch} px, {merge} x {merge} of them merged); choose another image_size"
+        )
+    if markers >= config.text_config.vocab_size:
+        raise HistoBenchError(
+            f"{settings.family}: the config has image markers up to token {markers} in a vocabulary of "
+            f"{config.text_config.vocab_size}; correct the token ids or text_config.vocab_size"
+        )
+    return Architecture(kind, config, model, generator, side)
+
+
+class VisionLanguageClassifier(nn.Module):
+    """A vision-language model, or one part of it, and a linear `head` with one output: the logit of malignant."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    markers: torch.Tensor
+    positions: torch.Tensor | None
+
+    def __init__(self, made: Architecture, model: nn.Module, markers: torch.Tensor, readout: str):
+        super().__init__()
+        self.family = made.family
+        self.model = model
+        self.readout = readout
+        self.head = nn.Linear(made.config.text_config.hidden_size, 1)
+        self.frozen_vision = True
+        # None of these is part of the state: settings and weights hold them. Bytes are normalised in one step.
+        self.register_buffer("mean", 255 * torch.tensor(made.family.MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(made.family.STD).view(3, 1, 1), persistent=False)
+        self.register_buffer("markers", markers, persistent=False)
+        self.register_buffer("positions", made.family.positions(made.side), persistent=False)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the logits, (N,) float32, of images (N, S, S, 3) uint8, or of their visual tokens as `tokens` gives them.
+
+        bf16 tokens may come as the uint16 of the same bits.
+        """
+        hidden = self.embed(batch)
+        with torch.autocast(batch.device.type, enabled=False):
+            return self.head(hidden).squeeze(1)
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the input of the head, h_T (N, D) float32, of a batch as `forward` takes it."""
+        if batch.dtype == torch.uint8:
+            batch = self.tokens(batch)
+        elif batch.dtype == torch.uint16:
+            batch = batch.view(torch.bfloat16)
+        tokens = batch.to(self.markers.dtype)
+        start, end = (marker.expand(len(tokens), 1, -1) for marker in self.markers)
+        positions = {}
+        if self.positions is not None:
+            positions["position_ids"] = self.positions.expand(-1, len(tokens), -1)
+        decoder = getattr(self.model, self.family.DECODER)
+        embeds = torch.cat([start, tokens, end], dim=1)
+        hidden = decoder(inputs_embeds=embeds, use_cache=False, **positions).last_hidden_state
+        match self.readout:
+            case "end_marker":
+                return hidden[:, -1].float()
+            case "last_image_token":
+                return hidden[:, -2].float()
+            case _:
+                return hidden[:, 1:-1].float().mean(dim=1)
+
+    def tokens(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the visual tokens, (N, T, D) in the vision tower's precision, of images (N, S, S, 3) uint8."""
+        with torch.no_grad() if self.frozen_vision else nullcontext():
+            normalised = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+            return self.family.tokens(self.model, normalised)
+
+    def adapt(self, lora: Lora, seed: int) -> None:
+        """Put adapters where `lora` says; gradients reach these, the head, and the connector where it is trained.
+
+        PEFT initialises them: an adapter changes nothing before its first step. They are fp32 whatever the model is.
+        """
+        from peft import LoraConfig, get_peft_model
+
+        def wrap(part: str, targets: str) -> None:
+            config = LoraConfig(
+                r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none"
+            )
+            setattr(self.model, part, get_peft_model(getattr(self.model, part), config))
+
+        connector = self.model.get_submodule(self.family.CONNECTOR) if lora.connector else None
+        layers = getattr(self.model, self.family.DECODER).layers
+        chosen = range(len(layers)) if lora.layers is None else lora.layers
+        if max(chosen) >= len(layers):
+            raise HistoBenchError(
+                f"lora.layers: there is no decoder layer {max(chosen)}, the last is {len(layers) - 1}; correct the list"
+            )
+        names = "|".join(map(str, chosen))
+        projections = "|".join(lora.projections)
+        with _seeded(seed):
+            # The whole name inside the decoder: a list of suffixes would reach into a SigLIP tower too.
+            wrap(self.family.DECODER, rf"layers\.({names})\.(self_attn|mlp)\.({projections})_proj")
+            if lora.vision:
+                wrap(self.family.VISION[0], self.family.VISION_ATTENTION)
+        if connector is not None:
+            connector.float().requires_grad_(True)
+        self.frozen_vision = not (lora.vision or lora.connector)
+
+    def checkpoint_activations(self) -> None:
+        """Recompute the decoder's activations in the backward pass instead of keeping them; the result stays the same."""
+        decoder = cast(Any, getattr(self.model, self.family.DECODER))
+        decoder.activation_checkpointing_enable({"use_reentrant": False})
+
+    def train(self, mode: bool = True) -> "VisionLanguageClassifier":
+        """Set training mode for what is trained; a frozen vision tower stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen_vision:
+            for part in self.family.VISION:
+                if (tower := getattr(self.model, part, None)) is not None:
+                    tower.eval()
+        return self
+
+
+def build(
+    settings: VlmSettings,
+    seed: int,
+    weights: Path | None,
+    parts: tuple[Part, ...] = WHOLE,
+    dtype: torch.dtype = torch.float32,
+) -> VisionLanguageClassifier:
+    """Build a classifier on the CPU whose head alone can be trained, without touching any random state of the caller.
+
+    Args:
+        settings: the model.
+        seed: decides the head and, without `weights`, every other parameter.
+        weights: a file that :func:`histobench.models.hub.convert` made; None for random parameters.
+        parts: what is needed: "vision" to compute visual tokens, "decoder" to go on from them. The rest is not loaded.
+        dtype: type of the frozen parameters.
+
+    Raises:
+        HistoBenchError: the config is not usable, or the weights are not complete, or not this model's.
+    """
+    made = architecture(settings)
+    kind = made.family
+    names = {"vision": kind.VISION, "decoder": (kind.DECODER,)}
+    unwanted = [name for part in WHOLE if part not in parts for name in names[part]]
+    start, _, end = kind.marker_ids(made.config)
+    with _seeded(seed):
+        with _config_of(settings), nullcontext() if weights is None else _empty():
+            model = made.model(made.config)
+        decoder = getattr(model, kind.DECODER)
+        embedding = f"{kind.DECODER}.embed_tokens.weight"
+        # The two markers are all that is ever looked up.
+        if weights is None:
+            markers = decoder.embed_tokens.weight[[start, end]].detach().clone()
+        expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        decoder.embed_tokens = nn.Identity()
+        for name in unwanted:
+            delattr(model, name)
+        if weights is not None:
+            with _opened(weights, settings) as file:
+                _require(file.keys(), expected, file, weights)
+                rows = file.get_slice(embedding)
+                markers = torch.cat([rows[start : start + 1], rows[end : end + 1]])
+                state = {name: file.get_tensor(name).to(dtype) for name in model.state_dict()}
+            model.load_state_dict(state, assign=True)
+        for parameter in model.parameters():  # buffers stay as they are: transformers keeps rotary frequencies fp32
+            parameter.data = parameter.data.to(dtype)
+        if "vision" in parts:
+            kind.loaded(model)
+        model.requires_grad_(False)
+        return VisionLanguageClassifier(made, model, markers.to(dtype), settings.readout)
+
+
+@contextmanager
+def _config_of(settings: VlmSettings) -> Iterator[None]:
+    """Turn what transformers raises about a config into one sentence."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except (StrictDataclassError, TypeError, ValueError, AttributeError, KeyError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise HistoBenchError(
+            f"{settings.family}: transformers does not take the model's config ({reason}); "
+            "correct it by the repository's config.json"
+        ) from error
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs as well
+        yield
+
+
+def _empty() -> Any:
+    """Return a context in which parameters have shapes but no memory; buffers, such as rotary frequencies, are filled."""
+    from accelerate import init_empty_weights
+
+    return init_empty_weights(include_buffers=False)
+
+
+@contextmanager
+def _opened(path: Path, settings: VlmSettings) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise HistoBenchError(
+            f"{path}: cannot be read as safetensors ({error}); delete it to have it made again"
+        ) from error
+
+
+def _require(names: Sequence[str], expected: Mapping[str, torch.Size], file: Any, path: Path) -> None:
+    """Raise unless a file holds exactly the expected tensors, in their shapes."""
+    found = set(names)
+    for fault, keys in (("lacks", expected.keys() - found), ("holds an unknown", found - expected.keys())):
+        if keys:
+            others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise HistoBenchError(f"{path}: {fault} tensor {min(keys)}{others}; delete it to have it made again")
+    for name, shape in expected.items():
+        if (given := tuple(file.get_slice(name).get_shape())) != tuple(shape):
+            raise HistoBenchError(
+                f"{path}: tensor {name} has shape {given}, expected {tuple(shape)} by the model's config; "
+                "correct the config or delete the file to have it made again"
+            )
