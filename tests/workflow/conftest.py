@@ -59,7 +59,7 @@ def job_counts(output: str) -> dict[str, int]:
 
 def copy_project(folder: Path) -> Project:
     """Copy what git tracks of the workflow, and nothing computed."""
-    for name in ("Snakefile", "config", "scripts", "workflow", "envs"):
+    for name in ("Snakefile", "config", "scripts", "workflow", "envs", "profiles"):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 TINY = ("--configfile", "config/tiny.yaml")
-TOKENS = 3  # plain images, and the views of one epoch (LoRA) and of two (linear probe)
 TABLES = {"table_dataset", "table_models", "table_hyperparameters", "table_results", "table_scores"}
 
 
@@ -18,9 +17,22 @@ def test_nothing_is_left_to_do(restored):
 
 def test_every_run_left_what_it_must(finished):
     folders = sorted((finished.folder / "results").glob("*/runs/*/*/*/*/*/fold*"))
-    assert len(folders) == 12
+    assert len(folders) == 14
     for folder in folders:
         assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "predictions.csv", "run.json"]
+
+
+def test_stored_tokens_and_a_live_tower_give_the_same_predictions(finished):
+    runs = finished.folder / "results/made-up/runs/tiny-vlm"
+    for fold in ("fold1", "fold2"):
+        stored, live = (
+            (runs / mode / "patient/40x/paper" / fold / "predictions.csv").read_text().splitlines()
+            for mode in ("ft", "ft-live")
+        )
+        for one, other in zip(stored[1:], live[1:], strict=True):
+            *image, logit, best = one.split(",")
+            assert image == other.split(",")[:-2]
+            assert [float(value) for value in other.split(",")[-2:]] == pytest.approx([float(logit), float(best)], abs=1e-5)
 
 
 def test_a_comment_or_docstring_in_the_library_re_runs_nothing(restored):
@@ -59,28 +71,54 @@ def test_one_models_learning_rate_re_runs_that_model(restored):
 def test_the_training_code_re_runs_all_training(restored):
     restored.edit("workflow/histobench/training/fit.py", "import torch\n", "import torch\n\nCHANGED = 1\n")
     jobs = restored.jobs(*TINY)
-    assert jobs["train"] == 12
-    assert jobs["tokens"] == 2  # the stores that LoRA trains on were temporary
-    assert jobs.keys().isdisjoint({"manifest", "folds", "pixels", "features"})
+    assert jobs["train"] == 14
+    assert jobs.keys().isdisjoint({"manifest", "folds", "pixels", "features", "tokens"})  # LoRA goes live
 
 
 @pytest.mark.parametrize(
-    ("file", "trained", "features", "tokens"),
+    ("file", "trained", "features"),
     [
-        # LoRA in two folds; the linear heads' embeddings follow from the tokens.
-        ("models/families/smolvlm.py", 2, 2, TOKENS),
-        ("models/vlm.py", 2, 2, TOKENS),
-        ("models/families/qwen2_vl.py", 0, 0, 0),
-        ("models/cnn.py", 6, 2, 0),
+        ("models/families/smolvlm.py", 4, 2),
+        ("models/vlm.py", 4, 2),
+        ("models/families/qwen2_vl.py", 0, 0),
+        ("models/cnn.py", 6, 2),
     ],
 )
-def test_a_familys_code_re_runs_its_models(restored, file, trained, features, tokens):
+def test_a_familys_code_re_runs_its_models(restored, file, trained, features):
     path = restored.folder / "workflow/histobench" / file
     path.write_text(path.read_text() + "\n\nCHANGED = 1\n")
     jobs = restored.jobs(*TINY)
     heads = features  # two folds of a linear probe for each two stores of embeddings
     assert jobs.get("train", 0) == trained + heads
-    assert (jobs.get("features", 0), jobs.get("tokens", 0)) == (features, tokens)
+    assert jobs.get("features", 0) == features
+
+
+def test_tokens_made_again_for_another_arm_make_no_finished_run_stale(restored):
+    restored.edit("config/tiny.yaml", "lp: {epochs: 2", "more: {trainable: lora, epochs: 3, batch_size: 8, lora: {}}\n  lp: {epochs: 2")
+    restored.edit("config/tiny.yaml", "modes: [lp, ft, ft-live]", "modes: [lp, ft, ft-live, more]")
+    jobs = restored.jobs(*TINY)
+    assert (jobs["train"], jobs["tokens"]) == (2, 2)
+    assert "features" not in jobs
+
+
+def test_the_code_that_makes_tokens_re_runs_what_was_trained_on_them(restored):
+    restored.edit("scripts/features.py", "BATCH = 32", "BATCH = 33")
+    jobs = restored.jobs(*TINY)
+    # Linear probes of both kinds in two folds, LoRA on stored tokens, but nothing that reads images itself.
+    assert (jobs["train"], jobs["features"]) == (6, 4)
+
+
+@pytest.mark.parametrize("mode", ["ft", "lp"])
+def test_where_tokens_come_from_re_runs_nothing(restored, mode):
+    restored.edit("config/tiny.yaml", f"  {mode}: {{", f"  {mode}: {{vision: live, ")
+    assert restored.jobs(*TINY) == {}
+
+
+def test_a_smaller_grid_re_runs_scores_and_tables_only(restored):
+    restored.edit("config/tiny.yaml", "models: [small, smaller]", "models: [small]")
+    jobs = restored.jobs(*TINY)
+    assert jobs["score"] == 1
+    assert jobs.keys() <= {"score", "count_parameters"} | TABLES
 
 
 def test_hardware_settings_re_run_nothing(restored):
@@ -91,7 +129,7 @@ def test_hardware_settings_re_run_nothing(restored):
 def test_the_augmentation_code_re_runs_what_is_augmented_or_trained(restored):
     restored.edit("workflow/histobench/datasets/augment.py", "\nclass ", "\nCHANGED = 1\n\n\nclass ")
     jobs = restored.jobs(*TINY)
-    assert (jobs["features"], jobs["tokens"]) == (4, TOKENS)
+    assert jobs["features"] == 4
     assert jobs.keys().isdisjoint({"manifest", "folds", "pixels"})
 
 
@@ -127,8 +165,8 @@ def test_one_image_re_runs_its_dataset_and_no_other(restored, change, retrains):
         restored.snakemake(*TINY, "--cores", "1", "--until", "manifest")
         jobs = restored.jobs(*TINY)
         if retrains:
-            assert jobs["train"] == 10
-            assert (jobs["pixels"], jobs["folds"], jobs["features"], jobs["tokens"]) == (1, 1, 4, TOKENS)
+            assert jobs["train"] == 12
+            assert (jobs["pixels"], jobs["folds"], jobs["features"]) == (1, 1, 4)
         else:
             assert jobs == {}
     finally:

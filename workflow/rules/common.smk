@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import shlex
 import sys
@@ -91,9 +92,12 @@ def code(script, families=("cnn",)):
 
 
 def training_code(w):
-    """A linear head is trained without any code of its model's family."""
-    head = STUDY.recipe(w.model, w.mode).trainable == "head"
-    return code("train", [] if head else [STUDY.models[w.model].family])
+    """A linear head is trained without any code of its model's family; stored tokens vanish, so their code counts here."""
+    family = [STUDY.models[w.model].family]
+    if STUDY.recipe(w.model, w.mode).trainable == "head":
+        return code("train", [])
+    stored = STUDY.tokens(w.model, w.mode)
+    return code("train", family) + (code("features", family) if stored else "")
 
 
 def pixels(dataset, model):
@@ -149,30 +153,63 @@ def token_inputs(w):
 def feature_inputs(w):
     """Embeddings of a vision-language model are made from its visual tokens, where these are stored."""
     inputs = token_inputs(w)
-    if STUDY.embeds_tokens(w.model):
-        del inputs["pixels"]
-        inputs["tokens"] = stored(paths.TOKENS, w, w.augmentation, w.views)
+    if (
+        STUDY.embeds_tokens(w.model)
+        and not Path(features(w, w.augmentation, w.views)).exists()
+    ):
+        inputs["tokens"] = tokens(w, w.augmentation, w.views)
     return inputs
 
 
 def train_inputs(w):
     """What all folds share is computed once: the embeddings for a linear probe, visual tokens for LoRA."""
     inputs = {
-        "manifest": paths.MANIFEST.format(dataset=w.dataset),
         "folds": paths.FOLDS.format(dataset=w.dataset, split=w.split),
         "digest": paths.FOLDS_DIGEST.format(dataset=w.dataset, split=w.split),
     }
     probe = STUDY.recipe(w.model, w.mode).trainable == "head"
-    if not probe:
-        inputs |= weights(w.model)
-    if not probe and not STUDY.tokens(w.model, w.mode):
-        return inputs | {"pixels": pixels(w.dataset, w.model)}
-    pattern = paths.FEATURES if probe else paths.TOKENS
-    views = STUDY.views(w.model, w.mode, w.augmentation)
-    inputs["features"] = stored(pattern, w, w.augmentation, views)
-    if STUDY.augmentations[w.augmentation]:
-        inputs["evaluation_features"] = stored(pattern, w, STUDY.unaugmented, 1)
+    if probe:
+        inputs["manifest"] = paths.MANIFEST.format(dataset=w.dataset)
+    else:
+        inputs |= token_inputs(w)
+    if probe or (STUDY.tokens(w.model, w.mode) and not stands(w)):
+        made = features if probe else tokens
+        views = STUDY.views(w.model, w.mode, w.augmentation)
+        inputs["features"] = made(w, w.augmentation, views)
+        if STUDY.augmentations[w.augmentation]:
+            inputs["evaluation_features"] = made(w, STUDY.unaugmented, 1)
     return inputs
+
+
+def stands(w):
+    """Whether a run's results are there and were made with its present settings.
+
+    It then has no claim on visual tokens. They are temporary, and if they must be made again for a new arm, Snakemake
+    would repeat every job that has them as input. A run that is stale for another reason computes its tokens live.
+    """
+    folder = Path(paths.RUN.format(**dict(w.items())))
+    try:
+        record = json.loads((folder / Path(paths.RECORD).name).read_text())
+    except (OSError, ValueError):
+        return False
+    return (
+        record.get("specification") == specification(w).model_dump(mode="json")
+        and (folder / Path(paths.PREDICTIONS).name).exists()
+    )
+
+
+def specification(w):
+    return STUDY.specification(
+        w.model, w.mode, int(w.magnification), w.augmentation, int(w.fold)
+    )
+
+
+def features(w, augmentation, views):
+    return stored(paths.FEATURES, w, augmentation, views)
+
+
+def tokens(w, augmentation, views):
+    return stored(paths.TOKENS, w, augmentation, views)
 
 
 def stored(pattern, w, augmentation, views):
@@ -195,7 +232,17 @@ def given(input, *names):
 
 
 def train_arguments(w, input):
-    return given(input, "pixels", "features", "evaluation_features", "weights")
+    source = (
+        ["features", "evaluation_features"]
+        if "features" in input.keys()
+        else ["pixels"]
+    )
+    return given(input, *source, "weights")
+
+
+def feature_arguments(w, input):
+    source = "tokens" if "tokens" in input.keys() else "pixels"
+    return given(input, source, "weights")
 
 
 DATASET = STUDY.tables.dataset or STUDY.runs[0].dataset

@@ -33,6 +33,7 @@ rule manifest:
     threads: 8
     params:
         complete=lambda w: "--complete" if STUDY.datasets[w.dataset].complete else "",
+        source=lambda w: STUDY.source(w.dataset),
         tree=lambda w: tree_state(STUDY.source(w.dataset)),
         code=code("manifest"),
     shell:

@@ -11,6 +11,7 @@ rule score:
     conda:
         "../../envs/report.yaml"
     params:
+        runs=digest([run.predictions for run in STUDY.runs]),
         code=code("score"),
     shell:
         "python $HISTOBENCH_SCRIPTS/score.py --predictions {input.predictions}"

@@ -18,7 +18,7 @@ rule features:
         specification=lambda w: STUDY.feature_specification(
             "embeddings", w.model, int(w.magnification), w.augmentation, int(w.views)
         ).canonical(),
-        data=lambda w, input: given(input, "pixels", "tokens", "weights"),
+        data=feature_arguments,
         code=lambda w: code("features", [STUDY.models[w.model].family]),
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/features.py --specification {params.specification:q}"
@@ -42,5 +42,5 @@ use rule features as tokens with:
         specification=lambda w: STUDY.feature_specification(
             "tokens", w.model, int(w.magnification), w.augmentation, int(w.views)
         ).canonical(),
-        data=lambda w, input: given(input, "pixels", "weights"),
+        data=feature_arguments,
         code=lambda w: code("features", [STUDY.models[w.model].family]),

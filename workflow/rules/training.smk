@@ -22,9 +22,7 @@ rule train:
             STUDY.mode(w.model, w.mode).gradient_checkpointing
         ),
     params:
-        specification=lambda w: STUDY.specification(
-            w.model, w.mode, int(w.magnification), w.augmentation, int(w.fold)
-        ).canonical(),
+        specification=lambda w: specification(w).canonical(),
         data=train_arguments,
         code=training_code,
     shell:
