@@ -1,7 +1,8 @@
 """Get the pretrained weights of a model, check them, and write them as safetensors.
 
-Downloads stand beside the output and are used again. The environment variable HISTOBENCH_TORCHVISION_URL names a mirror
-of https://download.pytorch.org/models/.
+Downloads stand beside the output, those from the Hugging Face Hub in a folder of the model's name, and are used again.
+The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of https://download.pytorch.org/models/, HF_ENDPOINT one
+of https://huggingface.co.
 """
 
 import argparse
@@ -10,21 +11,26 @@ import os
 from pathlib import Path
 
 from histobench.study.errors import run_script
-from histobench.study.spec import ModelSettings
+from histobench.study.spec import model_settings
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=ModelSettings.model_validate_json, required=True, help="ModelSettings as JSON")
+    parser.add_argument("--model", type=model_settings, required=True, help="settings of the model as JSON")
     parser.add_argument("--output", type=Path, required=True, help="MODEL.safetensors")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    model, output = arguments.model, arguments.output
 
-    from histobench.models import weights
+    if model.family == "cnn":
+        from histobench.models import weights
 
-    mirror = os.environ.get("HISTOBENCH_TORCHVISION_URL")
-    weights.convert(arguments.model, arguments.output.parent, mirror, arguments.output)
-    print(f"{arguments.output}: weights of {arguments.model.architecture}")
+        weights.convert(model, output.parent, os.environ.get("HISTOBENCH_TORCHVISION_URL"), output)
+    else:
+        from histobench.models import hub
+
+        hub.convert(model, output.with_suffix(""), output)
+    print(f"{output}: weights of {model.architecture if model.family == 'cnn' else model.weights.hub}")
 
 
 if __name__ == "__main__":

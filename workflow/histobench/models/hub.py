@@ -1,0 +1,198 @@
+"""Published weights of vision-language models: from a pinned commit on the Hugging Face Hub to one safetensors file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from histobench.models.repository import cause, is_plain, read_json, resolve
+from histobench.models.vlm import Architecture, architecture
+from histobench.study.errors import HistoBenchError
+from histobench.study.files import atomic_path
+from histobench.study.spec import HubWeights, VlmSettings, canonical_json
+
+CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")
+"""Files of a tokenizer that give the ids of added tokens; a repository has one of them or more."""
+
+LANGUAGE_HEAD = {"lm_head.weight"}
+"""Parameters that a published file may lack (where they are the embedding's) or have in vain."""
+
+_NO_EFFECT = (
+    *("_name_or_path", "architectures", "dtype", "id2label", "label2id", "return_dict", "transformers_version"),
+    *("_pad_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "video_token_id", "tie_word_embeddings"),
+    *("initializer_range", "max_position_embeddings", "max_window_layers", "pretraining_tp", "use_cache"),
+)
+"""Keys of a config that change nothing of what a loaded model makes of an image."""
+
+
+def convert(settings: VlmSettings, folder: Path, output: Path) -> None:
+    """Write a model's published parameters, in their published type, as one safetensors file.
+
+    It holds the state of the model without language-model head, under the names that transformers gives it, and tells
+    repository, commit and config in its metadata. One copy of the parameters is in memory at a time.
+
+    Args:
+        settings: the model; its weights must not be `random`.
+        folder: where the repository's files are kept, and looked for first.
+        output: the safetensors file, written atomically.
+
+    Raises:
+        HistoBenchError: as :func:`fetch`, or a parameter is missing, of another shape, or unknown.
+    """
+    from safetensors.torch import save_file
+
+    weights = fetch(settings, folder)
+    model = _load(architecture(settings).generator, folder)
+    metadata = {"hub": weights.hub, "revision": weights.revision, "config": canonical_json(settings.config)}
+    with atomic_path(output) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary, metadata)
+
+
+def fetch(settings: VlmSettings, folder: Path) -> HubWeights:
+    """Make sure that `folder` holds config, tokenizer tables and weights of a model, and that they are the published ones.
+
+    Files that are there already, whoever put them there, are only checked: by SHA-256 or, where the Hub keeps a file in
+    git itself, by its git object id. Config and tokenizer are compared with the settings before weights are downloaded.
+    Where the Hub cannot be asked and never was, complete files are taken as they are, with a warning. The environment
+    variable HF_ENDPOINT names a mirror of https://huggingface.co; HF_HUB_OFFLINE=1 spares waiting for it.
+
+    Returns:
+        Repository and commit.
+
+    Raises:
+        HistoBenchError: a file is missing and cannot be had, is not the published one, or is damaged; or the published
+            config or tokenizer is not what the settings say.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if settings.weights == "random":
+        raise HistoBenchError(f"{settings.family}: random weights are not fetched; leave out --weights")
+    commit = resolve(settings.weights, folder)
+    offered = commit.offered
+    for name in (CONFIG, *([name for name in TOKENIZER if name in offered] or TOKENIZER[:1])):
+        commit.get(name)
+    made = architecture(settings)
+    _require_config(made, settings, folder / CONFIG)
+    _require_markers(made, folder)
+    names = [SINGLE]
+    if SINGLE not in offered:
+        if (folder / SINGLE).exists():  # transformers would take it, index or not
+            raise HistoBenchError(f"{folder / SINGLE}: {commit.name} has no such file; move it away")
+        if INDEX in offered:
+            commit.get(INDEX)
+            names = _shards(folder / INDEX)
+    for name in names:
+        commit.get(name)
+        try:
+            with safe_open(folder / name, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise HistoBenchError(
+                f"{folder / name}: is not a whole safetensors file ({error}); delete it to have it downloaded again"
+            ) from error
+    return settings.weights
+
+
+def _load(generator: Any, folder: Path) -> Any:
+    """Load a model from files that are there; return it without language-model head, every parameter as published."""
+    from safetensors import SafetensorError
+    from transformers.utils import logging as chatter
+
+    chatter.set_verbosity_error()  # its table of missing parameters would stand before our sentence
+    try:
+        model, report = generator.from_pretrained(
+            folder,
+            dtype="auto",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report, too
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
+        raise HistoBenchError(
+            f"{folder}: transformers cannot load the weights ({cause(error)}); choose another revision"
+        ) from error
+    # transformers only warns of these, and leaves random numbers where something is missing.
+    faults = {
+        "lack": set(report["missing_keys"]),
+        "have the unknown": set(report["unexpected_keys"]),
+        "have in another shape the": {name for name, *_ in report["mismatched_keys"]},
+    }
+    for fault, names in faults.items():
+        if names := sorted(names - LANGUAGE_HEAD):
+            raise HistoBenchError(
+                f"{folder}: the weights {fault} parameter {names[0]} ({len(names)} such); choose another revision"
+            )
+    return model.model
+
+
+def _require_config(made: Architecture, settings: VlmSettings, path: Path) -> None:
+    """Raise unless the published config makes the model that the settings make, key by key, defaults included."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    published, own = read_json(path), type(made.config)
+    if (found := published.get("model_type")) != own.model_type:
+        raise HistoBenchError(
+            f"{path}: its model_type is {found}, expected {own.model_type} for the family {settings.family}; correct "
+            "`family`, or `model_type` in the model's config"
+        )
+    try:
+        theirs = own.from_dict(published).to_dict()
+    except (StrictDataclassError, TypeError, ValueError, AttributeError, KeyError) as error:
+        raise HistoBenchError(
+            f"{path}: transformers does not take it ({cause(error)}); choose another revision"
+        ) from error
+    for key, value, other in _differences(made.config.to_dict(), theirs, settings.config):
+        raise HistoBenchError(
+            f"{path}: {key} is {other!r}, but {value!r} by the model's config; correct {key} there (absent keys have "
+            "transformers' defaults), or choose another revision"
+        )
+
+
+def _differences(own: Any, published: Any, given: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield key, own and published value where two complete configs differ; `given` are the keys written in YAML."""
+    for key, value in own.items():
+        named = key in given
+        if isinstance(value, dict) and "model_type" in value and isinstance(published.get(key), dict):
+            inner = given[key] if named and isinstance(given[key], dict) else {}
+            yield from _differences(value, published[key], inner, f"{prefix}{key}.")
+        elif named and key not in published:
+            yield prefix + key, value, None
+        elif (named or key not in _NO_EFFECT) and published.get(key, value) != value:
+            yield prefix + key, value, published[key]
+
+
+def _require_markers(made: Architecture, folder: Path) -> None:
+    """Raise unless the tokenizer's tables of added tokens give the image markers the ids that the model is fed."""
+    tables = [_added_tokens(folder / name) for name in TOKENIZER if (folder / name).exists()]
+    for token, expected in zip(made.family.MARKER_TOKENS, made.family.marker_ids(made.config), strict=True):
+        found = sorted({table[token] for table in tables if token in table})
+        if found != [expected]:
+            raise HistoBenchError(
+                f"{folder}: the tokenizer gives {token} the id {' and '.join(map(str, found)) or 'of no added token'}, the "
+                f"model's config {expected}; correct the token ids there, or choose another revision"
+            )
+
+
+def _added_tokens(path: Path) -> dict[str, int]:
+    content = read_json(path)
+    try:
+        if path.name == "added_tokens.json":
+            return {token: int(number) for token, number in content.items()}
+        tokens = {token["content"]: int(token["id"]) for token in content.get("added_tokens", [])}
+        decoder = content.get("added_tokens_decoder", {})
+        return tokens | {token["content"]: int(number) for number, token in decoder.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise HistoBenchError(f"{path}: its added tokens cannot be read; choose another revision") from error
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the weights files that an index names."""
+    shards = read_json(index).get("weight_map")
+    names = sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else []
+    if not names or not all(is_plain(name) and name.endswith(".safetensors") for name in names):
+        raise HistoBenchError(
+            f"{index}: names {names or 'nothing'}, expected .safetensors files beside it; choose another revision or mirror"
+        )
+    return names

@@ -1,0 +1,187 @@
+"""The files of one commit on the Hugging Face Hub: downloaded where they are missing, and checked.
+
+Only safetensors and JSON files are ever downloaded. What the Hub says about a commit's files (a commit never changes) is
+kept beside them in `hub.json`: they are checked against it ever after, and the Hub is asked for nothing but what is missing.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from histobench.datasets import download
+from histobench.study.errors import HistoBenchError
+from histobench.study.files import atomic_path
+from histobench.study.spec import HubWeights
+
+log = logging.getLogger(__name__)
+
+RECORD = "hub.json"
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a repository, and the folder where its files shall be."""
+
+    weights: HubWeights
+    folder: Path
+    digests: dict[str, str] | None
+    """`sha256:...` or `git:...` of each JSON and safetensors file; None where the Hub could not be asked."""
+    reason: str = ""
+    """Why it could not."""
+
+    @property
+    def name(self) -> str:
+        """Repository and revision, for a sentence."""
+        return f"{self.weights.hub} at {self.weights.revision}"
+
+    @property
+    def offered(self) -> set[str]:
+        """Names of the files that can be had: by the Hub's word or, where it could not be asked, by what is there."""
+        if self.digests is not None:
+            return set(self.digests)
+        return {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+
+    def get(self, name: str) -> None:
+        """Make sure that a file is there and is the published one, by SHA-256 or, for a file in git, its git object id.
+
+        Raises:
+            HistoBenchError: it is not; or the commit has no such file, or it is missing and cannot be had.
+        """
+        from huggingface_hub import constants, hf_hub_download, hf_hub_url
+
+        path, hub, revision = self.folder / name, self.weights.hub, self.weights.revision
+        if self.digests is None:
+            if not path.is_file():
+                raise HistoBenchError(
+                    f"{path} is missing and {constants.ENDPOINT} cannot be reached ({self.reason}): get the .json and "
+                    f".safetensors files of {constants.ENDPOINT}/{hub}/tree/{revision} in another way and put them into "
+                    f"{self.folder}, or run the same command again later"
+                )
+            log.warning("%s: could not be compared with %s (%s)", path, self.name, self.reason)
+            return
+        if name not in self.digests:
+            raise HistoBenchError(f"{self.name} has no {name}, which loading needs; choose another revision")
+        url = hf_hub_url(hub, name, revision=revision)
+        kind, digest = self.digests[name].split(":")
+        if kind == "sha256":  # large: the client would begin again in each process
+            return download.fetch(url, path, digest)
+        if path.exists():
+            return self._compare(path, path, digest)
+        with atomic_path(path) as target, TemporaryDirectory(prefix=".", dir=self.folder) as temporary:
+            try:
+                part = Path(hf_hub_download(hub, name, revision=revision, local_dir=temporary))
+            except Exception as error:  # the client passes on what its HTTP library raises
+                raise HistoBenchError(
+                    f"{path} is missing and could not be downloaded ({cause(error)}): get it from {url} in another "
+                    "way and put it there, or run the same command again later"
+                ) from error
+            self._compare(part, url, digest)
+            part.replace(target)
+
+    def _compare(self, file: Path, source: Path | str, digest: str) -> None:
+        """Raise unless a small file is the one that the commit has in git."""
+        content = file.read_bytes()
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        if found != digest:
+            raise HistoBenchError(
+                f"{source}: its git object id is {found}, expected {digest} by {self.name}; delete the file, or put the "
+                f"right one into {self.folder}"
+            )
+
+
+def resolve(weights: HubWeights, folder: Path) -> Commit:
+    """Return a commit by what an earlier call kept in `folder`, else by what the Hub says.
+
+    Raises:
+        HistoBenchError: the Hub has no such repository or revision, or lists files that lead out of their folder; or
+            `folder` holds files of another commit.
+    """
+    # Read once, at import; the client's own bars would be about files of a few kB.
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+        os.environ.setdefault(name, "1")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for every request
+    from huggingface_hub import constants
+
+    record = folder / RECORD
+    asked = not record.exists()
+    if asked:
+        try:
+            known = {"hub": weights.hub, "revision": weights.revision, "files": _listing(weights)}
+        except ConnectionError as error:
+            return Commit(weights, folder, None, str(error))
+    else:
+        known = read_json(record)
+    if (known.get("hub"), known.get("revision")) != (weights.hub, weights.revision):
+        raise HistoBenchError(
+            f"{folder}: holds files of {known.get('hub')} at {known.get('revision')}, not of {weights.hub} at "
+            f"{weights.revision}; move the folder away, or correct the model's weights"
+        )
+    digests = known.get("files")
+    if not isinstance(digests, dict) or not all(map(_DIGEST.fullmatch, map(str, digests.values()))):
+        raise HistoBenchError(
+            f"{constants.ENDPOINT if asked else record}: does not give a digest of every file of {weights.hub} at "
+            f"{weights.revision}; choose another mirror, or delete {RECORD} to have it made again"
+        )
+    if asked:
+        with atomic_path(record) as temporary:
+            temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    return Commit(weights, folder, digests)
+
+
+def _listing(weights: HubWeights) -> dict[str, str]:
+    """Ask the Hub for the digests of a commit's files; ConnectionError where it gives no answer."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.hf_api import RepoFile
+
+    try:
+        entries = list(HfApi().list_repo_tree(weights.hub, revision=weights.revision))
+    except Exception as error:  # the client passes on what its HTTP library raises, or a page that is no JSON
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in (401, 403, 404):
+            raise HistoBenchError(
+                f"{weights.hub}: {constants.ENDPOINT} shows no revision {weights.revision} of such a repository "
+                f"({status}); correct `hub` or `revision` in the model's weights"
+            ) from error
+        raise ConnectionError(cause(error)) from error
+    files = [entry for entry in entries if isinstance(entry, RepoFile)]
+    for file in files:
+        if not is_plain(file.path):
+            raise HistoBenchError(
+                f"{weights.hub} at {weights.revision}: {constants.ENDPOINT} lists the file {file.path!r}, which leads "
+                "out of its folder; choose another repository or mirror"
+            )
+    return {
+        file.path: f"sha256:{file.lfs.sha256}" if file.lfs else f"git:{file.blob_id}"
+        for file in files
+        if file.path.endswith((".json", ".safetensors"))
+    }
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a name is that of a file in the folder itself, on any system."""
+    return re.fullmatch(r"[^/\\:\0]+", name) is not None and name not in (".", "..")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object that a file holds."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise HistoBenchError(
+            f"{path}: is not a JSON object ({error}); delete it to have it made or downloaded again"
+        ) from error
+
+
+def cause(error: BaseException) -> str:
+    """Return in one line what lies at the bottom of an error."""
+    while error.__cause__:
+        error = error.__cause__
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
