@@ -1,0 +1,667 @@
+"""Vision-language classifiers beside the whole transformers models, on small random parameters of both families."""
+
+import copy
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from histobench.datasets.decode import decode
+from histobench.datasets.pixels import squash
+from histobench.models import vlm
+from histobench.models.state import load_trained, save_trained, trained_state
+from histobench.study.errors import HistoBenchError
+from histobench.study.spec import Lora
+from tests.models.vlm_settings import FAMILIES, tiny
+
+MODELS = {
+    "qwen2-vl": tiny("qwen2-vl"),
+    "smolvlm": tiny("smolvlm"),
+    "smolvlm-256m": tiny("smolvlm", {"model_type": "smolvlm"}),  # the later releases name another class
+}
+LARGE = {  # the published models' patches, merging and, with SmolVLM, native size: 12 x 12 and 8 x 8 visual tokens
+    "qwen2-vl": tiny("qwen2-vl", {"vision_config": {"patch_size": 14}}, image_size=336),
+    "smolvlm": tiny(
+        "smolvlm", {"vision_config": {"patch_size": 14, "image_size": 384}, "scale_factor": 3}, image_size=336
+    ),
+}
+DECODER = {"qwen2-vl": "language_model", "smolvlm": "text_model"}
+TOWER = {"qwen2-vl": "visual", "smolvlm": "vision_model"}
+CONNECTOR = {"qwen2-vl": "visual.merger", "smolvlm": "connector"}
+MARKERS = {"qwen2-vl": (1, 3, 2), "smolvlm": (2, 3, 2)}
+ROUNDING = {"rtol": 0, "atol": 1e-5}  # of fp32, on logits of about 1
+
+both = pytest.mark.parametrize("name", FAMILIES)
+every = pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS.keys())
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # tests share the cores, and on tiny tensors threads wait for each other
+    yield
+    torch.set_num_threads(before)
+
+
+class Whole:
+    """The whole transformers model and a linear head, with no code of ours: native image processor, token ids, masks."""
+
+    def __init__(self, settings, seed=0):
+        import transformers
+
+        kinds = {"qwen2-vl": "Qwen2VL", "smolvlm": "Idefics3"}
+        config = copy.deepcopy(settings.config)
+        kind = "SmolVLM" if config.pop("model_type", None) == "smolvlm" else kinds[settings.family]
+        config = getattr(transformers, f"{kind}Config")(**config)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.model = getattr(transformers, f"{kind}Model")(config).eval()
+            self.head = nn.Linear(48, 1)
+        self.family, self.size = settings.family, settings.image_size
+        vision = config.vision_config
+        if self.family == "qwen2-vl":
+            self.processor = transformers.Qwen2VLImageProcessor(
+                do_resize=False, patch_size=vision.patch_size, merge_size=vision.spatial_merge_size
+            )
+            self.side = self.size // vision.patch_size // vision.spatial_merge_size
+        else:
+            self.processor = transformers.Idefics3ImageProcessor(
+                do_resize=False, do_image_splitting=False, max_image_size={"longest_edge": self.size}
+            )
+            self.side = self.size // vision.patch_size // config.scale_factor
+
+    def inputs(self, images):
+        start, image, end = MARKERS[self.family]
+        ids = torch.tensor([[start, *[image] * self.side**2, end]] * len(images))
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if self.family == "qwen2-vl":
+            inputs["mm_token_type_ids"] = (ids == image).int()
+            return inputs | self.processor([image.numpy() for image in images], return_tensors="pt")
+        return inputs | self.processor([[image.numpy()] for image in images], return_tensors="pt")
+
+    @torch.no_grad()
+    def logits(self, images, readout="end_marker"):
+        hidden = self.model(**self.inputs(images)).last_hidden_state
+        seen = {"end_marker": hidden[:, -1], "last_image_token": hidden[:, -2], "mean": hidden[:, 1:-1].mean(1)}[
+            readout
+        ]
+        return self.head(seen.float())[:, 0]
+
+    @torch.no_grad()
+    def stir(self):
+        """Change every parameter, also those that begin as 0 or 1."""
+        draws = torch.Generator().manual_seed(7)
+        for parameter in self.model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=draws), alpha=0.1)
+        return self
+
+    def save(self, path):
+        save_file(self.model.state_dict(), path)
+        return path
+
+
+def images(count=3, size=64, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8))
+
+
+def build(settings, weights=None, **more):
+    return vlm.build(settings, 0, weights, **more).eval()
+
+
+def adapted(settings, lora, weights=None, seed=1, stirred=True, **more):
+    """Return a classifier with adapters and, where `stirred`, everything trainable changed as if it had learned."""
+    classifier = build(settings, weights, **more)
+    classifier.adapt(lora, seed)
+    if stirred:
+        draws = torch.Generator().manual_seed(11)
+        for parameter in trained_parameters(classifier).values():
+            parameter.data.add_(torch.randn(parameter.shape, generator=draws), alpha=0.1)
+    return classifier.eval()
+
+
+def trained_parameters(classifier):
+    return {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+
+
+def one_sentence(caught):
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ---- what comes out is what the whole model gives ----
+
+
+@every
+@pytest.mark.parametrize("readout", ["end_marker", "last_image_token", "mean"])
+@torch.no_grad()
+def test_logits_of_images_and_of_tokens_are_the_whole_models(settings, readout):
+    settings = settings.model_copy(update={"readout": readout})
+    expected = Whole(settings).logits(images(), readout)
+    assert expected.std() > 0.02
+    classifier = build(settings)
+    tokens = classifier.tokens(images())
+    assert tokens.shape == (3, *vlm.architecture(settings).tokens) == (3, 16, 48)
+    for logits in (classifier(images()), classifier(tokens), build(settings, parts=("decoder",))(tokens)):
+        assert logits.dtype == torch.float32
+        torch.testing.assert_close(logits, expected, **ROUNDING)
+    assert torch.equal(build(settings, parts=("vision",)).tokens(images()), tokens)
+
+
+@both
+@torch.no_grad()
+def test_so_they_are_at_336_px_with_the_published_models_patches(name):
+    batch = images(2, 336)
+    torch.testing.assert_close(build(LARGE[name])(batch), Whole(LARGE[name]).logits(batch), **ROUNDING)
+
+
+@every
+@torch.no_grad()
+def test_and_with_weights_from_a_file_of_which_each_part_takes_its_own(settings, tmp_path):
+    whole = Whole(settings, seed=3).stir()
+    path = whole.save(tmp_path / "model.safetensors")
+    classifier = build(settings, path)
+    whole.head = classifier.head  # the file has none: it follows from the seed
+    expected = whole.logits(images())
+    assert (build(settings)(images()) - expected).abs().max() > 0.05
+    decoder, vision = build(settings, path, parts=("decoder",)), build(settings, path, parts=("vision",))
+    for logits in (classifier(images()), decoder(vision.tokens(images()))):
+        torch.testing.assert_close(logits, expected, **ROUNDING)
+
+
+@both
+@pytest.mark.parametrize(
+    "lora",
+    [
+        Lora(rank=4),
+        Lora(rank=2, alpha=6, projections=["q", "v", "gate", "down"], layers=[1]),
+        Lora(rank=4, vision=True, connector=True),
+    ],
+    ids=["attention", "some", "vision"],
+)
+@torch.no_grad()
+def test_adapters_that_have_learned_act_like_their_products_added_to_the_weights(name, lora):
+    """W + alpha / rank * B A (Hu et al., equation 3), by hand."""
+    classifier, whole = adapted(MODELS[name], lora), Whole(MODELS[name])
+    before = whole.logits(images())
+    parameters = {key.replace("base_model.model.", ""): value for key, value in trained_parameters(classifier).items()}
+    for key, value in parameters.items():
+        if ".lora_A." in key:
+            linear = whole.model.get_submodule(key.removeprefix("model.").split(".lora_A.")[0])
+            linear.weight += lora.alpha / lora.rank * parameters[key.replace(".lora_A.", ".lora_B.")] @ value
+        elif not key.startswith("head.") and ".lora_B." not in key:
+            whole.model.get_parameter(key.removeprefix("model.")).copy_(value)
+    changed = whole.logits(images())
+    assert (changed - before).abs().max() > 0.05
+    whole.head = classifier.head
+    expected = whole.logits(images())
+    torch.testing.assert_close(classifier(images()), expected, rtol=0, atol=3e-5)
+    torch.testing.assert_close(classifier(classifier.tokens(images())), expected, rtol=0, atol=3e-5)
+
+
+@both
+@torch.no_grad()
+def test_in_bfloat16_it_is_what_from_pretrained_gives(name, tmp_path):
+    """Rotary frequencies stay fp32, whatever the parameters are: rounded, they would turn by up to 0.3 rad too far."""
+    settings, whole = MODELS[name], Whole(MODELS[name])
+    whole.model.save_pretrained(tmp_path)
+    whole.model = type(whole.model).from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    for weights in (None, tmp_path / "model.safetensors"):
+        classifier = build(settings, weights, dtype=torch.bfloat16)
+        assert {parameter.dtype for parameter in classifier.model.parameters()} == {torch.bfloat16}
+        theirs, ours = dict(whole.model.named_buffers()), dict(classifier.model.named_buffers())
+        assert theirs.keys() == ours.keys() != set()
+        for key, buffer in theirs.items():
+            torch.testing.assert_close(ours[key], buffer, rtol=0, atol=0)
+        whole.head = classifier.head
+        torch.testing.assert_close(classifier(images()), whole.logits(images()), rtol=0, atol=0.02)
+
+
+@both
+@torch.no_grad()
+def test_tokens_of_a_bfloat16_tower_may_be_stored_as_bits(name):
+    classifier = build(MODELS[name], dtype=torch.bfloat16)
+    tokens = classifier.tokens(images())
+    assert tokens.dtype == torch.bfloat16
+    bits = torch.from_numpy(tokens.view(torch.uint16).numpy())
+    assert torch.equal(classifier(bits), classifier(tokens))
+    assert torch.equal(classifier(tokens), classifier(images()))
+    decoder = build(MODELS[name], parts=("decoder",))
+    assert torch.equal(decoder(bits), decoder(tokens.float()))
+
+
+@both
+@torch.no_grad()
+def test_the_head_computes_in_float32_also_under_autocast(name):
+    classifier = build(MODELS[name])
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden, logits = classifier.embed(images()), classifier(images())
+    assert hidden.dtype == logits.dtype == torch.float32
+    expected = hidden.double() @ classifier.head.weight[0].double() + classifier.head.bias.double()
+    torch.testing.assert_close(logits.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+# ---- positions ----
+
+
+@torch.no_grad()
+def test_qwens_decoder_needs_its_3d_positions():
+    classifier, expected = build(MODELS["qwen2-vl"]), Whole(MODELS["qwen2-vl"]).logits(images())
+    for positions in (None, torch.arange(18).expand(3, 1, 18)):
+        classifier.positions = positions
+        assert (classifier(images()) - expected).abs().max() > 0.05
+
+
+def test_qwens_positions_of_12_x_12_tokens():
+    positions = vlm.family("qwen2-vl").positions(12)[:, 0].T.tolist()
+    by_hand = [[0, 0, 0], *([1, 1 + row, 1 + column] for row in range(12) for column in range(12)), [13, 13, 13]]
+    assert positions == by_hand
+    whole = Whole(LARGE["qwen2-vl"])
+    inputs = whole.inputs(images(2, 336))
+    theirs, _ = whole.model.get_rope_index(
+        *(inputs[key] for key in ("input_ids", "mm_token_type_ids", "image_grid_thw"))
+    )
+    assert theirs.shape == (3, 2, 146)
+    assert theirs[:, 0].T.tolist() == theirs[:, 1].T.tolist() == by_hand
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.no_grad()
+def test_smolvlms_positions_at_336_px_on_a_tower_of_384(dtype):
+    """27 buckets, of which 24 patches leave out the 9th, the 18th and the last; twice an edge falls on an edge."""
+    classifier, seen = build(LARGE["smolvlm"], dtype=dtype), []
+    embedding = classifier.model.vision_model.embeddings.position_embedding
+    embedding.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    classifier.tokens(images(2, 336))
+    buckets = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25]
+    assert buckets == [int(Fraction(patch, 24) / Fraction(1, 27)) for patch in range(24)]
+    by_hand = [27 * row + column for row in buckets for column in buckets]
+    assert [ids.tolist() for ids in seen] == [[by_hand, by_hand]]
+
+
+# ---- what the tower is fed with ----
+
+
+def pictures(source):
+    """Two images of 336 px, made up, or real ones of both sizes (700x460 and 700x456) squashed."""
+    if source == "made up":
+        return images(2, 336)
+    if "HISTOBENCH_SHARED_DATA" not in os.environ:
+        pytest.skip("HISTOBENCH_SHARED_DATA does not name a folder with real BreakHis images")
+    folder = Path(os.environ["HISTOBENCH_SHARED_DATA"]) / "breakhis-originals"
+    decoded = (decode(path.read_bytes(), path.name) for path in sorted(folder.rglob("*.png")))
+    of_height = {image.shape[0]: image for image in decoded}
+    assert of_height.keys() == {456, 460}
+    return torch.from_numpy(np.stack([squash(image, 336) for image in of_height.values()]))
+
+
+@both
+@pytest.mark.parametrize("source", ["made up", "real"])
+@torch.no_grad()
+def test_the_tower_sees_what_the_familys_own_image_processor_makes(name, source):
+    batch, seen = pictures(source), []
+    classifier, whole = build(LARGE[name]), Whole(LARGE[name])
+    for model in (classifier.model, whole.model):
+
+        def record(module, arguments, named):
+            seen.append({"pixels": arguments[0]} | named if arguments else named)
+
+        getattr(model, TOWER[name]).register_forward_pre_hook(record, with_kwargs=True)
+    classifier(batch)
+    whole.logits(batch)
+    ours, theirs = ({key: named[key] for key in named if key in INPUTS} for named in seen)
+    assert len(ours) == 2
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-5)
+    (pixels,) = (value for value in ours.values() if value.is_floating_point())
+    assert pixels.std() > 0.1
+    assert len(pixels) == 2 * (576 if name == "qwen2-vl" else 1)
+
+
+INPUTS = ("pixels", "grid_thw", "pixel_values", "patch_attention_mask")
+
+
+@both
+def test_normalisation_is_the_familys(name):
+    """By hand: CLIP's mean and deviation of the first colour channel, or half and half."""
+    mean, std = {"qwen2-vl": (0.48145466, 0.26862954), "smolvlm": (0.5, 0.5)}[name]
+    seen, classifier = [], build(MODELS[name])
+    getattr(classifier.model, TOWER[name]).register_forward_pre_hook(
+        lambda module, arguments, named: seen.append(arguments[0] if arguments else named["pixel_values"]),
+        with_kwargs=True,
+    )
+    classifier.tokens(torch.full((1, 64, 64, 3), 200, dtype=torch.uint8))
+    red = seen[0].flatten()[0].item()
+    assert red == pytest.approx((200 / 255 - mean) / std, abs=1e-6)
+
+
+@torch.no_grad()
+def test_qwens_flat_patch_embedding_is_its_convolution(tmp_path):
+    whole = Whole(MODELS["qwen2-vl"]).stir()
+    ours = build(MODELS["qwen2-vl"], whole.save(tmp_path / "model.safetensors")).model.visual.patch_embed
+    assert isinstance(whole.model.visual.patch_embed.proj, nn.Conv3d)
+    assert isinstance(ours.proj, nn.Linear)
+    patches = whole.inputs(images())["pixel_values"]
+    expected = whole.model.visual.patch_embed(patches)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(ours(patches), expected, rtol=1e-5, atol=1e-5)
+
+
+# ---- adapters ----
+
+
+def adapters(name, layers=(0, 1), projections="qkvo"):
+    """The names of adapters of attention in the decoder, by hand."""
+    return {
+        f"model.{DECODER[name]}.base_model.model.layers.{layer}.self_attn.{projection}_proj.lora_{side}.default.weight"
+        for layer in layers
+        for projection in projections
+        for side in "AB"
+    }
+
+
+HEAD = {"head.weight", "head.bias"}
+
+
+@both
+def test_before_adapters_the_head_alone_is_trainable(name):
+    assert trained_parameters(build(MODELS[name])).keys() == HEAD
+
+
+@both
+@pytest.mark.parametrize("parts", [vlm.WHOLE, ("decoder",)], ids=["whole", "decoder"])
+def test_adapters_are_on_the_decoders_attention_and_nowhere_else(name, parts):
+    trained = trained_parameters(adapted(MODELS[name], Lora(), parts=parts))
+    assert trained.keys() == adapters(name) | HEAD
+    # rank * (inputs + outputs) per layer: k and v have 24 outputs with Qwen's two key-value heads, 48 with four
+    outputs = {"qwen2-vl": [48, 24, 24, 48], "smolvlm": [48, 48, 48, 48]}[name]
+    count = sum(parameter.numel() for key, parameter in trained.items() if key not in HEAD)
+    assert count == 2 * 16 * sum(48 + output for output in outputs)
+
+
+@both
+def test_recipes_choose_layers_and_projections(name):
+    chosen = trained_parameters(adapted(MODELS[name], Lora(rank=2, projections=["q", "v"], layers=[0])))
+    assert chosen.keys() == adapters(name, [0], "qv") | HEAD
+    mlp = trained_parameters(adapted(MODELS[name], Lora(rank=2, projections=["gate", "up", "down"], layers=[1]))).keys()
+    assert {key.split("layers.")[1].split("_proj")[0] for key in mlp - HEAD} == {"1.mlp.gate", "1.mlp.up", "1.mlp.down"}
+
+
+@both
+def test_recipes_may_reach_into_tower_and_connector(name):
+    tower = f"model.{TOWER[name]}.base_model.model."
+    vision = trained_parameters(adapted(MODELS[name], Lora(vision=True))).keys() - adapters(name) - HEAD
+    inside = {
+        "qwen2-vl": [f"blocks.{layer}.attn.{linear}" for layer in (0, 1) for linear in ("qkv", "proj")],
+        "smolvlm": [
+            f"encoder.layers.{layer}.self_attn.{linear}"
+            for layer in (0, 1)
+            for linear in ("q_proj", "k_proj", "v_proj", "out_proj")
+        ],
+    }[name]
+    assert vision == {f"{tower}{key}.lora_{side}.default.weight" for key in inside for side in "AB"}
+
+    connector = trained_parameters(adapted(MODELS[name], Lora(connector=True))).keys() - adapters(name) - HEAD
+    parameters = Whole(MODELS[name]).model.get_submodule(CONNECTOR[name]).named_parameters()
+    assert connector == {f"model.{CONNECTOR[name]}.{key}" for key, _ in parameters}
+
+
+def test_a_list_of_suffixes_would_have_reached_into_siglip():
+    from peft import LoraConfig, get_peft_model
+
+    naive = get_peft_model(Whole(MODELS["smolvlm"]).model, LoraConfig(target_modules=["q_proj", "k_proj", "v_proj"]))
+    assert any("vision_model" in key for key, _ in naive.named_parameters() if "lora" in key)
+
+
+@both
+@torch.no_grad()
+@pytest.mark.parametrize("lora", [Lora(), Lora(vision=True, connector=True)], ids=["decoder", "vision"])
+def test_an_adapter_changes_nothing_before_its_first_step_and_follows_from_the_seed(name, lora):
+    before = build(MODELS[name])(images())
+    first, again, other = (adapted(MODELS[name], lora, seed=seed, stirred=False) for seed in (1, 1, 2))
+    assert torch.equal(first(images()), before)
+    states = [trained_state(classifier) for classifier in (first, again, other)]
+    assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())
+    assert all(not torch.equal(tensor, states[2][key]) for key, tensor in states[0].items() if "lora_A" in key)
+
+
+@both
+@pytest.mark.parametrize(
+    "lora", [Lora(), Lora(vision=True), Lora(connector=True)], ids=["decoder", "vision", "connector"]
+)
+def test_what_is_trained_is_float32_and_gradients_reach_all_of_it_and_nothing_else(name, lora):
+    classifier = adapted(MODELS[name], lora, dtype=torch.bfloat16).train()
+    assert {parameter.dtype for parameter in trained_parameters(classifier).values()} == {torch.float32}
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = classifier(images(8))
+    logits.square().sum().backward()
+    for key, parameter in classifier.named_parameters():
+        assert (parameter.grad is not None and parameter.grad.abs().max() > 0) == parameter.requires_grad, key
+
+
+@both
+@pytest.mark.parametrize("vision", [False, True])
+def test_a_frozen_tower_stays_in_evaluation_mode(name, vision):
+    classifier = adapted(MODELS[name], Lora(vision=vision)).train()
+    tower = getattr(classifier.model, TOWER[name])
+    assert {module.training for module in tower.modules()} == {vision}
+    assert classifier.model.get_submodule(CONNECTOR[name] if not vision else DECODER[name]).training == vision
+    assert {module.training for module in getattr(classifier.model, DECODER[name]).modules()} == {True}
+    assert {module.training for module in classifier.eval().modules()} == {False}
+
+
+@both
+def test_recomputed_activations_give_the_same_gradients_with_dropout_too(name):
+    tokens, gradients, calls = build(MODELS[name]).tokens(images()), [], []
+    for recompute in (False, True):
+        classifier, count = adapted(MODELS[name], Lora(dropout=0.3)).train(), []
+        decoder = getattr(classifier.model, DECODER[name])
+        decoder.base_model.model.layers[0].input_layernorm.register_forward_hook(
+            lambda *_, count=count: count.append(1)
+        )
+        if recompute:
+            classifier.checkpoint_activations()
+        torch.manual_seed(5)
+        classifier(tokens).sum().backward()
+        gradients.append({key: parameter.grad for key, parameter in trained_parameters(classifier).items()})
+        calls.append(len(count))
+    assert calls == [1, 2]
+    for key, gradient in gradients[0].items():
+        assert gradient.abs().max() > 0
+        torch.testing.assert_close(gradients[1][key], gradient, rtol=1e-5, atol=1e-6)
+
+
+@both
+def test_a_layer_that_is_not_there(name):
+    with pytest.raises(HistoBenchError, match=r"lora\.layers: there is no decoder layer 5, the last is 1; ") as caught:
+        build(MODELS[name]).adapt(Lora(layers=[0, 5]), 0)
+    one_sentence(caught)
+
+
+# ---- saving and loading ----
+
+
+RECIPES = [Lora(rank=4), Lora(rank=4, vision=True, connector=True)]
+
+
+@both
+@pytest.mark.parametrize("lora", RECIPES, ids=["decoder", "vision"])
+@torch.no_grad()
+def test_a_saved_classifier_gives_equal_logits_when_loaded(name, lora, tmp_path):
+    trained = adapted(MODELS[name], lora)
+    save_trained(tmp_path / "weights.safetensors", trained, "specification")
+    # No more is written than what is trained: the rest follows from the specification.
+    assert load_file(tmp_path / "weights.safetensors").keys() == trained_parameters(trained).keys()
+    fresh = adapted(MODELS[name], lora, seed=99, stirred=False)
+    fresh.head.weight.zero_()
+    assert not torch.equal(fresh(images()), trained(images()))
+    load_trained(tmp_path / "weights.safetensors", fresh, "specification")
+    assert torch.equal(fresh(images()), trained(images()))
+    if not lora.vision:
+        decoder = adapted(MODELS[name], lora, stirred=False, parts=("decoder",))
+        load_trained(tmp_path / "weights.safetensors", decoder, "specification")
+        assert torch.equal(decoder(trained.tokens(images())), trained(images()))
+
+
+def rewritten(change):
+    def damage(path):
+        state = load_file(path)
+        change(state)
+        save_file(state, path, {"specification": "specification"})
+
+    return damage
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@both
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (rewritten(lambda state: state.pop("head.bias")), r"1 tensors are not those .* \(first: head\.bias\)"),
+        (rewritten(lambda state: state.update(x=torch.ones(1))), r"1 tensors are not those .* \(first: x\)"),
+        (
+            rewritten(lambda state: state.update({"head.weight": torch.ones(1, 47)})),
+            r"1 tensors are not those .* \(first: head\.weight\)",
+        ),
+        (lambda path: save_file(load_file(path), path, {"specification": "other"}), r"another specification \(other\)"),
+        (lambda path: save_file(load_file(path), path), r"another specification \(none recorded\)"),
+        (truncated, "is not a safetensors file"),
+        (lambda path: path.write_bytes(b""), "is not a safetensors file"),
+    ],
+    ids=["missing", "surplus", "shape", "specification", "no specification", "truncated", "empty"],
+)
+def test_a_file_that_does_not_fit_is_refused_and_nothing_is_loaded(name, damage, message, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_trained(path, adapted(MODELS[name], Lora(rank=4)), "specification")
+    damage(path)
+    classifier = adapted(MODELS[name], Lora(rank=4), stirred=False)
+    before = {key: tensor.clone() for key, tensor in trained_state(classifier).items()}
+    with pytest.raises(HistoBenchError, match=message) as caught:
+        load_trained(path, classifier, "specification")
+    assert one_sentence(caught).startswith(f"{path}: ")
+    assert all(torch.equal(tensor, before[key]) for key, tensor in trained_state(classifier).items())
+
+
+@both
+def test_adapters_of_another_recipe_do_not_load(name, tmp_path):
+    save_trained(tmp_path / "weights.safetensors", adapted(MODELS[name], Lora(rank=4)), "specification")
+    for lora in (Lora(rank=8), Lora(rank=4, layers=[0]), Lora(rank=4, vision=True)):
+        with pytest.raises(HistoBenchError, match="not those that training changes"):
+            load_trained(tmp_path / "weights.safetensors", adapted(MODELS[name], lora), "specification")
+
+
+# ---- building ----
+
+
+@both
+def test_parameters_follow_from_the_seed_and_the_callers_random_state_is_left_alone(name):
+    torch.manual_seed(7)
+    expected, states = torch.rand(3), []
+    for seed, parts in ((0, vlm.WHOLE), (0, vlm.WHOLE), (0, ("decoder",)), (0, ("vision",)), (1, vlm.WHOLE)):
+        torch.manual_seed(7)
+        classifier = vlm.build(MODELS[name], seed, None, parts)
+        states.append(classifier.state_dict() | {"markers": classifier.markers})
+        classifier.adapt(Lora(vision="vision" in parts), seed) if "decoder" in parts else None
+        assert torch.equal(torch.rand(3), expected)
+    first, again, decoder, vision, other = states
+    assert first.keys() == again.keys() == other.keys() == decoder.keys() | vision.keys()
+    for same in (again, decoder, vision):
+        assert all(torch.equal(tensor, first[key]) for key, tensor in same.items())
+    assert decoder.keys() & vision.keys() == HEAD | {"markers"}
+    assert not torch.equal(other["markers"], first["markers"])
+    assert not torch.equal(other["head.weight"], first["head.weight"])
+
+
+@both
+@pytest.mark.parametrize("from_file", [False, True])
+def test_what_is_not_needed_is_not_there(name, from_file, tmp_path):
+    path = Whole(MODELS[name]).save(tmp_path / "model.safetensors") if from_file else None
+    parts = {
+        part: {key for key, _ in build(MODELS[name], path, parts=(part,)).model.named_children()} for part in vlm.WHOLE
+    }
+    assert parts["decoder"] == {DECODER[name]}
+    assert parts["vision"] == {"qwen2-vl": {"visual"}, "smolvlm": {"vision_model", "connector"}}[name]
+    # Of the vocabulary no more than the two markers is kept.
+    assert not any("embed_tokens" in key for key in build(MODELS[name], path).state_dict())
+
+
+@both
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state, key: state.pop(key), "lacks tensor {key}; delete it"),
+        (lambda state, key: [state.pop(other) for other in list(state)[1:]], "lacks tensor .* and .* more; delete it"),
+        (lambda state, key: state.update({"lm_head.weight": torch.ones(2)}), "holds an unknown tensor lm_head.weight;"),
+        (
+            lambda state, key: state.update({key: torch.ones(63, 48)}),
+            r"tensor {key} has shape \(63, 48\), expected \(64, 48\)",
+        ),
+    ],
+    ids=["missing", "many missing", "unknown", "shape"],
+)
+@pytest.mark.parametrize("parts", [vlm.WHOLE, ("vision",)], ids=["whole", "vision"])
+def test_weights_that_do_not_fit_are_refused_by_name(name, change, message, parts, tmp_path):
+    state, key = Whole(MODELS[name]).model.state_dict(), f"{DECODER[name]}.embed_tokens.weight"
+    change(state, key)
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(HistoBenchError, match=message.format(key=key)) as caught:
+        build(MODELS[name], tmp_path / "model.safetensors", parts=parts)
+    assert one_sentence(caught).startswith(str(tmp_path / "model.safetensors"))
+
+
+@both
+def test_weights_that_cannot_be_read(name, tmp_path):
+    path = Whole(MODELS[name]).save(tmp_path / "model.safetensors")
+    truncated(path)
+    for broken in (path, tmp_path / "absent.safetensors"):
+        with pytest.raises(HistoBenchError, match="cannot be read as safetensors") as caught:
+            build(MODELS[name], broken)
+        one_sentence(caught)
+
+
+@both
+@torch.no_grad()
+def test_published_bfloat16_weights_load_in_either_precision(name, tmp_path):
+    whole = Whole(MODELS[name]).stir()
+    whole.model.bfloat16()
+    path = whole.save(tmp_path / "model.safetensors")
+    states = [build(MODELS[name], path, dtype=dtype).model.state_dict() for dtype in (torch.float32, torch.bfloat16)]
+    for dtype, state in zip((torch.float32, torch.bfloat16), states, strict=True):
+        for key, tensor in whole.model.state_dict().items():
+            if "embed_tokens" not in key:
+                assert state[key].dtype == dtype
+                assert torch.equal(state[key].flatten(), tensor.to(dtype).flatten())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (tiny("qwen2-vl", image_size=72), "image_size 72 is no multiple of 16 px"),
+        (tiny("smolvlm", image_size=72), "image_size 72 is no multiple of 16 px"),
+        (tiny("smolvlm", {"vision_config": {"patch_size": 80}}), "image_size 64 is no multiple of 160 px"),
+        (tiny("qwen2-vl", {"text_config": {"hidden_size": "wide"}}), "does not take .*'hidden_size' expected int"),
+        (tiny("smolvlm", {"text_config": {"hidden_size": "wide"}}), "does not take .*'hidden_size' expected int"),
+        (
+            tiny("qwen2-vl", {"text_config": {"num_attention_heads": 5}}),
+            "does not take .*must be divisible by num_heads",
+        ),
+        (tiny("smolvlm", {"vision_config": {"num_attention_heads": 3}}), "does not take .*divisible by num_heads"),
+        (tiny("smolvlm", {"text_config": {"hidden_act": "none such"}}), "does not take .*none such"),
+        (tiny("smolvlm", {"scale_factor": 0}), "does not take .*division"),
+        (tiny("qwen2-vl", {"text_config": []}), "does not take"),
+        (tiny("qwen2-vl", {"vision_end_token_id": 64}), "image markers up to token 64 in a vocabulary of 64;"),
+        (tiny("smolvlm", {"image_token_id": 65}), "image markers up to token 65 in a vocabulary of 64;"),
+    ],
+)
+def test_settings_that_make_no_model_are_one_sentence(settings, message):
+    with pytest.raises(HistoBenchError, match=f"^{settings.family}: .*{message}") as caught:
+        vlm.build(settings, 0, None)
+    one_sentence(caught)

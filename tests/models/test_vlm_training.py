@@ -1,0 +1,194 @@
+"""Training of adapters by the one loop: on images, and on visual tokens that were computed before."""
+
+import numpy as np
+import pytest
+import torch
+
+from histobench.datasets.augment import Augmentation
+from histobench.models import vlm
+from histobench.models.state import trained_state
+from histobench.study.errors import HistoBenchError
+from histobench.study.spec import Lora, Recipe
+from histobench.training import data
+from histobench.training.checkpoint import Checkpoint
+from histobench.training.fit import fit
+from tests.models.vlm_settings import FAMILIES, tiny
+
+CPU = torch.device("cpu")
+SEED = 3
+PLAIN = Lora(rank=4, dropout=0)
+IDS = [f"image {number}" for number in range(70)]
+LABELS = (np.arange(70) % 3 == 0).astype(np.float32)
+REST = 60  # of the 70 images, those from here on are evaluated in some tests
+
+both = pytest.mark.parametrize("name", FAMILIES)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # tests share the cores, and on tiny tensors threads wait for each other
+    yield
+    torch.set_num_threads(before)
+
+
+def pixels():
+    """Images of which the malignant ones are redder."""
+    array = np.random.default_rng(0).integers(0, 200, (70, 64, 64, 3), dtype=np.uint8)
+    array[..., 0] += (LABELS[:, None, None] * 40).astype(np.uint8)
+    return array
+
+
+def tokens(name, images):
+    """Visual tokens (N, 16, 48) of images, by the tower alone and in batches of another size than any in training."""
+    tower = vlm.build(tiny(name), SEED, None, parts=("vision",)).eval()
+    with torch.inference_mode():
+        return torch.cat([tower.tokens(batch) for batch in torch.from_numpy(images).split(32)]).numpy()
+
+
+def stored(array, first=0, last=70):
+    rows = np.arange(first, last)
+    return data.Stored(array, rows, LABELS[rows])
+
+
+def train(
+    folder,
+    name,
+    training,
+    evaluation,
+    lora=PLAIN,
+    parts=vlm.WHOLE,
+    micro_batch=None,
+    score=None,
+    resume=False,
+    **recipe,
+):
+    """Return a classifier after training, and what `fit` gives."""
+    if not resume:
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+    classifier = vlm.build(tiny(name), SEED, None, parts)
+    classifier.adapt(lora, SEED)
+    recipe = Recipe(**{"trainable": "lora", "epochs": 2, "batch_size": 64, "learning_rate": 0.01} | recipe)
+    score = score or (lambda logits: {"accuracy": float(np.mean((logits >= 0) == evaluation.labels))})
+    checkpoint = Checkpoint(folder / "checkpoint.pt", {"specification": "test"})
+    return classifier, fit(classifier, training, evaluation, score, recipe, SEED, CPU, checkpoint, micro_batch)
+
+
+def largest_difference(one, other):
+    one, other = trained_state(one), trained_state(other)
+    assert one.keys() == other.keys()
+    return max((one[key] - other[key]).abs().max().item() for key in one)
+
+
+def untrained(name, lora=PLAIN):
+    classifier = vlm.build(tiny(name), SEED, None)
+    classifier.adapt(lora, SEED)
+    return classifier
+
+
+@both
+@pytest.mark.parametrize(
+    ("live", "batch_size", "lora", "rounding"),
+    [
+        (False, 64, PLAIN, 1e-5),
+        (True, 16, PLAIN, 1e-5),
+        # AdamW divides by the gradient's size: where a unit of the connector is all but off, that is rounding alone.
+        (True, 64, Lora(rank=4, dropout=0, vision=True, connector=True), 1e-4),
+    ],
+    ids=["cached", "live", "vision"],
+)
+def test_how_a_batch_is_cut_changes_nothing_but_rounding(tmp_path, name, live, batch_size, lora, rounding):
+    """70 images: the last window of an epoch has 6, whatever the batch size."""
+    source = stored(pixels()[None] if live else tokens(name, pixels())[None])
+    parts = vlm.WHOLE if live else ("decoder",)
+    whole, fitted = train(tmp_path, name, source, source, lora, parts, batch_size=batch_size)
+    assert fitted.micro_batch == batch_size
+    if live:
+        assert largest_difference(whole, untrained(name, lora)) > 0.01
+    for size in (1, 3, 8, 64):
+        again, cut = train(tmp_path, name, source, source, lora, parts, size, batch_size=batch_size)
+        assert cut.micro_batch == min(size, batch_size)
+        assert largest_difference(again, whole) < rounding
+        np.testing.assert_allclose(cut.logits, fitted.logits, rtol=0, atol=2e-5)
+
+
+@both
+def test_tokens_computed_before_give_what_live_images_give(tmp_path, name):
+    array = pixels()
+    images, cached = array[None], tokens(name, array)[None]
+    live, on_images = train(tmp_path, name, stored(images, 0, REST), stored(images, REST))
+    ahead, on_tokens = train(tmp_path, name, stored(cached, 0, REST), stored(cached, REST), parts=("decoder",))
+    assert largest_difference(live, untrained(name)) > 0.01
+    assert largest_difference(ahead, live) < 1e-5
+    np.testing.assert_allclose(on_tokens.logits, on_images.logits, rtol=0, atol=2e-5)
+
+
+@both
+def test_so_do_tokens_of_one_augmented_view_per_epoch(tmp_path, name):
+    array, rows = pixels(), np.arange(REST)
+    augmentation = Augmentation([{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.5}}], 64)
+    source = data.Augmented(array, rows, LABELS[rows], IDS[:REST], augmentation, SEED)
+    live, on_images = train(tmp_path, name, source, stored(array[None], REST), batch_size=32)
+
+    views = [[augmentation(image, SEED, epoch, key) for image, key in zip(array, IDS, strict=True)] for epoch in (1, 2)]
+    cached = np.stack([tokens(name, np.stack(view)) for view in views])
+    evaluation, options = stored(tokens(name, array)[None], REST), {"parts": ("decoder",), "batch_size": 32}
+    ahead, on_tokens = train(tmp_path, name, stored(cached, 0, REST), evaluation, **options)
+    assert largest_difference(ahead, live) < 1e-5
+    np.testing.assert_allclose(on_tokens.logits, on_images.logits, rtol=0, atol=2e-5)
+    one_view, _ = train(tmp_path, name, stored(cached[:1], 0, REST), evaluation, **options)
+    assert largest_difference(one_view, live) > 1e-3
+
+
+@both
+@pytest.mark.parametrize("lora", [PLAIN, Lora(rank=4, vision=True, connector=True)], ids=["decoder", "vision"])
+def test_what_is_frozen_stays_as_it_was_and_all_else_is_trained(tmp_path, name, lora):
+    source = stored(pixels()[None], 0, 16)
+    trained, before = train(tmp_path, name, source, source, lora)[0].state_dict(), untrained(name, lora)
+    changed = {key for key, tensor in before.state_dict().items() if not torch.equal(tensor, trained[key])}
+    assert changed == trained_state(before).keys()
+    assert changed
+
+
+@both
+def test_tokens_that_are_not_finite_stop_the_training_with_epoch_and_step(tmp_path, name):
+    bits = torch.from_numpy(np.stack([tokens(name, pixels()[:20])] * 3)).bfloat16().view(torch.uint16).numpy().copy()
+    bits[1, 13, 5, 7] = 0x7FC0  # one number of one image's view in epoch 2: bf16 for NaN
+    source = stored(bits, 0, 20)
+    step = data.order(SEED, 2, 20).tolist().index(13) // 8 + 1
+    with pytest.raises(HistoBenchError, match=f"stopped in epoch 2: step {step} of 3 has loss nan; lower") as caught:
+        train(tmp_path, name, source, stored(bits[:1], 0, 5), parts=("decoder",), batch_size=8, micro_batch=3, epochs=3)
+    assert "\n" not in str(caught.value)
+
+
+class Stopped(Exception):
+    pass
+
+
+@both
+@pytest.mark.parametrize("live", [False, True], ids=["cached", "live"])
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, name, live):
+    lora = Lora(rank=4, dropout=0.3, vision=live, connector=live)
+    array = pixels() if live else tokens(name, pixels())
+    sources = stored(array[None], 0, 20), stored(array[None], REST)
+    options = {"lora": lora, "parts": vlm.WHOLE if live else ("decoder",), "batch_size": 8, "epochs": 3}
+    whole, uninterrupted = train(tmp_path, name, *sources, **options)
+    scored = []
+
+    def score(logits):
+        scored.append(logits)
+        if len(scored) == 3:
+            raise Stopped
+        return {"accuracy": 0.5}
+
+    with pytest.raises(Stopped):
+        train(tmp_path, name, *sources, **options, score=score)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["module"]
+    assert kept.keys() == trained_state(whole).keys()
+    torch.rand(5)
+    again, resumed = train(tmp_path, name, *sources, **options, resume=True)
+    assert resumed.resumed_from == 2
+    assert largest_difference(again, whole) == 0
+    assert np.array_equal(resumed.logits, uninterrupted.logits)
+    other, _ = train(tmp_path, name, *sources, **options | {"lora": lora.model_copy(update={"dropout": 0.0})})
+    assert largest_difference(other, whole) > 1e-3  # dropout was at work
