@@ -1,6 +1,6 @@
 """Get the pretrained weights of a model, check them, and write them as safetensors.
 
-Downloads stand beside the output, those from the Hugging Face Hub in a folder of the model's name, and are used again.
+Downloads stand beside the output, those from the Hugging Face Hub in a folder named after repository and commit, and are used again.
 The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of https://download.pytorch.org/models/, HF_ENDPOINT one
 of https://huggingface.co.
 """
@@ -29,7 +29,9 @@ def main() -> None:
     else:
         from histobench.models import hub
 
-        hub.convert(model, output.with_suffix(""), output)
+        # Models that differ in other settings share the download.
+        folder = f"{model.weights.hub.replace('/', '--')}-{model.weights.revision[:12]}"
+        hub.convert(model, output.with_name(folder), output)
     print(f"{output}: weights of {model.architecture if model.family == 'cnn' else model.weights.hub}")
 
 

@@ -175,6 +175,35 @@ class Tables(Settings):
     """Augmentation of Table 5."""
 
 
+class External(Settings):
+    """Arms of the study that are evaluated on another dataset, without fine-tuning. Their modes must keep weights."""
+
+    dataset: Name
+    """The dataset that they were trained on."""
+    on: Name
+    """The dataset that they are evaluated on."""
+    models: list[Name] = Field(min_length=1)
+    modes: list[Name] = Field(min_length=1)
+    splits: list[Name] = Field(min_length=1)
+    magnifications: list[Literal[40, 100, 200, 400]] = Field(min_length=1)
+    """Magnifications of the training images; each has models of its own."""
+    augmentations: list[Name] = Field(min_length=1)
+    headline: Literal[40, 100, 200, 400] = 40
+    """The magnification that Table 6 shows; the full table stands beside it."""
+
+
+class Comparisons(Settings):
+    """Which arms are compared, and how."""
+
+    pairs: list[tuple[str, str]] = []
+    """Pairs of arms, each `MODEL/MODE`: one family for Holm's correction. All pairs of the study where it is empty."""
+    magnification: Literal[40, 100, 200, 400] = 200
+    """The magnification of Table 7."""
+    draws: int = Field(default=10_000, ge=100)
+    """Bootstrap draws and sign flips."""
+    seed: int = Field(default=0, ge=0)
+
+
 class Config(Settings):
     """A study: a set of runs given by grid blocks, and everything their names refer to."""
 
@@ -193,6 +222,9 @@ class Config(Settings):
     """Named training recipes."""
     grid: list[Block] = Field(min_length=1)
     tables: Tables = Tables()
+    external: list[External] = []
+    """Blocks of arms that are evaluated on another dataset."""
+    comparisons: Comparisons = Comparisons()
 
     @field_validator("augmentations")
     @classmethod
