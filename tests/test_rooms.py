@@ -39,6 +39,8 @@ def test_imports_only_point_back(room):
         ("study.config study.paths study.fingerprint", {"torch", "numpy", "pandas", "cv2", "albumentations"}),
         ("datasets.manifest datasets.folds", {"torch", "pandas", "sklearn", "scipy", "albumentations"}),
         ("training.fit", {"torchvision", "timm", "pandas", "sklearn", "scipy", "albumentations"}),
+        ("training.fit training.probe training.monitor datasets.folds", {"transformers", "peft", "torchvision"}),
+        ("models.vlm models.families.smolvlm models.families.qwen2_vl", {"transformers", "peft", "torchvision"}),
     ],
 )
 def test_what_every_job_loads_stays_light(modules, heavy):

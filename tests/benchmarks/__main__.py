@@ -1,4 +1,4 @@
-"""Measure and print: `python -m tests.benchmarks [pixels] [training] [demo] [--images FOLDER] [--cold]`."""
+"""Measure and print: `python -m tests.benchmarks [pixels] [training] [vlm] [demo] [--images FOLDER] [--cold]`."""
 
 import argparse
 import importlib
@@ -15,6 +15,7 @@ from tests.benchmarks import ROOT, cores
 PARTS = {
     "pixels": "Into the pixel store",
     "training": "Training ResNet34",
+    "vlm": "Vision-language models",
     "demo": "Start-up in `make demo`",
 }
 
@@ -33,6 +34,7 @@ def main() -> None:
         parser.error(f"{originals}: no such folder; HISTOBENCH_SHARED_DATA or --images must name the one that holds it")
 
     os.environ["TQDM_DISABLE"] = "1"  # no progress bar of `fit` between the lines of the report
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # of several GPUs the Trainer would use all
     os.environ["PYTHONPATH"] = str(ROOT / "workflow")
     sys.path.insert(0, os.environ["PYTHONPATH"])
     began = time.perf_counter()
@@ -51,7 +53,7 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    packages = ("torch", "torchvision", "pillow", "snakemake")
+    packages = ("torch", "torchvision", "transformers", "peft", "pillow", "snakemake")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     return "\n".join(
         (

@@ -14,15 +14,22 @@ from statistics import median
 from tests.benchmarks import ROOT, cores, say
 
 PROJECT = ("Snakefile", "config", "scripts", "workflow", "envs", "resources/paper")
-WIDE = ("synthesize", "manifest", "pixels")  # the rules that ask for 8 threads; in the demo all others hold one core
+IMAGES = ("synthesize", "manifest", "pixels")
+FEATURES = ("features", "tokens")
+THREADS = dict.fromkeys(IMAGES, 8) | dict.fromkeys(
+    FEATURES, 4
+)  # as the rules ask; in the demo all others hold one core
+KINDS = {"all": "CNN", "head": "linear probe", "lora": "LoRA"}  # by what the recipe trains
 EXPLANATION = """
   arithmetic  training + validation seconds of each run.json; they include reading and augmenting images
   start-up    wall time of the training jobs, by Snakemake's benchmark files, less their arithmetic: shell, interpreter,
               imports, set-up (building the network, opening files) and writing the results
   images      wall time of these jobs times the cores they hold; their own start-up is in it
+  features    the same of what frozen vision-language models compute once for all folds
   other jobs  wall time of folds, score, count_parameters and the tables, which compute next to nothing
   no job      core-seconds in which no job ran: Snakemake's own start and scheduling, and cores that waited
-  all told    everything but the training arithmetic and the images"""
+  all told    everything but the training arithmetic, the images and the features
+  by arm      the share of training: start-up in the wall time of the training jobs of a kind, and medians of a job"""
 
 
 def run(folder: Path, _originals: Path | None, cold: bool) -> None:
@@ -45,30 +52,35 @@ def report(title: str, place: Path, warm: str) -> None:
     wall = demo(place, warm)
     held: dict[str, float] = defaultdict(float)  # rule -> wall seconds of its jobs, times the cores that they hold
     steps: dict[str, list[float]] = defaultdict(list)  # step of a training job -> seconds in each
+    arms: dict[str, list[tuple[float, float]]] = defaultdict(list)  # kind of arm -> wall and computing seconds of each
     results = place / "results"
     for file in results.rglob("benchmarks/**/*.tsv"):
         with file.open() as lines:
             seconds = float(next(csv.DictReader(lines, delimiter="\t"))["s"])
         parts = file.relative_to(results).parts  # benchmarks/RULE/... or, of a training job, DATASET/benchmarks/RUN.tsv
         rule = parts[1] if parts[0] == "benchmarks" else "train"
-        held[rule] += seconds * (min(8, cores()) if rule in WIDE else 1)
+        held[rule] += seconds * min(THREADS.get(rule, 1), cores())
         if rule == "train":
             record = results.joinpath(parts[0], "runs", *parts[2:]).with_suffix("") / "run.json"
-            inside = json.loads(record.read_text())["seconds"]
+            ran = json.loads(record.read_text())
+            inside, trainable = ran["seconds"], ran["specification"]["recipe"]["trainable"]
             computing = inside["training"] + inside["validation"]
+            arms[KINDS[trainable]].append((seconds, computing))
             steps["before the script"].append(seconds - inside["total"])
             steps["set-up"].append(inside["start_up"])
             steps["arithmetic"].append(computing)
             steps["writing"].append(inside["total"] - inside["start_up"] - computing)
     available, occupied = wall * cores(), sum(held.values())
-    arithmetic, images = sum(steps["arithmetic"]), sum(held[rule] for rule in WIDE)
+    arithmetic = sum(steps["arithmetic"])
+    images, features = (sum(held[rule] for rule in rules) for rules in (IMAGES, FEATURES))
     rows = {
         "training: arithmetic": arithmetic,
         "training: start-up": held["train"] - arithmetic,
         "images: synthesize, manifest, pixels": images,
-        "other jobs": occupied - held["train"] - images,
+        "features: features, tokens": features,
+        "other jobs": occupied - held["train"] - images - features,
         "no job": available - occupied,
-        "start-up, all told": available - arithmetic - images,
+        "start-up, all told": available - arithmetic - images - features,
     }
     jobs = len(steps["arithmetic"])
     say(f"  {wall:.1f} s of wall time; {jobs} training jobs of {held['train']:.1f} s together, by the wall clock")
@@ -76,6 +88,12 @@ def report(title: str, place: Path, warm: str) -> None:
     for name, seconds in rows.items():
         say(f"    {name:<36}{seconds:8.1f}  {seconds / available:6.1%}")
     say("  a training job, median seconds: " + ", ".join(f"{name} {median(each):.2f}" for name, each in steps.items()))
+    for kind, times in arms.items():
+        held_by, inside_of = map(sum, zip(*times, strict=True))
+        middle = " + ".join(f"{median(each):.2f}" for each in ([w - c for w, c in times], [c for _, c in times]))
+        say(
+            f"  {kind:<14}{len(times):4d} jobs, start-up {1 - inside_of / held_by:6.1%} (a job: {middle} s of arithmetic)"
+        )
 
 
 def demo(place: Path, warm: str) -> float:
