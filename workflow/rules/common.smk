@@ -38,6 +38,12 @@ except HistoBenchError as error:
 
 
 RESULTS = paths.STUDY.format(study=STUDY.study)
+
+
+def newer(path, other):
+    return path.exists() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
+
+
 MISSING = sorted(
     {
         STUDY.source(run.dataset)
@@ -52,6 +58,23 @@ if MISSING:
         f"{MISSING[0]}: there is no such archive or folder; put the images there,"
         " or set datasets.DATASET.source to where they are."
     )
+
+for name in dict.fromkeys(run.dataset for run in STUDY.runs):
+    pinned, source = STUDY.datasets[name].sha256, Path(STUDY.source(name))
+    digest_file = Path(paths.ARCHIVE_DIGEST.format(dataset=name))
+    if pinned and source.is_dir():
+        raise WorkflowError(
+            f"datasets.{name}.sha256: {source} is a folder, which has no SHA-256;"
+            " leave the key out, or give an archive."
+        )
+    # An archive that changed is verified when it is read.
+    if pinned and digest_file.exists() and not newer(source, digest_file):
+        found, _, of = digest_file.read_text().strip().partition("  ")
+        if of == str(source) and found != pinned:
+            raise WorkflowError(
+                f"datasets.{name}.sha256: {source} has the SHA-256 {found}, not {pinned};"
+                " correct the key, or put the right archive there."
+            )
 
 
 wildcard_constraints:
@@ -71,6 +94,11 @@ def code(script):
     return fingerprint(SCRIPTS / f"{script}.py")
 
 
+def option(name, value):
+    """An option of a script; nothing where there is no value."""
+    return shlex.join([name, value]) if value else ""
+
+
 def pixels(dataset, model):
     return paths.PIXELS.format(dataset=dataset, size=STUDY.models[model].image_size)
 
@@ -80,6 +108,15 @@ def weights(model):
     if STUDY.models[model].weights == "random":
         return {}
     return {"weights": paths.WEIGHTS.format(model=model)}
+
+
+def own_weights(model):
+    """Where a weights file of the user's own stands; empty where weights are of another kind."""
+    file = getattr(model.weights, "file", "")
+    if not file or model.weights.package:
+        return ""
+    downloads = Path(paths.WEIGHTS).parent
+    return str(downloads / Path(file).name) if "://" in file else os.path.relpath(file)
 
 
 def recipes_of_arms():

@@ -24,6 +24,7 @@ rule manifest:
     output:
         manifest=report_table(paths.MANIFEST, "manifest", "Dataset"),
         census=report_table(paths.CENSUS, "census", "Dataset"),
+        digest=paths.ARCHIVE_DIGEST,
     log:
         "results/logs/manifest/{dataset}.log",
     benchmark:
@@ -34,10 +35,12 @@ rule manifest:
     params:
         complete=lambda w: "--complete" if STUDY.datasets[w.dataset].complete else "",
         tree=lambda w: tree_state(STUDY.source(w.dataset)),
+        # A function of the input is not tracked: another expected hash is no other data.
+        sha256=lambda w, input: option("--sha256", STUDY.datasets[w.dataset].sha256),
         code=code("manifest"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.complete}"
-        " --workers {threads} --output {output.manifest} --census {output.census}"
+        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.complete} {params.sha256}"
+        " --workers {threads} --output {output.manifest} --census {output.census} --digest {output.digest}"
         " 2>&1 > {log} | tee -a {log} >&2"
 
 

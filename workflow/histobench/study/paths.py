@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 ARCHIVE = "results/{dataset}/archive.tar.gz"
+ARCHIVE_DIGEST = "results/{dataset}/archive.sha256"
 MANIFEST = "results/{dataset}/manifest.csv"
 CENSUS = "results/{dataset}/census.csv"
 FOLDS = "results/{dataset}/folds/{split}.csv"
