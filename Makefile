@@ -53,7 +53,7 @@ test: $(READY) ## every test that this machine can run
 
 lint: $(READY) ## style, types, and Snakemake's own linter
 	@ruff check . && ruff format --check .
-	@snakefmt --check Snakefile workflow
+	@snakefmt --check workflow
 	@basedpyright
 	@snakemake --lint
 

@@ -13,7 +13,7 @@ from statistics import median
 
 from tests.benchmarks import ROOT, cores, say
 
-PROJECT = ("Snakefile", "config", "scripts", "workflow", "envs", "resources/paper")
+PROJECT = ("config", "scripts", "workflow", "envs", "resources/paper")
 WIDE = ("synthesize", "manifest", "pixels")  # the rules that ask for 8 threads; in the demo all others hold one core
 EXPLANATION = """
   arithmetic  training + validation seconds of each run.json; they include reading and augmenting images

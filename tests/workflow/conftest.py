@@ -59,12 +59,8 @@ def job_counts(output: str) -> dict[str, int]:
 
 def copy_project(folder: Path) -> Project:
     """Copy what git tracks of the workflow, and nothing computed."""
-    for name in ("Snakefile", "config", "scripts", "workflow", "envs"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
+    for name in ("config", "scripts", "workflow", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "resources" / "paper", folder / "resources" / "paper")
     return Project(folder)
 

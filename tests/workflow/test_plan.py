@@ -3,9 +3,14 @@
 import pytest
 import yaml
 
+from tests.workflow.conftest import job_counts
+
 
 def test_the_default_study_lists_120_training_jobs_without_any_data(project):
-    jobs = project.jobs()
+    output = project.snakemake("-n").stdout
+    # It grants one GPU: without it, every core would start a training job on that one.
+    assert "Using workflow specific profile workflow/profiles/default" in output
+    jobs = job_counts(output)
     assert jobs["train"] == 120
     assert jobs["fetch_weights"] == 3
     assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (1, 1, 1, 1, 1)
