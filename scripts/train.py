@@ -37,6 +37,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--specification", required=True, help="what to train: a RunSpec as JSON")
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--folds", type=Path, required=True)
+    parser.add_argument(
+        "--split-by", required=True, help="policy of these folds: patient, accession, image or official"
+    )
     inputs = parser.add_mutually_exclusive_group(required=True)
     inputs.add_argument("--pixels", type=Path, help="pixel store of the whole manifest, to train all parameters")
     inputs.add_argument("--features", type=Path, help="embeddings (views, images, D), to train a linear head")
@@ -71,7 +74,9 @@ def main() -> None:
     spec = specification(given)
     device = devices.choose(given.device, given.threads)
     images = manifest.load(given.manifest)
-    sides = train_rows, test_rows = folds.load(given.folds, images).rows(images, spec.fold, spec.magnification)
+    sides = train_rows, test_rows = folds.load(given.folds, images, given.split_by).rows(
+        images, spec.fold, spec.magnification
+    )
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
     tested = [images[row] for row in test_rows]
     patients = np.array([image.patient for image in tested])

@@ -186,9 +186,7 @@ def test_save_and_load(tmp_path: Path, by: str) -> None:
     made = folds.make(images, by, 3, 0)
     path = tmp_path / f"{by}.csv"
     folds.save(made, path)
-    loaded = folds.load(path, images)
-    # Here no slide id has a letter, so that patient and accession are the same split.
-    assert loaded == replace(made, policy="patient" if by == "accession" else by)
+    assert folds.load(path, images, by) == made
     rows = list(csv.DictReader(path.open()))
     assert list(rows[0]) == ["group", "images", "label", "fold_1", "fold_2", "fold_3"]
     assert len(rows) == (48 if by == "image" else 12)
@@ -196,6 +194,16 @@ def test_save_and_load(tmp_path: Path, by: str) -> None:
     line = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {by}.csv\n"
     assert (tmp_path / f"{by}.csv.sha256").read_text() == line
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"{by}.csv", f"{by}.csv.sha256"]
+
+
+@pytest.mark.parametrize(("made", "wanted"), [("image", "patient"), ("patient", "image"), ("patient", "official")])
+def test_a_table_of_another_policy_is_refused(tmp_path: Path, made: str, wanted: str) -> None:
+    images = small()
+    path = tmp_path / "patient.csv"
+    folds.save(folds.make(images, made, 3, 0), path)
+    sentence = f"not a folds file by {wanted} of this dataset \\(its groups are those of a split by {made}\\); delete"
+    with pytest.raises(HistoBenchError, match=sentence):
+        folds.load(path, images, wanted)
 
 
 def sign(path: Path) -> None:
@@ -210,7 +218,7 @@ def test_an_edit_by_hand_is_refused(tmp_path: Path) -> None:
     folds.save(folds.make(images, "patient", 3, 0), path)
     path.write_text(path.read_text().replace("test", "train", 1))
     with pytest.raises(HistoBenchError) as raised:
-        folds.load(path, images)
+        folds.load(path, images, "patient")
     assert str(raised.value) == (
         f"{path}: was edited after it was made (its SHA-256 is not the one in patient.csv.sha256); delete {path} and "
         "patient.csv.sha256 to have both made again, or put your own folds into files in the official form and "
@@ -218,10 +226,10 @@ def test_an_edit_by_hand_is_refused(tmp_path: Path) -> None:
     )
     path.with_name("patient.csv.sha256").unlink()
     with pytest.raises(HistoBenchError, match="digest of the folds cannot be read; delete"):
-        folds.load(path, images)
+        folds.load(path, images, "patient")
     path.unlink()
     with pytest.raises(HistoBenchError, match="no such file"):
-        folds.load(path, images)
+        folds.load(path, images, "patient")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +260,7 @@ def test_every_assertion_holds_at_load(tmp_path: Path, edit, found: str) -> None
     path.write_text("".join(",".join(row) + "\n" for row in [header, *edit(rows)]))
     sign(path)
     with pytest.raises(HistoBenchError, match=found):
-        folds.load(path, images)
+        folds.load(path, images, "patient")
 
 
 def test_folds_of_another_manifest_are_refused(tmp_path: Path) -> None:
@@ -260,10 +268,10 @@ def test_folds_of_another_manifest_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "patient.csv"
     folds.save(folds.make(images, "patient", 3, 0), path)
     with pytest.raises(HistoBenchError, match="group 14-100 is 4 here and 3 in the manifest"):
-        folds.load(path, images[1:])
+        folds.load(path, images[1:], "patient")
     twin = [*images[:-1], replace(images[-1], sha256=images[0].sha256)]
     with pytest.raises(HistoBenchError, match="have equal pixels but belong to different groups"):
-        folds.load(path, twin)
+        folds.load(path, twin, "patient")
 
 
 def write_official(folder: Path, images: list[Image], tested: list[set[str]]) -> list[Path]:
@@ -292,7 +300,7 @@ def test_official_folds_are_holdouts(tmp_path: Path) -> None:
         assert test == {one.image_id for one in images if one.slide in slides}
         assert train == {one.image_id for one in images if one.slide not in slides}
     folds.save(made, tmp_path / "official.csv")
-    assert folds.load(tmp_path / "official.csv", images) == made
+    assert folds.load(tmp_path / "official.csv", images, "official") == made
 
 
 @pytest.mark.parametrize(
@@ -354,7 +362,7 @@ def test_the_real_first_fold(breakhis: list[Image], tmp_path: Path) -> None:
     # DC trains and LC evaluates: the leak is the authors', it is counted and not refused
     assert folds.leaks(breakhis, made) == [123]
     folds.save(made, tmp_path / "official.csv")
-    assert folds.load(tmp_path / "official.csv", breakhis) == made
+    assert folds.load(tmp_path / "official.csv", breakhis, "official") == made
 
 
 def test_loading_needs_no_heavy_library(tmp_path: Path) -> None:
@@ -364,7 +372,7 @@ def test_loading_needs_no_heavy_library(tmp_path: Path) -> None:
     folds.save(folds.make(images, "patient", 3, 0), tmp_path / "patient.csv")
     code = (
         "import sys; from pathlib import Path; from histobench.datasets import folds, manifest\n"
-        "folds.load(Path('patient.csv'), manifest.load(Path('manifest.csv'))).rows\n"
+        "folds.load(Path('patient.csv'), manifest.load(Path('manifest.csv')), 'patient').rows\n"
         "print([name for name in ('sklearn', 'scipy', 'pandas', 'cv2', 'torch', 'pydantic') if name in sys.modules])"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
@@ -390,7 +398,7 @@ def test_script(tmp_path: Path) -> None:
         line = f"  {side}: {number // 2} benign, {number // 2} malignant images of {number} groups\n"
         assert done.stdout.count(line) == 3
     assert "equal pixels in different groups: 1 pairs" in done.stdout
-    assert folds.load(tmp_path / "image.csv", images).count == 3
+    assert folds.load(tmp_path / "image.csv", images, "image").count == 3
     done = subprocess.run(
         [*command, "--split", '{"by": "patient", "folds": 9, "seed": 0, "files": []}'],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,

@@ -57,7 +57,7 @@ def test_table_dataset(tmp_path: Path) -> None:
     manifest.save(tmp_path / "manifest.csv", images)
     folds.save(folds.make(manifest.load(tmp_path / "manifest.csv"), "patient", 5, 0), tmp_path / "patient.csv")
     run(
-        "table_dataset", tmp_path, manifest="manifest.csv", folds="patient.csv", dataset="small", split="patient",
+        "table_dataset", tmp_path, manifest="manifest.csv", folds="patient.csv", dataset="small", split="patient", split_by="patient",
         published=PUBLISHED / "table1.csv", output_prefix="tables/table1",
     )  # fmt: skip
     made(tmp_path, "table1", "table1-beside-published")

@@ -121,6 +121,7 @@ def arguments(dataset, output, spec, **changes):
         "specification": spec.canonical(),
         "manifest": dataset / "manifest.csv",
         "folds": dataset / "patient.csv",
+        "split-by": "patient",
         "device": "cpu",
         "threads": 1,
         "output": output / "predictions.csv",
@@ -320,6 +321,7 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
         (specification("all"), {"weights": "x"}, "--weights is of no use for trainable 'all', weights 'random'"),
         (specification(), {"specification": "{}"}, "--specification: model: Field required"),
         (specification(), {"specification": "{"}, "--specification: the JSON text: Invalid JSON"),
+        (specification(), {"split_by": "image"}, "its groups are those of a split by patient"),
         (specification(), {"micro_batch": 0}, "--micro-batch 0: at least 1 image is needed"),
         (specification(), {"device": "cuda:99"}, "--device cuda:99: PyTorch finds"),
         (

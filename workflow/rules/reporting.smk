@@ -15,11 +15,12 @@ rule table_dataset:
     params:
         heading=heading(names=False),
         rows=f"--dataset {DATASET} --split {SPLIT}",
+        split_by=lambda w: STUDY.splits[SPLIT].by,
         prefix=lambda w, output: prefix(output),
         code=code("table_dataset"),
     shell:
         "python $HISTOBENCH_SCRIPTS/table_dataset.py --manifest {input.manifest} --folds {input.folds}"
-        " {params.rows} {params.heading}"
+        " --split-by {params.split_by} {params.rows} {params.heading}"
         " --published {input.published} --output-prefix {params.prefix} > {log} 2>&1"
 
 

@@ -19,11 +19,12 @@ rule train:
         specification=lambda w: STUDY.specification(
             w.model, w.mode, int(w.magnification), w.augmentation, int(w.fold)
         ).canonical(),
+        split_by=lambda w: STUDY.splits[w.split].by,
         data=train_arguments,
         code=code("train"),
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
-        " --manifest {input.manifest} --folds {input.folds} {params.data}"
+        " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --workers {threads} --threads {threads}"
         " --output {output.predictions} --history {output.history}"
         " --run {output.run} > {log} 2>&1"
