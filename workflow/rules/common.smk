@@ -25,6 +25,7 @@ os.environ |= {
 
 from snakemake.exceptions import WorkflowError
 
+from histobench.datasets.folds import check_unedited
 from histobench.study import paths
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
@@ -75,6 +76,18 @@ for name in dict.fromkeys(run.dataset for run in STUDY.runs):
                 f"datasets.{name}.sha256: {source} has the SHA-256 {found}, not {pinned};"
                 " correct the key, or put the right archive there."
             )
+
+# Every job checks its folds; but before one can refuse them, Snakemake has deleted what it was to make.
+for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs):
+    places = [
+        Path(pattern.format(dataset=dataset, split=split))
+        for pattern in (paths.FOLDS, paths.FOLDS_DIGEST)
+    ]
+    if all(place.exists() for place in places):
+        try:
+            check_unedited(places[0])
+        except HistoBenchError as error:
+            raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:
