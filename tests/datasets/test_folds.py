@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -365,6 +366,31 @@ def test_the_real_first_fold(breakhis: list[Image], tmp_path: Path) -> None:
     assert folds.load(tmp_path / "official.csv", breakhis, "official") == made
 
 
+def test_the_official_script(tmp_path: Path) -> None:
+    images = small()
+    images[-1] = replace(images[-1], sha256=images[0].sha256)  # evaluated in neither fold, and in both
+    manifest.save(tmp_path / "manifest.csv", images)
+    files = write_official(tmp_path, images, [{"14-100", "14-200"}, {"14-100", "14-101", "14-203"}])
+    split = {"by": "official", "folds": 2, "seed": 0, "files": [file.name for file in files]}
+    subprocess.run(
+        [
+            *(sys.executable, ROOT / "scripts" / "folds.py", "--manifest", "manifest.csv", "--split", json.dumps(split)),
+            *("--output", "official.csv", "--census", "census.csv"),
+        ],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")}, check=True,
+    )  # fmt: skip
+    made = folds.load(tmp_path / "official.csv", images, "official")
+    assert [{g for g, row in zip(made.groups, made.tested, strict=True) if row[fold]} for fold in (0, 1)] == [
+        {"SOB_B_A-14-100", "SOB_M_DC-14-200"},
+        {"SOB_B_A-14-100", "SOB_B_A-14-101", "SOB_M_DC-14-203"},
+    ]
+    rows = list(csv.DictReader((tmp_path / "census.csv").open()))
+    assert [(row["train_groups"], row["test_groups"], row["equal_pixels"]) for row in rows] == [
+        ("10", "2", "1"),
+        ("9", "3", "1"),
+    ]
+
+
 def test_loading_needs_no_heavy_library(tmp_path: Path) -> None:
     """Every training job loads folds: scikit-learn and pandas would cost seconds each time."""
     images = small()
@@ -386,7 +412,8 @@ def test_script(tmp_path: Path) -> None:
     images = small()
     images[1] = replace(images[1], sha256=images[0].sha256)
     manifest.save(tmp_path / "manifest.csv", images)
-    command = [sys.executable, ROOT / "scripts" / "folds.py", "--manifest", "manifest.csv", "--output", "image.csv"]
+    command = [sys.executable, ROOT / "scripts" / "folds.py", "--manifest", "manifest.csv"]
+    command += ["--output", "image.csv", "--census", "census.csv"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     done = subprocess.run(
         [*command, "--split", '{"by": "image", "folds": 3, "seed": 0, "files": []}'],
@@ -394,11 +421,14 @@ def test_script(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "48 images in 48 groups, 3 folds" in done.stdout
-    for side, number in (("train", 32), ("test", 16)):
-        line = f"  {side}: {number // 2} benign, {number // 2} malignant images of {number} groups\n"
-        assert done.stdout.count(line) == 3
-    assert "equal pixels in different groups: 1 pairs" in done.stdout
-    assert folds.load(tmp_path / "image.csv", images, "image").count == 3
+    made = folds.load(tmp_path / "image.csv", images, "image")
+    assert made.count == 3
+    twins = [made.tested[made.groups.index(images[row].image_id)] for row in (0, 1)]
+    divided = [str(int(one != other)) for one, other in zip(*twins, strict=True)]
+    assert list(csv.reader((tmp_path / "census.csv").open())) == [
+        list(folds.CENSUS_COLUMNS),
+        *(["123"[fold], "16", "16", "32", "8", "8", "16", divided[fold]] for fold in range(3)),
+    ]
     done = subprocess.run(
         [*command, "--split", '{"by": "patient", "folds": 9, "seed": 0, "files": []}'],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,

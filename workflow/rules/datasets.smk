@@ -51,6 +51,7 @@ rule folds:
     output:
         folds=paths.FOLDS,
         digest=paths.FOLDS_DIGEST,
+        census=report_table(paths.FOLDS_CENSUS, "folds", "Dataset"),
     log:
         "results/logs/folds/{dataset}/{split}.log",
     benchmark:
@@ -62,7 +63,7 @@ rule folds:
         code=code("folds"),
     shell:
         "python $HISTOBENCH_SCRIPTS/folds.py --manifest {input.manifest} --split {params.split:q}"
-        " --output {output.folds} > {log} 2>&1"
+        " --output {output.folds} --census {output.census} > {log} 2>&1"
 
 
 # The manifest holds every image's pixel hash: while it stays the same the pixels do,

@@ -113,7 +113,13 @@ rule table_results:
 
 rule table_scores:
     input:
-        rules.score.output.summary,
+        summary=rules.score.output.summary,
+        folds=list(
+            dict.fromkeys(
+                paths.FOLDS_CENSUS.format(dataset=run.dataset, split=run.split)
+                for run in STUDY.runs
+            )
+        ),
     output:
         table_files("scores", companion=False),
     log:
@@ -128,6 +134,6 @@ rule table_scores:
         prefix=lambda w, output: prefix(output),
         code=code("table_scores"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/table_scores.py --summary {input} --splits {params.splits:q}"
+        "python $HISTOBENCH_SCRIPTS/table_scores.py --summary {input.summary} --folds {input.folds} --splits {params.splits:q}"
         " {params.heading}"
         " --output-prefix {params.prefix} > {log} 2>&1"

@@ -27,6 +27,11 @@ from histobench.study.files import atomic_path, read_csv, sha256_of, write_csv
 POLICIES = ("patient", "accession", "image", "official")
 COLUMNS = ("group", "images", "label")
 SIDES = ("train", "test")
+CENSUS_COLUMNS = (
+    "fold",
+    *(f"{side}_{counted}" for side in SIDES for counted in ("benign", "malignant", "groups")),
+    "equal_pixels",
+)
 
 
 @dataclass(frozen=True)
@@ -247,6 +252,27 @@ def leaks(images: Sequence[Image], folds: Folds) -> list[int]:
     pairs = np.array([(row[a], row[b]) for a, b in twins(images, folds.policy)], int).reshape(-1, 2)
     sides = folds.sides(images)
     return (sides[pairs[:, 0]] != sides[pairs[:, 1]]).sum(axis=0).tolist()
+
+
+def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
+    """Count what is on the two sides of each fold.
+
+    Returns:
+        A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, and
+        the pairs of images with equal pixels that stand on both (:func:`leaks`).
+    """
+    tested, groups = folds.sides(images), np.array(folds.tested)
+    malignant = np.array([image.label == "malignant" for image in images])
+    rows = []
+    for fold, equal in enumerate(leaks(images, folds)):
+        row = {"fold": fold + 1}
+        for test, side in enumerate(SIDES):
+            here = tested[:, fold] == test
+            row[f"{side}_benign"] = int(np.sum(here & ~malignant))
+            row[f"{side}_malignant"] = int(np.sum(here & malignant))
+            row[f"{side}_groups"] = int(np.sum(groups[:, fold] == test))
+        rows.append(row | {"equal_pixels": equal})
+    return rows
 
 
 def sidecar(path: Path) -> Path:
