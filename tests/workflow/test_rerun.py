@@ -6,6 +6,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.datasets import standin
 
 TINY = ("--configfile", "config/tiny.yaml")
 TABLES = {"table_dataset", "table_models", "table_hyperparameters", "table_results", "table_scores"}
@@ -108,3 +111,30 @@ def test_one_image_re_runs_its_dataset_and_no_other(restored, change, retrains):
     finally:
         archive.write_bytes(kept)
         restored.snakemake(*TINY, "--cores", "1", "--until", "manifest", "--forcerun", "manifest")
+
+
+def test_a_file_deep_in_a_folder_re_runs_its_manifest(project):
+    """A folder's own date does not change with it."""
+    files = standin.few()
+    standin.write_files(project.folder / "few", files, "folder")
+    config = yaml.safe_load(project.tiny.read_text())
+    config |= {"datasets": {"few": {"source": "few"}}, "grid": [config["grid"][0] | {"dataset": "few"}]}
+    (project.folder / "config/few.yaml").write_text(yaml.safe_dump(config))
+    manifest = ("--configfile", "config/few.yaml", "--until", "manifest")
+    project.snakemake(*manifest, "--cores", "1")
+    assert project.jobs(*manifest) == {}
+    standin.write_files(project.folder / "few", [(files[3][0], darker(files[3][1]))], "folder")
+    assert project.jobs(*manifest) == {"manifest": 1}
+
+
+def test_a_second_study_trains_only_what_the_first_has_not(restored):
+    config = yaml.safe_load((restored.folder / "config/tiny.yaml").read_text())
+    config["study"] = "second"
+    config["models"]["third"] = config["models"]["small"] | {"width": 0.09375}
+    config["grid"][0]["models"].append("third")
+    (restored.folder / "config/second.yaml").write_text(yaml.safe_dump(config))
+    jobs = restored.jobs("--configfile", "config/second.yaml")
+    (restored.folder / "config/second.yaml").unlink()
+    assert jobs["train"] == 2
+    assert jobs.keys().isdisjoint({"manifest", "folds", "pixels", "features"})
+    assert restored.jobs(*TINY) == {}
