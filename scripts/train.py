@@ -12,6 +12,7 @@ import logging
 import platform
 import time
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,9 @@ def main() -> None:
     validation_seconds = sum(row["validation_seconds"] for row in fitted.history)
     record = {
         "specification": spec.model_dump(mode="json"),
-        "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__},
+        "versions": {"torch": str(torch.__version__)} | versions(spec),
+        "code": checkpoint.identity["code"],
+        "sha256": {name: checkpoint.identity[name] for name in ("training images", "evaluation images", "embeddings")},
         "device": devices.describe(device),
         "precision": devices.precision(device),
         "threads": given.threads,
@@ -178,6 +181,15 @@ def specification(given: argparse.Namespace) -> "RunSpec":
             f"--micro-batch {given.micro_batch}: at least 1 image is needed; leave it out for the default"
         )
     return spec
+
+
+def versions(spec: "RunSpec") -> dict[str, str]:
+    """Return the versions of Python and of the libraries that this run used; the metadata spare their imports."""
+    used = ["numpy"]
+    if spec.recipe.trainable == "all":
+        used.append(spec.model.architecture.partition("/")[0])  # torchvision or timm
+        used += ["albumentations"] if spec.augmentation else []
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in used}
 
 
 def end_to_end(

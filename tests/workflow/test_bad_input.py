@@ -76,7 +76,7 @@ def test_what_no_honest_dataset_holds_is_named(tiny):
         "corrupt": ([(first, image[: len(image) // 2]), *files[1:]], "corrupt.zip", first),
         "twins": ([*files[:-1], (last, files[-3][1])], "twins.zip", "have equal pixels but belong to different groups"),
     }
-    for kind, (members, name, _) in sources.items():
+    for members, name, _ in sources.values():
         standin.write_files(tiny.folder / name, members, name.rpartition(".")[2])
     configure(tiny, source="foreign.zip")
     config = yaml.safe_load((tiny.folder / "config/bad.yaml").read_text())
