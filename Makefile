@@ -28,7 +28,8 @@ $(READY): requirements.lock
 	@echo "Setting up $(VENV) (once, about 6 GB with PyTorch) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
-	@$(VENV)/bin/uv pip sync --quiet requirements.lock
+# Without --python, uv would change the environment that happens to be activated.
+	@$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python requirements.lock
 	@touch $@
 
 demo: $(READY) ## a small, complete comparison on synthetic images, in minutes

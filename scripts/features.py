@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from histobench.study.errors import HistoBenchError, run_script
-from histobench.study.spec import FeatureSpec
+from histobench.study.spec import CnnSettings, FeatureSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +98,7 @@ def backbone(arguments: argparse.Namespace, spec: FeatureSpec, device: "torch.de
 
     from histobench.training import devices
 
-    if spec.model.family == "cnn":
+    if isinstance(spec.model, CnnSettings):
         from histobench.models import cnn
         from histobench.models.state import read
 

@@ -1,4 +1,4 @@
-"""Download the archive of a dataset, or check the one that is there."""
+"""Download the archive of a dataset."""
 
 import argparse
 from pathlib import Path
@@ -10,11 +10,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True, help="http or https address of the archive")
     parser.add_argument(
-        "--sha256",
-        nargs="?",
-        const="",
-        default="",
-        help="expected SHA-256; empty: that of the first download, kept beside it",
+        "--sha256", default="", help="expected SHA-256; empty: that of the first download, kept beside it"
     )
     parser.add_argument("--output", type=Path, required=True, help="where the archive stands")
     arguments = parser.parse_args()

@@ -13,13 +13,24 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="decoding threads")
     parser.add_argument("--output", type=Path, required=True, help="manifest.csv to write")
     parser.add_argument("--census", type=Path, required=True, help="census.csv to write")
+    parser.add_argument(
+        "--sha256", default="", help="expected SHA-256 of the archive; empty: what ARCHIVE.sha256 says, if it is there"
+    )
+    parser.add_argument(
+        "--digest", type=Path, required=True, help="file to write the archive's SHA-256 to; empty for a folder"
+    )
     arguments = parser.parse_args()
 
     from histobench.datasets import breakhis, manifest
+    from histobench.datasets.download import verify
+    from histobench.study.files import atomic_path
 
+    digest = verify(arguments.source, arguments.sha256) if arguments.source.is_file() else ""
     images, skipped = breakhis.read(arguments.source, arguments.complete, arguments.workers)
     manifest.save_census(arguments.census, images)
     manifest.save(arguments.output, images)
+    with atomic_path(arguments.digest) as temporary:
+        temporary.write_text(f"{digest}  {arguments.source}\n" if digest else "", encoding="utf-8")
 
     print(f"{arguments.source}: {len(images)} images")
     classes = [row for row in manifest.census(images) if row["unit"] == "class"]

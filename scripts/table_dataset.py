@@ -15,6 +15,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--folds", type=Path, required=True, help="folds file of the split policy")
+    parser.add_argument(
+        "--split-by", required=True, help="policy of these folds: patient, accession, image or official"
+    )
     parser.add_argument("--dataset", required=True, help="name of the dataset")
     parser.add_argument("--split", required=True, help="name of the split policy")
     parser.add_argument("--study", required=True, help="name of the study")
@@ -24,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     images = manifest.load(arguments.manifest)
-    split = folds.load(arguments.folds, images)
+    split = folds.load(arguments.folds, images, arguments.split_by)
     counts: dict[int, dict[str, int]] = {}
     for image in images:
         counts.setdefault(image.magnification, dict.fromkeys(manifest.LABELS, 0))[image.label] += 1

@@ -13,6 +13,9 @@ from histobench.study.files import read_csv
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--summary", type=Path, required=True, help="summary.csv of the study")
+    parser.add_argument(
+        "--folds", type=Path, nargs="+", required=True, help="census of each split: DATASET/folds/census/SPLIT.csv"
+    )
     parser.add_argument("--splits", required=True, help="JSON: the study's split policies by name")
     parser.add_argument("--names", default="{}", help="JSON: the name in print of each model")
     parser.add_argument("--study", required=True, help="name of the study")
@@ -22,7 +25,12 @@ def main() -> None:
 
     context = tables.Context(arguments.study, json.loads(arguments.names), arguments.note)
     summary = read_csv(arguments.summary, SUMMARY_COLUMNS)
-    render.write(tables.scores_table(summary, json.loads(arguments.splits), context), arguments.output_prefix)
+    equal_pixels = {
+        (path.parts[-4], path.stem): [int(row["equal_pixels"]) for row in read_csv(path, ("equal_pixels",))]
+        for path in arguments.folds
+    }
+    table = tables.scores_table(summary, json.loads(arguments.splits), equal_pixels, context)
+    render.write(table, arguments.output_prefix)
 
 
 if __name__ == "__main__":

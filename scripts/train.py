@@ -12,6 +12,7 @@ import logging
 import platform
 import time
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--specification", required=True, help="what to train: a RunSpec as JSON")
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--folds", type=Path, required=True)
+    parser.add_argument(
+        "--split-by", required=True, help="policy of these folds: patient, accession, image or official"
+    )
     inputs = parser.add_mutually_exclusive_group(required=True)
     inputs.add_argument("--pixels", type=Path, help="pixel store of the whole manifest, to train from images")
     inputs.add_argument(
@@ -76,7 +80,9 @@ def main() -> None:
     spec = specification(given)
     device = devices.choose(given.device, given.threads)
     images = manifest.load(given.manifest)
-    sides = train_rows, test_rows = folds.load(given.folds, images).rows(images, spec.fold, spec.magnification)
+    sides = train_rows, test_rows = folds.load(given.folds, images, given.split_by).rows(
+        images, spec.fold, spec.magnification
+    )
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
     tested = [images[row] for row in test_rows]
     patients = np.array([image.patient for image in tested])
@@ -120,7 +126,9 @@ def main() -> None:
     validation_seconds = sum(row["validation_seconds"] for row in fitted.history)
     record = {
         "specification": spec.model_dump(mode="json"),
-        "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__},
+        "versions": {"torch": str(torch.__version__)} | versions(spec),
+        "code": checkpoint.identity["code"],
+        "sha256": {name: checkpoint.identity[name] for name in ("training images", "evaluation images", "embeddings")},
         "device": devices.describe(device),
         "precision": devices.precision(device),
         "threads": given.threads,
@@ -178,8 +186,21 @@ def specification(given: argparse.Namespace) -> "RunSpec":
     return spec
 
 
+def versions(spec: "RunSpec") -> dict[str, str]:
+    """Return the versions of Python and of the libraries that this run used; the metadata spare their imports."""
+    from histobench.study.spec import CnnSettings
+
+    used = ["numpy"]
+    if spec.recipe.trainable != "head":
+        torchvision_or_timm = isinstance(spec.model, CnnSettings) and spec.model.architecture.partition("/")[0]
+        used += [torchvision_or_timm] if torchvision_or_timm else ["transformers", "peft"]
+        used += ["albumentations"] if spec.augmentation else []
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in used}
+
+
 def classifier(given: argparse.Namespace, spec: "RunSpec", training: "Source", precision: str) -> "nn.Module":
     """Return the module to train: a linear head for embeddings, a CNN, or a vision-language model with adapters."""
+    from histobench.study.spec import CnnSettings
     from histobench.training.data import Stored
 
     if spec.recipe.trainable == "head":
@@ -190,7 +211,7 @@ def classifier(given: argparse.Namespace, spec: "RunSpec", training: "Source", p
         if spec.recipe.standardise:
             probe.standardise(training.array[0][training.rows])
         return probe
-    if spec.model.family == "cnn":
+    if isinstance(spec.model, CnnSettings):
         from histobench.models import cnn
         from histobench.models.state import read
 
@@ -203,6 +224,7 @@ def classifier(given: argparse.Namespace, spec: "RunSpec", training: "Source", p
     parts = ("decoder",) if given.features else vlm.WHOLE
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     module = vlm.build(spec.model, spec.seed, given.weights, parts, dtype)
+    assert spec.recipe.lora is not None
     module.adapt(spec.recipe.lora, spec.seed)
     if given.gradient_checkpointing:
         module.checkpoint_activations()
@@ -261,8 +283,8 @@ def on_features(
         )
     # Some images tell one store from another; reading tens of gigabytes would take longer than an epoch.
     some = slice(None) if dimensions == 1 else slice(None, None, max(1, len(train) // 16))
-    digest = hashlib.sha256(np.ascontiguousarray(features[0][train[some]]))
-    digest.update(np.ascontiguousarray(unaugmented[0][test[some]]))
+    digest = hashlib.sha256(features[0][train[some]].tobytes())
+    digest.update(unaugmented[0][test[some]].tobytes())
     training = Stored(features, train, labels[sides[0]], pin)
     return training, Stored(unaugmented, test, labels[sides[1]], pin), digest.hexdigest()
 

@@ -13,7 +13,7 @@ from statistics import median
 
 from tests.benchmarks import ROOT, cores, say
 
-PROJECT = ("Snakefile", "config", "scripts", "workflow", "envs", "resources/paper")
+PROJECT = ("Snakefile", "profiles", "config", "scripts", "workflow", "envs", "resources/paper")
 IMAGES = ("synthesize", "manifest", "pixels")
 FEATURES = ("features", "tokens")
 THREADS = dict.fromkeys(IMAGES, 8) | dict.fromkeys(
@@ -101,10 +101,7 @@ def demo(place: Path, warm: str) -> float:
     private = place / "private"  # caches, and the socket of the warm server, which ends soon after the last job
     private.mkdir(parents=True)
     for name in PROJECT:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, place / name)
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"} | {
         "TMPDIR": str(private),
         "XDG_CACHE_HOME": str(private),

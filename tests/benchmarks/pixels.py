@@ -30,17 +30,19 @@ def run(folder: Path, originals: Path | None, _cold: bool) -> None:
 
 def report(title: str, archive: Path, *options: str) -> None:
     """Make manifest and pixel store of an archive, print what each took, and remove all of them."""
-    manifest, census, store = (archive.with_name(name) for name in ("manifest.csv", "census.csv", f"{SIZE}px.npy"))
+    names = ("manifest.csv", "census.csv", "archive.sha256", f"{SIZE}px.npy")
+    manifest, census, digest, store = (archive.with_name(name) for name in names)
     say(f"\n{title}, tar.gz of {archive.stat().st_size / 2**20:.0f} MiB")
     common = ["--source", archive, "--workers", cores()]
-    first = measured("manifest", *common, *options, "--output", manifest, "--census", census)
+    outputs = ["--output", manifest, "--census", census, "--digest", digest]
+    first = measured("manifest", *common, *options, *outputs)
     second = measured("pixels", *common, "--manifest", manifest, "--size", SIZE, "--output", store)
     both = first[0] + second[0], max(first[1], second[1])
     images = len(manifest.read_text().splitlines()) - 1
     for name, (seconds, peak) in {"manifest": first, "pixel store": second, "both": both}.items():
         memory = f"{peak:5.0f} MiB at most" if peak else "memory not measured: no /proc"
         say(f"  {name:<12}{seconds:7.1f} s  {images / seconds:7.0f} images/s  {memory}")
-    for path in (archive, manifest, census, store):
+    for path in (archive, manifest, census, digest, store):
         path.unlink()
 
 

@@ -102,6 +102,17 @@ def write_standin(
     return write_files(path, files, kind)
 
 
+def few(patients: int = 4, images: int = 2) -> list[tuple[str, bytes]]:
+    """Return (path, PNG file) of the first images of some slides of each class, at 40X."""
+    chosen: dict[str, dict[str, list[str]]] = {"benign": {}, "malignant": {}}
+    for path in paths():
+        slides = chosen["benign" if "/benign/" in path else "malignant"]
+        if "/40X/" in path:
+            slides.setdefault(path.split("/")[-3], []).append(path)
+    slides = [slide for label in chosen.values() for slide in list(label.values())[:patients]]
+    return list(contents(path for slide in slides for path in slide[:images]))
+
+
 def write_files(path: Path, files: Iterable[tuple[str, bytes]], kind: str = "tar.gz") -> Path:
     """Write (name, content) pairs as an archive or folder of the given kind, and return its path."""
     if kind == "folder":

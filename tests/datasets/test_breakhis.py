@@ -345,7 +345,8 @@ def script(source: Path, folder: Path, *options: str) -> subprocess.CompletedPro
     return subprocess.run(
         [
             *(sys.executable, ROOT / "scripts" / "manifest.py", "--source", source, "--workers", "2"),
-            *("--output", folder / "manifest.csv", "--census", folder / "census.csv", *options),
+            *("--output", folder / "manifest.csv", "--census", folder / "census.csv"),
+            *("--digest", folder / "archive.sha256", *options),
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")},
         capture_output=True,
@@ -363,7 +364,9 @@ def test_script(tmp_path: Path) -> None:
     with (results / "census.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert sum(int(row["images"]) for row in rows if row["unit"] == "patient") == 7909
-    assert sorted(path.name for path in results.iterdir()) == ["census.csv", "manifest.csv"]
+    assert sorted(path.name for path in results.iterdir()) == ["archive.sha256", "census.csv", "manifest.csv"]
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert (results / "archive.sha256").read_text() == f"{digest}  {source}\n"
     assert done.stdout == (
         f"{source}: 7909 images\n"
         "  benign     40x: 625   100x: 644   200x: 623   400x: 588\n"

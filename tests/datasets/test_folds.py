@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -186,9 +187,7 @@ def test_save_and_load(tmp_path: Path, by: str) -> None:
     made = folds.make(images, by, 3, 0)
     path = tmp_path / f"{by}.csv"
     folds.save(made, path)
-    loaded = folds.load(path, images)
-    # Here no slide id has a letter, so that patient and accession are the same split.
-    assert loaded == replace(made, policy="patient" if by == "accession" else by)
+    assert folds.load(path, images, by) == made
     rows = list(csv.DictReader(path.open()))
     assert list(rows[0]) == ["group", "images", "label", "fold_1", "fold_2", "fold_3"]
     assert len(rows) == (48 if by == "image" else 12)
@@ -196,6 +195,16 @@ def test_save_and_load(tmp_path: Path, by: str) -> None:
     line = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {by}.csv\n"
     assert (tmp_path / f"{by}.csv.sha256").read_text() == line
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"{by}.csv", f"{by}.csv.sha256"]
+
+
+@pytest.mark.parametrize(("made", "wanted"), [("image", "patient"), ("patient", "image"), ("patient", "official")])
+def test_a_table_of_another_policy_is_refused(tmp_path: Path, made: str, wanted: str) -> None:
+    images = small()
+    path = tmp_path / "patient.csv"
+    folds.save(folds.make(images, made, 3, 0), path)
+    sentence = f"not a folds file by {wanted} of this dataset \\(its groups are those of a split by {made}\\); delete"
+    with pytest.raises(HistoBenchError, match=sentence):
+        folds.load(path, images, wanted)
 
 
 def sign(path: Path) -> None:
@@ -210,7 +219,7 @@ def test_an_edit_by_hand_is_refused(tmp_path: Path) -> None:
     folds.save(folds.make(images, "patient", 3, 0), path)
     path.write_text(path.read_text().replace("test", "train", 1))
     with pytest.raises(HistoBenchError) as raised:
-        folds.load(path, images)
+        folds.load(path, images, "patient")
     assert str(raised.value) == (
         f"{path}: was edited after it was made (its SHA-256 is not the one in patient.csv.sha256); delete {path} and "
         "patient.csv.sha256 to have both made again, or put your own folds into files in the official form and "
@@ -218,10 +227,10 @@ def test_an_edit_by_hand_is_refused(tmp_path: Path) -> None:
     )
     path.with_name("patient.csv.sha256").unlink()
     with pytest.raises(HistoBenchError, match="digest of the folds cannot be read; delete"):
-        folds.load(path, images)
+        folds.load(path, images, "patient")
     path.unlink()
     with pytest.raises(HistoBenchError, match="no such file"):
-        folds.load(path, images)
+        folds.load(path, images, "patient")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +261,7 @@ def test_every_assertion_holds_at_load(tmp_path: Path, edit, found: str) -> None
     path.write_text("".join(",".join(row) + "\n" for row in [header, *edit(rows)]))
     sign(path)
     with pytest.raises(HistoBenchError, match=found):
-        folds.load(path, images)
+        folds.load(path, images, "patient")
 
 
 def test_folds_of_another_manifest_are_refused(tmp_path: Path) -> None:
@@ -260,10 +269,10 @@ def test_folds_of_another_manifest_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "patient.csv"
     folds.save(folds.make(images, "patient", 3, 0), path)
     with pytest.raises(HistoBenchError, match="group 14-100 is 4 here and 3 in the manifest"):
-        folds.load(path, images[1:])
+        folds.load(path, images[1:], "patient")
     twin = [*images[:-1], replace(images[-1], sha256=images[0].sha256)]
     with pytest.raises(HistoBenchError, match="have equal pixels but belong to different groups"):
-        folds.load(path, twin)
+        folds.load(path, twin, "patient")
 
 
 def write_official(folder: Path, images: list[Image], tested: list[set[str]]) -> list[Path]:
@@ -292,7 +301,7 @@ def test_official_folds_are_holdouts(tmp_path: Path) -> None:
         assert test == {one.image_id for one in images if one.slide in slides}
         assert train == {one.image_id for one in images if one.slide not in slides}
     folds.save(made, tmp_path / "official.csv")
-    assert folds.load(tmp_path / "official.csv", images) == made
+    assert folds.load(tmp_path / "official.csv", images, "official") == made
 
 
 @pytest.mark.parametrize(
@@ -354,7 +363,32 @@ def test_the_real_first_fold(breakhis: list[Image], tmp_path: Path) -> None:
     # DC trains and LC evaluates: the leak is the authors', it is counted and not refused
     assert folds.leaks(breakhis, made) == [123]
     folds.save(made, tmp_path / "official.csv")
-    assert folds.load(tmp_path / "official.csv", breakhis) == made
+    assert folds.load(tmp_path / "official.csv", breakhis, "official") == made
+
+
+def test_the_official_script(tmp_path: Path) -> None:
+    images = small()
+    images[-1] = replace(images[-1], sha256=images[0].sha256)  # evaluated in neither fold, and in both
+    manifest.save(tmp_path / "manifest.csv", images)
+    files = write_official(tmp_path, images, [{"14-100", "14-200"}, {"14-100", "14-101", "14-203"}])
+    split = {"by": "official", "folds": 2, "seed": 0, "files": [file.name for file in files]}
+    subprocess.run(
+        [
+            *(sys.executable, ROOT / "scripts" / "folds.py", "--manifest", "manifest.csv", "--split", json.dumps(split)),
+            *("--output", "official.csv", "--census", "census.csv"),
+        ],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")}, check=True,
+    )  # fmt: skip
+    made = folds.load(tmp_path / "official.csv", images, "official")
+    assert [{g for g, row in zip(made.groups, made.tested, strict=True) if row[fold]} for fold in (0, 1)] == [
+        {"SOB_B_A-14-100", "SOB_M_DC-14-200"},
+        {"SOB_B_A-14-100", "SOB_B_A-14-101", "SOB_M_DC-14-203"},
+    ]
+    rows = list(csv.DictReader((tmp_path / "census.csv").open()))
+    assert [(row["train_groups"], row["test_groups"], row["equal_pixels"]) for row in rows] == [
+        ("10", "2", "1"),
+        ("9", "3", "1"),
+    ]
 
 
 def test_loading_needs_no_heavy_library(tmp_path: Path) -> None:
@@ -364,7 +398,7 @@ def test_loading_needs_no_heavy_library(tmp_path: Path) -> None:
     folds.save(folds.make(images, "patient", 3, 0), tmp_path / "patient.csv")
     code = (
         "import sys; from pathlib import Path; from histobench.datasets import folds, manifest\n"
-        "folds.load(Path('patient.csv'), manifest.load(Path('manifest.csv'))).rows\n"
+        "folds.load(Path('patient.csv'), manifest.load(Path('manifest.csv')), 'patient').rows\n"
         "print([name for name in ('sklearn', 'scipy', 'pandas', 'cv2', 'torch', 'pydantic') if name in sys.modules])"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
@@ -378,7 +412,8 @@ def test_script(tmp_path: Path) -> None:
     images = small()
     images[1] = replace(images[1], sha256=images[0].sha256)
     manifest.save(tmp_path / "manifest.csv", images)
-    command = [sys.executable, ROOT / "scripts" / "folds.py", "--manifest", "manifest.csv", "--output", "image.csv"]
+    command = [sys.executable, ROOT / "scripts" / "folds.py", "--manifest", "manifest.csv"]
+    command += ["--output", "image.csv", "--census", "census.csv"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     done = subprocess.run(
         [*command, "--split", '{"by": "image", "folds": 3, "seed": 0, "files": []}'],
@@ -386,11 +421,14 @@ def test_script(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "48 images in 48 groups, 3 folds" in done.stdout
-    for side, number in (("train", 32), ("test", 16)):
-        line = f"  {side}: {number // 2} benign, {number // 2} malignant images of {number} groups\n"
-        assert done.stdout.count(line) == 3
-    assert "equal pixels in different groups: 1 pairs" in done.stdout
-    assert folds.load(tmp_path / "image.csv", images).count == 3
+    made = folds.load(tmp_path / "image.csv", images, "image")
+    assert made.count == 3
+    twins = [made.tested[made.groups.index(images[row].image_id)] for row in (0, 1)]
+    divided = [str(int(one != other)) for one, other in zip(*twins, strict=True)]
+    assert list(csv.reader((tmp_path / "census.csv").open())) == [
+        list(folds.CENSUS_COLUMNS),
+        *(["123"[fold], "16", "16", "32", "8", "8", "16", divided[fold]] for fold in range(3)),
+    ]
     done = subprocess.run(
         [*command, "--split", '{"by": "patient", "folds": 9, "seed": 0, "files": []}'],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,

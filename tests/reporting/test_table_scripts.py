@@ -58,7 +58,7 @@ def test_table_dataset(tmp_path: Path) -> None:
     folds.save(folds.make(manifest.load(tmp_path / "manifest.csv"), "patient", 5, 0), tmp_path / "patient.csv")
     run(
         "table_dataset", tmp_path, manifest="manifest.csv", folds="patient.csv", dataset="small", split="patient",
-        published=PUBLISHED / "table1.csv", output_prefix="tables/table1",
+        split_by="patient", published=PUBLISHED / "table1.csv", output_prefix="tables/table1",
     )  # fmt: skip
     made(tmp_path, "table1", "table1-beside-published")
     assert [tuple(row.values()) for row in rows(tmp_path / "tables" / "table1.csv")] == [
@@ -107,9 +107,13 @@ def test_table_results_and_scores(tmp_path: Path) -> None:
     assert table[0] == (PUBLISHED / "table4.csv").read_text().splitlines()[0]
     assert table[1].startswith("AlexNet,ft,40,0.9000,0.0500,")
     assert table[1].endswith(",0.9100,0.0500")
+    census = tmp_path / "small/folds/census/patient.csv"
+    census.parent.mkdir(parents=True)
+    census.write_text("fold,equal_pixels\n1,0\n2,3\n")
     run(
-        "table_scores", tmp_path, summary="summary.csv", splits={"patient": {"by": "patient"}}, names={},
+        "table_scores", tmp_path, summary="summary.csv", folds=census, splits={"patient": {"by": "patient"}}, names={},
         output_prefix="tables/scores",
     )  # fmt: skip
     made(tmp_path, "table4-best-epoch", "table4-best-epoch-beside-published", "scores")
+    assert "Dataset small, split policy patient: images with" in (tmp_path / "tables" / "scores.md").read_text()
     assert len(rows(tmp_path / "tables" / "scores.csv")) == 2

@@ -191,7 +191,9 @@ def test_scores_set_split_policies_and_selections_under_each_other() -> None:
         for magnification in (200, 40)
         for selection in ("last", "best_epoch")
     ]
-    table = tables.scores_table(summary, {"patient": {"by": "patient"}, "leaky": {"by": "image"}}, CONTEXT)
+    splits = {"patient": {"by": "patient"}, "leaky": {"by": "image"}}
+    equal_pixels = {("breakhis", "patient"): [0, 0], ("breakhis", "leaky"): [0, 7]}
+    table = tables.scores_table(summary, splits, equal_pixels, CONTEXT)
     assert [(row["magnification"], row["split"], row["selection"], row["accuracy_mean"]) for row in table.rows] == [
         (magnification, split, selection, mean)
         for magnification in ("40", "200")
@@ -205,6 +207,11 @@ def test_scores_set_split_policies_and_selections_under_each_other() -> None:
     )
     assert "Split policy leaky lets images of one patient into both sides" in table.caption
     assert "Split policy patient" not in table.caption
+    assert (
+        "Dataset breakhis, split policy leaky: images with equal pixels stand on both sides of a fold, 0, 7 pairs in folds "
+        "1 to 2." in table.caption
+    )
+    assert "split policy patient" not in table.caption
     # A leaky policy wins always: no best value is marked across policies.
     assert not any(isinstance(cell, Bold) for row in table.cells for cell in row)
 

@@ -11,7 +11,7 @@ import torch
 from histobench.datasets import manifest
 from histobench.models.cnn import build
 from histobench.study.errors import HistoBenchError
-from histobench.study.spec import FeatureSpec, CnnSettings
+from histobench.study.spec import CnnSettings, FeatureSpec
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "features.py"
 MODEL = CnnSettings(architecture="torchvision/resnet18", weights="random", width=0.125, image_size=32)

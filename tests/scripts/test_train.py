@@ -1,6 +1,8 @@
 """The training script as real processes, on datasets of random pixels and embeddings in the contract's formats."""
 
 import csv
+import hashlib
+import importlib.metadata
 import json
 import os
 import random
@@ -15,6 +17,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from histobench.datasets import folds, manifest
+from histobench.study.fingerprint import fingerprint
 from histobench.study.spec import CnnSettings, Recipe, RunSpec
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +124,7 @@ def arguments(dataset, output, spec, **changes):
         "specification": spec.canonical(),
         "manifest": dataset / "manifest.csv",
         "folds": dataset / "patient.csv",
+        "split-by": "patient",
         "device": "cpu",
         "threads": 1,
         "output": output / "predictions.csv",
@@ -235,7 +239,12 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     np.testing.assert_allclose(weights["std"], trained.std(0), rtol=1e-5)
 
     assert ran["specification"] == json.loads(spec.canonical())
-    assert set(ran["versions"]) == {"python", "torch", "numpy"}
+    assert set(ran["versions"]) == {"python", "torch", "numpy"}  # a linear head is trained without the others
+    assert ran["code"] == fingerprint(SCRIPT)
+    lines = [f"{image.image_id},{image.label},{image.patient},{image.sha256}\n" for image in expected]
+    assert ran["sha256"]["evaluation images"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert len({len(digest) for digest in ran["sha256"].values()}) == 1
+    assert len(set(ran["sha256"].values())) == 3
     assert ran["parameters"] == {"total": 17, "trainable": 17}
     assert (ran["device"][:3], ran["precision"], ran["threads"], ran["micro_batch"]) == ("cpu", "fp32", 1, 16)
     assert ran["resumed_from"] is None
@@ -302,6 +311,10 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
     run(launcher, dataset, tmp_path / "2", spec, workers=2)
     assert results(tmp_path / "0") == results(tmp_path / "2")
     assert record(tmp_path / "2")["workers"] == 2
+    versions = record(tmp_path / "2")["versions"]
+    assert set(versions) == {"python", "torch", "numpy", "torchvision", "albumentations"}
+    assert versions["albumentations"] == importlib.metadata.version("albumentations")
+    assert record(tmp_path / "2")["sha256"]["embeddings"] == ""
 
     network = specification("all", epochs=2, architecture="torchvision/resnet18")
     log = run(launcher, dataset, tmp_path / "cut", network, micro_batch=3)
@@ -321,6 +334,7 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
         (specification(), {"specification": "{}"}, "--specification: model: Field required"),
         (specification(), {"specification": "{"}, "--specification: the JSON text: Invalid JSON"),
         (specification(), {"micro_batch": -1}, "--micro-batch -1: at least 1 image is needed"),
+        (specification(), {"split_by": "image"}, "its groups are those of a split by patient"),
         (specification(), {"device": "cuda:99"}, "--device cuda:99: PyTorch finds"),
         (
             specification(),

@@ -66,17 +66,47 @@ def test_an_incomplete_dataset_that_should_be_complete(tiny):
     assert not (tiny.folder / "results/given/manifest.csv").exists()
 
 
+def test_what_no_honest_dataset_holds_is_named(tiny):
+    """Four datasets in one run: a foreign image, a member that leads out, a broken image, one image of two patients."""
+    files = standin.few()
+    (first, image), (last, _) = files[0], files[-1]
+    sources = {
+        "foreign": ([*files, (first.replace("-001.png", "-copy.png"), image)], "foreign.zip", "-copy.png"),
+        "hostile": ([*files, ("../evil.png", image)], "hostile.tar", "leads out of its folder by '..'"),
+        "corrupt": ([(first, image[: len(image) // 2]), *files[1:]], "corrupt.zip", first),
+        "twins": ([*files[:-1], (last, files[-3][1])], "twins.zip", "have equal pixels but belong to different groups"),
+    }
+    for members, name, _ in sources.values():
+        standin.write_files(tiny.folder / name, members, name.rpartition(".")[2])
+    configure(tiny, source="foreign.zip")
+    config = yaml.safe_load((tiny.folder / "config/bad.yaml").read_text())
+    config["datasets"] = {kind: {"source": name} for kind, (_, name, _) in sources.items()}
+    config["grid"] = [config["grid"][0] | {"dataset": kind} for kind in sources]
+    (tiny.folder / "config/bad.yaml").write_text(yaml.safe_dump(config))
+    output = tiny.snakemake(*BAD, "--keep-going", "--until", "folds", check=False).stdout
+    for kind, (_, _, sentence) in sources.items():
+        log = f"folds/{kind}/patient.log" if kind == "twins" else f"manifest/{kind}.log"
+        text = (tiny.folder / "results/logs" / log).read_text()
+        assert text.startswith("error: ")
+        assert text.count("\n") == 1
+        assert sentence in text
+        assert text in output
+        assert not (tiny.folder / f"results/{kind}/folds/patient.csv").exists()
+    assert "Traceback" not in output
+    assert not (tiny.folder.parent / "evil.png").exists()
+    assert not list((tiny.folder / "results").rglob("*.partial"))
+
+
 def test_a_fold_file_edited_by_hand(restored):
     path = restored.folder / "results/made-up/folds/patient.csv"
     text = path.read_text()
     path.write_text(text.replace("train,test", "test,train", 1))
-    predictions = sorted((restored.folder / "results/made-up/runs").rglob("predictions.csv"))
-    kept = [file.read_bytes() for file in predictions]
-    result = restored.snakemake(
-        "--configfile", "config/tiny.yaml", "--cores", "1", "--show-failed-logs", "--forcerun", "table_dataset",
-        "--until", "table_dataset", check=False,
-    )  # fmt: skip
+    made = sorted((restored.folder / "results/made-up/runs").rglob("*.*"))
+    assert len(made) == 6 * 3
+    kept = [file.read_bytes() for file in made]
+    result = restored.snakemake("--configfile", "config/tiny.yaml", "--cores", "1", check=False)
     assert result.returncode != 0
-    assert "was edited after it was made" in result.stdout
+    assert "results/made-up/folds/patient.csv: was edited after it was made" in result.stdout
     assert "Traceback" not in result.stdout
-    assert [file.read_bytes() for file in predictions] == kept
+    assert "Error in rule" not in result.stdout
+    assert [file.read_bytes() for file in made] == kept

@@ -26,7 +26,12 @@ def test_the_demo_ends_with_tables_4_and_5_and_a_second_one_runs_no_job(project)
             (*arm, magnification) for arm in ARMS for magnification in ("40", "200")
         ]
         assert all(0 <= float(row["accuracy_mean"]) <= 1 for row in table)
-    assert {path.stem for path in tables.glob("*.md")} >= {f"table{number}" for number in range(1, 6)}
+    names = {f"table{number}" for number in range(1, 6)} | {"table4-best-epoch", "table5-best-epoch"}
+    names |= {f"{name}-beside-published" for name in names} | {"scores"}
+    files = {f"{name}{extension}" for name in names for extension in (".csv", ".md", ".tex")}
+    assert {path.name for path in tables.iterdir()} == files
+    for path in tables.glob("*.tex"):
+        assert "\\begin{longtable}" in path.read_text(), path
     for path in tables.glob("*.md"):
         assert "The images are SYNTHETIC" in path.read_text(), path
     assert len(rows(project.folder / "results/studies/demo/metrics.csv")) == 140 * 2

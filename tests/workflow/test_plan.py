@@ -3,9 +3,14 @@
 import pytest
 import yaml
 
+from tests.workflow.conftest import job_counts
+
 
 def test_the_default_study_lists_280_training_jobs_without_any_data(project):
-    jobs = project.jobs()
+    output = project.snakemake("-n").stdout
+    # It grants one GPU: without it, every core would start a training job on that one.
+    assert "Using workflow specific profile profiles/default" in output
+    jobs = job_counts(output)
     assert jobs["train"] == 280
     assert jobs["fetch_weights"] == 5
     # Per vision-language model and magnification: plain images, and twenty augmented views of each.

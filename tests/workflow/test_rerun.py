@@ -6,6 +6,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.datasets import standin
 
 TINY = ("--configfile", "config/tiny.yaml")
 TABLES = {"table_dataset", "table_models", "table_hyperparameters", "table_results", "table_scores"}
@@ -32,7 +35,9 @@ def test_stored_tokens_and_a_live_tower_give_the_same_predictions(finished):
         for one, other in zip(stored[1:], live[1:], strict=True):
             *image, logit, best = one.split(",")
             assert image == other.split(",")[:-2]
-            assert [float(value) for value in other.split(",")[-2:]] == pytest.approx([float(logit), float(best)], abs=1e-5)
+            assert [float(value) for value in other.split(",")[-2:]] == pytest.approx(
+                [float(logit), float(best)], abs=1e-5
+            )
 
 
 def test_a_comment_or_docstring_in_the_library_re_runs_nothing(restored):
@@ -94,7 +99,11 @@ def test_a_familys_code_re_runs_its_models(restored, file, trained, features):
 
 
 def test_tokens_made_again_for_another_arm_make_no_finished_run_stale(restored):
-    restored.edit("config/tiny.yaml", "lp: {epochs: 2", "more: {trainable: lora, epochs: 3, batch_size: 8, lora: {}}\n  lp: {epochs: 2")
+    restored.edit(
+        "config/tiny.yaml",
+        "lp: {epochs: 2",
+        "more: {trainable: lora, epochs: 3, batch_size: 8, lora: {}}\n  lp: {epochs: 2",
+    )
     restored.edit("config/tiny.yaml", "modes: [lp, ft, ft-live]", "modes: [lp, ft, ft-live, more]")
     jobs = restored.jobs(*TINY)
     assert (jobs["train"], jobs["tokens"]) == (2, 2)
@@ -122,7 +131,9 @@ def test_a_smaller_grid_re_runs_scores_and_tables_only(restored):
 
 
 def test_hardware_settings_re_run_nothing(restored):
-    restored.edit("config/tiny.yaml", "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,")
+    restored.edit(
+        "config/tiny.yaml", "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,"
+    )
     assert restored.jobs(*TINY) == {}
 
 
@@ -172,3 +183,30 @@ def test_one_image_re_runs_its_dataset_and_no_other(restored, change, retrains):
     finally:
         archive.write_bytes(kept)
         restored.snakemake(*TINY, "--cores", "1", "--until", "manifest", "--forcerun", "manifest")
+
+
+def test_a_file_deep_in_a_folder_re_runs_its_manifest(project):
+    """A folder's own date does not change with it."""
+    files = standin.few()
+    standin.write_files(project.folder / "few", files, "folder")
+    config = yaml.safe_load(project.tiny.read_text())
+    config |= {"datasets": {"few": {"source": "few"}}, "grid": [config["grid"][0] | {"dataset": "few"}]}
+    (project.folder / "config/few.yaml").write_text(yaml.safe_dump(config))
+    manifest = ("--configfile", "config/few.yaml", "--until", "manifest")
+    project.snakemake(*manifest, "--cores", "1")
+    assert project.jobs(*manifest) == {}
+    standin.write_files(project.folder / "few", [(files[3][0], darker(files[3][1]))], "folder")
+    assert project.jobs(*manifest) == {"manifest": 1}
+
+
+def test_a_second_study_trains_only_what_the_first_has_not(restored):
+    config = yaml.safe_load((restored.folder / "config/tiny.yaml").read_text())
+    config["study"] = "second"
+    config["models"]["third"] = config["models"]["small"] | {"width": 0.09375}
+    config["grid"][0]["models"].append("third")
+    (restored.folder / "config/second.yaml").write_text(yaml.safe_dump(config))
+    jobs = restored.jobs("--configfile", "config/second.yaml")
+    (restored.folder / "config/second.yaml").unlink()
+    assert jobs["train"] == 2
+    assert jobs.keys().isdisjoint({"manifest", "folds", "pixels", "features"})
+    assert restored.jobs(*TINY) == {}

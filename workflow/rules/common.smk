@@ -26,6 +26,7 @@ os.environ |= {
 
 from snakemake.exceptions import WorkflowError
 
+from histobench.datasets.folds import check_unedited
 from histobench.study import paths
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
@@ -39,18 +40,23 @@ except HistoBenchError as error:
 
 
 # The process that jobs are forked from imports these only where a study uses them: they take seconds.
+VLM_LIBRARIES = [
+    "transformers.models.qwen2_vl.modeling_qwen2_vl",
+    "transformers.models.idefics3.modeling_idefics3",
+    "transformers.models.llama.modeling_llama",
+    "peft",
+]
 if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
-    os.environ["HISTOBENCH_WARM_ALSO"] = ",".join(
-        [
-            "transformers.models.qwen2_vl.modeling_qwen2_vl",
-            "transformers.models.idefics3.modeling_idefics3",
-            "transformers.models.llama.modeling_llama",
-            "peft",
-        ]
-    )
+    os.environ |= {"HISTOBENCH_WARM_ALSO": ",".join(VLM_LIBRARIES)}
 
 
 RESULTS = paths.STUDY.format(study=STUDY.study)
+
+
+def newer(path, other):
+    return path.exists() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
+
+
 MISSING = sorted(
     {
         STUDY.source(run.dataset)
@@ -65,6 +71,35 @@ if MISSING:
         f"{MISSING[0]}: there is no such archive or folder; put the images there,"
         " or set datasets.DATASET.source to where they are."
     )
+
+for name in dict.fromkeys(run.dataset for run in STUDY.runs):
+    pinned, source = STUDY.datasets[name].sha256, Path(STUDY.source(name))
+    digest_file = Path(paths.ARCHIVE_DIGEST.format(dataset=name))
+    if pinned and source.is_dir():
+        raise WorkflowError(
+            f"datasets.{name}.sha256: {source} is a folder, which has no SHA-256;"
+            " leave the key out, or give an archive."
+        )
+    # An archive that changed is verified when it is read.
+    if pinned and digest_file.exists() and not newer(source, digest_file):
+        found, _, of = digest_file.read_text().strip().partition("  ")
+        if of == str(source) and found != pinned:
+            raise WorkflowError(
+                f"datasets.{name}.sha256: {source} has the SHA-256 {found}, not {pinned};"
+                " correct the key, or put the right archive there."
+            )
+
+# Every job checks its folds; but before one can refuse them, Snakemake has deleted what it was to make.
+for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs):
+    places = [
+        Path(pattern.format(dataset=dataset, split=split))
+        for pattern in (paths.FOLDS, paths.FOLDS_DIGEST)
+    ]
+    if all(place.exists() for place in places):
+        try:
+            check_unedited(places[0])
+        except HistoBenchError as error:
+            raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:
@@ -100,6 +135,11 @@ def training_code(w):
     return code("train", family) + (code("features", family) if stored else "")
 
 
+def option(name, value):
+    """An option of a script; nothing where there is no value."""
+    return shlex.join([name, value]) if value else ""
+
+
 def pixels(dataset, model):
     return paths.PIXELS.format(dataset=dataset, size=STUDY.models[model].image_size)
 
@@ -109,6 +149,15 @@ def weights(model):
     if STUDY.models[model].weights == "random":
         return {}
     return {"weights": paths.WEIGHTS.format(model=model)}
+
+
+def own_weights(model):
+    """Where a weights file of the user's own stands; empty where weights are of another kind."""
+    file = getattr(model.weights, "file", "")
+    if not file or model.weights.package:
+        return ""
+    downloads = Path(paths.WEIGHTS).parent
+    return str(downloads / Path(file).name) if "://" in file else os.path.relpath(file)
 
 
 def recipes_of_arms():

@@ -24,6 +24,7 @@ rule manifest:
     output:
         manifest=report_table(paths.MANIFEST, "manifest", "Dataset"),
         census=report_table(paths.CENSUS, "census", "Dataset"),
+        digest=paths.ARCHIVE_DIGEST,
     log:
         "results/logs/manifest/{dataset}.log",
     benchmark:
@@ -35,10 +36,12 @@ rule manifest:
         complete=lambda w: "--complete" if STUDY.datasets[w.dataset].complete else "",
         source=lambda w: STUDY.source(w.dataset),
         tree=lambda w: tree_state(STUDY.source(w.dataset)),
+        # A function of the input is not tracked: another expected hash is no other data.
+        sha256=lambda w, input: option("--sha256", STUDY.datasets[w.dataset].sha256),
         code=code("manifest"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.complete}"
-        " --workers {threads} --output {output.manifest} --census {output.census}"
+        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.complete} {params.sha256}"
+        " --workers {threads} --output {output.manifest} --census {output.census} --digest {output.digest}"
         " 2>&1 > {log} | tee -a {log} >&2"
 
 
@@ -49,6 +52,7 @@ rule folds:
     output:
         folds=paths.FOLDS,
         digest=paths.FOLDS_DIGEST,
+        census=report_table(paths.FOLDS_CENSUS, "folds", "Dataset"),
     log:
         "results/logs/folds/{dataset}/{split}.log",
     benchmark:
@@ -60,7 +64,7 @@ rule folds:
         code=code("folds"),
     shell:
         "python $HISTOBENCH_SCRIPTS/folds.py --manifest {input.manifest} --split {params.split:q}"
-        " --output {output.folds} > {log} 2>&1"
+        " --output {output.folds} --census {output.census} > {log} 2>&1"
 
 
 # The manifest holds every image's pixel hash: while it stays the same the pixels do,

@@ -15,11 +15,12 @@ rule table_dataset:
     params:
         heading=heading(names=False),
         rows=f"--dataset {DATASET} --split {SPLIT}",
+        split_by=lambda w: STUDY.splits[SPLIT].by,
         prefix=lambda w, output: prefix(output),
         code=code("table_dataset"),
     shell:
         "python $HISTOBENCH_SCRIPTS/table_dataset.py --manifest {input.manifest} --folds {input.folds}"
-        " {params.rows} {params.heading}"
+        " --split-by {params.split_by} {params.rows} {params.heading}"
         " --published {input.published} --output-prefix {params.prefix} > {log} 2>&1"
 
 
@@ -112,7 +113,13 @@ rule table_results:
 
 rule table_scores:
     input:
-        rules.score.output.summary,
+        summary=rules.score.output.summary,
+        folds=list(
+            dict.fromkeys(
+                paths.FOLDS_CENSUS.format(dataset=run.dataset, split=run.split)
+                for run in STUDY.runs
+            )
+        ),
     output:
         table_files("scores", companion=False),
     log:
@@ -127,6 +134,6 @@ rule table_scores:
         prefix=lambda w, output: prefix(output),
         code=code("table_scores"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/table_scores.py --summary {input} --splits {params.splits:q}"
+        "python $HISTOBENCH_SCRIPTS/table_scores.py --summary {input.summary} --folds {input.folds} --splits {params.splits:q}"
         " {params.heading}"
         " --output-prefix {params.prefix} > {log} 2>&1"

@@ -1,3 +1,17 @@
+# Snakemake deletes the outputs of a rule before it runs it, so an archive that is there is no rule's output.
+ABSENT = [
+    name
+    for name, dataset in STUDY.datasets.items()
+    if dataset.url and not Path(dataset.source).exists()
+]
+for name, model in STUDY.models.items():
+    if own_weights(model) == paths.WEIGHTS.format(model=name):
+        raise WorkflowError(
+            f"models.{name}.weights.file: {own_weights(model)} is where the converted weights of"
+            " this model go; give the file or the model another name."
+        )
+
+
 rule fetch_dataset:
     output:
         "resources/{dataset}/{archive}",
@@ -6,15 +20,15 @@ rule fetch_dataset:
     benchmark:
         "results/benchmarks/fetch_dataset/{dataset}/{archive}.tsv"
     wildcard_constraints:
-        dataset="|".join([name for name, d in STUDY.datasets.items() if d.url])
-        or "none",
+        dataset="|".join(ABSENT) or "none",
     conda:
         "../../envs/compute.yaml"
     params:
-        url=lambda w: STUDY.datasets[w.dataset].url,
-        sha256=lambda w: STUDY.datasets[w.dataset].sha256 or "",
+        url=lambda w: option("--url", STUDY.datasets[w.dataset].url),
+        sha256=lambda w: option("--sha256", STUDY.datasets[w.dataset].sha256),
+        code=code("fetch_dataset"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/fetch_dataset.py --url {params.url:q} --sha256 {params.sha256}"
+        "python $HISTOBENCH_SCRIPTS/fetch_dataset.py {params.url} {params.sha256}"
         " --output {output} 2>&1 > {log} | tee -a {log} >&2"
 
 
@@ -31,6 +45,7 @@ rule fetch_weights:
         model=lambda w: canonical_json(
             STUDY.models[w.model].settings.model_dump(mode="json")
         ),
+        code=code("fetch_weights"),
     shell:
         "python $HISTOBENCH_SCRIPTS/fetch_weights.py --model {params.model:q} --output {output}"
         " 2>&1 > {log} | tee -a {log} >&2"

@@ -23,11 +23,12 @@ rule train:
         ),
     params:
         specification=lambda w: specification(w).canonical(),
+        split_by=lambda w: STUDY.splits[w.split].by,
         data=train_arguments,
         code=training_code,
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
-        " --manifest {input.manifest} --folds {input.folds} {params.data}"
+        " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
         " --output {output.predictions} --history {output.history}"

@@ -23,7 +23,7 @@ _TIMEOUT = 60
 
 
 def fetch(url: str, path: Path, sha256: str = "", attempts: int = 4, pause: float = 2.0) -> None:
-    """Make sure that `path` holds the file of `url`; one that is there already, whoever put it there, is only checked.
+    """Make sure that `path` holds the file of `url`; one that is there already, whoever put it there, is only verified.
 
     A transfer that breaks off goes on where it stopped, in this process or the next, as long as the server says that
     the file is still the same. What has come so far stands beside `path`, as `.NAME.part`.
@@ -31,8 +31,8 @@ def fetch(url: str, path: Path, sha256: str = "", attempts: int = 4, pause: floa
     Args:
         url: http or https address.
         path: where the file stands when it is whole.
-        sha256: what the file's SHA-256 must begin with: all 64 hex digits, or the part that a publisher gives. When
-            empty, the digest of the file is kept in `PATH.sha256`, as `sha256sum` writes it, and required ever after.
+        sha256: what the file's SHA-256 must begin with, as in :func:`verify`. When there is nothing to begin with, the
+            digest of what comes is written to `PATH.sha256`, so that it is required ever after.
         attempts: how often in a row the server may fail to send anything new.
         pause: seconds before the second attempt, doubled before each one after it.
 
@@ -41,26 +41,48 @@ def fetch(url: str, path: Path, sha256: str = "", attempts: int = 4, pause: floa
             cannot be written.
     """
     path = Path(path)
-    record = path.with_name(path.name + ".sha256")
-    expected = sha256 or _recorded(record)
     if path.exists():
-        digest = sha256_of(path)
-        if not digest.startswith(expected):
-            raise HistoBenchError(
-                f"{path}: its SHA-256 is {digest}, expected {expected}; delete the file to have it downloaded from "
-                f"{url} or, if you know it to be right, correct {'the expected one' if sha256 else record}"
-            )
-    else:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise HistoBenchError(f"{url}: downloads need an address that begins with http:// or https://; correct it")
-        with atomic_path(path) as temporary:
-            part = _Part(url, path)
-            digest = part.complete(expected, attempts, pause)
-            part.path.replace(temporary)
-            part.origin.unlink()
-    if not expected:
-        with atomic_path(record) as temporary:
-            temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+        verify(path, sha256, url)
+        return
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise HistoBenchError(f"{url}: downloads need an address that begins with http:// or https://; correct it")
+    expected = sha256 or _recorded(_record(path))
+    with atomic_path(path) as temporary:
+        part = _Part(url, path)
+        digest = part.complete(expected, attempts, pause)
+        if not expected:
+            with atomic_path(_record(path)) as record:
+                record.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+        part.path.replace(temporary)
+        part.origin.unlink()
+
+
+def verify(path: Path, sha256: str = "", url: str = "") -> str:
+    """Return the SHA-256 of a file after checking it.
+
+    Args:
+        path: the file.
+        sha256: what the file's SHA-256 must begin with: all 64 hex digits, or the part that a publisher gives. When
+            empty, what `PATH.sha256` says, if it is there, as `sha256sum` writes it.
+        url: where another copy can be had, if anywhere.
+
+    Raises:
+        HistoBenchError: the file is not the expected one.
+    """
+    path = Path(path)
+    expected = sha256 or _recorded(_record(path))
+    digest = sha256_of(path)
+    if not digest.startswith(expected):
+        again = f"delete the file to have it downloaded from {url}" if url else "put the right file there"
+        raise HistoBenchError(
+            f"{path}: its SHA-256 is {digest}, expected {expected}; {again} or, if you know it to be right, correct "
+            f"{'the expected one' if sha256 else _record(path)}"
+        )
+    return digest
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
 
 
 def _recorded(record: Path) -> str:

@@ -27,6 +27,11 @@ from histobench.study.files import atomic_path, read_csv, sha256_of, write_csv
 POLICIES = ("patient", "accession", "image", "official")
 COLUMNS = ("group", "images", "label")
 SIDES = ("train", "test")
+CENSUS_COLUMNS = (
+    "fold",
+    *(f"{side}_{counted}" for side in SIDES for counted in ("benign", "malignant", "groups")),
+    "equal_pixels",
+)
 
 
 @dataclass(frozen=True)
@@ -249,6 +254,27 @@ def leaks(images: Sequence[Image], folds: Folds) -> list[int]:
     return (sides[pairs[:, 0]] != sides[pairs[:, 1]]).sum(axis=0).tolist()
 
 
+def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
+    """Count what is on the two sides of each fold.
+
+    Returns:
+        A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, and
+        the pairs of images with equal pixels that stand on both (:func:`leaks`).
+    """
+    tested, groups = folds.sides(images), np.array(folds.tested)
+    malignant = np.array([image.label == "malignant" for image in images])
+    rows = []
+    for fold, equal in enumerate(leaks(images, folds)):
+        row = {"fold": fold + 1}
+        for test, side in enumerate(SIDES):
+            here = tested[:, fold] == test
+            row[f"{side}_benign"] = int(np.sum(here & ~malignant))
+            row[f"{side}_malignant"] = int(np.sum(here & malignant))
+            row[f"{side}_groups"] = int(np.sum(groups[:, fold] == test))
+        rows.append(row | {"equal_pixels": equal})
+    return rows
+
+
 def sidecar(path: Path) -> Path:
     """Return the path of the digest beside a folds file: ``patient.csv.sha256``, in the format of ``sha256sum``."""
     return path.with_name(path.name + ".sha256")
@@ -272,24 +298,17 @@ def save(folds: Folds, path: Path) -> None:
         temporary.write_text(f"{sha256_of(path)}  {path.name}\n", encoding="utf-8")
 
 
-def load(path: Path, images: Sequence[Image]) -> Folds:
-    """Read a folds file and assert all of :func:`check` for the manifest `images`. The policy follows from the groups.
+def load(path: Path, images: Sequence[Image], by: str) -> Folds:
+    """Read a folds file and assert all of :func:`check` for the manifest `images` and the policy `by`.
 
     Raises:
-        HistoBenchError: the file or its digest is missing, the file is not what was saved, or a check fails.
+        HistoBenchError: the file or its digest is missing, the file is not what was saved or is of another policy, or a
+            check fails.
     """
     path = Path(path)
-    again = f"delete {path} and {sidecar(path).name} to have both made again"
     rows = read_csv(path, (*COLUMNS, "fold_1"))
-    try:
-        digest = sidecar(path).read_text(encoding="utf-8").split()[0]
-    except (OSError, IndexError, UnicodeDecodeError) as error:
-        raise HistoBenchError(f"{sidecar(path)}: the digest of the folds cannot be read; {again}") from error
-    if digest != sha256_of(path):
-        raise HistoBenchError(
-            f"{path}: was edited after it was made (its SHA-256 is not the one in {sidecar(path).name}); {again}, or "
-            "put your own folds into files in the official form and configure a split of its own with `by: official`"
-        )
+    check_unedited(path)
+    again = _again(path)
     names = [name for name in rows[0] if name not in COLUMNS] if rows else []
     groups = tuple(row["group"] for row in rows)
     try:
@@ -299,17 +318,39 @@ def load(path: Path, images: Sequence[Image]) -> Folds:
             raise ValueError(f"{strange.pop()!r} is neither train nor test")
         if repeated := [group for group, times in Counter(groups).items() if times > 1]:
             raise ValueError(f"group {repeated[0]} has more than one row")
+        _check_groups(set(groups), images, by)
         folds = Folds(
-            policy=_policy(set(groups), images),
+            policy=by,
             groups=groups,
             images=tuple(int(row["images"]) for row in rows),
             labels=tuple(row["label"] for row in rows),
             tested=tuple(tuple(row[name] == "test" for name in names) for row in rows),
         )
     except (TypeError, ValueError) as error:
-        raise HistoBenchError(f"{path}: is not a folds file of this dataset ({error}); {again}") from error
+        raise HistoBenchError(f"{path}: is not a folds file by {by} of this dataset ({error}); {again}") from error
     check(folds, images, str(path), again)
     return folds
+
+
+def check_unedited(path: Path) -> None:
+    """Assert that a folds file is what was saved.
+
+    Raises:
+        HistoBenchError: its digest is missing, or is that of another file.
+    """
+    try:
+        digest = sidecar(path).read_text(encoding="utf-8").split()[0]
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        raise HistoBenchError(f"{sidecar(path)}: the digest of the folds cannot be read; {_again(path)}") from error
+    if digest != sha256_of(path):
+        raise HistoBenchError(
+            f"{path}: was edited after it was made (its SHA-256 is not the one in {sidecar(path).name}); {_again(path)}, "
+            "or put your own folds into files in the official form and configure a split of its own with `by: official`"
+        )
+
+
+def _again(path: Path) -> str:
+    return f"delete {path} and {sidecar(path).name} to have both made again"
 
 
 def _collect(images: Sequence[Image], policy: str, tested: dict[str, tuple[bool, ...]]) -> Folds:
@@ -346,16 +387,17 @@ def _check_classes(folds: Folds, images: Sequence[Image], where: str, remedy: st
                     )
 
 
-def _policy(groups: set[str], images: Sequence[Image]) -> str:
-    """Return the policy whose groups these are. Where two have the same groups, they also forbid the same."""
+def _check_groups(groups: set[str], images: Sequence[Image], by: str) -> None:
+    """Raise a ValueError unless these are the groups of the policy `by`."""
     wanted = {policy: {group_of(image, policy) for image in images} for policy in POLICIES}
-    nearest = max(POLICIES, key=lambda policy: len(wanted[policy] & groups))
+    if wanted[by] == groups:
+        return
     for policy in POLICIES:
         if wanted[policy] == groups:
-            return policy
-    if absent := wanted[nearest] - groups:
-        raise ValueError(f"the manifest has {nearest} {min(absent)}, which has no row")
-    raise ValueError(f"the manifest has no {nearest} {min(groups - wanted[nearest])}")
+            raise ValueError(f"its groups are those of a split by {policy}")
+    if absent := wanted[by] - groups:
+        raise ValueError(f"the manifest has {by} {min(absent)}, which has no row")
+    raise ValueError(f"the manifest has no {by} {min(groups - wanted[by])}")
 
 
 def _official_rows(file: Path) -> list[tuple[int, list[str]]]:

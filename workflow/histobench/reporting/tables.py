@@ -267,7 +267,12 @@ def results_tables(
     return table, beside(table.title, rows, published, ARM_KEYS, RESULTS_COLUMNS[len(ARM_KEYS) :], caption, means)
 
 
-def scores_table(summary: Sequence[Texts], splits: Mapping[str, Mapping[str, Any]], context: Context) -> Table:
+def scores_table(
+    summary: Sequence[Texts],
+    splits: Mapping[str, Mapping[str, Any]],
+    equal_pixels: Mapping[tuple[str, str], Sequence[int]],
+    context: Context,
+) -> Table:
     """Return the scores of every arm of a study, under every split policy and both selections.
 
     Split policies and selections of one arm follow each other, in the order of `summary`.
@@ -275,6 +280,7 @@ def scores_table(summary: Sequence[Texts], splits: Mapping[str, Mapping[str, Any
     Args:
         summary: rows of `summary.csv`.
         splits: the study's split policies, with `by`.
+        equal_pixels: for each (dataset, split) the pairs of images with equal pixels on both sides of each fold.
         context: study, names and notes.
     """
     places: dict[str, dict[str, int]] = {key: {} for key in SCORES_KEYS}
@@ -298,6 +304,12 @@ def scores_table(summary: Sequence[Texts], splits: Mapping[str, Mapping[str, Any
                 f"Split policy {split} lets images of one patient into both sides: a deliberately leaky control."
                 for split in places["split"]
                 if splits[split]["by"] == "image"
+            ),
+            *(
+                f"Dataset {dataset}, split policy {split}: images with equal pixels stand on both sides of a fold, "
+                f"{', '.join(map(str, pairs))} pairs in folds 1 to {len(pairs)}."
+                for (dataset, split), pairs in equal_pixels.items()
+                if any(pairs)
             ),
             OPTIMISTIC,
         ),

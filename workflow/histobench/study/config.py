@@ -42,7 +42,7 @@ class Dataset(Settings):
     url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     """Where `source` is downloaded from when it is not there; `source` must then be resources/DATASET/FILE."""
     sha256: Sha256 | None = None
-    """Pinned SHA-256 of the download. Without it the first download's hash is recorded beside the file."""
+    """Pinned SHA-256 of the archive. Without it the hash of a download is recorded beside the file."""
     complete: bool = False
     """Require exactly the official images of the dataset, naming what is missing or surplus."""
     synthetic: SyntheticSettings | None = None

@@ -4,10 +4,12 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 ARCHIVE = "results/{dataset}/archive.tar.gz"
+ARCHIVE_DIGEST = "results/{dataset}/archive.sha256"
 MANIFEST = "results/{dataset}/manifest.csv"
 CENSUS = "results/{dataset}/census.csv"
 FOLDS = "results/{dataset}/folds/{split}.csv"
 FOLDS_DIGEST = f"{FOLDS}.sha256"
+FOLDS_CENSUS = "results/{dataset}/folds/census/{split}.csv"
 PIXELS = "results/{dataset}/pixels/{size}px.npy"
 WEIGHTS = "resources/weights/{model}.safetensors"
 FEATURES = "results/{dataset}/features/{model}/{magnification}x/{augmentation}/views{views}.npy"

@@ -1,0 +1,43 @@
+"""Style, types and Snakemake's own linter: what `make lint` runs, so that whoever runs the tests sees it too."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ruff check --no-cache .",
+        "ruff format --no-cache --check .",
+        "snakefmt --check Snakefile workflow",
+        "basedpyright",
+        "snakemake --lint",
+    ],
+)
+def test_clean(command):
+    tool, *arguments = command.split()
+    ended = subprocess.run(
+        [BIN / tool, *arguments],
+        cwd=ROOT, env=os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_make_lint_runs_the_same():
+    makefile = (ROOT / "Makefile").read_text()
+    for command in (
+        "ruff check .",
+        "ruff format --check .",
+        "snakefmt --check Snakefile workflow",
+        "basedpyright",
+        "snakemake --lint",
+    ):
+        assert command in makefile

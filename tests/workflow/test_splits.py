@@ -1,0 +1,44 @@
+"""Splits that may divide equal images: they run, and the reader of the scores is told how many were divided."""
+
+import csv
+
+import yaml
+
+from tests.datasets import standin
+
+
+def test_official_lists_and_the_image_control(project):
+    files = standin.few()
+    twin = next(index for index, (path, _) in enumerate(files) if "/malignant/" in path)
+    files[twin] = files[twin][0], files[twin + 2][1]  # an image of the next malignant slide
+    standin.write_files(project.folder / "few", files, "folder")
+    slides = [path.split("/")[-3] for path, _ in files]
+    benign, malignant = (list(dict.fromkeys(s for s in slides if f"SOB_{side}_" in s)) for side in "BM")
+    for fold in (1, 2):
+        tested = {benign[fold], malignant[fold]}  # in fold 1 the twin's slide evaluates and its own trains
+        rows = (
+            f"{path.rsplit('/', 1)[1]}|40|{fold}|{'test' if slide in tested else 'train'}\n"
+            for (path, _), slide in zip(files, slides, strict=True)
+        )
+        (project.folder / f"dsfold{fold}.txt").write_text("".join(rows))
+    config = yaml.safe_load(project.tiny.read_text())
+    config["datasets"] = {"few": {"source": "few"}}
+    config["splits"] = {
+        "official": {"by": "official", "folds": 2, "files": ["dsfold1.txt", "dsfold2.txt"]},
+        "image": {"by": "image", "folds": 2},
+    }
+    config["grid"] = [config["grid"][0] | {"dataset": "few", "models": ["small"], "splits": ["official", "image"]}]
+    config["tables"] = {"split": "official"}
+    (project.folder / "config/few.yaml").write_text(yaml.safe_dump(config))
+    project.snakemake("--configfile", "config/few.yaml", "--cores", "2", "--set-threads", "train=1")
+
+    for fold in (1, 2):
+        predictions = project.folder / f"results/few/runs/small/ft/official/40x/none/fold{fold}/predictions.csv"
+        evaluated = {row["patient"] for row in csv.DictReader(predictions.open())}
+        assert evaluated == {slide.split("_", 3)[-1] for slide in (benign[fold], malignant[fold])}
+    caption = (project.folder / "results/studies/tiny/tables/scores.md").read_text().splitlines()[0]
+    assert (
+        "Dataset few, split policy official: images with equal pixels stand on both sides of a fold, 1, 0 pairs"
+        in caption
+    )
+    assert "Split policy image lets images of one patient into both sides" in caption
