@@ -91,7 +91,7 @@ def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
     report_decoders({"SmolVLM-256M": SMOLVLM_256M, "Qwen2-VL-2B": true["qwen2-vl-2b"]}, 4, folder)
     for name in SMALL:
         settings = small(name)
-        comparison = Comparison(settings, torch.device("cpu"), 32, 16, 4, 5, folder)
+        comparison = Comparison(settings, torch.device("cpu"), 32, 16, 4, 3, folder)
         alone(comparison.report, f"{settings.family}, small model, on the CPU")
     if torch.cuda.is_available():
         for name, settings in true.items():

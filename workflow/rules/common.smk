@@ -126,13 +126,21 @@ def code(script, families=("cnn",)):
     return fingerprint(SCRIPTS / f"{script}.py", without, also)
 
 
+def feature_code(w):
+    return code("features", [STUDY.models[w.model].family])
+
+
+def weights_code(w):
+    return code("fetch_weights", [STUDY.models[w.model].family])
+
+
 def training_code(w):
     """A linear head is trained without any code of its model's family; stored tokens vanish, so their code counts here."""
     family = [STUDY.models[w.model].family]
     if STUDY.recipe(w.model, w.mode).trainable == "head":
         return code("train", [])
     stored = STUDY.tokens(w.model, w.mode)
-    return code("train", family) + (code("features", family) if stored else "")
+    return code("train", family) + (feature_code(w) if stored else "")
 
 
 def option(name, value):

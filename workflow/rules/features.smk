@@ -19,7 +19,7 @@ rule features:
             "embeddings", w.model, int(w.magnification), w.augmentation, int(w.views)
         ).canonical(),
         data=feature_arguments,
-        code=lambda w: code("features", [STUDY.models[w.model].family]),
+        code=feature_code,
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/features.py --specification {params.specification:q}"
         " --manifest {input.manifest} {params.data}"
@@ -43,4 +43,4 @@ use rule features as tokens with:
             "tokens", w.model, int(w.magnification), w.augmentation, int(w.views)
         ).canonical(),
         data=feature_arguments,
-        code=lambda w: code("features", [STUDY.models[w.model].family]),
+        code=feature_code,

@@ -45,7 +45,7 @@ rule fetch_weights:
         model=lambda w: canonical_json(
             STUDY.models[w.model].settings.model_dump(mode="json")
         ),
-        code=code("fetch_weights"),
+        code=weights_code,
     shell:
         "python $HISTOBENCH_SCRIPTS/fetch_weights.py --model {params.model:q} --output {output}"
         " 2>&1 > {log} | tee -a {log} >&2"
