@@ -331,9 +331,11 @@ class Comparison:
             ratios = np.divide(speeds[one], speeds[other])
             line = f"  {f'{one} / {other}':<16}{'  '.join(f'{value:7.2f}' for value in ratios)}   median {median(ratios):7.2f}"
             if one == "cached":
-                fast, slow = median(speeds[one]), median(speeds[other])
-                rate = median(speeds["tokens"])
-                once, views = (with_tokens(fast, rate, count) / slow for count in (1, 1 + EPOCHS))
+                rounds = list(zip(speeds[one], speeds["tokens"], speeds[other], strict=True))
+                once, views = (
+                    median(with_tokens(fast, rate, count) / slow for fast, rate, slow in rounds)
+                    for count in (1, 1 + EPOCHS)
+                )
                 line += f"   with the tokens {once:.2f}, augmented {views:.2f}"
             say(line)
 
