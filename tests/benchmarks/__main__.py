@@ -1,4 +1,4 @@
-"""Measure and print: `python -m tests.benchmarks [pixels] [training] [demo] [--images FOLDER] [--cold]`."""
+"""Measure and print: `python -m tests.benchmarks [pixels] [training] [statistics] [demo] [--images FOLDER] [--cold]`."""
 
 import argparse
 import importlib
@@ -15,6 +15,7 @@ from tests.benchmarks import ROOT, cores
 PARTS = {
     "pixels": "Into the pixel store",
     "training": "Training ResNet34",
+    "statistics": "Statistics of a simulated study, and how often tests reject",
     "demo": "Start-up in `make demo`",
 }
 

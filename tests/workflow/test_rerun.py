@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 TINY = ("--configfile", "config/tiny.yaml")
-TABLES = {"table_dataset", "table_models", "table_hyperparameters", "table_results", "table_scores"}
+FIGURES = {
+    f"figure_{name}"
+    for name in ("samples", "methods", "accuracy", "losses", "ladder", "patients", "reliability", "external", "cost")
+}
+TABLES = {
+    f"table_{name}"
+    for name in ("dataset", "models", "hyperparameters", "results", "scores", "comparisons", "intervals", "external")
+}
+REPORT = TABLES | FIGURES | {"claims", "page"}
+SCORES = {"score", "compare", "costs", "count_parameters"}
+"""What is computed again from runs, and then REPORT from it."""
 
 
 def test_nothing_is_left_to_do(restored):
@@ -32,7 +42,9 @@ def test_stored_tokens_and_a_live_tower_give_the_same_predictions(finished):
         for one, other in zip(stored[1:], live[1:], strict=True):
             *image, logit, best = one.split(",")
             assert image == other.split(",")[:-2]
-            assert [float(value) for value in other.split(",")[-2:]] == pytest.approx([float(logit), float(best)], abs=1e-5)
+            assert [float(value) for value in other.split(",")[-2:]] == pytest.approx(
+                [float(logit), float(best)], abs=1e-5
+            )
 
 
 def test_a_comment_or_docstring_in_the_library_re_runs_nothing(restored):
@@ -46,18 +58,28 @@ def test_the_device_re_runs_nothing(restored):
     assert restored.jobs(*TINY) == {}
 
 
-def test_a_label_re_runs_tables_only(restored):
+def test_a_label_re_runs_the_report_only(restored):
     restored.edit("config/tiny.yaml", "small: {arch", "small: {label: Small, arch")
     jobs = restored.jobs(*TINY)
-    assert jobs
-    assert jobs.keys() <= TABLES
+    assert jobs["page"] == 1
+    assert jobs.keys() <= REPORT | {"claims_published"}
 
 
-def test_the_tables_code_re_runs_tables_only(restored):
+@pytest.mark.parametrize("file", ["template.html", "style.css", "script.js", "protocol.py"])
+def test_a_change_of_the_page_re_runs_the_page_only(restored, file):
+    path = restored.folder / "workflow/histobench/reporting/page" / file
+    kept = path.read_text()
+    path.write_text(kept + ("\n\nCHANGED = 1\n" if file.endswith(".py") else "\n"))
+    jobs = restored.jobs(*TINY)
+    path.write_text(kept)
+    assert jobs == {"page": 1}
+
+
+def test_the_tables_code_re_runs_the_report_only(restored):
     restored.edit("workflow/histobench/reporting/tables.py", "The best epoch is optimistic", "This is optimistic")
     jobs = restored.jobs(*TINY)
     assert jobs
-    assert jobs.keys() <= TABLES
+    assert jobs.keys() <= REPORT | {"claims_published"}
 
 
 def test_one_models_learning_rate_re_runs_that_model(restored):
@@ -65,7 +87,7 @@ def test_one_models_learning_rate_re_runs_that_model(restored):
     jobs = restored.jobs(*TINY)
     assert jobs["train"] == 2
     assert jobs["score"] == 1
-    assert jobs.keys() <= {"train", "score", "count_parameters"} | TABLES
+    assert jobs.keys() <= {"train"} | SCORES | REPORT
 
 
 def test_the_training_code_re_runs_all_training(restored):
@@ -94,7 +116,11 @@ def test_a_familys_code_re_runs_its_models(restored, file, trained, features):
 
 
 def test_tokens_made_again_for_another_arm_make_no_finished_run_stale(restored):
-    restored.edit("config/tiny.yaml", "lp: {epochs: 2", "more: {trainable: lora, epochs: 3, batch_size: 8, lora: {}}\n  lp: {epochs: 2")
+    restored.edit(
+        "config/tiny.yaml",
+        "lp: {epochs: 2",
+        "more: {trainable: lora, epochs: 3, batch_size: 8, lora: {}}\n  lp: {epochs: 2",
+    )
     restored.edit("config/tiny.yaml", "modes: [lp, ft, ft-live]", "modes: [lp, ft, ft-live, more]")
     jobs = restored.jobs(*TINY)
     assert (jobs["train"], jobs["tokens"]) == (2, 2)
@@ -114,15 +140,17 @@ def test_where_tokens_come_from_re_runs_nothing(restored, mode):
     assert restored.jobs(*TINY) == {}
 
 
-def test_a_smaller_grid_re_runs_scores_and_tables_only(restored):
+def test_a_smaller_grid_re_runs_scores_and_the_report_only(restored):
     restored.edit("config/tiny.yaml", "models: [small, smaller]", "models: [small]")
     jobs = restored.jobs(*TINY)
     assert jobs["score"] == 1
-    assert jobs.keys() <= {"score", "count_parameters"} | TABLES
+    assert jobs.keys() <= SCORES | REPORT
 
 
 def test_hardware_settings_re_run_nothing(restored):
-    restored.edit("config/tiny.yaml", "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,")
+    restored.edit(
+        "config/tiny.yaml", "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,"
+    )
     assert restored.jobs(*TINY) == {}
 
 

@@ -20,7 +20,7 @@ rule synthesize:
 
 rule manifest:
     input:
-        source=lambda w: STUDY.source(w.dataset),
+        unpack(manifest_inputs),
     output:
         manifest=report_table(paths.MANIFEST, "manifest", "Dataset"),
         census=report_table(paths.CENSUS, "census", "Dataset"),
@@ -32,12 +32,12 @@ rule manifest:
         "../../envs/report.yaml"
     threads: 8
     params:
-        complete=lambda w: "--complete" if STUDY.datasets[w.dataset].complete else "",
+        format=manifest_format,
         source=lambda w: STUDY.source(w.dataset),
         tree=lambda w: tree_state(STUDY.source(w.dataset)),
         code=code("manifest"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.complete}"
+        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.format}"
         " --workers {threads} --output {output.manifest} --census {output.census}"
         " 2>&1 > {log} | tee -a {log} >&2"
 
