@@ -37,6 +37,7 @@ demo: $(READY) ## a small, complete comparison on synthetic images, in minutes
 	@$(call show,results/studies/demo/tables/table4.md,1-5$(comma)9-)
 	@$(call show,results/studies/demo/tables/table5.md,1-5$(comma)9-)
 	@echo "Every table, as CSV, Markdown and LaTeX: results/studies/demo/tables"
+	@echo "The report, one page to open in a browser: results/studies/demo/report.html"
 
 sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis tree at 200X)
 	@test -n "$(SAMPLE)" || { echo "error: say where the images are: make sample SAMPLE=FOLDER"; exit 1; }
@@ -44,6 +45,7 @@ sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis t
 		--config 'datasets={sample: {source: "$(SAMPLE)"}}'
 	@$(call show,results/studies/sample/tables/scores.md,1-3$(comma)6-7$(comma)9$(comma)13-)
 	@echo "Every table, as CSV, Markdown and LaTeX: results/studies/sample/tables"
+	@echo "The report, one page to open in a browser: results/studies/sample/report.html"
 
 reproduce: $(READY) ## the paper's study: downloads BreakHis and ImageNet weights, wants a GPU
 	@snakemake $(ARGS)
@@ -61,4 +63,4 @@ bench: $(READY) ## speed and memory, measured on this machine
 	@python -m tests.benchmarks $(ARGS)
 
 clean: ## remove the demo's and sample's results (the paper's stay)
-	@rm -rf results/studies/demo results/studies/sample results/synthetic results/sample
+	@rm -rf results/studies/demo results/studies/sample results/synthetic results/synthetic-bach results/sample

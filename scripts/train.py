@@ -200,35 +200,15 @@ def versions(spec: "RunSpec") -> dict[str, str]:
 
 def classifier(given: argparse.Namespace, spec: "RunSpec", training: "Source", precision: str) -> "nn.Module":
     """Return the module to train: a linear head for embeddings, a CNN, or a vision-language model with adapters."""
-    from histobench.study.spec import CnnSettings
+    from histobench.training import classifier
     from histobench.training.data import Stored
 
     if spec.recipe.trainable == "head":
-        from histobench.training.probe import LinearProbe
-
         assert isinstance(training, Stored)
-        probe = LinearProbe(training.array.shape[2], spec.seed)
-        if spec.recipe.standardise:
-            probe.standardise(training.array[0][training.rows])
-        return probe
-    if isinstance(spec.model, CnnSettings):
-        from histobench.models import cnn
-        from histobench.models.state import read
-
-        return cnn.build(spec.model, spec.seed, read(given.weights) if given.weights else None)
-    import torch
-
-    from histobench.models import vlm
-
-    # The frozen parameters are kept in the precision that they are used in, the trained ones in fp32.
-    parts = ("decoder",) if given.features else vlm.WHOLE
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    module = vlm.build(spec.model, spec.seed, given.weights, parts, dtype)
-    assert spec.recipe.lora is not None
-    module.adapt(spec.recipe.lora, spec.seed)
-    if given.gradient_checkpointing:
-        module.checkpoint_activations()
-    return module
+        return classifier.probe(spec, training.array[0][training.rows])
+    return classifier.build(
+        spec, given.weights, precision, given.features is not None, bool(given.gradient_checkpointing)
+    )
 
 
 def on_images(

@@ -1,4 +1,4 @@
-"""Measure and print: `python -m tests.benchmarks [pixels] [training] [vlm] [demo] [--images FOLDER] [--cold]`."""
+"""Measure and print: `python -m tests.benchmarks [PART ...] [--images FOLDER] [--cold]`."""
 
 import argparse
 import importlib
@@ -16,6 +16,7 @@ PARTS = {
     "pixels": "Into the pixel store",
     "training": "Training ResNet34",
     "vlm": "Vision-language models",
+    "statistics": "Statistics of a simulated study, and how often tests reject",
     "demo": "Start-up in `make demo`",
 }
 

@@ -117,3 +117,58 @@ def test_another_format_under_the_name_of_png() -> None:
     PIL.Image.fromarray(PIXELS).save(buffer, "JPEG")
     for data in (buffer.getvalue(), b"", b"text"):
         assert "is not a PNG" in refusal(data)
+
+
+def tiff(pixels: np.ndarray, depth: int) -> bytes:
+    """An uncompressed RGB TIFF of one strip, written by hand: 8 or 16 bits per channel, little-endian."""
+    height, width, _ = pixels.shape
+    data = pixels.astype("<u2" if depth == 16 else np.uint8).tobytes()
+    tags = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8 + len(data)), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 8),
+        (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, len(data)), (284, 3, 1, 1),
+    ]  # fmt: skip
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(data) + 6) + data + struct.pack("<3H", *[depth] * 3) + directory
+
+
+def test_tiff_of_8_and_of_16_bits() -> None:
+    np.testing.assert_array_equal(decode(tiff(PIXELS, 8), "a.tif"), PIXELS)
+    deep = PIXELS.astype(np.uint16) * 256 + 77
+    np.testing.assert_array_equal(decode(tiff(deep, 16), "a.TIFF"), PIXELS)  # the upper 8 bits
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(PIXELS).save(buffer, "TIFF", compression="tiff_lzw")
+    pixels = decode(buffer.getvalue(), "a.tif")
+    np.testing.assert_array_equal(pixels, PIXELS)
+    assert (pixels.dtype, pixels.flags.c_contiguous) == (np.uint8, True)
+
+
+def test_jpeg_is_near_what_was_encoded() -> None:
+    smooth = np.indices((32, 48)).sum(axis=0).astype(np.uint8)[..., None].repeat(3, axis=2) * 2
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(smooth).save(buffer, "JPEG", quality=95)
+    assert np.abs(decode(buffer.getvalue(), "a.jpg").astype(int) - smooth).max() <= 8
+
+
+def test_a_name_and_its_format_must_agree_and_files_be_whole() -> None:
+    whole = tiff(PIXELS, 8)
+    jpeg = io.BytesIO()
+    PIL.Image.fromarray(PIXELS).save(jpeg, "JPEG")
+    alpha = io.BytesIO()
+    PIL.Image.fromarray(PIXELS).convert("RGBA").save(alpha, "TIFF")
+    huge = whole.replace(struct.pack("<HHII", 256, 4, 1, 70), struct.pack("<HHII", 256, 4, 1, 60000))
+    huge = huge.replace(struct.pack("<HHII", 257, 4, 1, 46), struct.pack("<HHII", 257, 4, 1, 60000))
+    for data, name, sentence in (
+        (png(PIXELS), "x/a.tif", "is not a TIFF file"),
+        (whole, "x/a.jpeg", "is not a JPEG file"),
+        (b"", "x/a.tif", "is not a TIFF file"),
+        (whole[: len(whole) // 2], "x/a.tif", "TIFF"),
+        (jpeg.getvalue()[:-900], "x/a.jpg", "the JPEG is corrupt"),
+        (alpha.getvalue(), "x/a.tif", "holds RGBA pixels, expected a still 8-bit RGB image; save it as 8-bit RGB TIFF"),
+        (huge, "x/a.tif", f"declares more than the {MAX_PIXELS} pixels"),
+        (huge.replace(struct.pack("<I", 60000), struct.pack("<I", 6000)), "x/a.tif", "declares 6000x6000 pixels"),
+    ):
+        with pytest.raises(HistoBenchError) as error:
+            decode(data, name)
+        assert sentence in str(error.value)
+        assert str(error.value).startswith(f"{name}: ")
+        assert "\n" not in str(error.value)

@@ -80,3 +80,8 @@ def test_a_table_without_rows_still_has_its_head() -> None:
     empty = Table("T", "C.", ("a",), [], ("Model",), [])
     assert "| Model |" in markdown(empty)
     assert r"\begin{longtable}{l}" in latex(empty, "t")
+
+
+def test_columns_of_sentences_are_broken_into_lines() -> None:
+    table = Table("T", "C.", ("a", "b", "c"), [], ("A", "B", "C"), [("x", "y" * 100, "z" * 200), ("1", "2", "3")])
+    assert r"\begin{longtable}{lp{0.22\linewidth}p{0.44\linewidth}}" in latex(table, "t")

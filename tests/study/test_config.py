@@ -56,7 +56,7 @@ def test_fine_tuning_means_to_a_model_what_its_family_has():
 def test_hardware_settings_are_no_part_of_a_specification():
     before = load(PAPER).specification("smolvlm", "ft", 40, "none", 1).canonical()
     hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True}
-    after = load(with_change("models.smolvlm.training", {"ft": hardware}))
+    after = load(with_change("models.smolvlm.training", {"ft": {"keep_weights": True} | hardware}))
     assert after.mode("smolvlm", "ft").micro_batch == 3
     assert after.specification("smolvlm", "ft", 40, "none", 1).canonical() == before
 
@@ -171,6 +171,77 @@ def test_each_mistake_gets_a_sentence_that_names_its_key(key, value, sentence):
     assert sentence in message
     assert "\n" not in message
     assert "pydantic" not in message.lower()
+
+
+OWN = {"format": "csv", "source": "images", "table": "images.csv"}
+FOLDERS = {"format": "folders", "source": "images", "patient": "(P[0-9]+)"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("external.0.on", "bachh", "external.0.on: 'bachh' is not among `datasets`; did you mean 'bach'?"),
+        ("external.0.on", "breakhis", "external.0.on: 'breakhis' is the dataset that the models are trained on"),
+        ("external.0.dataset", "x", "external.0.dataset: 'x' is not among `datasets`"),
+        ("external.0.models", ["resnet43"], "external.0.models: 'resnet43' is not among `models`; did you mean 'resnet34'?"),
+        ("external.0.models", ["vgg19"], "external.0: mode 'ft' does not keep the weights of 'vgg19'; set `keep_weights: true`"),
+        ("external.0.splits", ["patient", "image"], "external.0: resnet34/ft/image/40x/none/fold1 is not in the grid"),
+        ("external.0.augmentations", [], "external.0.augmentations"),
+        ("external.0.headline", 300, "external.0.headline"),
+        ("external.0.magnifications", [100, 200], "external.0.headline: 40 is not among its `magnifications` (100, 200)"),
+        ("external.0.modus", 1, "external.0.modus: unknown key"),
+        ("external.1.models", ..., "external.1.models: this key is required"),
+        ("grid.0.dataset", "bach", "grid.0.dataset: 'bach' names no patients and no magnification"),
+        ("grid.0.magnifications", [0], "grid.0.magnifications: 0, but images of format breakhis have a magnification of 40"),
+        ("datasets.bach.format", "back", "datasets.bach.format"),
+        ("datasets.mine", OWN | {"table": None}, "datasets.mine: format csv needs `table`"),
+        ("datasets.mine", OWN | {"complete": True}, "datasets.mine: `complete` belongs to format bach or breakhis, not to csv"),
+        ("datasets.mine", OWN | {"patient": "(x)"}, "datasets.mine: `patient` belongs to format folders, not to csv"),
+        ("datasets.mine", OWN | {"classes": {"a": "benign"}}, "`classes` must name at least one benign and one malignant class"),
+        ("datasets.mine", OWN | {"classes": {"a": "normal"}}, "datasets.mine.classes.a"),
+        ("datasets.mine", FOLDERS | {"patient": None}, "datasets.mine: format folders needs `patient`"),
+        ("datasets.mine", FOLDERS | {"patient": "(P"}, "datasets.mine: `patient` is no regular expression"),
+        ("datasets.mine", FOLDERS | {"patient": "P"}, "datasets.mine: `patient` must have one group in parentheses, found 0"),
+        ("datasets.breakhis.classes", {"a": "benign"}, "datasets.breakhis: `classes` belongs to format csv or folders"),
+        ("datasets.bach.synthetic", {"kind": "bach"}, "either `source`"),
+    ],
+)  # fmt: skip
+def test_mistakes_about_other_datasets(key, value, sentence):
+    test_each_mistake_gets_a_sentence_that_names_its_key(key, value, sentence)
+
+
+def test_the_external_test_of_the_paper():
+    study = load(PAPER)
+    pairs = study.external_runs
+    assert len(pairs) == len(set(pairs)) == 2 * 4 * 5
+    assert {(on, run.model, run.mode, run.augmentation) for on, run in pairs} == {
+        ("bach", "resnet34", "ft", "none"),
+        ("bach", "smolvlm", "ft", "none"),
+    }
+    assert study.used_datasets == ["breakhis", "bach"]
+    keeping = {run.model for run in study.runs if study.recipe(run.model, run.mode).keep_weights}
+    assert keeping == {"resnet34", "smolvlm"}
+
+
+def test_an_external_block_without_any_run_in_the_grid_rests():
+    config = copy.deepcopy(PAPER)
+    config["grid"] = [config["grid"][0] | {"models": ["alexnet"]}]
+    study = load(config)
+    assert (study.tested, study.external_runs, study.used_datasets) == ((), (), ["breakhis"])
+
+
+@pytest.mark.parametrize("name", ["ladder", "own-data"])
+def test_the_example_studies(name):
+    study = load(PAPER | yaml.safe_load((ROOT / f"config/studies/{name}.yaml").read_text()))
+    if name == "ladder":
+        assert Counter(run.split for run in study.runs) == {"accession": 20, "patient": 20, "image": 20}
+        shared = set(load(PAPER).runs).intersection(study.runs)
+        assert len(shared) == 20
+        for run in shared:  # what decides whether they stand
+            arm = run.model, run.mode, run.magnification, run.augmentation, run.fold
+            assert study.specification(*arm) == load(PAPER).specification(*arm)
+    else:
+        assert [(on, run.dataset) for on, run in study.external_runs] == [("elsewhere", "mine")] * 5
 
 
 def test_the_committed_schema_is_the_generated_one():

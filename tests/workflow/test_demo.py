@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.reporting import page_numbers
+
 ARMS = [(model, "ft") for model in ("AlexNet", "VGG19", "ResNet34")]
 ARMS += [(model, mode) for model in ("Qwen2-VL", "SmolVLM") for mode in ("lp", "ft")]
 DEMO = ("--workflow-profile", "workflow/profiles/demo")
@@ -38,6 +40,11 @@ def test_the_demo_ends_with_tables_4_and_5_and_a_second_one_runs_no_job(project)
     assert not list((project.folder / "results").rglob("tokens/**/*.npy"))  # each store goes with its last consumer
     assert not list((project.folder / "results").rglob("*.partial"))
     assert not list((project.folder / "results").rglob("checkpoint.pt"))
+    page = project.folder / "results/studies/demo/report.html"
+    assert page_numbers.check(page) > 5000  # every number on it is its CSV's
+    found = page_numbers.read(page)
+    assert found.sections == page_numbers.SECTIONS
+    assert " ".join(found.texts[1:2]).startswith("The images are SYNTHETIC. Models start from RANDOM weights.")
     assert project.jobs(*DEMO) == {}
 
 

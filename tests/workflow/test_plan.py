@@ -15,7 +15,8 @@ def test_the_default_study_lists_280_training_jobs_without_any_data(project):
     assert jobs["fetch_weights"] == 5
     # Per vision-language model and magnification: plain images, and twenty augmented views of each.
     assert (jobs["tokens"], jobs["features"]) == (16, 16)
-    assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (1, 1, 1, 1, 1)
+    assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (2, 2, 1, 2, 1)
+    assert (jobs["predict"], jobs["score_external"], jobs["table_external"]) == (40, 1, 1)
     assert jobs["table_results"] == 4
 
 
@@ -58,3 +59,9 @@ def test_a_missing_source_says_where_to_put_it(project):
     assert result.returncode != 0
     assert "resources/sample: there is no such archive or folder; put the images there" in result.stdout
     assert "Traceback" not in result.stdout
+
+
+def test_the_ladder_shares_the_papers_runs(project):
+    assert project.jobs("--configfile", "config/studies/ladder.yaml")["train"] == 60
+    config = yaml.safe_load((project.folder / "config/studies/ladder.yaml").read_text())
+    assert config["grid"][0]["splits"] == ["accession", "patient", "image"]

@@ -11,7 +11,17 @@ import yaml
 from tests.datasets import standin
 
 TINY = ("--configfile", "config/tiny.yaml")
-TABLES = {"table_dataset", "table_models", "table_hyperparameters", "table_results", "table_scores"}
+FIGURES = {
+    f"figure_{name}"
+    for name in ("samples", "methods", "accuracy", "losses", "ladder", "patients", "reliability", "external", "cost")
+}
+TABLES = {
+    f"table_{name}"
+    for name in ("dataset", "models", "hyperparameters", "results", "scores", "comparisons", "intervals", "external")
+}
+REPORT = TABLES | FIGURES | {"claims", "page"}
+SCORES = {"score", "compare", "costs", "count_parameters"}
+"""What is computed again from runs, and then REPORT from it."""
 
 
 def test_nothing_is_left_to_do(restored):
@@ -51,18 +61,28 @@ def test_the_device_re_runs_nothing(restored):
     assert restored.jobs(*TINY) == {}
 
 
-def test_a_label_re_runs_tables_only(restored):
+def test_a_label_re_runs_the_report_only(restored):
     restored.edit("config/tiny.yaml", "small: {arch", "small: {label: Small, arch")
     jobs = restored.jobs(*TINY)
-    assert jobs
-    assert jobs.keys() <= TABLES
+    assert jobs["page"] == 1
+    assert jobs.keys() <= REPORT | {"claims_published"}
 
 
-def test_the_tables_code_re_runs_tables_only(restored):
+@pytest.mark.parametrize("file", ["template.html", "style.css", "script.js", "protocol.py"])
+def test_a_change_of_the_page_re_runs_the_page_only(restored, file):
+    path = restored.folder / "workflow/histobench/reporting/page" / file
+    kept = path.read_text()
+    path.write_text(kept + ("\n\nCHANGED = 1\n" if file.endswith(".py") else "\n"))
+    jobs = restored.jobs(*TINY)
+    path.write_text(kept)
+    assert jobs == {"page": 1}
+
+
+def test_the_tables_code_re_runs_the_report_only(restored):
     restored.edit("workflow/histobench/reporting/tables.py", "The best epoch is optimistic", "This is optimistic")
     jobs = restored.jobs(*TINY)
     assert jobs
-    assert jobs.keys() <= TABLES
+    assert jobs.keys() <= REPORT | {"claims_published"}
 
 
 def test_one_models_learning_rate_re_runs_that_model(restored):
@@ -70,7 +90,7 @@ def test_one_models_learning_rate_re_runs_that_model(restored):
     jobs = restored.jobs(*TINY)
     assert jobs["train"] == 2
     assert jobs["score"] == 1
-    assert jobs.keys() <= {"train", "score", "count_parameters"} | TABLES
+    assert jobs.keys() <= {"train"} | SCORES | REPORT
 
 
 def test_the_training_code_re_runs_all_training(restored):
@@ -123,11 +143,11 @@ def test_where_tokens_come_from_re_runs_nothing(restored, mode):
     assert restored.jobs(*TINY) == {}
 
 
-def test_a_smaller_grid_re_runs_scores_and_tables_only(restored):
+def test_a_smaller_grid_re_runs_scores_and_the_report_only(restored):
     restored.edit("config/tiny.yaml", "models: [small, smaller]", "models: [small]")
     jobs = restored.jobs(*TINY)
     assert jobs["score"] == 1
-    assert jobs.keys() <= {"score", "count_parameters"} | TABLES
+    assert jobs.keys() <= SCORES | REPORT
 
 
 def test_hardware_settings_re_run_nothing(restored):

@@ -1,7 +1,9 @@
 import hashlib
 import json
 import os
+import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,17 +61,19 @@ def newer(path, other):
 
 MISSING = sorted(
     {
-        STUDY.source(run.dataset)
-        for run in STUDY.runs
-        if not STUDY.datasets[run.dataset].synthetic
-        and not STUDY.datasets[run.dataset].url
-        and not Path(STUDY.source(run.dataset)).exists()
+        path
+        for name in STUDY.used_datasets
+        if not STUDY.datasets[name].synthetic and not STUDY.datasets[name].url
+        for path in (STUDY.source(name), STUDY.datasets[name].table)
+        if path and not Path(path).exists()
     }
 )
 if MISSING:
     raise WorkflowError(
         f"{MISSING[0]}: there is no such archive or folder; put the images there,"
         " or set datasets.DATASET.source to where they are."
+        if not MISSING[0].endswith(".csv")
+        else f"{MISSING[0]}: there is no such table; put it there, or correct datasets.DATASET.table."
     )
 
 for name in dict.fromkeys(run.dataset for run in STUDY.runs):
@@ -199,6 +203,24 @@ def tree_state(source):
     )
 
 
+def manifest_inputs(w):
+    """The images and, where one lists them, their table."""
+    table = STUDY.datasets[w.dataset].table
+    return {"source": STUDY.source(w.dataset)} | ({"table": table} if table else {})
+
+
+def manifest_format(w):
+    """How a dataset is read, as command-line options."""
+    dataset = STUDY.datasets[w.dataset]
+    parts = ["--format", dataset.format]
+    parts += ["--complete"] if dataset.complete else []
+    if dataset.format in ("csv", "folders"):
+        parts += ["--classes", canonical_json(dataset.classes)]
+    parts += ["--table", dataset.table] if dataset.table else []
+    parts += ["--patient", dataset.patient] if dataset.patient else []
+    return shlex.join(parts)
+
+
 def token_inputs(w):
     return {
         "manifest": paths.MANIFEST.format(dataset=w.dataset),
@@ -325,7 +347,21 @@ def tables():
         names.append("table1")
     for number, augmentation in NUMBERED.items():
         if any(run.augmentation == augmentation for run in main):
-            names += [f"table{number}{suffix}" for suffix in SELECTIONS]
+            names += [
+                f"table{number}{suffix}{what}"
+                for suffix in SELECTIONS
+                for what in ("", "-intervals")
+            ]
+    compared = {
+        (run.model, run.mode)
+        for run in main
+        if run.magnification == STUDY.comparisons.magnification
+        and run.augmentation == NUMBERED[4]
+    }
+    if len(compared) > 1:
+        names += ["table7", "table7-honest"]
+    if STUDY.tested:
+        names += ["table6", "table6-intervals", "external"]
     return [f"{RESULTS}/tables/{name}.csv" for name in names]
 
 
@@ -363,3 +399,126 @@ def heading(names=True):
 
 def prefix(output):
     return str(output[0]).removesuffix(".csv")
+
+
+def table6_rows():
+    """What Table 6 shows: the headline of the first external block."""
+    if not STUDY.tested:
+        return {}
+    block = STUDY.tested[0]
+    return {
+        "on": block.on,
+        "dataset": block.dataset,
+        "split": block.splits[0],
+        "magnification": str(block.headline),
+        "augmentation": block.augmentations[0],
+    }
+
+
+def interval_rows(w):
+    """What the intervals of Table 4, 5 or 6 show."""
+    if w.number == "6":
+        return table6_rows()
+    return {
+        "dataset": DATASET,
+        "split": SPLIT,
+        "augmentation": NUMBERED[int(w.number)],
+        "selection": SELECTIONS[w.suffix],
+    }
+
+
+def external_heading():
+    formats = {
+        (STUDY.datasets[block.dataset].format, STUDY.datasets[block.on].format)
+        for block in STUDY.tested
+    }
+    new = "BreakHis has neither normal tissue nor carcinoma in situ: two of BACH's four classes are new to the models."
+    note = ["--note", new] if ("breakhis", "bach") in formats else []
+    return shlex.join([*shlex.split(heading()), *note])
+
+
+def page_figures():
+    """The figures that the page shows, as SVG; a PNG and a PDF stand beside each."""
+    return [path for path in figures() if path.endswith(".svg")]
+
+
+def page_caption(figure):
+    """What the page and `snakemake --report` say of a figure."""
+    return os.path.relpath(ROOT / "workflow" / "report" / f"{Path(figure).stem}.rst")
+
+
+def page_results():
+    """The CSVs beside the tables, by the configuration."""
+    names = ["intervals", "comparisons", "claims", "gaps", "costs"]
+    names += ["summary", "metrics", "parameters", "calibration"]
+    if STUDY.tested:
+        names += ["external_summary", "external_metrics", "external_groups"]
+    return [
+        *(f"{RESULTS}/{name}.csv" for name in names),
+        "results/claims_published.csv",
+    ]
+
+
+def page_tables():
+    """Every table with its companion, where the paper has one."""
+    companions = {
+        path: path.replace(".csv", "-beside-published.csv")
+        for path in tables()
+        if re.fullmatch(r"table\d(-best-epoch)?", Path(path).stem)
+    }
+    return sorted([*tables(), *companions.values()])
+
+
+def page_configuration():
+    """What decides the study's results, and only this: no path of this machine, nothing of its hardware."""
+    augmentations = dict.fromkeys(run.augmentation for run in STUDY.runs)
+    splits = json.loads(SPLITS)
+    return canonical_json(
+        {
+            "study": STUDY.study,
+            "seed": STUDY.seed,
+            "datasets": {
+                name: STUDY.datasets[name].model_dump(
+                    mode="json", exclude={"source", "table"}
+                )
+                for name in STUDY.used_datasets
+            },
+            "splits": {
+                name: {key: split[key] for key in ("by", "folds", "seed")}
+                for name, split in splits.items()
+            },
+            "augmentations": {
+                name: STUDY.augmentations[name] for name in augmentations
+            },
+            "models": {
+                name: {
+                    "label": label,
+                    "settings": STUDY.models[name].settings.model_dump(mode="json"),
+                }
+                for name, label in STUDY.labels.items()
+            },
+            "recipes": recipes_of_arms(),
+            "grid": [block.model_dump(mode="json") for block in STUDY.grid],
+            "tables": STUDY.tables.model_dump(mode="json") | {"dataset": DATASET},
+            "external": [block.model_dump(mode="json") for block in STUDY.tested],
+            "comparisons": STUDY.comparisons.model_dump(mode="json"),
+        }
+    )
+
+
+def commit():
+    """The commit of this project's code, with a mark where files differ from it; nothing where git knows none."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        found = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip() + ("-modified" if changed.stdout else "")

@@ -20,7 +20,7 @@ rule synthesize:
 
 rule manifest:
     input:
-        source=lambda w: STUDY.source(w.dataset),
+        unpack(manifest_inputs),
     output:
         manifest=report_table(paths.MANIFEST, "manifest", "Dataset"),
         census=report_table(paths.CENSUS, "census", "Dataset"),
@@ -33,14 +33,14 @@ rule manifest:
         "../../envs/report.yaml"
     threads: 8
     params:
-        complete=lambda w: "--complete" if STUDY.datasets[w.dataset].complete else "",
+        format=manifest_format,
         source=lambda w: STUDY.source(w.dataset),
         tree=lambda w: tree_state(STUDY.source(w.dataset)),
         # A function of the input is not tracked: another expected hash is no other data.
         sha256=lambda w, input: option("--sha256", STUDY.datasets[w.dataset].sha256),
         code=code("manifest"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.complete} {params.sha256}"
+        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.format} {params.sha256}"
         " --workers {threads} --output {output.manifest} --census {output.census} --digest {output.digest}"
         " 2>&1 > {log} | tee -a {log} >&2"
 

@@ -137,3 +137,84 @@ rule table_scores:
         "python $HISTOBENCH_SCRIPTS/table_scores.py --summary {input.summary} --folds {input.folds} --splits {params.splits:q}"
         " {params.heading}"
         " --output-prefix {params.prefix} > {log} 2>&1"
+
+
+rule table_external:
+    input:
+        summary=rules.score_external.output.summary,
+        groups=rules.score_external.output.groups,
+        published=published(6),
+    output:
+        table_files("table6") + table_files("external", companion=False),
+    log:
+        f"results/logs/tables/{STUDY.study}/external.log",
+    benchmark:
+        f"results/benchmarks/tables/{STUDY.study}/external.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        heading=external_heading(),
+        rows=canonical_json(table6_rows()),
+        folder=lambda w, output: os.path.dirname(output[0]),
+        code=code("table_external"),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/table_external.py --summary {input.summary} --groups {input.groups}"
+        " --rows {params.rows:q} {params.heading}"
+        " --published {input.published} --output {params.folder} > {log} 2>&1"
+
+
+rule table_comparisons:
+    input:
+        comparisons=rules.compare.output.comparisons,
+        published=published(7),
+    output:
+        table_files("table7"),
+        table_files("table7-honest", companion=False),
+    log:
+        f"results/logs/tables/{STUDY.study}/table7.log",
+    benchmark:
+        f"results/benchmarks/tables/{STUDY.study}/table7.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        heading=heading(),
+        rows=f"--dataset {DATASET} --split {SPLIT}",
+        magnification=STUDY.comparisons.magnification,
+        augmentation=NUMBERED[4],
+        prefix=lambda w, output: prefix(output),
+        code=code("table_comparisons"),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/table_comparisons.py --comparisons {input.comparisons}"
+        " {params.rows} --magnification {params.magnification} --augmentation {params.augmentation}"
+        " {params.heading} --published {input.published}"
+        " --output-prefix {params.prefix} > {log} 2>&1"
+
+
+rule table_intervals:
+    input:
+        intervals=lambda w: (
+            rules.compare_external.output
+            if w.number == "6"
+            else rules.compare.output.intervals
+        ),
+        published=lambda w: published(w.number),
+    output:
+        table_files("table{number}{suffix}-intervals", companion=False),
+    log:
+        f"results/logs/tables/{STUDY.study}/table{{number}}{{suffix}}-intervals.log",
+    benchmark:
+        f"results/benchmarks/tables/{STUDY.study}/table{{number}}{{suffix}}-intervals.tsv"
+    wildcard_constraints:
+        number="4|5|6",
+        suffix="|-best-epoch",
+    conda:
+        "../../envs/report.yaml"
+    params:
+        heading=heading(),
+        rows=lambda w: canonical_json(interval_rows(w)),
+        prefix=lambda w, output: prefix(output),
+        code=code("table_intervals"),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/table_intervals.py --intervals {input.intervals} --number {wildcards.number}"
+        " --rows {params.rows:q} {params.heading} --published {input.published}"
+        " --output-prefix {params.prefix} > {log} 2>&1"

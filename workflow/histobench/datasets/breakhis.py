@@ -2,18 +2,12 @@
 
 import csv
 import re
-from collections import Counter, deque
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
-from histobench.datasets.archives import members
-from histobench.datasets.decode import decode, pixel_sha256
-from histobench.datasets.manifest import Image, ordered
+from histobench.datasets import reading
+from histobench.datasets.manifest import Image
 from histobench.study.errors import HistoBenchError
 
 SUBTYPES = {
@@ -157,9 +151,6 @@ def official() -> list[Identity]:
 def read(source: Path, complete: bool, workers: int, progress: bool = True) -> tuple[list[Image], Counter[str]]:
     """Read every image of a BreakHis archive or folder once, and say what it holds.
 
-    Decoding and hashing run in `workers` threads (both leave Python's lock to others); at most four images per worker
-    are in memory, whatever the size of the archive.
-
     Args:
         source: tar.gz, tar or zip archive, or folder, with the official tree under any prefix; may be partial.
         complete: require exactly the official 7,909 images.
@@ -167,79 +158,30 @@ def read(source: Path, complete: bool, workers: int, progress: bool = True) -> t
         progress: draw a progress bar on stderr.
 
     Returns:
-        The images in manifest order, and how many other files were skipped, by their names' suffix (by the name where
-        there is none).
+        As :func:`histobench.datasets.reading.read`.
 
     Raises:
-        HistoBenchError: as :func:`histobench.datasets.archives.members`, :func:`identify` and
-            :func:`histobench.datasets.decode.decode`; and when an image occurs twice, there is none, or `complete` is
-            asked for and images are missing or surplus.
+        HistoBenchError: as :func:`histobench.datasets.reading.read` and :func:`identify`; and when `complete` is asked
+            for and images are missing or surplus.
     """
     expected = {identity.image_id for identity in official()} if complete else set()
-    images: list[Image] = []
-    found: dict[str, str] = {}
-    skipped: Counter[str] = Counter()
-    pending: deque[Future[Image]] = deque()
-    with (
-        tqdm(total=len(expected) or None, unit=" images", disable=not progress) as bar,
-        ThreadPoolExecutor(workers) as pool,
-        closing(members(source)) as archive,
-    ):
-
-        def collect() -> None:
-            images.append(pending.popleft().result())
-            bar.update()
-
-        for member in archive:
-            identity = identify(member.name)
-            if identity is None:
-                path = PurePosixPath(member.name)
-                skipped[path.suffix or path.name] += 1
-                continue
-            if identity.image_id in found:
-                raise HistoBenchError(
-                    f"{source}: image {identity.image_id} occurs twice, as {found[identity.image_id]} and as "
-                    f"{member.name}, expected once; remove one of them"
-                )
-            found[identity.image_id] = member.name
-            pending.append(pool.submit(_measure, identity, source, member.name, member.read()))
-            if len(pending) >= 4 * workers:
-                collect()
-        while pending:
-            collect()
-    if not images:
-        raise HistoBenchError(
-            f"{source}: holds no image among its {sum(skipped.values())} files, expected PNG files in the tree of "
-            f"BreakHis such as {official()[0].member}; point the source at the archive or folder that holds them"
-        )
+    tree = f"PNG files in the tree of BreakHis such as {official()[0].member}"
+    images, skipped = reading.read(source, _facts, tree, workers, len(expected) or None, progress)
     if complete:
-        _assert_complete(source, found, expected)
-    return ordered(images), skipped
+        _assert_complete(source, {image.image_id for image in images}, expected)
+    return images, skipped
 
 
-def _measure(identity: Identity, source: Path, member: str, data: bytes) -> Image:
-    pixels = decode(data, f"{source}, {member}")
-    height, width, _ = pixels.shape
-    return Image(
-        image_id=identity.image_id,
-        label=identity.label,
-        subtype=identity.subtype,
-        patient=identity.slide,
-        slide=identity.slide,
-        accession=identity.accession,
-        magnification=identity.magnification,
-        width=width,
-        height=height,
-        sha256=pixel_sha256(pixels),
-        member=member,
-    )
+def _facts(member: str) -> reading.Facts | None:
+    identity = identify(member)
+    return identity and asdict(identity) | {"patient": identity.slide}
 
 
-def _assert_complete(source: Path, found: Iterable[str], expected: set[str]) -> None:
-    missing, surplus = sorted(expected.difference(found)), sorted(set(found).difference(expected))
+def _assert_complete(source: Path, found: set[str], expected: set[str]) -> None:
+    missing, surplus = sorted(expected.difference(found)), sorted(found.difference(expected))
     if missing or surplus:
         what = " and ".join(
-            f"{len(names)} {'is' if len(names) == 1 else 'are'} {kind} ({_first(names)})"
+            f"{len(names)} {'is' if len(names) == 1 else 'are'} {kind} ({reading.shown(names)})"
             for kind, names in (("missing", missing), ("surplus", surplus))
             if names
         )
@@ -247,7 +189,3 @@ def _assert_complete(source: Path, found: Iterable[str], expected: set[str]) -> 
             f"{source}: is not the official BreakHis of {len(expected)} images, for {what}; get the official archive, "
             "or set complete: false for this dataset"
         )
-
-
-def _first(names: list[str], count: int = 5) -> str:
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")

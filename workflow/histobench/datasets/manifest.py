@@ -15,19 +15,20 @@ class Image:
     """One image, and one row of ``manifest.csv``: the fields are the columns, in order."""
 
     image_id: str
-    """File stem, for example ``SOB_B_A-14-22549AB-40-001``; unique in the manifest."""
+    """File stem, for example ``SOB_B_A-14-22549AB-40-001``, or path without suffix; unique in the manifest."""
     label: str
     """``benign`` or ``malignant``."""
     subtype: str
-    """Histological type: A, F, PT, TA (benign), DC, LC, MC, PC (malignant)."""
+    """Histological type: A, F, PT, TA (benign), DC, LC, MC, PC (malignant); the class, where a dataset has others."""
     patient: str
-    """What a patient-level split groups by: the slide id, for example ``14-22549AB``."""
+    """What a patient-level split groups by: the slide id, for example ``14-22549AB``. Where no patients are known, the
+    image itself."""
     slide: str
-    """Year and slide, for example ``14-22549AB``."""
+    """Year and slide, for example ``14-22549AB``; the patient, where slides are not named."""
     accession: str
     """The slide id without its trailing letters, for example ``14-22549``."""
     magnification: int
-    """Optical magnification: 40, 100, 200 or 400."""
+    """Optical magnification: 40, 100, 200 or 400; 0 where it is not known or there is none."""
     width: int
     """Width of the original in pixels."""
     height: int

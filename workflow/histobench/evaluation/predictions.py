@@ -1,6 +1,7 @@
 """The predictions of one run, read back and checked."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from histobench.study.errors import HistoBenchError
 from histobench.study.files import read_csv
+from histobench.study.paths import Run
 
 SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
 """Which epoch is scored, and the column that holds its logits. `best_epoch` is optimistic: the epoch was chosen on the
@@ -65,6 +67,57 @@ def read(path: Path) -> Predictions:
         logit={name: np.array([float(row[column]) for row in rows]) for name, column in SELECTIONS.items()},
         fold=folds[0],
     )
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What could not be used, and is missing from what is reported."""
+
+    where: str
+    """The run, arm or pair, for example `breakhis/vgg19/ft/patient/40/none/fold3`."""
+    what: str
+    """One sentence."""
+
+
+def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]:
+    """Read the predictions of many runs; one that cannot be used is a gap, and the others are read all the same.
+
+    Args:
+        paths: files whose folders say which run they are, results/DATASET/runs/.../fold1/predictions.csv.
+
+    Returns:
+        The usable runs in the order given, and the gaps.
+
+    Raises:
+        HistoBenchError: a path names no run, two name the same one, or not one of them can be used.
+    """
+    files: dict[Run, Path] = {}
+    for path in paths:
+        try:
+            run = Run.of(str(path))
+        except ValueError as error:
+            raise HistoBenchError(
+                f"{path}: names no run; expected .../DATASET/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1/predictions.csv"
+            ) from error
+        if run in files:
+            raise HistoBenchError(f"{path}: is the same run as {files[run]}; give each run once")
+        files[run] = path
+    found, gaps = {}, []
+    for run, path in files.items():
+        try:
+            predictions = read(path)
+            if predictions.fold != run.fold:
+                raise HistoBenchError(
+                    f"{path}: holds the predictions of fold {predictions.fold}, not of fold {run.fold}; "
+                    "delete the file to have its run repeated"
+                )
+        except HistoBenchError as error:
+            gaps.append(Gap(f"{run.arm}/fold{run.fold}", str(error)))
+        else:
+            found[run] = predictions
+    if gaps and not found:
+        raise HistoBenchError(gaps[0].what)
+    return found, gaps
 
 
 def _fault(row: dict[str, str], seen: set[str]) -> str | None:

@@ -64,7 +64,7 @@ def gaps(runs: Sequence[Run]) -> Iterator[str]:
     arms: dict[str, list[Run]] = {}
     for run in runs:
         expected.setdefault((run.dataset, run.split), set()).add(run.fold)
-        arms.setdefault("/".join(str(getattr(run, name)) for name in ARM), []).append(run)
+        arms.setdefault(run.arm, []).append(run)
     for arm, present in arms.items():
         absent = expected[present[0].dataset, present[0].split] - {run.fold for run in present}
         if absent:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from histobench.study.files import atomic_path, write_csv
 
+SENTENCE = 60
+"""A column with a cell of more letters than that holds sentences."""
+
 
 class Bold(str):
     """The text of a cell that is printed in bold."""
@@ -57,7 +60,8 @@ def markdown(table: Table) -> str:
 def latex(table: Table, label: str) -> str:
     r"""Return the table as a `longtable` with booktabs rules, to be `\input` into a one-column document.
 
-    A study may have more arms than a page has lines, so every table may break; the letters shrink with its width.
+    A study may have more arms than a page has lines, so every table may break; the letters shrink with its width. The
+    columns that hold sentences share two thirds of the page's width and are broken into lines.
     """
 
     def cell(text: str) -> str:
@@ -68,7 +72,11 @@ def latex(table: Table, label: str) -> str:
 
     widths = [max(map(len, column)) for column in zip(table.header, *table.cells, strict=True)]
     size = r"\small" if sum(widths) <= 70 else r"\scriptsize" if sum(widths) <= 100 else r"\tiny"
-    alignment = "".join("r" if number else "l" for number in _numeric(table))
+    sentences = sum(width for width in widths if width > SENTENCE)
+    alignment = "".join(
+        f"p{{{0.66 * width / sentences:.2f}\\linewidth}}" if width > SENTENCE else "r" if number else "l"
+        for width, number in zip(widths, _numeric(table), strict=True)
+    )
     head = [r"\toprule", line(table.header), r"\midrule"]
     return "\n".join(
         [

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 HEADS = {
     "dataset": "Dataset",
+    "on": "Evaluated on",
     "model": "Model",
     "mode": "Mode",
     "split": "Split",
@@ -28,6 +29,11 @@ HEADS = {
     "f1": "F1-score",
     "auc": "AUC",
     "patient_rate": "Patient rate",
+    "balanced_accuracy": "Balanced accuracy",
+    "ece": "ECE",
+    "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
+    "first": "First",
+    "second": "Second",
 }
 SELECTIONS = {"last": "last epoch", "best_epoch": "best epoch (optimistic)"}
 
@@ -38,7 +44,7 @@ def printed(column: str, text: str) -> str:
         case "mode":
             return {"ft": "FT", "lp": "LP"}.get(text, text)
         case "magnification":
-            return f"{text}×" if text.isdecimal() else text.capitalize()
+            return "–" if text == "0" else f"{text}×" if text.isdecimal() else text.capitalize()
         case "selection":
             return SELECTIONS[text]
     return text

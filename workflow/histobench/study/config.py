@@ -5,8 +5,10 @@ The classes below are the reference for every key; `workflow/schemas/config.sche
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +19,7 @@ from histobench.study.paths import Run
 from histobench.study.spec import (
     CnnSettings,
     FeatureSpec,
+    Magnification,
     Name,
     Recipe,
     RunSpec,
@@ -35,10 +38,17 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
 class Dataset(Settings):
     """One dataset: where its images come from and how its tree is read."""
 
-    format: Literal["breakhis"] = "breakhis"
-    """Reader of the tree and its file names."""
+    format: Literal["breakhis", "bach", "csv", "folders"] = "breakhis"
+    """How images are found and labelled: by the trees of BreakHis or BACH, by a `csv` table, or by class `folders`."""
     source: str | None = None
     """Archive (.tar.gz, .tar, .zip) or folder. A synthetic dataset has none: it is generated."""
+    table: str | None = None
+    """For `csv`: the table, with columns path (inside `source`), label, patient and, where wanted, magnification, subtype
+    and accession."""
+    classes: dict[str, Literal["benign", "malignant"]] = {"benign": "benign", "malignant": "malignant"}
+    """For `csv` and `folders`: what each label of the table, or each class folder, counts as."""
+    patient: str | None = None
+    """For `folders`: regular expression with one group, which finds the patient in the path of an image."""
     url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     """Where `source` is downloaded from when it is not there; `source` must then be resources/DATASET/FILE."""
     sha256: Sha256 | None = None
@@ -56,6 +66,30 @@ class Dataset(Settings):
             raise ValueError(f"synthetic.kind {self.synthetic.kind!r} cannot be read with format {self.format!r}")
         if self.url and self.synthetic:
             raise ValueError("`url` belongs to a dataset with a `source`, not to a synthetic one")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_of_its_format(self) -> "Dataset":
+        places = {
+            "table": ({"csv"}, {"csv"}),
+            "patient": ({"folders"}, {"folders"}),
+            "classes": ({"csv", "folders"}, set()),
+            "complete": ({"breakhis", "bach"}, set()),
+        }
+        for key, (formats, required) in places.items():
+            if key in self.model_fields_set and getattr(self, key) and self.format not in formats:
+                raise ValueError(f"`{key}` belongs to format {' or '.join(sorted(formats))}, not to {self.format}")
+            if self.format in required and not getattr(self, key):
+                raise ValueError(f"format {self.format} needs `{key}` (config/README.md explains it)")
+        if set(self.classes.values()) != {"benign", "malignant"}:
+            raise ValueError("`classes` must name at least one benign and one malignant class")
+        if self.patient:
+            try:
+                groups = re.compile(self.patient).groups
+            except re.error as error:
+                raise ValueError(f"`patient` is no regular expression ({error})") from None
+            if groups != 1:
+                raise ValueError(f"`patient` must have one group in parentheses, found {groups}")
         return self
 
 
@@ -158,7 +192,7 @@ class Block(Settings):
     models: list[Name] = Field(min_length=1)
     modes: list[Name] = Field(min_length=1)
     splits: list[Name] = Field(min_length=1)
-    magnifications: list[Literal[40, 100, 200, 400]] = Field(min_length=1)
+    magnifications: list[Magnification] = Field(min_length=1)
     augmentations: list[Name] = Field(min_length=1)
 
 
@@ -176,7 +210,10 @@ class Tables(Settings):
 
 
 class External(Settings):
-    """Arms of the study that are evaluated on another dataset, without fine-tuning. Their modes must keep weights."""
+    """Arms of the study that are evaluated on another dataset, without fine-tuning. Their modes must keep weights.
+
+    A block of which the grid has no run at all rests, so that a study laid over another one need not take it away.
+    """
 
     dataset: Name
     """The dataset that they were trained on."""
@@ -185,11 +222,17 @@ class External(Settings):
     models: list[Name] = Field(min_length=1)
     modes: list[Name] = Field(min_length=1)
     splits: list[Name] = Field(min_length=1)
-    magnifications: list[Literal[40, 100, 200, 400]] = Field(min_length=1)
+    magnifications: list[Magnification] = Field(min_length=1)
     """Magnifications of the training images; each has models of its own."""
     augmentations: list[Name] = Field(min_length=1)
-    headline: Literal[40, 100, 200, 400] = 40
-    """The magnification that Table 6 shows; the full table stands beside it."""
+    headline: Magnification = 40
+    """The magnification that Table 6 shows, with the first split and augmentation of the first block that does not rest;
+    the full table stands beside it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yaml_reads_on_as_true(cls, data: Any) -> Any:
+        return {"on" if key is True else key: value for key, value in data.items()} if isinstance(data, dict) else data
 
 
 class Comparisons(Settings):
@@ -197,7 +240,7 @@ class Comparisons(Settings):
 
     pairs: list[tuple[str, str]] = []
     """Pairs of arms, each `MODEL/MODE`: one family for Holm's correction. All pairs of the study where it is empty."""
-    magnification: Literal[40, 100, 200, 400] = 200
+    magnification: Magnification = 200
     """The magnification of Table 7."""
     draws: int = Field(default=10_000, ge=100)
     """Bootstrap draws and sign flips."""
@@ -247,18 +290,23 @@ class Config(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         for number, block in enumerate(self.grid):
-            places = {
-                "dataset": ([block.dataset], self.datasets),
-                "models": (block.models, self.models),
-                "modes": (block.modes, self.modes),
-                "splits": (block.splits, self.splits),
-                "augmentations": (block.augmentations, self.augmentations),
-            }
-            for key, (names, known) in places.items():
-                for name in names:
-                    if name not in known:
-                        table = key if key.endswith("s") else key + "s"
-                        raise ValueError(f"grid.{number}.{key}: {name!r} is not among `{table}`{_meant(name, known)}")
+            self._require_names(f"grid.{number}", block)
+            format = self.datasets[block.dataset].format
+            if format == "bach":
+                raise ValueError(
+                    f"grid.{number}.dataset: {block.dataset!r} names no patients and no magnification, so that it can be "
+                    "evaluated on (`external`) but not trained on"
+                )
+            for magnification in block.magnifications:
+                if (format == "breakhis" and not magnification) or (format == "folders" and magnification):
+                    has = (
+                        "a magnification of 40, 100, 200 or 400"
+                        if format == "breakhis"
+                        else "no magnification, write 0"
+                    )
+                    raise ValueError(
+                        f"grid.{number}.magnifications: {magnification}, but images of format {format} have {has}"
+                    )
             synthetic = self.datasets[block.dataset].synthetic
             for magnification in block.magnifications:
                 if synthetic and magnification not in synthetic.magnifications:
@@ -285,7 +333,53 @@ class Config(Settings):
                 if mode not in self.modes:
                     raise ValueError(f"models.{name}.training: {mode!r} is not among `modes`{_meant(mode, self.modes)}")
                 self.mode(name, mode)
+        for number, block in enumerate(self.external):
+            self._check_external(f"external.{number}", block)
         return self
+
+    def _require_names(self, place: str, block: "Block | External") -> None:
+        """Require that every name of a block is known."""
+        places = {
+            "dataset": ([block.dataset], self.datasets),
+            "models": (block.models, self.models),
+            "modes": (block.modes, self.modes),
+            "splits": (block.splits, self.splits),
+            "augmentations": (block.augmentations, self.augmentations),
+        }
+        if isinstance(block, External):
+            places["on"] = ([block.on], self.datasets)
+        for key, (names, known) in places.items():
+            for name in names:
+                if name not in known:
+                    table = "datasets" if key in ("dataset", "on") else key
+                    raise ValueError(f"{place}.{key}: {name!r} is not among `{table}`{_meant(name, known)}")
+
+    def _check_external(self, place: str, block: External) -> None:
+        self._require_names(place, block)
+        if block.on == block.dataset:
+            raise ValueError(
+                f"{place}.on: {block.on!r} is the dataset that the models are trained on; name another one"
+            )
+        if block.headline not in block.magnifications:
+            raise ValueError(
+                f"{place}.headline: {block.headline} is not among its `magnifications` "
+                f"({', '.join(map(str, block.magnifications))})"
+            )
+        wanted = list(self._expand(block))
+        absent = [run for run in wanted if run not in self.runs]
+        if len(absent) == len(wanted):
+            return
+        if absent:
+            raise ValueError(
+                f"{place}: {absent[0].folder.partition('/runs/')[2]} is not in the grid (nor are {len(absent) - 1} others "
+                f"of its {len(wanted)} runs); add it to `grid`, shorten the block, or write `external: []`"
+            )
+        for run in wanted:
+            if not self.recipe(run.model, run.mode).keep_weights:
+                raise ValueError(
+                    f"{place}: mode {run.mode!r} does not keep the weights of {run.model!r}; set `keep_weights: true` in "
+                    f"the mode, or in models.{run.model}.training.{run.mode}"
+                )
 
     def mode(self, model: str, mode: str) -> Mode:
         """Return a mode as `model` trains with it.
@@ -367,7 +461,22 @@ class Config(Settings):
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """Every run of the study once, in the order of the grid."""
-        return tuple(dict.fromkeys(self._expand()))
+        return tuple(dict.fromkeys(run for block in self.grid for run in self._expand(block)))
+
+    @cached_property
+    def tested(self) -> tuple[External, ...]:
+        """Return the blocks of `external` whose runs are in the grid."""
+        return tuple(block for block in self.external if next(self._expand(block)) in self.runs)
+
+    @cached_property
+    def external_runs(self) -> tuple[tuple[str, Run], ...]:
+        """Return each dataset that is evaluated on, with a run that is evaluated on it: every pair once."""
+        return tuple(dict.fromkeys((block.on, run) for block in self.tested for run in self._expand(block)))
+
+    @property
+    def used_datasets(self) -> list[str]:
+        """Return the datasets that are trained or evaluated on."""
+        return list(dict.fromkeys([run.dataset for run in self.runs] + [on for on, _ in self.external_runs]))
 
     @property
     def unaugmented(self) -> str:
@@ -382,10 +491,9 @@ class Config(Settings):
     @property
     def notes(self) -> list[str]:
         """Return what a reader of any table must know: made-up images, random weights, narrowed models."""
-        datasets = {run.dataset for run in self.runs}
         models = [self.models[name] for name in self.labels]
         notes = {
-            "The images are SYNTHETIC.": any(self.datasets[name].synthetic for name in datasets),
+            "The images are SYNTHETIC.": any(self.datasets[name].synthetic for name in self.used_datasets),
             "Models start from RANDOM weights.": any(model.weights == "random" for model in models),
             "Models are NARROWED to a share of their channels.": any(
                 isinstance(model, CnnEntry) and model.width < 1 for model in models
@@ -393,15 +501,12 @@ class Config(Settings):
         }
         return [note for note, holds in notes.items() if holds]
 
-    def _expand(self) -> Iterator[Run]:
-        for block in self.grid:
-            for model in block.models:
-                for mode in block.modes:
-                    for split in block.splits:
-                        for magnification in block.magnifications:
-                            for augmentation in block.augmentations:
-                                for fold in range(1, self.splits[split].folds + 1):
-                                    yield Run(block.dataset, model, mode, split, magnification, augmentation, fold)
+    def _expand(self, block: Block | External) -> Iterator[Run]:
+        for model, mode, split, magnification, augmentation in product(
+            block.models, block.modes, block.splits, block.magnifications, block.augmentations
+        ):
+            for fold in range(1, self.splits[split].folds + 1):
+                yield Run(block.dataset, model, mode, split, magnification, augmentation, fold)
 
 
 def load(config: Mapping[str, Any]) -> Config:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 PACKAGE = "histobench"
 LIBRARY = Path(__file__).parents[2]
+DATA = (".csv", ".json", ".html", ".css", ".js")
 
 
 def fingerprint(script: Path, without: Sequence[str] = (), also: Sequence[str] = ()) -> str:
@@ -54,7 +55,7 @@ def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
             imports.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith((".csv", ".json")):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
             data.add(path.parent / node.value)
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # A bare string at any place of a body documents; it never acts.

@@ -20,6 +20,8 @@ HISTORY = f"{RUN}/history.csv"
 RECORD = f"{RUN}/run.json"
 TRAINED = f"{RUN}/weights.safetensors"
 EXTERNAL = "results/{on}/predictions/{dataset}/{model}/{mode}/{split}/{magnification}x/{augmentation}/fold{fold}.csv"
+EXTERNAL_LOG = EXTERNAL.replace("/predictions/", "/logs/predict/").replace(".csv", ".log")
+EXTERNAL_BENCHMARK = EXTERNAL.replace("/predictions/", "/benchmarks/predict/").replace(".csv", ".tsv")
 RUN_LOG = RUN.replace("/runs/", "/logs/") + ".log"
 RUN_BENCHMARK = RUN.replace("/runs/", "/benchmarks/") + ".tsv"
 STUDY = "results/studies/{study}"
@@ -47,6 +49,11 @@ class Run:
         """Path of the run's predictions."""
         return PREDICTIONS.format(**asdict(self))
 
+    @property
+    def arm(self) -> str:
+        """Name of the run's arm, whose folds are averaged: `breakhis/vgg19/ft/patient/40/none`."""
+        return "/".join(map(str, list(asdict(self).values())[:-1]))
+
     @classmethod
     def of(cls, predictions: str) -> "Run":
         """Return the run that a predictions path belongs to."""
@@ -60,3 +67,14 @@ class Run:
             augmentation,
             int(fold.removeprefix("fold")),
         )
+
+
+def external(on: str, run: Run) -> str:
+    """Return the path of what a run predicts on another dataset."""
+    return EXTERNAL.format(on=on, **asdict(run))
+
+
+def of_external(path: str) -> tuple[str, Run]:
+    """Return the dataset and the run that a path of :func:`external` belongs to."""
+    on, _, *parts, file = PurePosixPath(path).parts[-9:]
+    return on, Run.of("/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"]))

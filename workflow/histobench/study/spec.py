@@ -6,12 +6,13 @@ string changes the run is stale, when it does not the run stands.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, field_validator
 
-MAGNIFICATIONS = (40, 100, 200, 400)
-"""Optical magnifications of BreakHis (x)."""
+Magnification = Literal[0, 40, 100, 200, 400]
+"""Optical magnification (x) as BreakHis has it, or 0 for images of which none is known."""
+MAGNIFICATIONS: tuple[int, ...] = get_args(Magnification)
 
 FAMILIES = Path(__file__).parents[1] / "models" / "families"
 """One file for each family of vision-language models."""
@@ -175,7 +176,7 @@ class RunSpec(Settings):
     recipe: Recipe
     augmentation: list[Transform]
     """Albumentations transforms applied, in order, to each training image in each epoch."""
-    magnification: Literal[40, 100, 200, 400]
+    magnification: Magnification
     fold: int = Field(ge=1)
     seed: int = Field(ge=0)
 
@@ -193,7 +194,7 @@ class FeatureSpec(Settings):
     augmentation: list[Transform]
     views: int = Field(ge=1)
     """Views per image: 1 without augmentation, else one per epoch."""
-    magnification: Literal[40, 100, 200, 400]
+    magnification: Magnification
     seed: int = Field(ge=0)
 
     canonical = RunSpec.canonical

@@ -1,0 +1,42 @@
+"""Give the external test of every arm 95 % intervals: the other dataset's patients are resampled within class.
+
+A file that cannot be used is named on stderr and left out; score_external.py says more.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from histobench.study.errors import HistoBenchError, run_script
+from histobench.study.files import write_csv
+from histobench.study.paths import of_external
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--predictions", nargs="+", required=True, metavar="CSV", help="one file per run and dataset")
+    parser.add_argument("--draws", type=int, default=10_000, help="bootstrap draws")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
+    parser.add_argument("--intervals", type=Path, required=True, help="CSV to write")
+    given = parser.parse_args()
+
+    from histobench.evaluation import comparisons, external
+
+    runs = {}
+    for path in given.predictions:
+        try:
+            run = of_external(path)
+        except (ValueError, IndexError) as error:
+            raise HistoBenchError(
+                f"{path}: names no run; expected .../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
+            ) from error
+        try:
+            runs[run] = external.read(Path(path))
+        except HistoBenchError as error:
+            print(f"warning: left out: {error}", file=sys.stderr)
+    rows = comparisons.external_intervals(runs, given.draws, given.seed)
+    write_csv(given.intervals, comparisons.EXTERNAL_INTERVALS_COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,45 @@
+"""Draw the accuracy of every arm by magnification, beside the published values (Figure 5): PREFIX.pdf, .svg and .png."""
+
+import argparse
+import json
+from pathlib import Path
+
+from histobench.reporting import published
+from histobench.reporting.figures import scores, style
+from histobench.study.errors import run_script
+from histobench.study.files import read_csv
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--intervals", type=Path, help="intervals.csv of the study")
+    source.add_argument("--summary", type=Path, help="summary.csv of the study, where there are no intervals")
+    parser.add_argument("--dataset", required=True, help="name of the dataset")
+    parser.add_argument("--split", required=True, help="name of the split policy")
+    parser.add_argument(
+        "--panels", type=json.loads, required=True, help="JSON: {augmentation: published table}, from top to bottom"
+    )
+    parser.add_argument("--arms", type=style.arms_of, required=True, help="JSON: the arms of the study, in its order")
+    parser.add_argument("--note", action="append", default=[], help="sentence for the foot; may be repeated")
+    parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
+    arguments = parser.parse_args()
+
+    if arguments.intervals:
+        rows, read, bars = read_csv(arguments.intervals, scores.INTERVALS), scores.pooled, scores.POOLED
+    else:
+        rows, read, bars = read_csv(arguments.summary, scores.SUMMARY), scores.over_folds, scores.OVER_FOLDS
+    setting = {"dataset": arguments.dataset, "split": arguments.split, "selection": "last"}
+    panels = [
+        scores.Panel(
+            f"augmentation: {augmentation}",
+            read(rows, "accuracy", augmentation=augmentation, **setting),
+            scores.published_means(published.load(Path(table)), "accuracy", arguments.arms),
+        )
+        for augmentation, table in arguments.panels.items()
+    ]
+    style.save(scores.accuracy(panels, arguments.arms, bars, arguments.note), arguments.output_prefix)
+
+
+if __name__ == "__main__":
+    run_script(main)

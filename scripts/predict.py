@@ -1,0 +1,79 @@
+"""Predict every image of another dataset with the kept weights of a run: nothing is trained or chosen here."""
+
+import argparse
+from pathlib import Path
+
+from histobench.study.errors import HistoBenchError, run_script
+from histobench.study.spec import RunSpec
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--specification", type=RunSpec.model_validate_json, required=True, help="what was trained: a RunSpec as JSON"
+    )
+    parser.add_argument("--trained", type=Path, required=True, help="weights.safetensors of the run")
+    parser.add_argument("--weights", type=Path, help="pretrained weights that it started from, unless they were random")
+    parser.add_argument("--trained-on", type=Path, required=True, help="manifest of the dataset that it was trained on")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest of the images to predict")
+    parser.add_argument("--pixels", type=Path, required=True, help="their pixel store")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
+    parser.add_argument(
+        "--micro-batch", type=int, default=0, help="images on the device at once; 0: the recipe's batch"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    given = parser.parse_args()
+
+    import numpy as np
+    import torch
+
+    from histobench.datasets import manifest, pixels
+    from histobench.study.files import write_csv
+    from histobench.training import classifier, devices
+    from histobench.training.data import Stored
+    from histobench.training.fit import predict
+    from histobench.training.microbatch import MicroBatch
+
+    spec = given.specification
+    if (given.weights is None) != (spec.model.weights == "random"):
+        fault = "is missing; give the file" if given.weights is None else "is of no use; leave it out"
+        raise HistoBenchError(f"--weights: for a {spec.model.family} with weights {spec.model.weights!r} it {fault}")
+    if not given.trained.exists():
+        raise HistoBenchError(
+            f"{given.trained}: the weights of this run are not there; delete the predictions.csv beside it to have it "
+            "trained again"
+        )
+    images = manifest.load(given.manifest)
+    known = {image.sha256: image.image_id for image in manifest.load(given.trained_on)}
+    if seen := [image for image in images if image.sha256 in known]:
+        raise HistoBenchError(
+            f"{given.manifest}: {len(seen)} images have equal pixels in {given.trained_on} (first: {seen[0].image_id} "
+            f"and {known[seen[0].sha256]}), so that models would be tested on what they were trained on; remove them"
+        )
+    device = devices.choose(given.device, given.threads)
+    module = classifier.trained(spec, given.weights, given.trained, devices.precision(device)).to(device)
+    if spec.recipe.trainable == "head":
+        torch.backends.cudnn.allow_tf32 = False  # as embeddings are computed for training
+    elif device.type == "cuda":
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training
+    store = pixels.load(given.pixels, len(images), spec.model.image_size)
+    label = np.array([image.label == "malignant" for image in images], dtype=np.float32)
+    source = Stored(store[None], np.arange(len(images)), label, device.type == "cuda")
+    micro = MicroBatch(given.micro_batch or None, spec.recipe.batch_size, whole=False)
+    logits = micro.retry(lambda size: predict(module, source, device, size), lambda: None).numpy()
+    if not np.isfinite(logits).all():
+        raise HistoBenchError(
+            f"{given.trained}: {(~np.isfinite(logits)).sum()} of {len(images)} logits are not finite; train this run again"
+        )
+    columns = ("image_id", "patient", "group", "label", "logit")
+    rows = (
+        # Nine digits give back the very float32.
+        dict(zip(columns, (image.image_id, image.patient, image.subtype, int(malignant), f"{logit:.9g}"), strict=True))
+        for image, malignant, logit in zip(images, label, logits, strict=True)
+    )
+    write_csv(given.output, columns, rows)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,134 @@
+"""BACH's reader, on the official layout with small made-up images."""
+
+import hashlib
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from histobench.datasets import bach, synthetic
+from histobench.datasets.archives import MAX_MEMBER_BYTES
+from histobench.study.errors import HistoBenchError
+from histobench.study.synthetic import SyntheticSettings
+from tests.datasets.standin import write_files
+
+SMALL = SyntheticSettings(kind="bach", patients_per_class=2, images_per_patient=2, width=64, height=48)
+PREFIX = "ICIAR2018_BACH_Challenge/"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, bytes]:
+    """Path and content of every file of a synthetic BACH of 16 images."""
+    path = tmp_path_factory.mktemp("bach") / "archive"
+    synthetic.generate(SMALL, path)
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory, files) -> Path:
+    """The official layout: 400 images of 64x48 pixels, whole slides, lists and what macOS leaves."""
+    image = {name.split("/")[1]: data for name, data in files.items() if name.endswith(".tif")}
+    prefixes = {"Normal": "n", "Benign": "b", "InSitu": "is", "Invasive": "iv"}
+    members = [
+        (f"{PREFIX}Photos/{folder}/{prefix}{number:03}.tif", image[folder])
+        for folder, prefix in prefixes.items()
+        for number in range(1, 101)
+    ]
+    members += [
+        (f"{PREFIX}Photos/microscopy_ground_truth.csv", b"n001.tif,Normal\n"),
+        (f"{PREFIX}Photos/Normal/Thumbs.db", b"\xd0\xcf"),
+        (f"{PREFIX}Photos/Normal/._n001.tif", b"resource fork"),
+        (f"{PREFIX}WSI/A01.svs", b"a whole slide"),
+        (f"{PREFIX}WSI/gt_thumbnails/A01.tif", b"no photograph"),
+    ]
+    return write_files(tmp_path_factory.mktemp("official") / "ICIAR2018_BACH_Challenge.zip", members, "zip")
+
+
+@pytest.fixture
+def as_official(monkeypatch, official) -> Path:
+    """The same, taken for the official archive."""
+    monkeypatch.setattr(bach, "OFFICIAL_SIZE", (64, 48))
+    monkeypatch.setattr(bach, "OFFICIAL_MD5", hashlib.md5(official.read_bytes()).hexdigest())
+    return official
+
+
+def refusal(source: Path, complete: bool = True) -> str:
+    with pytest.raises(HistoBenchError) as error:
+        bach.read(source, complete, workers=2, progress=False)
+    assert "\n" not in str(error.value)
+    assert str(source) in str(error.value)
+    return str(error.value)
+
+
+def test_the_official_layout(as_official) -> None:
+    images, skipped = bach.read(as_official, complete=True, workers=2, progress=False)
+    assert Counter((image.subtype, image.label) for image in images) == {
+        ("normal", "benign"): 100,
+        ("benign", "benign"): 100,
+        ("insitu", "malignant"): 100,
+        ("invasive", "malignant"): 100,
+    }
+    assert skipped == {".csv": 1, ".db": 1, ".tif": 2, ".svs": 1}
+    assert [image.image_id for image in images][:2] == ["b001", "b002"]
+    first = images[0]
+    assert (first.patient, first.slide, first.accession, first.magnification) == ("b001", "b001", "b001", 0)
+    assert len({image.patient for image in images}) == 400
+    assert first.member == f"{PREFIX}Photos/Benign/b001.tif"
+
+
+def test_archive_and_folder_give_the_same_manifest(tmp_path, files) -> None:
+    archive = write_files(tmp_path / "bach.zip", files.items(), "zip")
+    folder = write_files(tmp_path / "bach", files.items(), "folder")
+    one = bach.read(archive, complete=False, workers=2, progress=False)
+    assert bach.read(folder, complete=False, workers=1, progress=False) == one
+    assert len(one[0]) == 16
+    inner, _ = bach.read(folder / "Photos", complete=False, workers=1, progress=False)
+    assert [image.sha256 for image in inner] == [image.sha256 for image in one[0]]
+    for image in one[0]:
+        with PIL.Image.open(folder / image.member) as picture:
+            pixels = np.asarray(picture)
+        size = (48).to_bytes(4, "little") + (64).to_bytes(4, "little")
+        assert image.sha256 == hashlib.sha256(size + pixels.tobytes()).hexdigest()
+
+
+def test_another_md5_is_not_the_official_archive(monkeypatch, as_official) -> None:
+    monkeypatch.setattr(bach, "OFFICIAL_MD5", "8ae1801334aa943c44627c1eef3631b2")
+    own = hashlib.md5(as_official.read_bytes()).hexdigest()
+    assert f"has MD5 {own}, but the official archive has 8ae1801334aa943c44627c1eef3631b2" in refusal(as_official)
+    assert bach.read(as_official, complete=False, workers=2, progress=False)[0]  # nobody asked
+
+
+def test_what_a_complete_dataset_must_have(monkeypatch, as_official, tmp_path, files) -> None:
+    monkeypatch.setattr(bach, "OFFICIAL_SIZE", (2048, 1536))
+    sentence = refusal(as_official)
+    assert "400 images are not of 2048x1536 pixels (" in sentence
+    folder = write_files(tmp_path / "few", files.items(), "folder")
+    assert "holds 4 images in Photos/Normal, but the official dataset has 100" in refusal(folder)
+
+
+def test_a_whole_slide_larger_than_any_image_is_passed_over(tmp_path, files) -> None:
+    folder = write_files(tmp_path / "bach", files.items(), "folder")
+    (folder / "WSI").mkdir()
+    with (folder / "WSI" / "A01.svs").open("wb") as file:
+        file.truncate(MAX_MEMBER_BYTES + 1)  # takes no room on the disk
+    images, skipped = bach.read(folder, complete=False, workers=1, progress=False)
+    assert (len(images), skipped[".svs"]) == (16, 1)
+
+
+def test_hostile_members_are_refused(tmp_path, files) -> None:
+    evil = write_files(tmp_path / "evil.zip", [*files.items(), ("Photos/Normal/../../n9.tif", b"")], "zip")
+    assert "leads out of its folder" in refusal(evil, complete=False)
+
+
+def test_an_image_twice_and_none_at_all(tmp_path, files) -> None:
+    name, data = next(item for item in files.items() if item[0].endswith("n001.tif"))
+    twice = write_files(tmp_path / "twice.zip", [(name, data), ("Photos/Benign/n001.tif", data)], "zip")
+    assert "image n001 occurs twice" in refusal(twice, complete=False)
+    none = write_files(tmp_path / "none.zip", [("a/Normal/n001.tif", data), ("Photos/Odd/n001.tif", data)], "zip")
+    assert "holds no image among its 2 files, expected TIFF files such as Photos/Normal/n001.tif" in refusal(
+        none, False
+    )

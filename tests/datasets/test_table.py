@@ -1,0 +1,161 @@
+"""Datasets of one's own: a table's rows and class folders, good and bad."""
+
+import numpy as np
+import pytest
+
+from histobench.datasets import folds, table
+from histobench.study.errors import HistoBenchError
+from tests.datasets.standin import png, write_files
+
+CLASSES = {"healthy": "benign", "carcinoma": "malignant"}
+
+
+def image(number: int) -> bytes:
+    return png(np.full((6, 8, 3), number, np.uint8))
+
+
+FILES = {f"case{n}/{n}.png": image(n) for n in range(6)}
+ROWS = [f"case{n}/{n}.png,{'healthy' if n < 3 else 'carcinoma'},P{n}" for n in range(6)]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(lines, header="path,label,patient", files=FILES):
+        write_files(tmp_path / "images", files.items(), "folder")
+        (tmp_path / "images.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8-sig")
+        return tmp_path / "images", tmp_path / "images.csv"
+
+    return write
+
+
+def read(source, listing, classes=CLASSES):
+    return table.read_table(source, listing, classes, workers=2, progress=False)
+
+
+def test_a_table(write) -> None:
+    images, skipped = read(*write(ROWS, files=FILES | {"notes.txt": b"", "unlisted.png": b"never opened"}))
+    assert [(i.image_id, i.label, i.subtype, i.patient, i.accession, i.magnification) for i in images] == [
+        (f"case{n}/{n}", *(("benign", "healthy") if n < 3 else ("malignant", "carcinoma")), f"P{n}", f"P{n}", 0)
+        for n in range(6)
+    ]
+    assert skipped == {".txt": 1, ".png": 1}
+    assert {(i.width, i.height) for i in images} == {(8, 6)}
+
+
+def test_its_optional_columns(write) -> None:
+    header = "patient,accession,path,label,magnification,subtype,remark"
+    lines = [f"P{n},A{n // 2},case{n}/{n}.png,{'healthy' if n < 3 else 'carcinoma'},200,,x" for n in range(5)]
+    lines.append("P5,,case5/5.png,carcinoma,,ductal,x")
+    images, _ = read(*write(lines, header))
+    rows = {i.image_id: i for i in images}
+    assert [(rows[f"case{n}/{n}"].accession, rows[f"case{n}/{n}"].magnification) for n in (0, 1, 4, 5)] == [
+        *(("A0", 200), ("A0", 200), ("A2", 200), ("P5", 0))
+    ]
+    assert (rows["case4/4"].subtype, rows["case5/5"].subtype) == ("carcinoma", "ductal")
+    assert (images[0].image_id, images[0].magnification) == ("case5/5", 0)  # manifest order
+    # What a split by accession never divides: patients 0 and 1, 2 and 3.
+    assert [folds.group_of(rows[f"case{n}/{n}"], "accession") for n in range(6)] == ["A0", "A0", "A1", "A1", "A2", "P5"]
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("case5/5.png,carcinoma", "has more or fewer values than the header's 3 columns"),
+        ("case5/5.png,carcinoma,P5,x", "has more or fewer values than the header's 3 columns"),
+        (",carcinoma,P5", "path is empty"),
+        ("case5/5.png,carcinoma, ", "patient is empty"),
+        ("case5/5.png,cancer,P5", "label is 'cancer', expected healthy or carcinoma"),
+        ("../5.png,carcinoma,P5", "path is '../5.png', expected one inside the source"),
+        ("/case5/5.png,carcinoma,P5", "expected one inside the source"),
+        ("case5\\5.png,carcinoma,P5", "expected one inside the source"),
+        ("case5/5.svs,carcinoma,P5", "case5/5.svs has none of the suffixes .png, .tif"),
+        ("case4/4.png,carcinoma,P4", "case4/4.png is listed a second time, after line 6"),
+        ("case5/6.png,carcinoma,P5", "line 7: case5/6.png is not in"),
+    ],
+)
+def test_a_bad_row_is_one_sentence(write, row, sentence) -> None:
+    with pytest.raises(HistoBenchError) as error:
+        read(*write([*ROWS[:5], row]))
+    assert sentence in str(error.value)
+    assert "images.csv, line 7: " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "sentence"),
+    [
+        ("path,label,patient,magnification", "case5/5.png,carcinoma,P5,20", "magnification is '20', expected 40, 100, 200, 400"),
+        ("path,label,patient,accession", "case5/5.png,carcinoma,P0,A9", "patient P0 has accession A9 here and A0 above"),
+        ("path,label,patient,subtype", "case5/5.png,carcinoma,P5,x", "subtype x is malignant here and benign above"),
+    ],
+)  # fmt: skip
+def test_bad_optional_columns(write, header, row, sentence) -> None:
+    value = {"magnification": "40", "accession": "A0", "subtype": "x"}[header.rpartition(",")[2]]
+    with pytest.raises(HistoBenchError, match="line 3: ") as error:
+        read(*write([f"{ROWS[0]},{value}", row], header))
+    assert sentence in str(error.value)
+
+
+def test_what_a_table_as_a_whole_must_have(write, tmp_path) -> None:
+    for lines, header, sentence in (
+        (ROWS, "path,label,person", "column patient is missing (found: path, label, person)"),
+        ([], "path,label,patient", "lists no image"),
+        (ROWS[:3], "path,label,patient", "all 3 images are benign and none is malignant"),
+    ):
+        with pytest.raises(HistoBenchError) as error:
+            read(*write(lines, header))
+        assert sentence in str(error.value)
+    with pytest.raises(HistoBenchError, match="cannot be read as a CSV table"):
+        read(tmp_path / "images", tmp_path / "absent.csv")
+
+
+def test_two_patients_or_classes_with_the_same_pixels(write) -> None:
+    twin = FILES | {"case1/1.png": png(np.full((6, 8, 3), 0, np.uint8), text="other bytes")}
+    with pytest.raises(HistoBenchError) as error:
+        read(*write(ROWS, files=twin))
+    assert "case0/0.png (benign, patient P0) and case1/1.png (benign, patient P1) have equal pixels" in str(error.value)
+    same_patient = [ROWS[0], "case1/1.png,healthy,P0", *ROWS[2:]]
+    assert len(read(*write(same_patient, files=twin))[0]) == 6
+    with pytest.raises(HistoBenchError, match="have equal pixels; remove one of them, or correct its label"):
+        read(*write([ROWS[0], "case1/1.png,carcinoma,P0", *ROWS[2:]], files=twin))
+
+
+FOLDERS = {f"set/{name}/P{n}_{k}.png": image(10 * n + k) for n, name in enumerate(["no", "yes"]) for k in range(3)}
+FOLDER_CLASSES = {"no": "benign", "yes": "malignant"}
+
+
+def read_folders(path, files, pattern=r"/(P\d+)_", kind="zip"):
+    source = write_files(path / "folders", files.items(), kind)
+    return table.read_folders(source, FOLDER_CLASSES, pattern, workers=2, progress=False)
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder", "tar.gz"])
+def test_class_folders(tmp_path, kind) -> None:
+    images, skipped = read_folders(tmp_path, FOLDERS | {"set/README": b"", "set/no/._P0_0.png": b""}, kind=kind)
+    assert [(i.image_id, i.label, i.subtype, i.patient, i.magnification) for i in images] == [
+        *((f"set/no/P0_{k}", "benign", "no", "P0", 0) for k in range(3)),
+        *((f"set/yes/P1_{k}", "malignant", "yes", "P1", 0) for k in range(3)),
+    ]
+    assert skipped == {"README": 1, ".png": 1}
+
+
+@pytest.mark.parametrize(
+    ("files", "pattern", "sentence"),
+    [
+        ({"set/maybe/P9_1.png": image(99)}, r"/(P\d+)_", "set/maybe/P9_1.png: stands in no class folder, expected one of no, yes"),
+        ({"no/yes/P9_1.png": image(99)}, r"/(P\d+)_", "no/yes/P9_1.png: stands in no and yes, expected one of no, yes"),
+        ({"set/no/X.png": image(99)}, r"/(P\d+)_", "set/no/X.png: the pattern /(P\\d+)_ finds no patient"),
+        ({}, r"/P\d+(x?)_", "finds no patient in this path"),
+        ({"set/no/P5_1.png": image(0)}, r"/(P\d+)_", "have equal pixels"),
+    ],
+)  # fmt: skip
+def test_bad_folders_are_one_sentence(tmp_path, files, pattern, sentence) -> None:
+    with pytest.raises(HistoBenchError) as error:
+        read_folders(tmp_path, FOLDERS | files, pattern)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_one_class_only(tmp_path) -> None:
+    with pytest.raises(HistoBenchError, match="all 3 images are malignant and none is benign"):
+        read_folders(tmp_path, {name: data for name, data in FOLDERS.items() if "/yes/" in name})

@@ -1,0 +1,158 @@
+"""Kept weights on other images: they must say what training said of the same pixels."""
+
+import csv
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from histobench.datasets import folds, manifest
+from histobench.study.spec import CnnSettings, FeatureSpec, Lora, Recipe, RunSpec
+from tests.models.vlm_settings import tiny
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+CNN = CnnSettings(architecture="torchvision/resnet18", weights="random", image_size=64, width=0.125)
+LORA = Lora(rank=4, dropout=0)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def script(name, **options):
+    """Run a script in this process."""
+    arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items() if value is not None]
+    kept, sys.argv = sys.argv, [str(SCRIPTS / f"{name}.py"), *arguments]
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    finally:
+        sys.argv = kept
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Eight patients with four images each in two folds, and the same pixels as another dataset of no magnification."""
+    folder = tmp_path_factory.mktemp("dataset")
+    images = []
+    for patient in range(8):
+        label, kind, subtype = (("benign", "B", "A"), ("malignant", "M", "DC"))[patient % 2]
+        for number in range(4):
+            name, case = f"SOB_{kind}_{subtype}-14-{1000 + patient}-40-{number:03d}", f"14-{1000 + patient}"
+            sha256 = f"{len(images):064x}"
+            images.append(manifest.Image(name, label, subtype, case, case, case, 40, 700, 460, sha256, f"x/{name}.png"))
+    images = manifest.ordered(images)
+    manifest.save(folder / "manifest.csv", images)
+    elsewhere = [replace(image, magnification=0, sha256=f"f{image.sha256[1:]}") for image in images]
+    manifest.save(folder / "elsewhere.csv", elsewhere)
+    groups = tuple(sorted({image.patient for image in images}))
+    labels = tuple(("benign", "malignant")[index % 2] for index in range(8))
+    tested = tuple((index < 4, index >= 4) for index in range(8))
+    folds.save(folds.Folds("patient", groups, (4,) * 8, labels, tested), folder / "patient.csv")
+    pixels = np.random.default_rng(0).integers(0, 200, (32, 64, 64, 3), dtype=np.uint8)
+    pixels[[image.label == "malignant" for image in images], :, :, 0] += 40
+    np.save(folder / "pixels.npy", pixels)
+    return folder
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def trained(dataset, output, model, recipe, part=None):
+    """Train a run, from stored embeddings or tokens where `part` says so; return its specification."""
+    recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01, keep_weights=True, **recipe)
+    spec = RunSpec(model=model, recipe=recipe, augmentation=[], magnification=40, fold=2, seed=4)
+    inputs = {"pixels": dataset / "pixels.npy"}
+    if part:
+        made = FeatureSpec(part=part, model=model, augmentation=[], views=1, magnification=40, seed=4)
+        script(
+            "features",
+            specification=made.canonical(),
+            manifest=dataset / "manifest.csv",
+            pixels=dataset / "pixels.npy",
+            device="cpu",
+            output=output / "features.npy",
+        )
+        inputs = {"features": output / "features.npy"}
+    script(
+        "train",
+        specification=spec.canonical(),
+        manifest=dataset / "manifest.csv",
+        folds=dataset / "patient.csv",
+        device="cpu",
+        output=output / "predictions.csv",
+        history=output / "history.csv",
+        run=output / "run.json",
+        **inputs,
+    )
+    return spec
+
+
+def predict(dataset, output, spec, **changes):
+    options = {
+        "specification": spec.canonical(),
+        "trained": output / "weights.safetensors",
+        "trained_on": dataset / "manifest.csv",
+        "manifest": dataset / "elsewhere.csv",
+        "pixels": dataset / "pixels.npy",
+        "device": "cpu",
+        "output": output / "external.csv",
+    }
+    script("predict", **options | changes)
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "part"),
+    [
+        (CNN, {"trainable": "all"}, None),
+        (CNN, {"trainable": "head", "standardise": True}, "embeddings"),
+        (tiny("smolvlm"), {"trainable": "lora", "lora": LORA}, "tokens"),
+        (tiny("qwen2-vl"), {"trainable": "lora", "lora": LORA}, "tokens"),
+        (tiny("smolvlm"), {"trainable": "lora", "lora": LORA.model_copy(update={"vision": True})}, None),
+        (tiny("qwen2-vl"), {"trainable": "head"}, "embeddings"),
+    ],
+    ids=["cnn ft", "cnn lp", "smolvlm ft", "qwen2-vl ft", "smolvlm ft with its tower", "qwen2-vl lp"],
+)
+def test_kept_weights_predict_what_training_predicted(dataset, tmp_path, model, recipe, part):
+    spec = trained(dataset, tmp_path, model, recipe, part)
+    predict(dataset, tmp_path, spec)
+    own, other = rows(tmp_path / "predictions.csv"), rows(tmp_path / "external.csv")
+    assert list(other[0]) == ["image_id", "patient", "group", "label", "logit"]
+    assert [row["image_id"] for row in other] == [image.image_id for image in manifest.load(dataset / "elsewhere.csv")]
+    logits = {row["image_id"]: float(row["logit"]) for row in other}
+    expected = [float(row["logit"]) for row in own]
+    assert len(own) == 16
+    assert np.std(expected) > 1e-3
+    np.testing.assert_allclose([logits[row["image_id"]] for row in own], expected, rtol=1e-4, atol=1e-5)
+    assert {(row["group"], row["label"]) for row in other} == {("A", "0"), ("DC", "1")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"trained": "absent"}, "the weights of this run are not there; delete the predictions.csv beside it"),
+        ({"manifest": "manifest.csv"}, "32 images have equal pixels in"),
+        ({"weights": "manifest.csv"}, "--weights: for a cnn with weights 'random' it is of no use"),
+        ({"seed": 5}, "was trained by another specification"),
+        ({"pixels": "manifest.csv"}, "is not the pixel store of this dataset"),
+    ],
+)
+def test_a_mistake_is_one_sentence(dataset, tmp_path, capsys, changes, sentence):
+    spec = trained(dataset, tmp_path, CNN, {"trainable": "head"}, "embeddings")
+    if "seed" in changes:
+        spec = spec.model_copy(update=changes)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        predict(dataset, tmp_path, spec, **{key: dataset / value for key, value in changes.items() if key != "seed"})
+    error = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(error) == 1
+    assert sentence in error[0]
+    assert not (tmp_path / "external.csv").exists()

@@ -1,0 +1,103 @@
+"""Data of one's own through the true workflow: a CSV table trains, class folders and a made-up BACH are evaluated on."""
+
+import csv
+
+import numpy as np
+import yaml
+
+from histobench.datasets import synthetic
+from histobench.study.synthetic import SyntheticSettings
+from tests.datasets.standin import png
+
+RUN = (
+    "--configfile",
+    "config/own.yaml",
+    "--cores",
+    "2",
+    "--resources",
+    "gpu=2",
+    "--set-threads",
+    "train=1",
+    "predict=1",
+)
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def noise(number, red):
+    pixels = np.random.default_rng(number).integers(0, 150, (24, 32, 3), dtype=np.uint8)
+    pixels[..., 0] += red
+    return png(pixels)
+
+
+def test_own_data_trains_and_another_dataset_tests(project):
+    images, elsewhere = project.folder / "resources/mine/images", project.folder / "resources/elsewhere"
+    table = ["path,label,patient"]
+    for patient in range(8):
+        label = ("healthy", "carcinoma")[patient % 2]
+        for number in range(3):
+            path = images / f"case{patient}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(noise(10 * patient + number, 100 * (patient % 2)))
+            table.append(f"case{patient}/{number}.png,{label},P{patient}")
+            other = elsewhere / ("normal", "invasive")[patient % 2] / f"P{patient}_{number}.png"
+            other.parent.mkdir(parents=True, exist_ok=True)
+            other.write_bytes(noise(1000 + 10 * patient + number, 100 * (patient % 2)))
+    (images.parent / "images.csv").write_text("\n".join(table) + "\n")
+    bach = SyntheticSettings(kind="bach", patients_per_class=1, images_per_patient=2, width=32, height=24)
+    synthetic.generate(bach, project.folder / "resources/bach.zip")
+
+    tiny = yaml.safe_load(project.tiny.read_text())
+    own = yaml.safe_load((project.folder / "config/studies/own-data.yaml").read_text())
+    datasets = own["datasets"] | {"made-up-bach": {"format": "bach", "source": "resources/bach.zip"}}
+    block = {
+        "dataset": "mine",
+        "modes": ["ft", "lp"],
+        "splits": ["patient"],
+        "magnifications": [0],
+        "augmentations": ["none"],
+    }
+    study = {
+        "study": "own",
+        "device": "cpu",
+        "datasets": datasets,
+        "splits": tiny["splits"],
+        "models": {"small": tiny["models"]["small"]},
+        "modes": {"ft": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "keep_weights": True}, "lp": tiny["modes"]["lp"] | {"keep_weights": True}},
+        "grid": [block | {"models": ["small"]}],
+        "external": [block | {"models": ["small"], "on": on, "headline": 0, "modes": modes} for on, modes in (("elsewhere", ["ft", "lp"]), ("made-up-bach", ["ft"]))],
+        "comparisons": {"magnification": 0},
+    }  # fmt: skip
+    (project.folder / "config/own.yaml").write_text(yaml.safe_dump(study))
+    results = project.folder / "results/studies/own"
+    project.snakemake("results/studies/own/tables/external.csv", *RUN)
+
+    assert len(rows(project.folder / "results/mine/manifest.csv")) == 24
+    metrics = rows(results / "external_metrics.csv")
+    assert sorted((row["on"], row["mode"], row["fold"], row["images"]) for row in metrics) == [
+        *(("elsewhere", mode, fold, "24") for mode in ("ft", "lp") for fold in "12"),
+        *(("made-up-bach", "ft", fold, "8") for fold in "12"),
+    ]
+    groups = rows(results / "external_groups.csv")
+    assert {row["group"] for row in groups if row["on"] == "made-up-bach"} == {"normal", "benign", "insitu", "invasive"}
+    assert {(row["group"], row["label"]) for row in groups if row["on"] == "elsewhere"} == {
+        ("normal", "0"),
+        ("invasive", "1"),
+    }
+    table6 = rows(results / "tables/table6.csv")
+    assert [(row["model"], row["mode"]) for row in table6] == [("small", "ft"), ("small", "lp")]
+    assert {row["on"] for row in rows(results / "tables/external.csv")} == {"elsewhere", "made-up-bach"}
+    assert "Models start from RANDOM weights." in (results / "tables/table6.md").read_text()
+
+    # A row that is wrong is one sentence, and costs nothing that stands.
+    (images.parent / "images.csv").write_text("\n".join([*table, "case9/9.png,helthy,P9"]) + "\n")
+    failed = project.snakemake("results/mine/manifest.csv", *RUN, check=False)
+    assert failed.returncode != 0
+    assert "resources/mine/images.csv, line 26: label is 'helthy', expected carcinoma or healthy" in failed.stdout
+    assert "Traceback" not in failed.stdout
+    (images.parent / "images.csv").unlink()
+    absent = project.snakemake("-n", *RUN, check=False)
+    assert "resources/mine/images.csv: there is no such table; put it there" in absent.stdout

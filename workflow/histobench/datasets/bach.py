@@ -1,0 +1,98 @@
+"""BACH (Aresta et al., Medical Image Analysis 2019): the labelled microscopy images of its four classes.
+
+The archive, ICIAR2018_BACH_Challenge.zip of Zenodo record 3632035, is licensed CC BY-NC-ND 4.0: neither its images nor
+resized copies of them may be passed on. Its tree is ``Photos/{Normal,Benign,InSitu,Invasive}/*.tif``; beside these it
+holds whole slides and lists, which are passed over. It names no patients (some were published later, outside of it), so
+that each image counts as a patient of its own, and no magnification: 0.42 um per pixel, nearest to BreakHis's 40X.
+"""
+
+import hashlib
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from histobench.datasets import reading
+from histobench.datasets.manifest import Image
+from histobench.study.errors import HistoBenchError
+
+CLASSES = {
+    "Normal": ("benign", "normal"),
+    "Benign": ("benign", "benign"),
+    "InSitu": ("malignant", "insitu"),
+    "Invasive": ("malignant", "invasive"),
+}
+"""Folder of each class, its label, and what stands for its histological type."""
+
+OFFICIAL_COUNT = 100
+"""Images of each class."""
+OFFICIAL_SIZE = (2048, 1536)
+"""Width and height of every image in pixels."""
+OFFICIAL_MD5 = "8ae1801334aa943c44627c1eef3631b2"
+"""MD5 of the archive, as Zenodo gives it."""
+
+
+def read(source: Path, complete: bool, workers: int, progress: bool = True) -> tuple[list[Image], Counter[str]]:
+    """Read every image of the four class folders once, and say what else there is.
+
+    Args:
+        source: the archive, or a folder with its tree under any prefix; may be partial.
+        complete: require the official 100 images of 2048x1536 pixels in each class and, of an archive, the official
+            MD5.
+        workers: number of decoding threads, at least 1.
+        progress: draw a progress bar on stderr.
+
+    Returns:
+        As :func:`histobench.datasets.reading.read`; `magnification` is 0 and `subtype` is normal, benign, insitu or
+        invasive.
+
+    Raises:
+        HistoBenchError: as :func:`histobench.datasets.reading.read`; and when `complete` is asked for and does not hold.
+    """
+    source = Path(source)
+    if complete and source.is_file():
+        _assert_official(source)
+    tree = "TIFF files such as Photos/Normal/n001.tif"
+    images, skipped = reading.read(source, facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None, progress)
+    if complete:
+        _assert_complete(source, images)
+    return images, skipped
+
+
+def facts(member: str) -> reading.Facts | None:
+    """Return what the path of a file says of it; None where it is no image of the four classes."""
+    path = PurePosixPath(member)
+    inside = len(path.parts) == 2 or path.parts[-3:-2] == ("Photos",)
+    if path.suffix.lower() != ".tif" or path.name.startswith("._") or not inside or path.parts[-2] not in CLASSES:
+        return None
+    label, group = CLASSES[path.parts[-2]]
+    own = dict.fromkeys(("image_id", "patient", "slide", "accession"), path.stem)
+    return own | {"label": label, "subtype": group, "magnification": 0}
+
+
+def _assert_official(archive: Path) -> None:
+    try:
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "md5").hexdigest()
+    except OSError as error:
+        raise HistoBenchError(f"{archive}: cannot be read ({error.strerror}); check the file and its disk") from error
+    if found != OFFICIAL_MD5:
+        raise HistoBenchError(
+            f"{archive}: has MD5 {found}, but the official archive has {OFFICIAL_MD5}; "
+            "get a whole copy of it, or set complete: false for this dataset"
+        )
+
+
+def _assert_complete(source: Path, images: list[Image]) -> None:
+    counts = Counter(image.subtype for image in images)
+    for folder, (_, group) in CLASSES.items():
+        if counts[group] != OFFICIAL_COUNT:
+            raise HistoBenchError(
+                f"{source}: holds {counts[group]} images in Photos/{folder}, but the official dataset has "
+                f"{OFFICIAL_COUNT}; get the official archive, or set complete: false for this dataset"
+            )
+    other = [image.member for image in images if (image.width, image.height) != OFFICIAL_SIZE]
+    if other:
+        width, height = OFFICIAL_SIZE
+        raise HistoBenchError(
+            f"{source}: {len(other)} images are not of {width}x{height} pixels ({reading.shown(other)}); "
+            "get the official archive, or set complete: false for this dataset"
+        )

@@ -1,0 +1,78 @@
+"""Example images of a dataset, as they are in its source: which ones, and how large their pixels are."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from histobench.datasets.archives import members
+from histobench.datasets.decode import decode
+from histobench.datasets.manifest import LABELS, Image
+from histobench.datasets.synthetic import BACH_FIELD, BREAKHIS_FIELD
+from histobench.study.errors import HistoBenchError
+
+FIELDS = {
+    # 700 pixels of 0.49, 0.20, 0.10 and 0.05 um: about, for no primary source states them.
+    "breakhis": {40: 343.0, 100: 140.0, 200: 70.0, 400: 35.0},
+    "bach": {0: BACH_FIELD},
+}
+"""Width of the whole field of view in um, by format and magnification."""
+
+
+def per_class(images: Sequence[Image]) -> list[list[Image]]:
+    """Return for each class, benign first, one image at each magnification, in manifest order: nothing is hand-picked.
+
+    They are the first images of the first patient of the class that has all the magnifications of the dataset; where
+    no patient has, the first image of the class at each.
+    """
+    magnifications = sorted({image.magnification for image in images})
+    rows = []
+    for label in LABELS:
+        own = [image for image in images if image.label == label]
+        first: dict[tuple[str, int], Image] = {}
+        for image in own:
+            first.setdefault((image.patient, image.magnification), image)
+            first.setdefault(("", image.magnification), image)
+        patients = sorted({image.patient for image in own})
+        whole = (name for name in patients if all((name, scale) in first for scale in magnifications))
+        patient = next(whole, "")
+        rows.append([first[patient, scale] for scale in magnifications if (patient, scale) in first])
+    return [row for row in rows if row]
+
+
+def per_group(images: Iterable[Image]) -> list[Image]:
+    """Return the first image of each histological type, or of each class where types are not known; benign first."""
+    first: dict[tuple[int, str], Image] = {}
+    for image in images:
+        first.setdefault((LABELS.index(image.label), image.subtype or image.label), image)
+    return [image for (_, _), image in sorted(first.items(), key=lambda item: item[0][0])]
+
+
+def micrometres_per_pixel(image: Image, format: str, synthetic: bool) -> float | None:
+    """Return the about size of an image's pixels in um, taking the image for a whole field; None where it is not known."""
+    if synthetic and format == "breakhis":
+        return BREAKHIS_FIELD / image.magnification / image.width
+    field = FIELDS.get(format, {}).get(image.magnification)
+    return field / image.width if field else None
+
+
+def fetch(source: Path, wanted: Sequence[Image]) -> dict[str, np.ndarray]:
+    """Return the decoded originals of some images by their id, uint8 (height, width, 3); the source is read once at most.
+
+    Raises:
+        HistoBenchError: as :func:`histobench.datasets.archives.members` and :func:`histobench.datasets.decode.decode`; and
+            when the source lacks an image.
+    """
+    names = {image.member: image.image_id for image in wanted}
+    found: dict[str, np.ndarray] = {}
+    with closing(members(source)) as archive:
+        for member in archive:
+            if member.name in names:
+                found[names[member.name]] = decode(member.read(), f"{source}, {member.name}")
+                if len(found) == len(names):
+                    return found
+    absent = sorted(set(names.values()) - set(found))
+    raise HistoBenchError(
+        f"{source}: holds no image {absent[0]}, which its manifest names; delete the manifest to have it made again"
+    )

@@ -1,0 +1,293 @@
+"""Resampling of patients: intervals, and tests of the difference of two arms, on pooled out-of-fold predictions.
+
+Images of a patient are alike, so patients are what is drawn, within their class, and the same patients for every arm.
+Each score is a function of a few counts per patient, so a draw is a vector of weights w, one per patient, and all draws
+of a score are a few products of matrices. The AUC is the form w' M w / (n1 n0), where M holds, for each two patients,
+how many pairs of a malignant image of the one and a benign image of the other are in order: nothing is ranked again.
+
+The trained models are taken as they are: what another training set would have changed is not in these intervals.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from histobench.evaluation.calibration import BINS, bins, probability
+from histobench.evaluation.metrics import METRICS, decide
+from histobench.evaluation.statistics import midranks, placements
+
+SPECIFICITY = 0.95
+POOLED = (*METRICS, "balanced_accuracy", "ece", "sensitivity_at_95_specificity")
+"""Every score that has an interval."""
+LEVEL = 0.95
+
+
+class Clustered:
+    """The predictions of one arm as counts per patient: enough for every score of every resample."""
+
+    def __init__(self, label: np.ndarray, logit: np.ndarray, patient: np.ndarray):
+        """Count.
+
+        Args:
+            label: (N,) 0 benign, 1 malignant; both occur.
+            logit: (N,) finite.
+            patient: (N,) ids. An image may occur several times, if it was predicted by several folds.
+        """
+        self.names, self._patient = np.unique(patient, return_inverse=True)
+        self._malignant, self._logit = np.asarray(label, dtype=bool), np.asarray(logit, dtype=float)
+        called = decide(self._logit)
+        self.confusion = self._sums(
+            called & self._malignant, ~called & self._malignant, called & ~self._malignant, ~called & ~self._malignant
+        )
+        """(P, 4) images: true positives, false negatives, false positives, true negatives of each patient."""
+        has = self.confusion.reshape(-1, 2, 2).any(axis=2)  # malignant images, benign images
+        self.classes: np.ndarray = has @ np.array([1, 2])
+        """(P,) which classes a patient's images have: 1 malignant, 2 benign, 3 both."""
+        self._has = [np.flatnonzero(self.classes != other) for other in (2, 1)]  # patients with malignant, with benign
+
+    @property
+    def smaller(self) -> int:
+        """Patients of the smaller class, those with images of both classes being in both."""
+        return min(map(len, self._has))
+
+    def _sums(self, *values: np.ndarray) -> np.ndarray:
+        """Return (P, values): the sum of each value over the images of a patient."""
+        return np.stack([np.bincount(self._patient, value, len(self.names)) for value in values], axis=1)
+
+    def _per_class(self, malignant: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logits of a class, ordered by patient, and where each patient's begin."""
+        which = np.flatnonzero(self._malignant == malignant)
+        which = which[np.argsort(self._patient[which], kind="stable")]
+        return self._logit[which], np.unique(self._patient[which], return_index=True)[1]
+
+    @cached_property
+    def _ordered(self) -> np.ndarray:
+        """(patients with malignant, patients with benign): pairs of images in order, an equal pair counting half."""
+        malignant, starts = self._per_class(True)
+        benign, edges = self._per_class(False)
+        columns = [placements(malignant, part)[0] for part in np.split(benign, edges[1:])]
+        return np.add.reduceat(np.stack(columns, axis=1), starts, axis=0)
+
+    @cached_property
+    def _above(self) -> list[np.ndarray]:
+        """For malignant and benign, (thresholds, patients): images above each distinct benign logit, from the highest."""
+        benign, edges = self._per_class(False)
+        thresholds = np.unique(benign)[::-1]
+        found = []
+        for logits, starts in (self._per_class(True), (benign, edges)):
+            parts = [np.sort(part) for part in np.split(logits, starts[1:])]
+            found.append(
+                np.stack([len(part) - np.searchsorted(part, thresholds, "right") for part in parts], 1).astype(float)
+            )
+        return found
+
+    def values(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return for each of :data:`POOLED` the value of each draw, (draws,).
+
+        Precision is 0 where nothing is called malignant. The sensitivity is that at the lowest threshold which leaves a
+        specificity of at least 0.95, chosen anew in each draw.
+
+        Args:
+            weights: (draws, P) how often each patient was drawn; each once, in a single draw, where it is None.
+        """
+        w = np.ones((1, len(self.names))) if weights is None else weights
+        tp, fn, fp, tn = (w @ self.confusion).T
+        malignant, benign = (w[:, which] for which in self._has)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = np.where(tp + fp > 0, tp / (tp + fp), 0.0)
+        recall, specificity = tp / (tp + fn), tn / (tn + fp)
+        return {
+            "accuracy": (tp + tn) / (tp + fn + fp + tn),
+            "precision": precision,
+            "recall": recall,
+            "f1": 2 * tp / (2 * tp + fp + fn),
+            "auc": np.sum((malignant @ self._ordered) * benign, axis=1) / ((tp + fn) * (tn + fp)),
+            "patient_rate": w @ self._rate / w.sum(axis=1),
+            "balanced_accuracy": (recall + specificity) / 2,
+            "ece": np.abs(w @ self._excess).sum(axis=1) / (tp + fn + fp + tn),
+            "sensitivity_at_95_specificity": self._sensitivity(malignant, benign, tn + fp) / (tp + fn),
+        }
+
+    @cached_property
+    def _rate(self) -> np.ndarray:
+        """(P,): the share of a patient's images that are classified correctly."""
+        return self.confusion[:, [0, 3]].sum(axis=1) / self.confusion.sum(axis=1)
+
+    @cached_property
+    def _excess(self) -> np.ndarray:
+        """(P, bins): sum over a patient's images in a bin of probability less label."""
+        estimate = probability(self._logit)
+        cell = self._patient * BINS + bins(estimate)
+        return np.bincount(cell, estimate - self._malignant, len(self.names) * BINS).reshape(-1, BINS)
+
+    def _sensitivity(self, malignant: np.ndarray, benign: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Return the weighted number of malignant images above each draw's threshold, found by bisection."""
+        hits, alarms = self._above
+        allowed = (1 - SPECIFICITY) * images + 1e-9
+        low, high = np.zeros(len(images), int), np.full(len(images), len(alarms))  # `low` is allowed, `high` is not
+        while np.any(high - low > 1):
+            middle = (low + high) // 2
+            fits = np.einsum("ij,ij->i", alarms[middle], benign) <= allowed
+            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+        return np.einsum("ij,ij->i", hits[low], malignant)
+
+    @cached_property
+    def _ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mid-ranks of the malignant and of the benign images among all."""
+        ranks = midranks(self._logit)
+        return ranks[self._malignant], ranks[~self._malignant]
+
+    def same_images(self, other: "Clustered") -> bool:
+        """Tell whether two arms have equal patients and labels, image by image."""
+        return (
+            np.array_equal(self.names, other.names)
+            and np.array_equal(self._patient, other._patient)
+            and np.array_equal(self._malignant, other._malignant)
+        )
+
+    def swapped(self, other: "Clustered", signs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return for each of METRICS the difference self - other after swapping the two arms' predictions of patients.
+
+        Swapping whole patients leaves the AUC's difference linear in the signs: with X = M11 - M22 and Y = M12 - M21,
+        where Mab orders the malignant images of arm a and the benign of arm b, it is the sum over patients p, q of
+        X (s_p + s_q) / 2 + Y (s_p - s_q) / 2. Arms are compared by ranks, since their logits may differ in scale
+        (Bandos, Rockette and Gur, Statistics in Medicine 24, 2005, 2873-2893).
+
+        Args:
+            other: an arm with the same images.
+            signs: (draws, P): -1 swaps a patient, 1 does not.
+
+        Returns:
+            For each metric (draws,).
+        """
+        malignant, benign = self._malignant, ~self._malignant
+        contribution = np.zeros(len(self._logit))
+        pairs = malignant.sum() * benign.sum()
+        for one, another, sign_malignant, sign_benign in (
+            (self, self, 1, 1),
+            (other, other, -1, -1),
+            (self, other, 1, -1),
+            (other, self, -1, 1),
+        ):
+            above, below = placements(one._ranks[0], another._ranks[1])
+            contribution[malignant] += sign_malignant * above / (2 * pairs)
+            contribution[benign] += sign_benign * below / (2 * pairs)
+        half = (self.confusion - other.confusion)[:, [0, 2]] / 2  # false positives mirror true negatives
+        linear = np.column_stack([half, self._rate - other._rate, self._sums(contribution)])
+        tp, fp, rate, auc = (signs @ linear).T
+        base = (self.confusion + other.confusion).sum(axis=0) / 2
+        images, positives = len(self._logit), malignant.sum()
+
+        def precision(side: int) -> np.ndarray:
+            hits, calls = base[0] + side * tp, base[0] + base[2] + side * (tp + fp)
+            return np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0.5)
+
+        def f1(side: int) -> np.ndarray:
+            return 2 * (base[0] + side * tp) / (base[0] + base[2] + side * (tp + fp) + positives)
+
+        return {
+            "accuracy": 2 * (tp - fp) / images,
+            "precision": precision(1) - precision(-1),
+            "recall": 2 * tp / positives,
+            "f1": f1(1) - f1(-1),
+            "auc": auc,
+            "patient_rate": rate / len(self.names),
+        }
+
+
+def resample(names: Sequence[str] | np.ndarray, classes: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Return (draws, P): how often each patient is drawn, with replacement and within its class.
+
+    Patients with images of both classes are a class of their own. The draws depend on the seed and these patients
+    only: whatever arms have the same patients, at whatever magnification, share them.
+
+    Args:
+        names: (P,) patients.
+        classes: (P,) their classes.
+        draws: number of draws.
+        seed: of the study.
+    """
+    rng = _generator("bootstrap", seed, names)
+    weights = np.empty((draws, len(classes)))
+    for value in np.unique(classes):
+        which = np.flatnonzero(classes == value)
+        weights[:, which] = rng.multinomial(len(which), np.full(len(which), 1 / len(which)), size=draws)
+    return weights
+
+
+def flips(names: Sequence[str] | np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Return (draws, P) of 1 and -1: which patients are swapped. They depend on the seed and the patients only."""
+    return 1.0 - 2.0 * _generator("sign flip", seed, names).integers(0, 2, (draws, len(names)), dtype=np.int8)
+
+
+def interval(estimate: float, drawn: np.ndarray, patients: int, metric: str = "") -> tuple[float, float]:
+    """Return the 95 % interval of a score or a difference: quantiles of its draws, moved out for small samples.
+
+    Quantiles of few patients lie too close: they are those of a normal where a t with a variance of n - 1 belongs. The
+    expanded ones stand at -+sqrt(n / (n - 1)) t(n - 1) on the normal's scale (Hesterberg, The American Statistician
+    69(4), 2015, 371-386, section 4.1).
+
+    Of the `ece` the interval is reversed, 2 * estimate less the quantiles, not below 0 and widened to hold the estimate:
+    resampling adds to a calibration error, which quantiles would add again to an estimate that is already too high.
+
+    Args:
+        estimate: on the patients themselves.
+        drawn: (draws,) in each draw.
+        patients: number of patients in the smaller class.
+        metric: name of the score.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    tail = (1 - LEVEL) / 2
+    if patients > 1:
+        tail = float(ndtr(_stretch(patients) * stdtrit(patients - 1, tail)))
+    low, high = np.quantile(drawn, (tail, 1 - tail))
+    if metric == "ece":
+        low, high = min(estimate, max(0.0, 2 * estimate - high)), max(estimate, 2 * estimate - low)
+    return float(low), float(high)
+
+
+def bootstrap_p(drawn: np.ndarray, patients: int) -> float:
+    """Return the two-sided p of no difference: the level at which :func:`interval` begins to hold 0.
+
+    Twice the smaller share of draws on either side of 0 is moved out as the interval is. The share counts the observed
+    difference as one draw more, so that p is never 0 (Davison and Hinkley, Bootstrap Methods and their Application,
+    1997, section 4.2).
+    """
+    from scipy.special import ndtri, stdtr
+
+    smaller = min(int(np.sum(drawn <= 1e-12)), int(np.sum(drawn >= -1e-12)))
+    tail = min(0.5, (smaller + 1) / (len(drawn) + 1))
+    if patients > 1:
+        tail = float(stdtr(patients - 1, ndtri(tail) / _stretch(patients)))
+    return 2 * tail
+
+
+def _stretch(patients: int) -> float:
+    return (patients / (patients - 1)) ** 0.5
+
+
+def sign_flip_p(first: Clustered, second: Clustered, signs: np.ndarray) -> dict[str, float]:
+    """Return for each of METRICS the two-sided p that two arms are interchangeable patient by patient.
+
+    It is the share of swaps, the identity among them, whose difference is at least as far from 0 as the true one.
+
+    Args:
+        first: an arm.
+        second: another on the same images.
+        signs: from :func:`flips`.
+    """
+    observed = first.swapped(second, np.ones((1, signs.shape[1])))
+    swapped = first.swapped(second, signs)
+    return {
+        metric: (1 + int(np.sum(np.abs(swapped[metric]) >= abs(observed[metric][0]) - 1e-12))) / (1 + len(signs))
+        for metric in METRICS
+    }
+
+
+def _generator(purpose: str, seed: int, names: Sequence[str] | np.ndarray) -> np.random.Generator:
+    """Return a generator seeded by a hash that is the same on every machine."""
+    text = "\n".join([purpose, str(seed), *map(str, names)])
+    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))

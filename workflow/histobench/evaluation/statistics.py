@@ -1,0 +1,152 @@
+"""Tests and effect sizes for a pair of arms.
+
+On fold scores: :func:`wilcoxon`, :func:`nadeau_bengio` and :func:`effect_size`; for a family of pairs :func:`holm`. The
+last two, :func:`mcnemar` and :func:`delong`, take images for independent. Images of one patient are not, so that both
+reject too often here: they are secondary. Tests that resample patients stand in :mod:`histobench.evaluation.bootstrap`.
+docs/statistics.md shows how often each rejects when it should and when it should not.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+DIGITS = 12
+"""Fold differences are rounded to so many decimals, so that equal ones tie and rounding errors are no difference."""
+
+
+class Wilcoxon(NamedTuple):
+    """Result of the exact two-sided signed-rank test."""
+
+    p: float
+    floor: float
+    """The smallest two-sided p that as many non-zero differences can give: 2 / 2^n, for five folds 0.0625."""
+
+
+class Test(NamedTuple):
+    """A statistic and its two-sided p; both None where the differences do not vary."""
+
+    statistic: float | None
+    p: float | None
+
+
+def wilcoxon(differences: Sequence[float] | np.ndarray) -> Wilcoxon:
+    """Return the exact two-sided Wilcoxon signed-rank test of n paired differences, with the floor of its p.
+
+    Zeros are left out, as Wilcoxon (Biometrics Bulletin 1(6), 1945, 80-83) does; ties have mid-ranks, and p is exact
+    given them: the distribution of the rank sum over all 2^n signs. Without non-zero differences p and floor are 1.
+
+    Args:
+        differences: (n,) finite numbers, rounded to 12 decimals before they are compared.
+    """
+    values = np.round(np.asarray(differences, dtype=float), DIGITS)
+    values = values[values != 0]
+    ranks = np.rint(2 * midranks(np.abs(values))).astype(int)  # doubled, so that mid-ranks are whole
+    ways = np.ones(1)
+    for rank in ranks:
+        ways = np.pad(ways, (0, rank)) + np.pad(ways, (rank, 0))
+    share = ways / ways.sum()
+    rank_sum = int(ranks[values > 0].sum())
+    tails = share[: rank_sum + 1].sum(), share[rank_sum:].sum()
+    return Wilcoxon(p=min(1.0, 2 * float(min(tails))), floor=min(1.0, 2.0 ** (1 - len(values))))
+
+
+def nadeau_bengio(differences: Sequence[float] | np.ndarray, test_to_train: float) -> Test:
+    """Return the corrected resampled t statistic and its two-sided p, with k - 1 degrees of freedom.
+
+    Nadeau and Bengio, Machine Learning 52, 2003, 239-281: t = mean / sqrt((1/k + n_test/n_train) * s^2), s^2 being the
+    sample variance of the k differences. The added term stands for the training images that folds share.
+
+    Args:
+        differences: (k,) differences of the fold scores, k at least 2 for a result.
+        test_to_train: n_test / n_train, 0.25 for five folds.
+    """
+    from scipy.special import stdtr
+
+    values = np.round(np.asarray(differences, dtype=float), DIGITS)
+    folds = len(values)
+    if not _varies(values):
+        return Test(None, None)
+    statistic = float(values.mean()) / ((1 / folds + test_to_train) * float(np.var(values, ddof=1))) ** 0.5
+    return Test(statistic, 2 * float(stdtr(folds - 1, -abs(statistic))))
+
+
+def effect_size(differences: Sequence[float] | np.ndarray) -> float | None:
+    """Return Cohen's d_z of paired differences, their mean over their sample deviation; None where they do not vary."""
+    values = np.round(np.asarray(differences, dtype=float), DIGITS)
+    return float(values.mean()) / float(np.std(values, ddof=1)) if _varies(values) else None
+
+
+def _varies(values: np.ndarray) -> bool:
+    return len(values) > 1 and bool(np.any(values != values[0]))
+
+
+def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
+    """Return Holm's step-down adjusted p-values (Scandinavian Journal of Statistics 6(2), 1979, 65-70), in the order given.
+
+    Args:
+        p_values: of the tests that could be made.
+        family: number of tests that were declared, at least as many; one that could not be made counts as p = 1.
+    """
+    count = family or len(p_values)
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for step, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (count - step) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the two-sided p of McNemar's exact test that both are right equally often, images being independent.
+
+    Given b + c discordant images, the smaller of b and c is binomial with probability 1/2.
+
+    Args:
+        first: (N,) bool: the first arm is right about an image.
+        second: (N,) bool: the second is.
+    """
+    from scipy.special import bdtr
+
+    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(~first & second))
+    discordant = only_first + only_second
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), discordant, 0.5))) if discordant else 1.0
+
+
+def delong(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> Test:
+    """Return z and two-sided p of the test that two arms have equal AUC on the same images, these being independent.
+
+    DeLong, DeLong and Clarke-Pearson, Biometrics 44(3), 1988, 837-845. z is that of AUC(first) - AUC(second).
+
+    Args:
+        label: (N,) 0 benign, 1 malignant, at least two of each.
+        first: (N,) logits of the first arm.
+        second: (N,) logits of the second.
+    """
+    from scipy.special import ndtr
+
+    malignant = np.asarray(label, dtype=bool)
+    components = [placements(logit[malignant], logit[~malignant]) for logit in (first, second)]
+    of_malignant = (components[0][0] - components[1][0]) / np.sum(~malignant)
+    of_benign = (components[0][1] - components[1][1]) / np.sum(malignant)
+    variance = float(sum(np.var(part, ddof=1) / len(part) for part in (of_malignant, of_benign)))
+    if variance <= 1e-24:
+        return Test(None, None)
+    z = float(of_malignant.mean()) / variance**0.5
+    return Test(z, 2 * float(ndtr(-abs(z))))
+
+
+def placements(malignant: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many benign logits each malignant one exceeds, and by how many malignant ones each benign is exceeded.
+
+    An equal one counts half. The sum of either over the product of their lengths is the AUC.
+    """
+    ordered, other = np.sort(benign), np.sort(malignant)
+    above = (np.searchsorted(ordered, malignant, "left") + np.searchsorted(ordered, malignant, "right")) / 2
+    below = (np.searchsorted(other, benign, "left") + np.searchsorted(other, benign, "right")) / 2
+    return above, len(malignant) - below
+
+
+def midranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks of `values` from 1, equal values sharing the mean of theirs."""
+    _, index, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[index]

@@ -1,0 +1,66 @@
+def predict_inputs(w):
+    """The images of the other dataset, and the run that predicts them; its weights stand beside its predictions."""
+    return {
+        "manifest": paths.MANIFEST.format(dataset=w.on),
+        "pixels": pixels(w.on, w.model),
+        "trained_on": paths.MANIFEST.format(dataset=w.dataset),
+        "run": paths.PREDICTIONS.format(**dict(w.items())),
+        **weights(w.model),
+    }
+
+
+rule predict:
+    input:
+        unpack(predict_inputs),
+    output:
+        paths.EXTERNAL,
+    log:
+        paths.EXTERNAL_LOG,
+    benchmark:
+        paths.EXTERNAL_BENCHMARK
+    wildcard_constraints:
+        on=r"[a-z0-9][a-z0-9._-]*",
+    conda:
+        "../../envs/compute.yaml"
+    threads: 4
+    resources:
+        device=STUDY.device,
+        gpu=1,
+        micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
+    params:
+        specification=lambda w: specification(w).canonical(),
+        trained=lambda w: paths.TRAINED.format(**dict(w.items())),
+        weights=lambda w, input: given(input, "weights"),
+        code=lambda w: code("predict", [STUDY.models[w.model].family]),
+    shell:
+        "python -m histobench.warm $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
+        " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"
+        " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device} --threads {threads}"
+        " --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"
+
+
+rule score_external:
+    input:
+        predictions=[paths.external(*pair) for pair in STUDY.external_runs],
+    output:
+        metrics=report_table(
+            f"{RESULTS}/external_metrics.csv", "external", "External test"
+        ),
+        summary=report_table(
+            f"{RESULTS}/external_summary.csv", "external", "External test"
+        ),
+        groups=report_table(
+            f"{RESULTS}/external_groups.csv", "external_groups", "External test"
+        ),
+    log:
+        f"results/logs/score_external/{STUDY.study}.log",
+    benchmark:
+        f"results/benchmarks/score_external/{STUDY.study}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        runs=digest([paths.external(*pair) for pair in STUDY.external_runs]),
+        code=code("score_external"),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/score_external.py --predictions {input.predictions}"
+        " --metrics {output.metrics} --summary {output.summary} --groups {output.groups} > {log} 2>&1"
