@@ -1,6 +1,7 @@
 """Predict every image of another dataset with the kept weights of a run: nothing is trained or chosen here."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from histobench.study.errors import HistoBenchError, run_script
@@ -67,7 +68,7 @@ def main() -> None:
             f"{given.trained}: {(~np.isfinite(logits)).sum()} of {len(images)} logits are not finite; train this run again"
         )
     columns = ("image_id", "patient", "group", "label", "logit")
-    rows = (
+    rows: Iterator[dict[str, object]] = (
         # Nine digits give back the very float32.
         dict(zip(columns, (image.image_id, image.patient, image.subtype, int(malignant), f"{logit:.9g}"), strict=True))
         for image, malignant, logit in zip(images, label, logits, strict=True)

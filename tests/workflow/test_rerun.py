@@ -133,8 +133,8 @@ def test_tokens_made_again_for_another_arm_make_no_finished_run_stale(restored):
 def test_the_code_that_makes_tokens_re_runs_what_was_trained_on_them(restored):
     restored.edit("scripts/features.py", "BATCH = 32", "BATCH = 33")
     jobs = restored.jobs(*TINY)
-    # Linear probes of both kinds in two folds, LoRA on stored tokens, but nothing that reads images itself.
-    assert (jobs["train"], jobs["features"]) == (6, 4)
+    # Linear probes of both kinds and LoRA, stored and live, in two folds each, but no CNN.
+    assert (jobs["train"], jobs["features"]) == (8, 4)
 
 
 @pytest.mark.parametrize("mode", ["ft", "lp"])

@@ -1,14 +1,3 @@
-def predict_inputs(w):
-    """The images of the other dataset, and the run that predicts them; its weights stand beside its predictions."""
-    return {
-        "manifest": paths.MANIFEST.format(dataset=w.on),
-        "pixels": pixels(w.on, w.model),
-        "trained_on": paths.MANIFEST.format(dataset=w.dataset),
-        "run": paths.PREDICTIONS.format(**dict(w.items())),
-        **weights(w.model),
-    }
-
-
 rule predict:
     input:
         unpack(predict_inputs),
