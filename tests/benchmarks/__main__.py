@@ -16,6 +16,7 @@ PARTS = {
     "pixels": "Into the pixel store",
     "training": "Training ResNet34",
     "vlm": "Vision-language models",
+    "findings": "From predictions to the page",
     "statistics": "Statistics of a simulated study, and how often tests reject",
     "demo": "Start-up in `make demo`",
 }

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -11,14 +10,13 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks import ROOT, cores, say
+from tests.benchmarks import cores, say
+from tests.workflow.conftest import copy_project
 
-PROJECT = ("Snakefile", "profiles", "config", "scripts", "workflow", "envs", "resources/paper")
 IMAGES = ("synthesize", "manifest", "pixels")
 FEATURES = ("features", "tokens")
-THREADS = dict.fromkeys(IMAGES, 8) | dict.fromkeys(
-    FEATURES, 4
-)  # as the rules ask; in the demo all others hold one core
+# As the rules ask; in the demo all others hold one core.
+THREADS = dict.fromkeys(IMAGES, 8) | dict.fromkeys(FEATURES, 4)
 KINDS = {"all": "CNN", "head": "linear probe", "lora": "LoRA"}  # by what the recipe trains
 EXPLANATION = """
   arithmetic  training + validation seconds of each run.json; they include reading and augmenting images
@@ -100,8 +98,7 @@ def demo(place: Path, warm: str) -> float:
     """Run the command of `make demo` in a copy of the project; return its wall time in seconds."""
     private = place / "private"  # caches, and the socket of the warm server, which ends soon after the last job
     private.mkdir(parents=True)
-    for name in PROJECT:
-        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(place)
     environment = {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"} | {
         "TMPDIR": str(private),
         "XDG_CACHE_HOME": str(private),

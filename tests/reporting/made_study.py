@@ -165,7 +165,7 @@ def make(
             prefix = folder / "tables" / f"table{number}{suffix}"
             render.write(one, prefix)
             found.append(Path(f"{prefix}.csv"))
-    render.write(tables.scores_table(texts, {"patient": {"by": "patient"}}, context), folder / "tables" / "scores")
+    render.write(tables.scores_table(texts, {"patient": {"by": "patient"}}, {}, context), folder / "tables" / "scores")
     found.append(folder / "tables" / "scores.csv")
     figures, captions = folder / "figures", folder / "captions"
     figures.mkdir(exist_ok=True)

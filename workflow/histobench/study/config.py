@@ -254,6 +254,8 @@ class Config(Settings):
     """Name of the study; its results stand in results/studies/STUDY."""
     seed: int = Field(default=0, ge=0)
     """Seed of weight initialisation, image order, dropout and augmentation."""
+    note: str | None = None
+    """A sentence that every table, figure and the page show, for example that numbers are a trial's."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where models run: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Never re-runs anything."""
     datasets: dict[Name, Dataset]
@@ -490,7 +492,7 @@ class Config(Settings):
 
     @property
     def notes(self) -> list[str]:
-        """Return what a reader of any table must know: made-up images, random weights, narrowed models."""
+        """Return what a reader of any table must know: made-up images, random weights, narrowed models, the study's own note."""
         models = [self.models[name] for name in self.labels]
         notes = {
             "The images are SYNTHETIC.": any(self.datasets[name].synthetic for name in self.used_datasets),
@@ -499,7 +501,7 @@ class Config(Settings):
                 isinstance(model, CnnEntry) and model.width < 1 for model in models
             ),
         }
-        return [note for note, holds in notes.items() if holds]
+        return [*(note for note, holds in notes.items() if holds), *([self.note] if self.note else [])]
 
     def _expand(self, block: Block | External) -> Iterator[Run]:
         for model, mode, split, magnification, augmentation in product(

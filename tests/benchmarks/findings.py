@@ -1,0 +1,60 @@
+"""From the stored predictions of a SIMULATED full study to its page: scores, statistics, tables, figures, claims."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import yaml
+
+from tests.benchmarks import cores, say
+from tests.benchmarks.simulated import NOTE, configured, simulate
+from tests.datasets.standin import write_standin
+from tests.workflow.conftest import copy_project
+
+CHANGES = {
+    "note": NOTE,
+    "datasets": {
+        # What the figures of sample images show: a stand-in archive, and synthetic tissue for the external test.
+        "bach": {"source": None, "url": None, "complete": False, "synthetic": {"kind": "bach", "magnifications": [40]}}
+    },
+}
+
+
+def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
+    """Simulate the paper's 280 runs, let the true workflow make everything that follows from them, and print the cost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_project(folder)
+    configuration = folder / "config" / "simulated.yaml"
+    configuration.write_text(yaml.safe_dump(CHANGES))
+    config = configured(configuration)
+    archive = folder / config.source("breakhis")
+    archive.parent.mkdir(parents=True)
+    write_standin(archive)
+    simulate(folder, config)
+    began = time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--configfile", configuration, "--cores", str(cores())],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - began
+    if ended.returncode:
+        raise SystemExit(ended.stdout)
+    rules: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for file in (folder / "results" / "benchmarks").rglob("*.tsv"):
+        with file.open() as lines:
+            row = next(csv.DictReader(lines, delimiter="\t"))
+        peak = float(row["max_rss"]) if row["max_rss"] not in ("NA", "-") else 0.0
+        rules[file.relative_to(folder / "results" / "benchmarks").parts[0]].append((float(row["s"]), peak))
+    say(f"{len(config.runs)} SIMULATED runs to report.html: {seconds:.0f} s on {cores()} cores")
+    for name, jobs in sorted(rules.items(), key=lambda item: -sum(second for second, _ in item[1])):
+        spent, peak = sum(second for second, _ in jobs), max(peak for _, peak in jobs)
+        say(f"  {name:<22}{len(jobs):3} jobs {spent:7.1f} s   {peak:5.0f} MiB at most")
