@@ -47,7 +47,7 @@ sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis t
 	@echo "Every table, as CSV, Markdown and LaTeX: results/studies/sample/tables"
 	@echo "The report, one page to open in a browser: results/studies/sample/report.html"
 
-reproduce: $(READY) ## the paper's study: downloads BreakHis and ImageNet weights, wants a GPU
+reproduce: $(READY) ## the paper's study: downloads images and weights, wants a GPU
 	@snakemake $(ARGS)
 
 test: $(READY) ## every test that this machine can run

@@ -305,7 +305,7 @@ def test_the_script_writes_the_page_that_the_library_makes(made, tmp_path):
     assert found.stderr == "error: absent.csv: no such file; run the workflow again to make it\n"
 
 
-def test_a_full_study_fits_a_page_that_opens(tmp_path):
+def test_every_number_of_a_full_study_is_its_csvs(tmp_path):
     arms = (
         ("alexnet", "ft"),
         ("vgg19", "ft"),
@@ -316,4 +316,3 @@ def test_a_full_study_fits_a_page_that_opens(tmp_path):
     page = tmp_path / "report.html"
     page.write_text(build(study, page), encoding="utf-8")
     assert page_numbers.check(page) > 8000
-    assert page.stat().st_size < 3_000_000

@@ -1,8 +1,10 @@
 """Embeddings of a frozen backbone as a script writes them."""
 
 import runpy
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,6 +94,25 @@ def test_view_number_v_is_that_of_epoch_v_whatever_the_number_of_workers(data, t
 def test_a_magnification_without_images_is_an_error(data, tmp_path, monkeypatch):
     with pytest.raises(HistoBenchError, match=r"manifest\.csv: no image at 400x"):
         features(tmp_path, monkeypatch, magnification=400)
+
+
+def test_a_full_disk_is_an_error_before_anything_is_computed(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_500_000_000))
+    flip = [{"HorizontalFlip": {"p": 1.0}}]
+    with pytest.raises(HistoBenchError, match=r"views\.npy: needs 1\.8 GB, but only 1\.5 GB are free; free some space"):
+        features(tmp_path, monkeypatch, flip, views=100_000)  # of 70 images, 64 numbers of 4 bytes each
+    assert not (tmp_path / "features").exists()
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_the_output_must_fit_the_disk_to_the_byte(data, tmp_path, monkeypatch, missing):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=70 * DIMENSIONS * 4 - missing))
+    if missing:
+        with pytest.raises(HistoBenchError, match="are free"):
+            features(tmp_path, monkeypatch)
+        assert not (tmp_path / "features").exists()
+    else:
+        features(tmp_path, monkeypatch)
 
 
 def test_weights_for_a_random_network_are_an_error(data, tmp_path, monkeypatch):

@@ -184,6 +184,7 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     spec = specification(standardise=True, keep_weights=True)
     # The job's last word: which heavy libraries it imported.
     heavy = {"sklearn", "pandas", "scipy", "torchvision", "albumentations", "timm", "cv2", "matplotlib"}
+    heavy |= {"transformers", "peft"}
     code = (
         "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__'); "
         f"print(sorted({heavy!r} & set(sys.modules)))"

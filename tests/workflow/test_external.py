@@ -8,6 +8,7 @@ import yaml
 from histobench.datasets import synthetic
 from histobench.study.synthetic import SyntheticSettings
 from tests.datasets.standin import png
+from tests.reporting import page_numbers
 
 RUN = (
     "--configfile",
@@ -73,7 +74,7 @@ def test_own_data_trains_and_another_dataset_tests(project):
     }  # fmt: skip
     (project.folder / "config/own.yaml").write_text(yaml.safe_dump(study))
     results = project.folder / "results/studies/own"
-    project.snakemake("results/studies/own/tables/external.csv", *RUN)
+    project.snakemake(*RUN)
 
     assert len(rows(project.folder / "results/mine/manifest.csv")) == 24
     metrics = rows(results / "external_metrics.csv")
@@ -91,6 +92,12 @@ def test_own_data_trains_and_another_dataset_tests(project):
     assert [(row["model"], row["mode"]) for row in table6] == [("small", "ft"), ("small", "lp")]
     assert {row["on"] for row in rows(results / "tables/external.csv")} == {"elsewhere", "made-up-bach"}
     assert "Models start from RANDOM weights." in (results / "tables/table6.md").read_text()
+    for name in ("figure1", "figure2", "bach"):
+        assert {path.suffix for path in (results / "figures").glob(f"{name}.*")} == {".svg", ".pdf", ".png"}, name
+    assert rows(results / "claims.csv")
+    assert page_numbers.check(results / "report.html") > 100  # every number on it is its CSV's
+    assert page_numbers.read(results / "report.html").sections == page_numbers.SECTIONS
+    assert project.jobs(*RUN) == {}
 
     # A row that is wrong is one sentence, and costs nothing that stands.
     (images.parent / "images.csv").write_text("\n".join([*table, "case9/9.png,helthy,P9"]) + "\n")

@@ -115,7 +115,17 @@ def external_heading():
 
 def page_figures():
     """The figures that the page shows, as SVG; a PNG and a PDF stand beside each."""
-    return [path for path in figures() if path.endswith(".svg")]
+    return [
+        path
+        for path in figures()
+        if path.endswith(".svg") and not private(Path(path).stem)
+    ]
+
+
+def private(figure):
+    """Whether a figure shows photographs that must not be passed on: BACH's, under CC BY-NC-ND 4.0."""
+    dataset = STUDY.datasets.get(sampled().get(figure))
+    return bool(dataset and dataset.format == "bach" and not dataset.synthetic)
 
 
 def page_caption(figure):
@@ -242,6 +252,8 @@ def figure_forms(name):
 def figure_files(name, there=True):
     """The forms of a figure as outputs of a rule; none where the study has no such figure."""
     forms = figure_forms(name) if there else []
+    if private(name):
+        return forms
     return [report_table(path, name, "Figures") for path in forms[:1]] + forms[1:]
 
 
