@@ -1,15 +1,14 @@
 """Give the external test of every arm 95 % intervals: the other dataset's patients are resampled within class.
 
-A file that cannot be used is named on stderr and left out; score_external.py says more.
+A file that cannot be used is named on stderr and left out; score_external.py lists it in external_gaps.csv.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from histobench.study.errors import HistoBenchError, run_script
+from histobench.study.errors import run_script
 from histobench.study.files import write_csv
-from histobench.study.paths import of_external
 
 
 def main() -> None:
@@ -22,18 +21,9 @@ def main() -> None:
 
     from histobench.evaluation import comparisons, external
 
-    runs = {}
-    for path in given.predictions:
-        try:
-            run = of_external(path)
-        except (ValueError, IndexError) as error:
-            raise HistoBenchError(
-                f"{path}: names no run; expected .../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
-            ) from error
-        try:
-            runs[run] = external.read(Path(path))
-        except HistoBenchError as error:
-            print(f"warning: left out: {error}", file=sys.stderr)
+    runs, gaps = external.read_runs(map(Path, given.predictions))
+    for gap in gaps:
+        print(f"warning: {gap.what}", file=sys.stderr)
     rows = comparisons.external_intervals(runs, given.draws, given.seed)
     write_csv(given.intervals, comparisons.EXTERNAL_INTERVALS_COLUMNS, rows)
 

@@ -75,7 +75,7 @@ def main() -> None:
     source = batches_of(arguments, spec, images, rows, device.type == "cuda")
     starts = np.split(np.arange(len(rows)), range(BATCH, len(rows), BATCH))
     plan = product(range(1, spec.views + 1), starts)
-    require_space(arguments.output, np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))
+    require_space(arguments.output, spec.part, np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))
     with (
         torch.inference_mode(),
         atomic_path(arguments.output) as temporary,
@@ -149,14 +149,14 @@ def batches_of(
     return Augmented(store, rows, unused, ids, augmentation, spec.seed, arguments.workers, pin)
 
 
-def require_space(path: Path, size: int) -> None:
+def require_space(path: Path, part: str, size: int) -> None:
     """Raise before anything is computed if `size` bytes do not fit on the disk of `path`."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if size > free:
+        instead = ", or set `vision: live` in the mode to do without stored visual tokens" if part == "tokens" else ""
         raise HistoBenchError(
-            f"{path}: needs {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; free some space, or set "
-            "`vision: live` in the mode to do without stored visual tokens"
+            f"{path}: needs {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free; free some space{instead}"
         )
 
 

@@ -12,9 +12,7 @@ from histobench.study.files import read_csv
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--intervals", type=Path, help="intervals.csv of the study")
-    source.add_argument("--summary", type=Path, help="summary.csv of the study, where there are no intervals")
+    parser.add_argument("--intervals", type=Path, required=True, help="intervals.csv of the study")
     parser.add_argument("--dataset", required=True, help="name of the dataset")
     parser.add_argument("--split", required=True, help="name of the split policy")
     parser.add_argument(
@@ -25,20 +23,17 @@ def main() -> None:
     parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
     arguments = parser.parse_args()
 
-    if arguments.intervals:
-        rows, read, bars = read_csv(arguments.intervals, scores.INTERVALS), scores.pooled, scores.POOLED
-    else:
-        rows, read, bars = read_csv(arguments.summary, scores.SUMMARY), scores.over_folds, scores.OVER_FOLDS
+    rows = read_csv(arguments.intervals, scores.INTERVALS)
     setting = {"dataset": arguments.dataset, "split": arguments.split, "selection": "last"}
     panels = [
         scores.Panel(
             f"augmentation: {augmentation}",
-            read(rows, "accuracy", augmentation=augmentation, **setting),
+            scores.pooled(rows, "accuracy", augmentation=augmentation, **setting),
             scores.published_means(published.load(Path(table)), "accuracy", arguments.arms),
         )
         for augmentation, table in arguments.panels.items()
     ]
-    style.save(scores.accuracy(panels, arguments.arms, bars, arguments.note), arguments.output_prefix)
+    style.save(scores.accuracy(panels, arguments.arms, arguments.note), arguments.output_prefix)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """Score what runs predict on another dataset, which none of them was trained on.
 
 The folders of a path say which: results/ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv. A file that
-cannot be used is named on stderr, and the others are scored. All numbers have full precision.
+cannot be used is a gap, also named on stderr, and the others are scored. All numbers have full precision.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from histobench.study.errors import HistoBenchError, run_script
+from histobench.study.errors import run_script
 from histobench.study.files import write_csv
-from histobench.study.paths import of_external
 
 
 def main() -> None:
@@ -19,40 +18,20 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="CSV to write: a row per run")
     parser.add_argument("--summary", type=Path, required=True, help="CSV to write: a row per arm")
     parser.add_argument("--groups", type=Path, required=True, help="CSV to write: malignant calls in each class")
+    parser.add_argument("--gaps", type=Path, required=True, help="CSV to write: what could not be used")
     arguments = parser.parse_args()
 
-    from histobench.evaluation import external
+    from histobench.evaluation import external, predictions
 
-    images: dict[str, tuple[tuple[str, ...], Path]] = {}
-    metrics, groups = [], []
-    for path in map(Path, arguments.predictions):
-        try:
-            on, run = of_external(str(path))
-        except (ValueError, IndexError) as error:
-            raise HistoBenchError(
-                f"{path}: names no run; expected .../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
-            ) from error
-        try:
-            predictions = external.read(path)
-            first, other = images.setdefault(on, (predictions.image_id, path))
-            if first != predictions.image_id:
-                raise HistoBenchError(
-                    f"{path}: holds other images than {other} ({len(predictions.image_id)} and {len(first)}); "
-                    "delete both to have them made again"
-                )
-        except HistoBenchError as error:
-            print(f"warning: left out: {error}", file=sys.stderr)
-            continue
-        metrics.append(external.score_run(on, run, predictions))
-        groups.extend(external.group_rates(on, run, predictions))
-    if not metrics:
-        raise HistoBenchError(
-            f"none of the {len(arguments.predictions)} files of external predictions can be used, for the reasons above; "
-            "delete them to have them made again"
-        )
+    runs, gaps = external.read_runs(map(Path, arguments.predictions))
+    for gap in gaps:
+        print(f"warning: {gap.what}", file=sys.stderr)
+    metrics = [external.score_run(*key, read) for key, read in runs.items()]
+    groups = [row for key, read in runs.items() for row in external.group_rates(*key, read)]
     write_csv(arguments.metrics, external.METRICS_COLUMNS, metrics)
     write_csv(arguments.summary, external.SUMMARY_COLUMNS, external.summarise(metrics))
     write_csv(arguments.groups, external.GROUPS_COLUMNS, external.with_means(groups))
+    write_csv(arguments.gaps, predictions.GAPS_COLUMNS, (vars(gap) for gap in gaps))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import yaml
@@ -54,7 +54,18 @@ def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
             row = next(csv.DictReader(lines, delimiter="\t"))
         peak = float(row["max_rss"]) if row["max_rss"] not in ("NA", "-") else 0.0
         rules[file.relative_to(folder / "results" / "benchmarks").parts[0]].append((float(row["s"]), peak))
-    say(f"{len(config.runs)} SIMULATED runs to report.html: {seconds:.0f} s on {cores()} cores")
+    jobs_peak = max(peak for jobs in rules.values() for _, peak in jobs)
+    say(
+        f"{len(config.runs)} SIMULATED runs to report.html: {seconds:.0f} s on {cores()} cores (wanted: under 180 s), at most "
+        f"{cores() * jobs_peak:.0f} MiB at once (wanted: under 2048 MiB)"
+    )
     for name, jobs in sorted(rules.items(), key=lambda item: -sum(second for second, _ in item[1])):
         spent, peak = sum(second for second, _ in jobs), max(peak for _, peak in jobs)
         say(f"  {name:<22}{len(jobs):3} jobs {spent:7.1f} s   {peak:5.0f} MiB at most")
+    study = folder / "results" / "studies" / config.study
+    with (study / "claims.csv").open() as lines:
+        verdicts = Counter(row["study_verdict"] for row in csv.DictReader(lines))
+    say(f"  report.html: {(study / 'report.html').stat().st_size / 1e6:.1f} MB")
+    say(
+        f"  claims on the SIMULATED study: {', '.join(f'{count} {verdict}' for verdict, count in verdicts.most_common())}"
+    )

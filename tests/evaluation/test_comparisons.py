@@ -124,6 +124,12 @@ def test_a_pair_of_an_unknown_arm_is_one_sentence() -> None:
         analysed(made(), pairs=[("resnet43/ft", "vgg19/ft")])
 
 
+def test_a_pair_that_never_meets_is_one_sentence() -> None:
+    runs = made(ARMS[:1]) | {replace(run, magnification=100): part for run, part in made(ARMS[1:2]).items()}
+    with pytest.raises(HistoBenchError, match="are never trained on the same dataset, split, magnification, augment"):
+        analysed(runs, pairs=[(f"{ARMS[0]}/ft", f"{ARMS[1]}/ft")])
+
+
 def test_another_arm_changes_no_other_row_but_the_size_of_its_family() -> None:
     few, more = analysed(made(ARMS[:2])), analysed(made())
     assert [row for row in more.intervals if row["model"] != "resnet34"] == few.intervals

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from histobench.evaluation import external
 from histobench.study import paths
+from histobench.study.errors import HistoBenchError
 from histobench.study.paths import Run
 
 SCRIPT = str(Path(__file__).parents[2] / "scripts" / "score_external.py")
@@ -42,7 +44,7 @@ def write(folder: Path, logits: list[float], fold: int, magnification: int = 40,
 
 def score(folder: Path, *predictions: Path) -> tuple[int, str]:
     """Run the script in this process; return its exit status and what it writes to stderr."""
-    names = ("metrics", "summary", "groups")
+    names = ("metrics", "summary", "groups", "gaps")
     outputs = [part for name in names for part in (f"--{name}", str(folder / f"{name}.csv"))]
     kept, sys.argv = sys.argv, [SCRIPT, *outputs, "--predictions", *map(str, predictions)]
     status = 0
@@ -113,7 +115,8 @@ def test_one_fold_has_no_deviation(tmp_path: Path) -> None:
         (FIRST, 0, {"v2,v2": ",v2"}, "fold2.csv, line 9: image_id is empty"),
         (FIRST, 0, {"insitu,1": "insitu,2"}, "label is '2', expected 0 (benign) or 1 (malignant)"),
         (FIRST, 4, {}, "fold2.csv: 4 of 4 images are malignant, but both classes must occur"),
-        (FIRST, 1, {}, "holds other images than"),
+        (FIRST, 1, {}, "fold2.csv: images, patients, groups or labels are not those of"),
+        (FIRST, 0, {"n2,n2": "n2,n1"}, "fold2.csv: images, patients, groups or labels are not those of"),
         (FIRST, 0, {"image_id": "image"}, "column image_id is missing"),
     ],
 )
@@ -123,13 +126,33 @@ def test_a_file_that_cannot_be_used_is_named_and_the_rest_is_scored(
     status, said = score(tmp_path, write(tmp_path, FIRST, 1), write(tmp_path, logits, 2, drop=drop, **odd))
     assert status == 0
     assert said.count("\n") == 1
-    assert said.startswith("warning: left out: ")
+    assert said.startswith("warning: ")
     assert sentence in said
+    (gap,) = rows(tmp_path / "gaps.csv")
+    assert gap["where"] == "bach/breakhis/resnet34/ft/patient/40/none/fold2"
+    assert said == f"warning: {gap['what']}\n"
     assert [row["fold"] for row in rows(tmp_path / "metrics.csv")] == ["1"]
 
 
-def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+def test_most_files_say_which_images_are_right(tmp_path: Path) -> None:
+    files = [write(tmp_path, FIRST, 1, drop=1), write(tmp_path, FIRST, 2), write(tmp_path, SECOND, 3)]
+    runs, (gap,) = external.read_runs(files)
+    assert [key[1].fold for key in runs] == [2, 3]
+    assert f"{files[0]}: images, patients, groups or labels are not those of {files[1]} (7 and 8 images)" in gap.what
+
+
+def test_a_file_is_given_once_and_names_its_run(tmp_path: Path) -> None:
+    file = write(tmp_path, FIRST, 1)
+    with pytest.raises(HistoBenchError, match="is the same run as"):
+        external.read_runs([file, file])
+    for path in (Path("fold1.csv"), Path("bach/predictions/fold1.csv")):
+        with pytest.raises(HistoBenchError, match="names no run"):
+            external.read_runs([path])
+
+
+def test_nothing_usable_leaves_empty_tables_and_its_gap(tmp_path: Path) -> None:
     status, said = score(tmp_path, write(tmp_path, FIRST, 1, drop=4))
-    assert status == 1
-    assert said.splitlines()[-1].startswith("error: none of the 1 files of external predictions can be used")
-    assert not (tmp_path / "metrics.csv").exists()
+    assert status == 0
+    assert "4 of 4 images are malignant" in said
+    assert [rows(tmp_path / f"{name}.csv") for name in ("metrics", "summary", "groups")] == [[], [], []]
+    assert len(rows(tmp_path / "gaps.csv")) == 1

@@ -34,7 +34,7 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
         ([*GOOD, "c-1,c,2,1,0,inf"], "line 4: best_epoch_logit is 'inf'"),
         ([*GOOD, "c-1,c,2,1,,0"], "line 4: logit is ''"),
         ([*GOOD, "c-1,c,one,1,0,0"], "line 4: fold is 'one'"),
-        ([*GOOD, "c-1,,2,1,0,0"], "line 4: image_id or patient is empty"),
+        ([*GOOD, "c-1,,2,1,0,0"], "line 4: patient is empty"),
         ([*GOOD, "c-1,c,2,1,0"], "line 4: more or fewer values"),
         ([*GOOD, "c-1,c,2,1,0,0,0"], "line 4: more or fewer values"),
         ([*GOOD, "c-1,c,3,1,0,0"], "holds folds 2, 3 where one was expected"),

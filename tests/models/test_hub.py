@@ -424,12 +424,13 @@ def test_the_script_asks_the_mirror_and_nobody_else(server, folder):
     environment = {"PYTHONPATH": str(SCRIPT.parents[1] / "workflow"), "HF_ENDPOINT": server.url, "no_proxy": "*"}
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     assert (ended.returncode, ended.stdout) == (0, f"{output}: weights of {REPOSITORY}\n"), ended.stderr
-    assert {request.split()[1] for request in server.requests} == {"tree", *(p.name for p in folder.iterdir())} - {
-        "hub.json"
-    }
+    downloads = folder.with_name(f"{REPOSITORY.replace('/', '--')}-{REVISION[:12]}")
+    files = {path.name for path in downloads.iterdir()} - {"hub.json"}
+    assert {request.split()[1] for request in server.requests} == {"tree", *files}
     assert "HTTP Request" not in ended.stderr
     command[3] = command[3].replace(REVISION, "f" * 40)
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"error: {folder}: holds files of ")
+    assert f"shows no revision {'f' * 40}" in ended.stderr
     assert ended.stderr.count("\n") == 1
+    assert {path.name for path in downloads.iterdir()} - {"hub.json"} == files

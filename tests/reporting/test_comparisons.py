@@ -6,15 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from histobench.evaluation.bootstrap import POOLED
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS, INTERVALS_COLUMNS
 from histobench.reporting import published
 from histobench.reporting.comparisons import HONEST_COLUMNS, comparison_tables, intervals_table
-from histobench.reporting.render import Bold
+from histobench.reporting.render import Bold, markdown
 from histobench.reporting.tables import Context
-from histobench.study.errors import HistoBenchError
 from histobench.study.files import write_csv
 
 ROOT = Path(__file__).parents[2]
@@ -88,11 +85,14 @@ def test_an_interval_that_holds_zero_is_not_bold() -> None:
     assert not any(isinstance(cells[6], Bold) for cells in full.cells)
 
 
-def test_no_pair_is_one_sentence() -> None:
-    with pytest.raises(
-        HistoBenchError, match=r"Table 7: the comparisons of study paper have no pair with .*magnification 40"
-    ):
-        comparison_tables(ROWS, [], "breakhis", "patient", 40, "none", CONTEXT)
+def test_without_a_pair_the_tables_are_empty_and_name_the_gaps() -> None:
+    for table in comparison_tables(ROWS, [], "breakhis", "patient", 40, "none", CONTEXT):
+        assert (table.rows, table.cells) == ([], [])
+        assert (
+            "40×, augmentation none, last epoch. Empty: no declared pair could be compared here; gaps.csv"
+            in table.caption
+        )
+        assert markdown(table).count("\n|") == 2
 
 
 def interval(model: str, magnification: int, metric: str, estimate: float) -> dict[str, str]:
@@ -117,8 +117,10 @@ def test_intervals_stand_in_the_order_of_the_table(tmp_path: Path) -> None:
         ("SmolVLM", "FT", "100×", "0.9000 [0.8500, 0.9200]"),
     ]
     assert len(table.columns) == 3 + 3 * 9
-    with pytest.raises(HistoBenchError, match=r"Table 4: study paper has no interval with .*augmentation paper"):
-        intervals_table(rows, [], 4, wanted | {"augmentation": "paper"}, CONTEXT)
+    empty = intervals_table(rows, [], 4, wanted | {"augmentation": "paper"}, CONTEXT)
+    assert empty.rows == []
+    assert "augmentation paper, selection last; no patient" in empty.caption
+    assert "Empty: none of its rows could be made; gaps.csv says" in empty.caption
 
 
 def test_intervals_of_the_external_test_say_what_they_are() -> None:
@@ -127,6 +129,8 @@ def test_intervals_of_the_external_test_say_what_they_are() -> None:
     table = intervals_table(rows, published.load(PUBLISHED / "table6.csv"), 6, wanted, CONTEXT)
     assert table.title == "Table 6, intervals"
     assert table.cells[0][:4] == ("ResNet34", "FT", "40×", "0.7000 [0.6500, 0.7200]")
+    empty = intervals_table([], [], 6, wanted, CONTEXT)
+    assert "Empty: none of its rows could be made; external_gaps.csv says" in empty.caption
     assert "400 patients of that dataset (an image whose patient is unknown counts as one)" in table.caption
 
 

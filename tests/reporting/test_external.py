@@ -118,11 +118,15 @@ def texts(table: list[dict[str, object]]) -> list[dict[str, str]]:
     return [{key: str(value) for key, value in row.items()} for row in table]
 
 
-def test_what_cannot_be_shown_is_one_sentence() -> None:
-    with pytest.raises(
-        HistoBenchError, match=r"has no external scores with on bach, dataset breakhis, .*magnification 400"
-    ):
-        external.table6(texts(summary()), [], WANTED | {"magnification": "400"}, CONTEXT)
+def test_what_has_gaps_only_is_empty_and_names_them() -> None:
+    published = texts([{"model": "ResNet34", "mode": "ft", "accuracy_mean": "0.7825"}])
+    table, companion = external.table6(texts(summary()), published, WANTED | {"magnification": "400"}, CONTEXT)
+    for empty in (table, companion, external.full_table([], [], CONTEXT)):
+        assert (empty.rows, empty.cells) == ([], [])
+        assert "Empty: none of its rows could be made; external_gaps.csv says" in empty.caption
+
+
+def test_two_models_of_one_name_are_one_sentence() -> None:
     with pytest.raises(HistoBenchError, match="two models of study paper have the same name in print"):
         external.table6(texts(summary()), [], WANTED, Context("paper", dict.fromkeys(NAMES, "one")))
 

@@ -175,7 +175,7 @@ FIGURES: dict[str, Callable[[list[str]], Figure]] = {
     "figure2": lambda notes: samples.samples([("bach", [samples.Sample("normal", tissue(96, 128), None)])], notes),
     "figure3": lambda notes: methods.cnn(method(), notes),
     "figure4": lambda notes: methods.vlm(method(), notes),
-    "figure5": lambda notes: scores.accuracy(panels(), ARMS, scores.POOLED, notes),
+    "figure5": lambda notes: scores.accuracy(panels(), ARMS, notes),
     "figure6": lambda notes: losses.losses(HISTORIES, 200, ARMS, notes),
     "figure7": lambda notes: losses.overlay(HISTORIES, ARMS, notes),
     "ladder": lambda notes: scores.ladder(METRICS, SPLITS, theirs(), ARMS, notes),
@@ -278,15 +278,15 @@ def test_figure5_draws_estimates_intervals_and_published_values() -> None:
     assert [text.get_text() for text in figure.legends[0].texts] == [*(arm.name for arm in ARMS), "published"]
 
 
-def test_figure5_without_intervals_has_deviations_and_none_of_a_single_fold() -> None:
-    single = [row(ARMS[0], 100, accuracy_mean=0.8, accuracy_std="")]
-    found = scores.over_folds([*SUMMARY[:1], *single], "accuracy", split="patient")
-    key = ARMS[0].key
-    assert found[*key, 40] == scores.Estimate(0.7, pytest.approx(0.65), pytest.approx(0.75))  # type: ignore[arg-type]
-    assert found[*key, 100] == scores.Estimate(0.8, None, None)
-    figure = scores.accuracy([scores.Panel("", found, {})], ARMS, scores.OVER_FOLDS)
-    assert len(marked(figure, "interval")) == 1
-    assert len(figure.legends[0].texts) == 1  # arms that are not there are not listed, nor are published values
+def test_figures_without_an_arm_name_the_gaps(tmp_path: Path) -> None:
+    for name, file, figure in (
+        ("figure5", "gaps.csv", scores.accuracy([scores.Panel("", {}, theirs())], ARMS, [NOTE])),
+        ("bach", "external_gaps.csv", scores.external([], "bach", ARMS, [NOTE])),
+    ):
+        (text,) = [text.get_text() for text in figure.texts]
+        assert " ".join(text.split()).startswith(f"No arm could be drawn: {file} says what could not be used")
+        assert " ".join(text.split()).endswith(NOTE)
+        style.save(figure, tmp_path / name)
 
 
 def test_figure6_draws_mean_and_range_over_folds() -> None:
@@ -355,6 +355,11 @@ def test_reliability_draws_the_curve_of_filled_bins_over_their_counts() -> None:
     bars = figure.axes[4]  # below the first of four columns
     tops = [patch.get_y() + patch.get_height() for patch in bars.patches][-10:]  # type: ignore[attr-defined]
     assert tops == [4 * 10 * b for b in range(10)]
+
+
+def test_reliability_without_a_usable_arm_is_an_empty_panel() -> None:
+    figure = reliability.reliability([], ARMS)
+    assert not any(axes.get_visible() for axes in figure.axes)
 
 
 def test_the_external_figure_draws_folds_and_the_mean_that_the_file_gives() -> None:

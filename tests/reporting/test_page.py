@@ -113,6 +113,17 @@ def test_what_the_configuration_leaves_out_is_said_in_a_sentence(made):
         assert sentence in text, sentence
 
 
+def test_gaps_of_the_external_test_stand_beside_the_others(made):
+    study, page = made
+    gaps = page.parent / "external_gaps.csv"
+    write_csv(gaps, ("where", "what"), [{"where": "bach/fold2", "what": "the file has another image"}])
+    for results in ({"external_gaps": gaps}, study.results | {"external_gaps": gaps}):
+        text = text_of(built(study, page, results=results)).split("Gaps")[-1]
+        assert "The rest of the study is reported without these." in text
+        assert "the file has another image" in text
+        assert ("NaN logit in 2 images" in text) == (len(results) > 1)
+
+
 def test_a_missing_file_is_one_sentence(made):
     study, page = made
     with pytest.raises(HistoBenchError, match=r"absent\.csv: no such file"):

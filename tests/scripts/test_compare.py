@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.reporting import made_study, page_numbers
+
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = str(ROOT / "workflow")
 MODELS = ("alexnet", "vgg19", "resnet34")
@@ -127,23 +129,103 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     assert "0 of 0 images are malignant" in done.stderr
 
 
-def test_the_external_test_has_intervals_and_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
+def elsewhere(folder: Path) -> list[str]:
+    """Write what two arms of two folds predict on another dataset."""
     names = []
     for model in ("alexnet", "vgg19"):
         for fold in (1, 2):
             name = f"results/other/predictions/small/{model}/ft/patient/40x/none/fold{fold}.csv"
             rows = ["image_id,patient,group,label,logit"]
             rows += [f"i{n},i{n},{'ab'[n % 2]},{n % 2},{(n % 2) - 0.6 + 0.2 * (n % 5 - fold)}" for n in range(20)]
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text("\n".join(rows) + "\n")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("\n".join(rows) + "\n")
             names.append(name)
-    (tmp_path / names[3]).write_text("image_id,patient,group,label,logit\ni0,i0,a,0,nan\n")
-    done = call(tmp_path, "compare_external", "--predictions", *names, "--draws", "200", "--intervals", "e.csv")
-    assert done.returncode == 0
-    assert done.stderr.startswith(f"warning: left out: {names[3]}, line 2: logit is 'nan'")
-    assert done.stderr.count("\n") == 1
-    rows = read(tmp_path / "e.csv")
-    assert [(row["on"], row["model"], row["folds"]) for row in rows if row["metric"] == "auc"] == [
+    return names
+
+
+def externally(folder: Path, paths: list[str]) -> list[subprocess.CompletedProcess[str]]:
+    """Score and compare: external_metrics.csv, ..., external_gaps.csv and external_intervals.csv."""
+    outputs = [
+        part for name in ("metrics", "summary", "groups", "gaps") for part in (f"--{name}", f"external_{name}.csv")
+    ]
+    return [
+        call(folder, "score_external", "--predictions", *paths, *outputs),
+        call(folder, "compare_external", "--predictions", *paths, "--draws", "200", "--intervals",
+             "external_intervals.csv"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["NaN logit", "other images"])
+def test_scores_and_intervals_of_the_external_test_leave_out_the_same(tmp_path: Path, kind: str) -> None:
+    names = elsewhere(tmp_path)
+    bad = tmp_path / names[3]
+    lines = bad.read_text().splitlines()
+    if kind == "NaN logit":
+        lines[1] = "i0,i0,a,0,nan"
+    else:
+        lines[1] = lines[1].replace("i0", "i99")
+    bad.write_text("\n".join(lines) + "\n")
+    scored, done = externally(tmp_path, names)
+    assert (scored.returncode, done.returncode) == (0, 0)
+    (gap,) = read(tmp_path / "external_gaps.csv")
+    assert gap["where"] == "other/small/vgg19/ft/patient/40/none/fold2"
+    assert gap["what"].startswith(names[3])
+    assert scored.stderr == done.stderr == f"warning: {gap['what']}\n"
+    intervals = read(tmp_path / "external_intervals.csv")
+    assert [(row["on"], row["model"], row["folds"]) for row in intervals if row["metric"] == "auc"] == [
         ("other", "alexnet", "2"),
         ("other", "vgg19", "1"),
     ]
+    # Table 6 and its intervals are of the same runs: an arm's mean over folds is what its interval is around.
+    means = [float(row["auc_mean"]) for row in read(tmp_path / "external_summary.csv")]
+    assert means == pytest.approx([float(row["estimate"]) for row in intervals if row["metric"] == "auc"])
+
+
+@pytest.mark.parametrize("arms", [1, 2])
+def test_a_small_study_with_a_gap_goes_all_the_way_to_its_page(tmp_path: Path, arms: int) -> None:
+    paths, others = predicted(tmp_path)[: 2 * arms], elsewhere(tmp_path)[:1]
+    damaged = []
+    for name in (paths[-1], others[0]):
+        lines = (tmp_path / name).read_text().splitlines()
+        lines[1] = ",".join(["nan" if "." in value else value for value in lines[1].split(",")])
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        damaged.append(f"{name}, line 2: logit is 'nan', expected a finite number")
+    assert compared(tmp_path, paths).returncode == 0
+    assert [done.returncode for done in externally(tmp_path, others)] == [0, 0]
+    published = ROOT / "resources" / "paper" / "tables"
+    place = {"dataset": "small", "split": "patient", "augmentation": "none"}
+    setting = [part for key, value in place.items() for part in (f"--{key}", value)]
+    rows = json.dumps(place | {"selection": "last"})
+    table6 = json.dumps(place | {"on": "other", "magnification": "40"})
+    common = ["--study", "small"]
+    for name, *arguments in (
+        ("table_results", "--summary", "summary.csv", "--number", "4", *setting, "--published", published / "table4.csv",
+         "--output-prefix", "tables/table4"),
+        ("table_intervals", "--intervals", "intervals.csv", "--number", "4", "--rows", rows, "--published",
+         published / "table4.csv", "--output-prefix", "tables/table4-intervals"),
+        ("table_comparisons", "--comparisons", "comparisons.csv", *setting, "--magnification", "40", "--published",
+         published / "table7.csv", "--output-prefix", "tables/table7"),
+        ("table_external", "--summary", "external_summary.csv", "--groups", "external_groups.csv", "--rows", table6,
+         "--published", published / "table6.csv", "--output", "tables"),
+        ("table_intervals", "--intervals", "external_intervals.csv", "--number", "6", "--rows", table6, "--published",
+         published / "table6.csv", "--output-prefix", "tables/table6-intervals"),
+        ("page", "--configuration", json.dumps(made_study.CONFIGURATION), "--tables",
+         *("tables/table4.csv", "tables/table4-beside-published.csv", "tables/table4-intervals.csv", "tables/table6.csv",
+           "tables/table6-beside-published.csv", "tables/table6-intervals.csv", "tables/external.csv", "tables/table7.csv",
+           "tables/table7-beside-published.csv", "tables/table7-honest.csv"),
+         "--results", *(f"{table}.csv" for table in (*TABLES, "summary", "metrics")),
+         *(f"external_{table}.csv" for table in ("metrics", "summary", "groups", "gaps")), "--captions", ".",
+         "--output", "report.html"),
+    ):  # fmt: skip
+        done = call(tmp_path, name, *map(str, arguments), *common)
+        assert (done.returncode, done.stderr) == (0, ""), name
+    page_numbers.check(tmp_path / "report.html")
+    text = " ".join(" ".join(page_numbers.read(tmp_path / "report.html").texts).split())
+    gaps = text.split("The rest of the study is reported without these.")[1]
+    for sentence in (*damaged, "fold 2 is missing or unusable"):
+        assert sentence in gaps
+    for name in ("table7", "table7-honest", *(["table4-intervals"] if arms == 1 else [])):
+        assert "gaps.csv says what could not be used" in (tmp_path / "tables" / f"{name}.md").read_text()
+    for name in ("table6", "table6-intervals", "external"):
+        assert "could be made; external_gaps.csv says" in (tmp_path / "tables" / f"{name}.md").read_text()
+    assert len(read(tmp_path / "tables" / "table4.csv")) == arms

@@ -41,6 +41,7 @@ rule score_external:
         groups=report_table(
             f"{RESULTS}/external_groups.csv", "external_groups", "External test"
         ),
+        gaps=report_table(f"{RESULTS}/external_gaps.csv", "gaps", "External test"),
     log:
         f"results/logs/score_external/{STUDY.study}.log",
     benchmark:
@@ -52,4 +53,5 @@ rule score_external:
         code=code("score_external"),
     shell:
         "python $HISTOBENCH_SCRIPTS/score_external.py --predictions {input.predictions}"
-        " --metrics {output.metrics} --summary {output.summary} --groups {output.groups} > {log} 2>&1"
+        " --metrics {output.metrics} --summary {output.summary} --groups {output.groups}"
+        " --gaps {output.gaps} > {log} 2>&1"

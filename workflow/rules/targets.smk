@@ -138,7 +138,8 @@ def page_results():
     names = ["intervals", "comparisons", "claims", "gaps", "costs"]
     names += ["summary", "metrics", "parameters", "calibration"]
     if STUDY.tested:
-        names += ["external_summary", "external_metrics", "external_groups"]
+        names += ["external_gaps", "external_summary"]
+        names += ["external_metrics", "external_groups"]
     return [
         *(f"{RESULTS}/{name}.csv" for name in names),
         "results/claims_published.csv",

@@ -139,14 +139,6 @@ class Clustered:
         ranks = midranks(self._logit)
         return ranks[self._malignant], ranks[~self._malignant]
 
-    def same_images(self, other: "Clustered") -> bool:
-        """Tell whether two arms have equal patients and labels, image by image."""
-        return (
-            np.array_equal(self.names, other.names)
-            and np.array_equal(self._patient, other._patient)
-            and np.array_equal(self._malignant, other._malignant)
-        )
-
     def swapped(self, other: "Clustered", signs: np.ndarray) -> dict[str, np.ndarray]:
         """Return for each of METRICS the difference self - other after swapping the two arms' predictions of patients.
 

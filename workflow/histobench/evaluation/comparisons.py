@@ -26,6 +26,7 @@ from histobench.evaluation.bootstrap import (
 )
 from histobench.evaluation.external import External
 from histobench.evaluation.metrics import METRICS, decide
+from histobench.evaluation.predictions import GAPS_COLUMNS as GAPS_COLUMNS
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM
 from histobench.study.errors import HistoBenchError
@@ -59,7 +60,6 @@ COMPARISONS_COLUMNS = (
     "delong_p",
 )
 CALIBRATION_COLUMNS = (*ARM, "selection", "bin", "low", "high", "images", "mean_probability", "malignant_share")
-GAPS_COLUMNS = ("where", "what")
 EXTERNAL_INTERVALS_COLUMNS = ("on", *ARM, "metric", "estimate", "low", "high", "level", "folds", "patients", "images")
 
 Row = dict[str, Any]
@@ -165,7 +165,7 @@ def analyse(
         seed: of the draws.
 
     Raises:
-        HistoBenchError: a pair names an arm that the study does not have.
+        HistoBenchError: a pair names an arm that the study does not have, or two arms that have no cell in common.
     """
     known = list(dict.fromkeys(f"{run.model}/{run.mode}" for run in declared))
     for name in dict.fromkeys(name for pair in pairs for name in pair):
@@ -181,6 +181,12 @@ def analyse(
     families: dict[tuple[object, ...], dict[str, None]] = {}
     for run in declared:
         families.setdefault(_cell(run), {})[f"{run.model}/{run.mode}"] = None
+    for pair in pairs:
+        if not any(set(pair) <= names.keys() for names in families.values()):
+            raise HistoBenchError(
+                f"comparisons.pairs: {pair[0]!r} and {pair[1]!r} are never trained on the same {', '.join(CELL[:-1])}; "
+                "extend `grid`, or choose arms that are"
+            )
     cells: dict[tuple[object, ...], list[Arm]] = {}
     for arm in arms:
         cells.setdefault(_cell(arm.first), []).append(arm)

@@ -4,22 +4,21 @@ Nothing was trained or chosen on that dataset. Every fold's model predicts all o
 folds is that of the models, not of the images.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, stdev
 
 import numpy as np
 
-from histobench.evaluation.metrics import PATIENT_RATE, SCORES, decide, patient_rate, scores
+from histobench.evaluation import summary
+from histobench.evaluation.metrics import METRICS, PATIENT_RATE, decide, patient_rate, scores
+from histobench.evaluation.predictions import Gap, named, read_rows
 from histobench.evaluation.summary import ARM
 from histobench.study.errors import HistoBenchError
-from histobench.study.files import read_csv
-from histobench.study.paths import Run
+from histobench.study.paths import Run, of_external
 
 COLUMNS = ("image_id", "patient", "group", "label", "logit")
-METRICS = (*SCORES, PATIENT_RATE)
 KEYS = ("on", *ARM)
 METRICS_COLUMNS = (*KEYS, "fold", *METRICS, "images", "patients")
 SUMMARY_COLUMNS = (*KEYS, "folds", *(f"{metric}_{statistic}" for metric in METRICS for statistic in ("mean", "std")))
@@ -45,6 +44,11 @@ class External:
     logit: np.ndarray
     """(N,) float64, finite."""
 
+    @property
+    def images(self) -> tuple[object, ...]:
+        """What files on the same images have in common."""
+        return self.image_id, *(tuple(values.tolist()) for values in (self.patient, self.group, self.label))
+
 
 def read(path: Path) -> External:
     """Read what one run predicts on another dataset.
@@ -53,22 +57,14 @@ def read(path: Path) -> External:
         HistoBenchError: the file or a column is missing, a row is not what its columns hold, an image occurs twice, a
             group has both labels, or one of the two labels does not occur.
     """
-    rows = read_csv(path, COLUMNS)
-    seen: set[str] = set()
     labels: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
-        fault = _fault(row, seen)
-        if not fault and labels.setdefault(row["group"], row["label"]) != row["label"]:
-            fault = f"group {row['group']} has label {row['label']} here and {labels[row['group']]} above"
-        if fault:
-            raise HistoBenchError(f"{path}, line {line}: {fault}; delete the file to have it made again")
-        seen.add(row["image_id"])
-    label = np.array([row["label"] == "1" for row in rows], dtype=np.int8)
-    if not 0 < label.sum() < len(label):
-        raise HistoBenchError(
-            f"{path}: {label.sum()} of {len(label)} images are malignant, but both classes must occur; "
-            "evaluate on a dataset that has both"
-        )
+
+    def odd(row: Mapping[str, str]) -> str | None:
+        if labels.setdefault(row["group"], row["label"]) == row["label"]:
+            return None
+        return f"group {row['group']} has label {row['label']} here and {labels[row['group']]} above"
+
+    rows, label = read_rows(path, COLUMNS, odd)
     return External(
         image_id=tuple(row["image_id"] for row in rows),
         patient=np.array([row["patient"] for row in rows]),
@@ -76,6 +72,46 @@ def read(path: Path) -> External:
         label=label,
         logit=np.array([float(row["logit"]) for row in rows]),
     )
+
+
+def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], list[Gap]]:
+    """Read what many runs predict on other datasets; a file that cannot be used is a gap, and the others are read.
+
+    All runs must predict the same images of a dataset: a file is left out if its images, patients, groups or labels are
+    not those of most files. Where two versions are as frequent, the first one counts.
+
+    Args:
+        paths: files whose folders say which they are, results/ON/predictions/DATASET/.../fold1.csv.
+
+    Returns:
+        The usable ones by dataset and run, in the order given, and the gaps.
+
+    Raises:
+        HistoBenchError: a path names no run, or two name the same one.
+    """
+    form = ".../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
+    files = named(paths, of_external, form)
+    found: dict[tuple[str, Run], External] = {}
+    versions: dict[str, Counter[tuple[object, ...]]] = {}
+    faults: dict[tuple[str, Run], str] = {}
+    for key, path in files.items():
+        try:
+            found[key] = read(path)
+        except HistoBenchError as error:
+            faults[key] = str(error)
+        else:
+            versions.setdefault(key[0], Counter())[found[key].images] += 1
+    usual = {on: counts.most_common(1)[0][0] for on, counts in versions.items()}
+    examples = {on: next(key for key in found if key[0] == on and found[key].images == usual[on]) for on in usual}
+    for key in [key for key, part in found.items() if part.images != usual[key[0]]]:
+        example = examples[key[0]]
+        faults[key] = (
+            f"{files[key]}: images, patients, groups or labels are not those of {files[example]} "
+            f"({len(found.pop(key).label)} and {len(found[example].label)} images); "
+            "delete the file that is wrong to have it made again"
+        )
+    gaps = [Gap(f"{on}/{run.arm}/fold{run.fold}", faults[on, run]) for on, run in files if (on, run) in faults]
+    return found, gaps
 
 
 def score_run(on: str, run: Run, predictions: External) -> Row:
@@ -110,56 +146,16 @@ def summarise(rows: Sequence[Mapping[str, object]]) -> list[Row]:
     Args:
         rows: those of :func:`score_run`.
     """
-    summary = []
-    for key, members in _by(rows, KEYS).items():
-        row: Row = dict(zip(KEYS, key, strict=True)) | {"folds": len(members)}
-        for metric in METRICS:
-            row[f"{metric}_mean"], row[f"{metric}_std"] = _spread(members, metric)
-        summary.append(row)
-    return summary
+    return summary.summarise(rows, KEYS)
 
 
 def with_means(rows: Sequence[Mapping[str, object]]) -> list[Row]:
     """Return rows of :func:`group_rates`, and after those of each arm and class one with their mean over folds."""
+    keys = (*KEYS, "group", "label")
     table: list[Row] = []
-    for key, members in _by(rows, (*KEYS, "group", "label")).items():
-        average, deviation = _spread(members, RATE)
-        table.extend(dict(row) for row in members)
-        table.append(
-            dict(zip((*KEYS, "group", "label"), key, strict=True))
-            | {"fold": MEAN, "images": members[0]["images"], RATE: average, f"{RATE}_std": deviation}
-        )
+    for average in summary.summarise(rows, keys, (RATE,)):
+        key = {name: average[name] for name in keys}
+        members = [dict(row) for row in rows if all(row[name] == value for name, value in key.items())]
+        spread = {RATE: average[f"{RATE}_mean"], f"{RATE}_std": average[f"{RATE}_std"]}
+        table += [*members, key | {"fold": MEAN, "images": members[0]["images"]} | spread]
     return table
-
-
-def _by(
-    rows: Sequence[Mapping[str, object]], keys: Sequence[str]
-) -> dict[tuple[object, ...], list[Mapping[str, object]]]:
-    groups: dict[tuple[object, ...], list[Mapping[str, object]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
-    return groups
-
-
-def _spread(rows: Sequence[Mapping[str, object]], column: str) -> tuple[float, float | None]:
-    """Return mean and sample standard deviation; of one value there is none."""
-    values = [float(row[column]) for row in rows]  # type: ignore[arg-type]
-    return mean(values), stdev(values) if len(values) > 1 else None
-
-
-def _fault(row: dict[str, str], seen: set[str]) -> str | None:
-    """Return what is wrong with one row, or None."""
-    if None in row or None in row.values():
-        return "more or fewer values than the header has columns"
-    for column in COLUMNS[:3]:
-        if not row[column]:
-            return f"{column} is empty"
-    if row["image_id"] in seen:
-        return f"image {row['image_id']} occurs a second time"
-    if row["label"] not in ("0", "1"):
-        return f"label is {row['label']!r}, expected 0 (benign) or 1 (malignant)"
-    try:
-        finite = math.isfinite(float(row["logit"]))
-    except ValueError:
-        finite = False
-    return None if finite else f"logit is {row['logit']!r}, expected a finite number"

@@ -1,9 +1,10 @@
 """The predictions of one run, read back and checked."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,9 @@ SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
 very images that it is scored on."""
 
 COLUMNS = ("image_id", "patient", "fold", "label", *SELECTIONS.values())
+AGAIN = "delete the file to have it made again"
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,10 @@ def read(path: Path) -> Predictions:
         HistoBenchError: the file or a column is missing, a row is not what its columns hold, an image occurs twice, the
             rows belong to several folds, or one of the two classes does not occur.
     """
-    rows = read_csv(path, COLUMNS)
-    seen: set[str] = set()
-    for line, row in enumerate(rows, start=2):
-        fault = _fault(row, seen)
-        if fault:
-            raise HistoBenchError(f"{path}, line {line}: {fault}; delete the file to have its run repeated")
-        seen.add(row["image_id"])
-    label = np.array([row["label"] == "1" for row in rows], dtype=np.int8)
-    if not 0 < label.sum() < len(label):
-        raise HistoBenchError(
-            f"{path}: {label.sum()} of {len(label)} images are malignant, but both classes must occur; "
-            "make folds that have both"
-        )
+    rows, label = read_rows(path, COLUMNS, _odd)
     folds = sorted({int(row["fold"]) for row in rows})
     if len(folds) > 1:
-        raise HistoBenchError(
-            f"{path}: holds folds {', '.join(map(str, folds))} where one was expected; "
-            "delete the file to have its run repeated"
-        )
+        raise HistoBenchError(f"{path}: holds folds {', '.join(map(str, folds))} where one was expected; {AGAIN}")
     return Predictions(
         image_id=tuple(row["image_id"] for row in rows),
         patient=np.array([row["patient"] for row in rows]),
@@ -79,6 +68,9 @@ class Gap:
     """One sentence."""
 
 
+GAPS_COLUMNS = ("where", "what")
+
+
 def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]:
     """Read the predictions of many runs; one that cannot be used is a gap, and the others are read all the same.
 
@@ -91,25 +83,14 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]
     Raises:
         HistoBenchError: a path names no run, two name the same one, or not one of them can be used.
     """
-    files: dict[Run, Path] = {}
-    for path in paths:
-        try:
-            run = Run.of(str(path))
-        except ValueError as error:
-            raise HistoBenchError(
-                f"{path}: names no run; expected .../DATASET/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1/predictions.csv"
-            ) from error
-        if run in files:
-            raise HistoBenchError(f"{path}: is the same run as {files[run]}; give each run once")
-        files[run] = path
+    files = named(paths, Run.of, ".../DATASET/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1/predictions.csv")
     found, gaps = {}, []
     for run, path in files.items():
         try:
             predictions = read(path)
             if predictions.fold != run.fold:
                 raise HistoBenchError(
-                    f"{path}: holds the predictions of fold {predictions.fold}, not of fold {run.fold}; "
-                    "delete the file to have its run repeated"
+                    f"{path}: holds the predictions of fold {predictions.fold}, not of fold {run.fold}; {AGAIN}"
                 )
         except HistoBenchError as error:
             gaps.append(Gap(f"{run.arm}/fold{run.fold}", str(error)))
@@ -120,22 +101,82 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]
     return found, gaps
 
 
-def _fault(row: dict[str, str], seen: set[str]) -> str | None:
+def named(paths: Iterable[Path], identify: Callable[[str], Key], form: str) -> dict[Key, Path]:
+    """Return the files by the run that their path names.
+
+    Args:
+        paths: files.
+        identify: returns the run of a path.
+        form: what a path looks like.
+
+    Raises:
+        HistoBenchError: a path names no run, or two name the same one.
+    """
+    files: dict[Key, Path] = {}
+    for path in paths:
+        try:
+            run = identify(str(path))
+        except (ValueError, IndexError) as error:
+            raise HistoBenchError(f"{path}: names no run; expected {form}") from error
+        if run in files:
+            raise HistoBenchError(f"{path}: is the same run as {files[run]}; give each run once")
+        files[run] = path
+    return files
+
+
+def read_rows(
+    path: Path, columns: Sequence[str], odd: Callable[[Mapping[str, str]], str | None]
+) -> tuple[list[dict[str, str]], np.ndarray]:
+    """Read a file with a row per image, and check each row.
+
+    Args:
+        path: a CSV.
+        columns: image_id and further texts, none of them empty; label; logits, each a finite number.
+        odd: returns what else is wrong with a row, or None.
+
+    Returns:
+        N rows, and (N,) int8: their labels.
+
+    Raises:
+        HistoBenchError: the file or a column is missing, a row is not what its columns hold, an image occurs twice, or
+            one of the two labels does not occur.
+    """
+    rows = read_csv(path, columns)
+    seen: set[str] = set()
+    for line, row in enumerate(rows, start=2):
+        fault = _fault(row, columns, seen) or odd(row)
+        if fault:
+            raise HistoBenchError(f"{path}, line {line}: {fault}; {AGAIN}")
+        seen.add(row["image_id"])
+    label = np.array([row["label"] == "1" for row in rows], dtype=np.int8)
+    if not 0 < label.sum() < len(label):
+        raise HistoBenchError(
+            f"{path}: {label.sum()} of {len(label)} images are malignant, but both classes must occur; "
+            "choose folds, or an external dataset, that have both"
+        )
+    return rows, label
+
+
+def _fault(row: Mapping[str, str], columns: Sequence[str], seen: set[str]) -> str | None:
     """Return what is wrong with one row, or None."""
     if None in row or None in row.values():
         return "more or fewer values than the header has columns"
-    if not row["image_id"] or not row["patient"]:
-        return "image_id or patient is empty"
+    place = columns.index("label")
+    for column in columns[:place]:
+        if not row[column]:
+            return f"{column} is empty"
     if row["image_id"] in seen:
         return f"image {row['image_id']} occurs a second time"
     if row["label"] not in ("0", "1"):
         return f"label is {row['label']!r}, expected 0 (benign) or 1 (malignant)"
-    if not row["fold"].isdecimal():
-        return f"fold is {row['fold']!r}, expected a whole number"
-    for column in SELECTIONS.values():
+    for column in columns[place + 1 :]:
         if not _finite(row[column]):
             return f"{column} is {row[column]!r}, expected a finite number"
     return None
+
+
+def _odd(row: Mapping[str, str]) -> str | None:
+    return None if row["fold"].isdecimal() else f"fold is {row['fold']!r}, expected a whole number"
 
 
 def _finite(text: str) -> bool:

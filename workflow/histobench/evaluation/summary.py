@@ -37,7 +37,11 @@ def score_run(run: Run, predictions: Predictions) -> list[Row]:
     ]
 
 
-def summarise(rows: Sequence[Mapping[str, object]]) -> list[Row]:
+def summarise(
+    rows: Sequence[Mapping[str, object]],
+    keys: Sequence[str] = (*ARM, "selection"),
+    metrics: Sequence[str] = METRICS,
+) -> list[Row]:
     """Return the rows of `summary.csv`: for each arm and selection the mean and sample standard deviation over folds.
 
     Arms keep the order in which they first occur. The deviation has n - 1 in its denominator; of a single fold it does
@@ -45,11 +49,15 @@ def summarise(rows: Sequence[Mapping[str, object]]) -> list[Row]:
 
     Args:
         rows: rows of `metrics.csv`; the metrics are numbers.
+        keys: columns that name an arm.
+        metrics: columns to average.
     """
     import pandas as pd
 
-    frame = pd.DataFrame(rows, columns=list(METRICS_COLUMNS))
-    groups = frame.groupby([*ARM, "selection"], sort=False)[list(METRICS)]
+    if not rows:
+        return []
+    frame = pd.DataFrame(rows, columns=[*keys, *metrics])
+    groups = frame.groupby(list(keys), sort=False)[list(metrics)]
     # pandas' std has n - 1 in its denominator.
     table = groups.agg(["mean", "std"])
     table.columns = [f"{metric}_{statistic}" for metric, statistic in table.columns]

@@ -9,9 +9,8 @@ from histobench.evaluation.bootstrap import POOLED
 from histobench.evaluation.summary import ARM
 from histobench.reporting.published import ABSENT, beside
 from histobench.reporting.render import Bold, Table
-from histobench.reporting.tables import COMPARED, OPTIMISTIC, Context, Texts
+from histobench.reporting.tables import COMPARED, EMPTY, EMPTY_EXTERNAL, OPTIMISTIC, Context, Texts
 from histobench.reporting.terms import HEADS, count, printed
-from histobench.study.errors import HistoBenchError
 
 METRICS = ("accuracy", "f1", "auc")
 """The scores of Table 7."""
@@ -47,9 +46,6 @@ def comparison_tables(
         magnification: of the images.
         augmentation: name of the augmentation.
         context: study, names and notes.
-
-    Raises:
-        HistoBenchError: no pair is left.
     """
     wanted = {"dataset": dataset, "split": split, "magnification": str(magnification), "augmentation": augmentation}
     chosen = [
@@ -57,12 +53,6 @@ def comparison_tables(
         for row in comparisons
         if row["selection"] == "last" and all(row[column] == value for column, value in wanted.items())
     ]
-    if not chosen:
-        raise HistoBenchError(
-            f"Table 7: the comparisons of study {context.study} have no pair with "
-            f"{', '.join(f'{column} {value}' for column, value in wanted.items())}; choose others under `tables` and "
-            "`comparisons` in the configuration, or see gaps.csv for what could not be compared"
-        )
     theirs = [
         dict(row) | {side: _arm(row[side], PUBLISHED_MODE) for side in ("first", "second")}
         for row in published
@@ -76,17 +66,19 @@ def comparison_tables(
             row, first, second = _reversed(row), second, first
         pairs.setdefault((first, second), {})[row["metric"]] = row
     pairs = {pair: metrics for pair, metrics in pairs.items() if metrics}
-    setting = (
-        f"dataset {dataset}, split policy {split}, {magnification}×, augmentation {augmentation}, last epoch; "
-        f"{chosen[0]['folds']} folds, {chosen[0]['patients']} patients."
-    )
-    floor = min(float(row["wilcoxon_floor"]) for row in chosen)
-    bound = (
-        f"Floor: the smallest p that the exact two-sided test can give; with {chosen[0]['folds']} folds that is {floor:g}, "
-        "so that this test alone can never show a difference at the level 0.05."
-        if floor > 0.05
-        else "Floor: the smallest p that the exact two-sided test can give."
-    )
+    setting = f"dataset {dataset}, split policy {split}, {magnification}×, augmentation {augmentation}, last epoch"
+    bound = "Floor: the smallest p that the exact two-sided test can give"
+    if chosen:
+        setting += f"; {chosen[0]['folds']} folds, {chosen[0]['patients']} patients."
+        floor = min(float(row["wilcoxon_floor"]) for row in chosen)
+        if floor > 0.05:
+            bound += (
+                f"; with {chosen[0]['folds']} folds that is {floor:g}, "
+                "so that this test alone can never show a difference at the level 0.05"
+            )
+    else:
+        setting += ". Empty: no declared pair could be compared here; gaps.csv says what could not be used and why."
+    bound += "."
     columns = (*PAIR, *(f"{metric}_p" for metric in METRICS), "floor")
     rows = []
     for (first, second), metrics in pairs.items():
@@ -185,20 +177,12 @@ def intervals_table(
         wanted: values of `dataset`, `split`, `augmentation` and `selection`; for Table 6 of `on`, `dataset`, `split`,
             `magnification` and `augmentation`. The rows that have these are the table.
         context: study, names and notes.
-
-    Raises:
-        HistoBenchError: no row is left.
     """
     arms: dict[tuple[str, ...], dict[str, Texts]] = {}
     for row in intervals:
         if all(row[column] == value for column, value in wanted.items()):
             arms.setdefault(tuple(row[column] for column in ARM), {})[row["metric"]] = row
     setting = ", ".join(f"{column} {value}" for column, value in wanted.items())
-    if not arms:
-        raise HistoBenchError(
-            f"Table {number}: study {context.study} has no interval with {setting}; choose others in the configuration, "
-            "or see gaps.csv for what could not be used"
-        )
     keys, parts = ("model", "mode", "magnification"), ("estimate", "low", "high")
     columns = (*keys, *(f"{metric}_{part}" for metric in POOLED for part in parts))
     rows = []
@@ -208,7 +192,8 @@ def intervals_table(
         rows.append(row | {f"{name}_{part}": _fixed(metrics[name][part]) for name in POOLED for part in parts})
     order = [(row.get("model"), row.get("mode")) for row in (*published, *rows)]
     rows.sort(key=lambda row: (order.index((row["model"], row["mode"])), int(row["magnification"])))
-    patients = count((int(row["patients"]) for metrics in arms.values() for row in metrics.values()), "patient")
+    numbers = [int(row["patients"]) for metrics in arms.values() for row in metrics.values()]
+    patients = count(numbers, "patient") if numbers else "no patient"
     if number == 6:
         what = (
             f"Mean over the models of all folds of their scores on another dataset, with 95 % intervals: {setting}; "
@@ -223,6 +208,8 @@ def intervals_table(
             "together.",
             "Two intervals that overlap do not show that arms are alike: see Table 7 for differences.",
         )
+    if not rows:
+        what = (*what, EMPTY_EXTERNAL if number == 6 else EMPTY)
     suffix = ", best epoch" if wanted.get("selection") == "best_epoch" else ""
     return Table(
         title=f"Table {number}{suffix}, intervals",

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from histobench.evaluation.summary import ARM
 from histobench.study.errors import HistoBenchError
 from histobench.study.paths import Run
 
-ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
 COLUMNS = (
     *ARM,
     "runs",

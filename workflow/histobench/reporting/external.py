@@ -5,11 +5,11 @@ Rows come as `external_summary.csv` and `external_groups.csv` hold them (texts b
 
 from collections.abc import Mapping, Sequence
 
-from histobench.evaluation.external import KEYS, MEAN, METRICS, RATE
-from histobench.evaluation.metrics import SCORES
+from histobench.evaluation.external import KEYS, MEAN, RATE
+from histobench.evaluation.metrics import METRICS, SCORES
 from histobench.reporting.published import beside
 from histobench.reporting.render import Table
-from histobench.reporting.tables import COMPARED, Context
+from histobench.reporting.tables import COMPARED, EMPTY_EXTERNAL, Context
 from histobench.reporting.terms import HEADS, count, printed
 from histobench.study.errors import HistoBenchError
 
@@ -34,15 +34,9 @@ def table6(
         context: study, names and notes.
 
     Raises:
-        HistoBenchError: no row is left, or two models have the same name in print.
+        HistoBenchError: two models have the same name in print.
     """
     chosen = [row for row in summary if all(row[key] == value for key, value in wanted.items())]
-    setting = ", ".join(f"{key} {value}" for key, value in wanted.items())
-    if not chosen:
-        raise HistoBenchError(
-            f"Table 6: study {context.study} has no external scores with {setting}; correct `external` in the "
-            "configuration, or see the log of score_external for what could not be used"
-        )
     rows = [
         {"model": context.name(row["model"]), "mode": row["mode"]} | {column: _fixed(row[column]) for column in SPREADS}
         for row in chosen
@@ -58,7 +52,8 @@ def table6(
     where = (
         f"External test on dataset {wanted['on']} of models trained on {wanted['dataset']}{trained}, split policy "
         f"{wanted['split']}, augmentation {wanted['augmentation']}: mean ± sample standard deviation over "
-        f"{count((int(row['folds']) for row in chosen), 'fold')}."
+        f"{_folds(chosen)}."
+        f"{'' if chosen else f' {EMPTY_EXTERNAL}'}"
     )
     table = Table(
         title="Table 6",
@@ -104,15 +99,17 @@ def full_table(summary: Sequence[Texts], groups: Sequence[Texts], context: Conte
     rows.sort(key=lambda row: [seen[row[key]] for key, seen in places.items()])  # stable: magnifications ascend
     columns = [f"rate_{name}" for name in names]
     shown = [key for key in KEYS if key in ("model", "mode", "magnification") or len({row[key] for row in rows}) > 1]
-    constant = ", ".join(f"{HEADS[key].lower()} {rows[0][key]}" for key in KEYS if key not in shown)
+    constant = ", ".join(f"{HEADS[key].lower()} {rows[0][key]}" for key in KEYS if rows and key not in shown)
     return Table(
         title="External test",
         caption=context.caption(
             f"External test of every arm{f' ({constant})' if constant else ''}: mean ± sample standard deviation over "
-            f"{count((int(row['folds']) for row in rows), 'fold')}; magnification is that of the training images.",
+            f"{_folds(rows)}; magnification is that of the training images.",
             OWN,
             f"{', '.join(name.capitalize() for name in names)}: share of the images of this class that are called "
-            f"malignant, which is right for {' and '.join(name for name in names if label[name] == '1')}.",
+            f"malignant, which is right for {' and '.join(name for name in names if label[name] == '1')}."
+            if rows
+            else EMPTY_EXTERNAL,
         ),
         columns=(
             *(*KEYS, "folds"),
@@ -125,6 +122,10 @@ def full_table(summary: Sequence[Texts], groups: Sequence[Texts], context: Conte
             for row in rows
         ],
     )
+
+
+def _folds(rows: Sequence[Texts]) -> str:
+    return count((int(row["folds"]) for row in rows), "fold") if rows else "no fold"
 
 
 def _fixed(number: str) -> str:

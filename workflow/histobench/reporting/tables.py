@@ -27,6 +27,9 @@ SCORES_COLUMNS = (
     *(f"{metric}_{statistic}" for metric in METRICS for statistic in ("mean", "std")),
 )
 COMPARED = "Cells read: reproduced / published (reproduced minus published); a dash marks what one side lacks."
+EMPTY = "Empty: none of its rows could be made; gaps.csv says what could not be used and why."
+EMPTY_EXTERNAL = EMPTY.replace("gaps.csv", "external_gaps.csv")
+"""A study asks only for tables that its configuration has runs for: rows lack because of gaps."""
 OPTIMISTIC = "The best epoch is optimistic: it is chosen on the very images that it is scored on."
 
 
@@ -217,16 +220,10 @@ def results_tables(
         context: study, names and notes.
 
     Raises:
-        HistoBenchError: no row is left, or two models have the same name in print.
+        HistoBenchError: two models have the same name in print.
     """
     wanted = {"dataset": dataset, "split": split, "augmentation": augmentation, "selection": selection}
     chosen = [row for row in summary if all(row[column] == value for column, value in wanted.items())]
-    if not chosen:
-        raise HistoBenchError(
-            f"Table {number}: the summary of study {context.study} has no arm with "
-            f"{', '.join(f'{column} {value}' for column, value in wanted.items())}; "
-            "choose others under `tables` in the configuration"
-        )
     rows = [
         {"model": context.name(row["model"]), "mode": row["mode"], "magnification": row["magnification"]}
         | {column: _fixed(row[column]) for column in RESULTS_COLUMNS[len(ARM_KEYS) :]}
@@ -239,12 +236,14 @@ def results_tables(
             f"Table {number}: two models of study {context.study} have the same name in print; "
             "give each its own `label` in the configuration"
         )
-    folds = count((int(row["folds"]) for row in chosen), "fold")
+    folds = count((int(row["folds"]) for row in chosen), "fold") if chosen else "no fold"
     setting = (
         f"dataset {dataset}, split policy {split}, augmentation {augmentation}, {printed('selection', selection)}, "
         f"mean ± sample standard deviation over {folds}."
     )
     warning = [OPTIMISTIC] if selection == "best_epoch" else []
+    if not rows:
+        warning.append(EMPTY)
     table = Table(
         title=f"Table {number}" + (", best epoch" if selection == "best_epoch" else ""),
         caption=context.caption(

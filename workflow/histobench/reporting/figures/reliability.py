@@ -32,8 +32,8 @@ def reliability(calibration: Sequence[Texts], arms: Sequence[Arm], notes: Sequen
     shown = [arm for arm in arms if any((row["model"], row["mode"]) == arm.key for row in calibration)]
     magnifications = sorted({int(row["magnification"]) for row in calibration})
     colours = magnification_looks(magnifications)
-    columns = min(4, len(shown))
-    lines = -(-len(shown) // columns)
+    columns = max(1, min(4, len(shown)))  # an empty panel where no arm could be used
+    lines = max(1, -(-len(shown) // columns))
     handles: list[Artist] = [
         Line2D([], [], color=colour, marker=marker, markersize=3, label=printed("magnification", str(magnification)))
         for magnification, (colour, marker) in colours.items()

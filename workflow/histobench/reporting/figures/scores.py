@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from histobench.evaluation.external import MEAN, RATE
+from histobench.evaluation.summary import ARM
 from histobench.reporting.figures.style import (
     COLUMN,
     GREY,
@@ -33,7 +34,6 @@ Key = tuple[str, str, int]
 
 DIAMOND: Mapping[str, Any] = {"marker": "D", "markersize": 3.5, "linestyle": "none"}
 DOT: Mapping[str, Any] = {"color": GREY, "marker": "o", "markersize": 2.2, "markeredgewidth": 0, "linestyle": "none"}
-ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
 INTERVALS = (*ARM, "selection", "metric", "estimate", "low", "high")
 SUMMARY = (*ARM, "selection", "accuracy_mean", "accuracy_std")
 METRICS = (*ARM, "fold", "selection", "accuracy")
@@ -44,7 +44,6 @@ RUNGS = {"accession": 0, "patient": 1, "official": 1, "image": 2}
 
 
 POOLED = "Markers: pooled over folds; bars: 95 % interval, patients resampled."
-OVER_FOLDS = "Markers: mean over folds; bars: one standard deviation over folds to either side."
 
 
 @dataclass(frozen=True)
@@ -73,16 +72,6 @@ def pooled(intervals: Sequence[Texts], metric: str, **setting: str) -> dict[Key,
     }
 
 
-def over_folds(summary: Sequence[Texts], metric: str, **setting: str) -> dict[Key, Estimate]:
-    """Return means over folds with one standard deviation to either side, from the rows of `summary.csv`."""
-    found = {}
-    for row in chosen(summary, setting):
-        mean, deviation = float(row[f"{metric}_mean"]), _number(row[f"{metric}_std"])
-        ends = (None, None) if deviation is None else (mean - deviation, mean + deviation)
-        found[_key(row)] = Estimate(mean, *ends)
-    return found
-
-
 def published_means(published: Sequence[Texts], metric: str, arms: Sequence[Arm]) -> dict[Key, float]:
     """Return the published means of the arms that go by the same name in print."""
     models = {(arm.label, arm.mode): arm.key for arm in arms}
@@ -94,22 +83,23 @@ def published_means(published: Sequence[Texts], metric: str, arms: Sequence[Arm]
 
 
 @styled
-def accuracy(panels: Sequence[Panel], arms: Sequence[Arm], bars: str, notes: Sequence[str] = ()) -> Figure:
+def accuracy(panels: Sequence[Panel], arms: Sequence[Arm], notes: Sequence[str] = ()) -> Figure:
     """Return Figure 5: the accuracy of every arm at every magnification, one panel for each augmentation.
 
     Args:
         panels: from top to bottom.
         arms: of the study, in its order.
-        bars: what the bars are, :data:`POOLED` or :data:`OVER_FOLDS`.
         notes: sentences for the foot.
     """
     shown = [arm for arm in arms if any(key[:2] == arm.key for panel in panels for key in panel.estimates)]
+    if not shown:
+        return _nothing("gaps.csv", notes)
     magnifications = sorted({key[2] for panel in panels for key in panel.estimates})
     known, step = looks(arms), 0.84 / len(shown)
     handles = arm_handles(shown, known)
     if any(panel.published for panel in panels):
         handles.append(_published_handle())
-    figure = canvas(PAGE, 8 + 58 * len(panels), [bars, *notes], handles)
+    figure = canvas(PAGE, 8 + 58 * len(panels), [POOLED, *notes], handles)
     axes = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels, strict=True):
         for place, arm in enumerate(shown):
@@ -259,6 +249,8 @@ def external(groups: Sequence[Texts], dataset: str, arms: Sequence[Arm], notes: 
             rates.setdefault(_key(row), {}).setdefault(row["group"], []).append(rate)
     names = sorted(truth, key=truth.__getitem__)  # stable: benign classes first, each side in the file's order
     shown = [arm for arm in arms if any(key[:2] == arm.key for key in means)]
+    if not shown:
+        return _nothing("external_gaps.csv", notes)
     magnifications = sorted({key[2] for key in means})
     wide = len(magnifications) > 1
     known, step = looks(arms), 0.7 / len(shown)
@@ -289,6 +281,13 @@ def external(groups: Sequence[Texts], dataset: str, arms: Sequence[Arm], notes: 
 def chosen(rows: Sequence[Texts], setting: Mapping[str, str]) -> list[Texts]:
     """Return the rows whose columns hold what `setting` says."""
     return [row for row in rows if all(row[column] == value for column, value in setting.items())]
+
+
+def _nothing(gaps: str, notes: Sequence[str]) -> Figure:
+    """Return what stands for a figure none of whose arms could be used."""
+    figure = canvas(COLUMN, 20, [f"No arm could be drawn: {gaps} says what could not be used and why.", *notes])
+    figure.subplots().set_axis_off()
+    return figure
 
 
 def _key(row: Texts) -> Key:

@@ -90,7 +90,7 @@ class Study:
     figures: Sequence[Path]
     """SVG files; each has a PNG and a PDF beside it."""
     results: Mapping[str, Path]
-    """Other CSVs by name: intervals, comparisons, claims, gaps, costs and whatever else is to be linked."""
+    """Other CSVs by name: intervals, comparisons, claims, gaps, external_gaps, costs and whatever else is to be linked."""
     captions: Path
     """Folder with a caption NAME.rst for each figure."""
     commit: str = ""
@@ -134,7 +134,7 @@ def build(study: Study, output: Path) -> str:
         },
         configuration=json.dumps(study.configuration, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
         provenance=_provenance(study, sources.get("costs")),
-        gaps=_gaps(sources.get("gaps"), study.names),
+        gaps=_gaps(sources, study.names),
         files=_files(study, folder),
     )
 
@@ -351,11 +351,15 @@ def _provenance(study: Study, costs: Source | None) -> dict[str, Any]:
     return found
 
 
-def _gaps(source: Source | None, names: Mapping[str, str]) -> View | None:
-    if source is None or not source.rows:
-        return None
-    columns = [Column(column.head, column.template, "text") for column in columns_of(source)]
-    return view(source, "What could not be used", "", names, columns)
+def _gaps(sources: Mapping[str, Source], names: Mapping[str, str]) -> list[View]:
+    views = []
+    titles = {"gaps": "What could not be used", "external_gaps": "What could not be used of the external test"}
+    for name, title in titles.items():
+        if name in sources and sources[name].rows:
+            source = sources[name]
+            columns = [Column(column.head, column.template, "text") for column in columns_of(source)]
+            views.append(view(source, title, "", names, columns))
+    return views
 
 
 def _files(study: Study, folder: Path) -> list[tuple[str, list[tuple[str, str]]]]:
