@@ -1,5 +1,6 @@
 """Where a run computes, in which precision, and what it took."""
 
+import os
 import platform
 import resource
 import sys
@@ -53,10 +54,17 @@ def autocast(device: torch.device) -> torch.autocast:
 
 
 def describe(device: torch.device) -> str:
-    """Return the device's name for a reader, for example `NVIDIA H100` or `cpu (x86_64)`."""
+    """Return the device's name for a reader, for example `NVIDIA H100` or `cpu (AMD EPYC 9654, 8 cores)`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} ({platform.machine()})"
+    if device.type != "cpu":
+        return f"{device.type} ({platform.machine()})"
+    name = platform.processor() or platform.machine()
+    with suppress(OSError):  # Linux alone tells it there
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"cpu ({name}, {cores} cores)"
 
 
 def peak_memory_mib(device: torch.device) -> dict[str, float]:
