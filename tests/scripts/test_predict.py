@@ -87,6 +87,7 @@ def trained(dataset, output, model, recipe, part=None):
         specification=spec.canonical(),
         manifest=dataset / "manifest.csv",
         folds=dataset / "patient.csv",
+        split_by="patient",
         device="cpu",
         output=output / "predictions.csv",
         history=output / "history.csv",
