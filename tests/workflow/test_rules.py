@@ -22,7 +22,7 @@ def test_every_rule_has_log_benchmark_environment_and_tracks_its_code(name):
     directives = re.findall(r"^    (\w+):", RULES[name], re.MULTILINE)
     assert {"output", "log", "benchmark", "conda", "params", "shell"} <= set(directives)
     assert f"$HISTOBENCH_SCRIPTS/{name}.py " in RULES[name]
-    assert re.search(rf'code=\w*code\(\W*"{name}"|code=\w+_code\b', RULES[name])
+    assert re.search(rf'code=(lambda w: )?\w*code\(\W*"{name}"|code=\w+_code\b', RULES[name])
     (environment,) = re.findall(r'conda:\n        "\.\./\.\./(envs/.*)"', RULES[name])
     assert (ROOT / environment).is_file()
 
