@@ -102,7 +102,7 @@ def test_a_fold_file_edited_by_hand(restored):
     text = path.read_text()
     path.write_text(text.replace("train,test", "test,train", 1))
     made = sorted((restored.folder / "results/made-up/runs").rglob("*.*"))
-    assert len(made) == 6 * 3
+    assert len(made) == 12 * 3
     kept = [file.read_bytes() for file in made]
     result = restored.snakemake("--configfile", "config/tiny.yaml", "--cores", "1", check=False)
     assert result.returncode != 0
