@@ -80,6 +80,8 @@ def simulate(folder: Path, config: Config) -> None:
             split = config.splits[name]
             assignments[name] = folds.make(images, split.by, split.folds, split.seed)
             folds.save(assignments[name], folder / paths.FOLDS.format(dataset=dataset, split=name))
+            census = folds.census(images, assignments[name])
+            write_csv(folder / paths.FOLDS_CENSUS.format(dataset=dataset, split=name), folds.CENSUS_COLUMNS, census)
     for run in config.runs:
         train, test = assignments[run.split].rows(images, run.fold, run.magnification)
         drawn = _Drawn(run, [images[row].image_id for row in test], patient[test], label[test], config)
