@@ -256,7 +256,7 @@ def build(
         for name in unwanted:
             delattr(model, name)
         if weights is not None:
-            with _opened(weights, settings) as file:
+            with _opened(weights) as file:
                 _require(file.keys(), expected, file, weights)
                 rows = file.get_slice(embedding)
                 markers = torch.cat([rows[start : start + 1], rows[end : end + 1]])
@@ -300,7 +300,7 @@ def _empty() -> Any:
 
 
 @contextmanager
-def _opened(path: Path, settings: VlmSettings) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
