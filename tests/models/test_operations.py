@@ -36,6 +36,7 @@ def test_the_papers_networks(architecture, published, embedding, first):
     assert counted.training == 3 * counted.evaluation - 2 * first
     assert counted.prediction == counted.evaluation
     assert counted.dimensions == embedding
+    assert counted.published - counted.total == 999 * (embedding + 1)
 
 
 def test_a_larger_image_is_more_work_and_a_linear_head_hardly_any():

@@ -2,29 +2,27 @@
 
 A layer of W weights takes 2 W operations for each position forward, as many again for the gradient of its input, and as many
 for that of its weights: whichever is needed. Attention of width D over T positions takes 4 T^2 D forward. CNNs are counted by
-PyTorch on the true network without memory, vision-language models by their shapes.
+PyTorch on the true network without memory, vision-language models by their shapes. Counting imports PyTorch, the results of
+it do not.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
-
-from histobench.models import cnn, vlm
-from histobench.models.sizes import skeleton
 from histobench.study.spec import CnnSettings, Recipe, VlmSettings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _BATCH = 2  # batch normalisation needs more than one image
 
 
 @dataclass(frozen=True)
 class Operations:
-    """Operations for one image."""
+    """Operations for one image, and the sizes that storage depends on."""
 
     training: float
     """Forward and back, from what the training job reads: pixels, visual tokens or embeddings."""
@@ -38,6 +36,12 @@ class Operations:
     """Length of an embedding."""
     tokens: int
     """Visual tokens, each as long as an embedding; 0 for a CNN."""
+    published: int
+    """Parameters of the model as published, with its original classifier or language-model head."""
+    total: int
+    """Parameters of the model as trained here."""
+    trainable: int
+    """Of `total`, those that training changes."""
 
     @property
     def prediction(self) -> float:
@@ -56,16 +60,21 @@ def operations(
         live: a vision-language model computes its visual tokens in each pass, instead of reading stored ones.
         recompute: its decoder's activations are computed again in the backward pass.
     """
+    from histobench.models import vlm
+    from histobench.models.sizes import size
+
+    counted = size(settings, recipe)
+    sizes = counted.published_form, counted.total, counted.trainable
     if isinstance(settings, CnnSettings):
         forward, back, dimensions = _cnn(settings)
-        if recipe.trainable == "head":
-            return Operations(4 * dimensions, 2 * dimensions, 0, forward - 2 * dimensions, dimensions, 0)
-        return Operations(forward + back, forward, 0, forward - 2 * dimensions, dimensions, 0)
+        head = 2 * dimensions
+        passes = (2 * head, head) if recipe.trainable == "head" else (forward + back, forward)
+        return Operations(*passes, 0, forward - head, dimensions, 0, *sizes)
     made = vlm.architecture(settings)
     count, dimensions = made.tokens
     decoder, tower = _vlm(settings, recipe)
     head = 2 * dimensions
-    passes = 4 * dimensions, head
+    passes = 2 * head, head
     if recipe.trainable != "head":
         passes = decoder.forward + decoder.back + 3 * head, decoder.forward + head
         if recompute:
@@ -74,11 +83,17 @@ def operations(
             passes = passes[0] + tower.forward + tower.back, passes[1] + tower.forward
     plain = recipe.model_copy(update={"trainable": "head", "lora": None})
     frozen, eyes = (decoder, tower) if recipe.lora is None else _vlm(settings, plain)
-    return Operations(*passes, eyes.forward, frozen.forward, dimensions, count)
+    return Operations(*passes, eyes.forward, frozen.forward, dimensions, count, *sizes)
 
 
 def _cnn(settings: CnnSettings) -> tuple[float, float, int]:
     """Return operations forward and back of training all of a CNN, and the length of its embedding."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from histobench.models import cnn
+
     original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:
         cnn.narrow(original, settings)
@@ -110,6 +125,11 @@ class _Count:
 
 def _vlm(settings: VlmSettings, recipe: Recipe) -> tuple[_Count, _Count]:
     """Return the operations of a decoder and of what comes before it: vision tower and connector."""
+    from torch import nn
+
+    from histobench.models import vlm
+    from histobench.models.sizes import skeleton
+
     made, lora = vlm.architecture(settings), recipe.lora
     vision, connector = bool(lora and lora.vision), bool(lora and lora.connector)
     model = skeleton(settings, recipe).model
@@ -141,14 +161,16 @@ class _Layer(NamedTuple):
     """Numbers that go into one position's product."""
 
 
-def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def _modules(model: "nn.Module") -> Iterator[tuple[str, "nn.Module"]]:
     """Yield every module with the name that it has without adapters."""
     for name, module in model.named_modules():
         yield name.replace("base_model.model.", ""), module
 
 
-def _layers(model: nn.Module, parts: tuple[str, ...]) -> Iterator[_Layer]:
+def _layers(model: "nn.Module", parts: tuple[str, ...]) -> Iterator[_Layer]:
     """Yield the layers with weights in some parts of a model."""
+    from torch import nn
+
     for name, module in _modules(model):
         if name.startswith(parts) and isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
             yield _Layer(name, module.weight.numel(), module.weight[0].numel())
@@ -165,7 +187,7 @@ def _blocks(
     layers: Sequence[_Layer],
     positions: int,
     adapted: Sequence[int] | None,
-    projections: set[str],
+    projections: AbstractSet[str],
     reached: bool,
 ) -> None:
     """Add a transformer's layers, and what embeds the patches before them.
