@@ -39,6 +39,15 @@ def test_the_papers_networks(architecture, published, embedding, first):
     assert counted.published - counted.total == 999 * (embedding + 1)
 
 
+def test_channels_in_groups_are_no_more_work_back_than_forward():
+    """EfficientNet-Lite0, whose convolutions are mostly one channel deep; its authors give 407 million multiply-adds."""
+    settings = CnnSettings(architecture="timm/tf_efficientnet_lite0", image_size=224)
+    counted = operations(settings, Recipe())
+    first = 32 * 3 * 3**2 * 112**2
+    assert counted.training == 3 * counted.evaluation - 2 * first
+    assert 0.36e9 < counted.evaluation / 2 < 0.41e9
+
+
 def test_a_larger_image_is_more_work_and_a_linear_head_hardly_any():
     settings = CnnSettings(architecture="torchvision/resnet34", image_size=336)
     probe = operations(settings, Recipe(trainable="head"))

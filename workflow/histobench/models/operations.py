@@ -6,11 +6,12 @@ PyTorch on the true network without memory, vision-language models by their shap
 it do not.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from histobench.study.spec import CnnSettings, Recipe, VlmSettings
 
@@ -103,9 +104,20 @@ def _cnn(settings: CnnSettings) -> tuple[float, float, int]:
     with sdpa_kernel(SDPBackend.MATH):  # whose products are plain ones
         with FlopCounterMode(display=False) as forward:
             logits = classifier.head(classifier.embed(images))
-        with FlopCounterMode(display=False) as back:
+        with FlopCounterMode(
+            display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_back}
+        ) as back:
             logits.sum().backward()
     return forward.get_total_flops() / _BATCH, back.get_total_flops() / _BATCH, classifier.head.in_features
+
+
+def _convolution_back(
+    gradient: Sequence[int], images: Sequence[int], weights: Sequence[int], *arguments: Any, **_: Any
+) -> int:
+    """Return the operations of a convolution's backward pass; PyTorch's own count forgets that channels come in groups."""
+    *_, transposed, _padding, _groups, mask = arguments[:8]
+    positions = math.prod((images if transposed else gradient)[2:])
+    return 2 * images[0] * positions * math.prod(weights) * (mask[0] + mask[1])
 
 
 @dataclass
