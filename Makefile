@@ -12,7 +12,7 @@ comma := ,
 # Print some columns of a Markdown table, narrow enough for a terminal.
 show = echo; grep -v '^|' $(1) | cat -s | fold -s -w 100; grep '^|' $(1) | cut -d '|' -f $(2); echo
 
-.PHONY: help demo sample reproduce fetch test lint bench clean
+.PHONY: help demo sample reproduce fetch plan doctor test lint bench clean
 
 help: ## list these commands
 	@echo "HistoBench: compare image classifiers on breast histopathology"
@@ -52,6 +52,12 @@ reproduce: $(READY) ## the paper's study: downloads images and weights, wants a 
 
 fetch: $(READY) ## all downloads of the paper's study, and nothing else
 	@snakemake fetch --keep-going $(ARGS)
+
+plan: $(READY) ## the study as a table: what is done, and what the rest takes
+	@python -m histobench.tools.plan $(ARGS)
+
+doctor: $(READY) ## can this machine run the study, and what to do next?
+	@python -m histobench.tools.doctor $(ARGS)
 
 test: $(READY) ## every test that this machine can run
 	@python -m pytest $(ARGS)
