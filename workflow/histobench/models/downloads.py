@@ -69,7 +69,12 @@ def listing(missing: Sequence[Download]) -> str:
     ]
     for download in missing:
         folder = len(download.addresses) == 1 and "/tree/" in download.addresses[0]
-        known = f"SHA-256 {'is' if len(download.sha256) == 64 else 'begins with'} {download.sha256}"
+        if folder:
+            known = "its files are compared with the Hub's hashes where the Hub can be asked"
+        elif download.sha256:
+            known = f"its SHA-256 {'is' if len(download.sha256) == 64 else 'begins with'} {download.sha256}"
+        else:
+            known = "no SHA-256 of it is known beforehand"
         lines += [
             f"  {download.name}",
             *(
@@ -77,8 +82,7 @@ def listing(missing: Sequence[Download]) -> str:
                 for number, url in enumerate(download.addresses)
             ),
             f"    put {'its .json and .safetensors files into' if folder else 'it at'} {download.path}",
-            f"    {known if download.sha256 else 'no SHA-256 is known beforehand'}; "
-            f"licence {download.licence or 'not named in the configuration'}",
+            f"    {known}; its licence is {download.licence or 'not named in the configuration'}",
         ]
     return "\n".join(lines)
 
