@@ -183,14 +183,6 @@ Still to be downloaded for this study (get it on a machine with network and put 
             "models.mine.weights: tree: is a folder, but a CNN's weights are one file; name the .safetensors or .pth file",
         ),
         (
-            {"architecture": "torchvision/resnet18", "weights": {"file": "x.pth", "sha256": "0" * 64}},
-            "models.mine.weights: x.pth: no such weights file; correct `file`, or put it there",
-        ),
-        (
-            {"family": "smolvlm", "weights": {"folder": "tree", "sha256": "0" * 64}},
-            "models.mine.weights: tree/config.json: there is no such file, which loading needs; put it there",
-        ),
-        (
             {"family": "smolvlm", "weights": {"folder": "nowhere", "sha256": "0" * 64}},
             "models.mine.weights: nowhere: there is no such folder; put the model's files there",
         ),
