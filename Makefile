@@ -19,7 +19,7 @@ help: ## list these commands
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "  ARGS=\"...\" is passed on to snakemake, for example make reproduce ARGS=\"--cores 8 -n\""
+	@echo "  ARGS=\"...\" is passed on, for example make reproduce ARGS=\"--cores 8 -n\""
 
 $(READY): requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found; install Python 3.11 or newer"; exit 1; }

@@ -25,8 +25,16 @@ class Hub:
     """Byte of each safetensors file at which its transfer breaks off."""
     pages: set[str] = field(default_factory=set)
     """Paths in whose place a web page is sent, with status 200; `tree` stands for the listing."""
+    silent_at: int | None = None
+    """Byte of each safetensors file after which nothing more comes, and the connection stays open."""
+    stumbles: dict[str, int] = field(default_factory=dict)
+    """How often each path (`tree` for the listing) is answered with status 503 before it is sent."""
+    elsewhere: bool = False
+    """Whether safetensors are redirected to another address, as the true Hub does."""
     listed: dict[str, bytes] = field(default_factory=dict)
     """Listed in addition."""
+    released: threading.Event = field(default_factory=threading.Event)
+    """Set to end the silence."""
     requests: list[str] = field(default_factory=list)
     """Every request: method, file or `tree`, and where it begins."""
 
@@ -90,12 +98,20 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
             return self.send(name, content, headers, start)
 
         def missing(self, code: str) -> None:
-            self.send_response(404)
-            self.send_header("X-Error-Code", code)
+            self.empty(404, "X-Error-Code", code)
+
+        def empty(self, status: int, name: str, value: str) -> None:
+            self.send_response(status)
+            self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def send(self, name: str, content: bytes, headers: dict[str, str], start: int = 0) -> None:
+            if hub.stumbles.get(name, 0) and self.command == "GET":
+                hub.stumbles[name] -= 1
+                return self.empty(503, "Retry-After", "1")
+            if hub.elsewhere and name.endswith(".safetensors") and "?signed" not in self.path:
+                return self.empty(302, "Location", f"{hub.url}{self.path}?signed")
             if name in hub.pages:
                 content, headers, start = b"<!DOCTYPE html><html>log in</html>", {"Content-Type": "text/html"}, 0
             self.send_response(206 if start else 200)
@@ -106,8 +122,10 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
             self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             if self.command == "GET":
-                end = hub.broken_at if name.endswith(".safetensors") else None
+                end = (hub.silent_at or hub.broken_at) if name.endswith(".safetensors") else None
                 self.wfile.write(content[start:end])
+                if end and hub.silent_at:
+                    hub.released.wait(10)
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
@@ -119,5 +137,6 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
         try:
             yield hub
         finally:
+            hub.released.set()
             server.shutdown()
             thread.join()

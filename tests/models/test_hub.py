@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from safetensors import safe_open
 from safetensors.torch import load, save
 
+from histobench.datasets.download import Patience
 from histobench.models import hub, vlm
 from histobench.study.errors import HistoBenchError
 from histobench.study.spec import VlmSettings
@@ -180,6 +181,29 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped_at_the_next_call(se
     hub.fetch(SMOL, folder)
     assert server.bodies[0] == f"{FIRST} from 1000"
     assert (folder / FIRST).read_bytes() == server.files[FIRST]
+
+
+def test_a_transfer_that_falls_silent_goes_on_where_it_stopped_also_behind_a_redirection(server, folder, monkeypatch):
+    monkeypatch.setattr("histobench.datasets.download.PATIENCE", Patience(silence=0.3, pause=0))
+    server.elsewhere, server.silent_at = True, 1000
+    monkeypatch.setattr("time.sleep", lambda seconds: setattr(server, "silent_at", None))
+    hub.fetch(SMOL, folder)
+    assert [body for body in server.bodies if body.startswith(FIRST)] == [FIRST, FIRST] + [f"{FIRST} from 1000"] * 2
+    assert (folder / FIRST).read_bytes() == server.files[FIRST]
+
+
+@pytest.mark.parametrize("name", ["tree", "config.json", INDEX, FIRST])
+def test_a_hub_that_stumbles_is_asked_again(name, server, folder):
+    server.stumbles[name] = 2
+    hub.fetch(SMOL, folder)
+    assert server.bodies.count(name) == 3
+
+
+def test_a_hub_that_never_answers_is_not_waited_for_for_ever(server, folder, monkeypatch):
+    """The true client sets no time-out at all."""
+    monkeypatch.setattr("histobench.datasets.download.PATIENCE", Patience(silence=0.1, pause=0))
+    monkeypatch.setattr(server, "entry", lambda *file: server.released.wait(10))
+    assert "cannot be reached (timed out)" in refused(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", FIRST])
@@ -434,3 +458,83 @@ def test_the_script_asks_the_mirror_and_nobody_else(server, folder):
     assert f"shows no revision {'f' * 40}" in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert {path.name for path in downloads.iterdir()} - {"hub.json"} == files
+
+
+FILES = ["config.json", "tokenizer.json", INDEX, *(f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3))]
+"""What loading uses of a sharded model."""
+
+
+def own(folder: Path, digest: str = "0" * 64, family: str = "smolvlm", **changes) -> VlmSettings:
+    return tiny(family, weights={"folder": str(folder), "sha256": digest}, **changes)
+
+
+def digest_of(folder: Path, names: list[str]) -> str:
+    """Return the digest of a folder's files as config/README.md has a user work it out."""
+    command = f"sha256sum {' '.join(names)} | LC_ALL=C sort | sha256sum"
+    ended = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=True)
+    return ended.stdout.split()[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_of_ones_own_gives_the_same_weights_and_nobody_is_asked(family, saved, folder, monkeypatch):
+    from_hub, from_folder = folder.with_name("hub.safetensors"), folder.with_name("folder.safetensors")
+    with serve(saved[family][1]) as server:
+        point(monkeypatch, server.url)
+        assert hub.convert(settings_of(family), folder.with_name("downloads"), from_hub)
+        server.requests.clear()
+        put(folder, saved[family][1] | {"adapter_config.json": b"would be loaded, too"})
+        assert not hub.convert(own(folder, digest_of(folder, FILES), family), folder, from_folder)
+        assert server.requests == []
+    one, other = load(from_hub.read_bytes()), load(from_folder.read_bytes())
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    with safe_open(from_folder, framework="pt") as file:
+        assert file.metadata()["sha256"] == digest_of(folder, FILES)
+
+
+def test_a_wrong_digest_of_a_folder_is_refused_with_the_right_one(saved, folder):
+    put(folder, saved["smolvlm"][1])
+    right = digest_of(folder, FILES)
+    message = refused(folder, own(folder))
+    assert message == (
+        f"{folder}: the SHA-256 of its files ({', '.join(FILES)}) is {right}, expected {'0' * 64}; put the right files "
+        "there, or correct `folder` or `sha256` in the model's weights"
+    )
+    hub.fetch(own(folder, right), folder)
+    (folder / "README.md").write_text("Another word.")
+    hub.fetch(own(folder, right), folder)  # which loading does not use
+    changed = bytearray((folder / FIRST).read_bytes())
+    changed[-1] ^= 1
+    (folder / FIRST).write_bytes(changed)
+    assert f"is {digest_of(folder, FILES)}, expected {right}" in refused(folder, own(folder, right))
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("config.json", "config.json"), (FIRST, FIRST), (INDEX, "model.safetensors")]
+)
+def test_a_file_that_a_folder_lacks_is_named(name, missing, saved, folder):
+    put(folder, {key: content for key, content in saved["smolvlm"][1].items() if key != name})
+    assert refused(folder, own(folder)).startswith(f"{folder / missing}: there is no such file, which loading needs;")
+
+
+def test_a_folder_that_is_none_is_named(folder):
+    assert refused(folder, own(folder)).startswith(f"{folder}: there is no such folder;")
+
+
+def test_a_folder_of_another_model_is_refused(saved, folder):
+    put(folder, saved["qwen2-vl"][1])
+    settings = own(folder, digest_of(folder, FILES))
+    assert f"{folder / 'config.json'}: its model_type is qwen2_vl, expected idefics3" in refused(folder, settings)
+
+
+def test_an_index_in_a_folder_that_leads_out_is_refused(saved, folder):
+    files = dict(saved["smolvlm"][1])
+    files[INDEX] = edited(files, INDEX, lambda index: index["weight_map"].update(stolen="../stolen.safetensors"))
+    put(folder, files)
+    assert "expected .safetensors files beside it" in refused(folder, own(folder))
+
+
+def test_a_tokenizer_in_a_folder_with_another_id_of_a_marker_is_refused(saved, folder):
+    put(folder, saved["smolvlm"][1] | {"added_tokens.json": json.dumps({"<image>": 9}).encode()})
+    settings = own(folder, digest_of(folder, [*FILES, "added_tokens.json"]))
+    assert refused(folder, settings).startswith(f"{folder}: the tokenizer gives <image> the id 3 and 9, the model's")

@@ -20,6 +20,10 @@ def test_the_default_study_lists_280_training_jobs_without_any_data(project):
     assert jobs["table_results"] == 4
 
 
+def test_its_downloads_alone(project):
+    assert project.jobs("fetch") == {"fetch_dataset": 2, "fetch_weights": 5, "fetch": 1}
+
+
 @pytest.mark.parametrize(
     ("block", "models", "modes", "runs"),
     [

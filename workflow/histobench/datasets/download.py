@@ -10,7 +10,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,25 @@ class Patience:
 PATIENCE = Patience()
 
 
+@dataclass(frozen=True)
+class Digest:
+    """A way to tell a file by its content."""
+
+    name: str
+    of: Callable[[Path], str]
+    """From a file to lower-case hex digits."""
+
+
+SHA256 = Digest("SHA-256", sha256_of)
+
+
 def fetch(
-    url: str, path: Path, sha256: str = "", mirrors: Sequence[str] = (), patience: Patience | None = None
+    url: str,
+    path: Path,
+    expected: str = "",
+    mirrors: Sequence[str] = (),
+    patience: Patience | None = None,
+    digest: Digest = SHA256,
 ) -> bool:
     """Make sure that `path` holds the file of `url`; one that is there already, whoever put it there, is only verified.
 
@@ -60,10 +77,11 @@ def fetch(
     Args:
         url: http or https address.
         path: where the file stands when it is whole.
-        sha256: what the file's SHA-256 must begin with, as in :func:`verify`. When there is nothing to begin with, the
-            digest of what comes is written to `PATH.sha256`, so that it is required ever after.
+        expected: what the file's digest must begin with, as in :func:`verify`. When there is nothing to begin with, the
+            SHA-256 of what comes is written to `PATH.sha256`, so that it is required ever after.
         mirrors: further addresses of the same file, each tried when the one before has failed for good.
         patience: how long to wait for each; :data:`PATIENCE` where absent.
+        digest: which digest that is.
 
     Returns:
         Whether it was downloaded.
@@ -75,7 +93,7 @@ def fetch(
     path = Path(path)
     addresses = (url, *mirrors)
     if path.exists():
-        verify(path, sha256, url)
+        verify(path, expected, url, digest)
         return False
     for address in addresses:
         if urlsplit(address).scheme not in ("http", "https"):
@@ -85,18 +103,37 @@ def fetch(
     progress = Progress(path.name)
     with _alone(path, progress):
         if path.exists():  # the process that was waited for has it
-            verify(path, sha256, url)
+            verify(path, expected, url, digest)
             return False
-        expected = sha256 or _recorded(_record(path))
+        wanted = expected or _recorded(_record(path))
         with atomic_path(path) as temporary:
-            part = _Part(path, expected, patience or PATIENCE, progress)
-            digest = part.complete(addresses)
-            if not expected:
+            part = _Part(path, wanted, digest, patience or PATIENCE, progress)
+            found = part.complete(addresses)
+            if not wanted:
                 with atomic_path(_record(path)) as record:
-                    record.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+                    record.write_text(f"{found}  {path.name}\n", encoding="utf-8")
             part.path.replace(temporary)
             part.origin.unlink()
     return True
+
+
+def reach(url: str) -> None:
+    """Make sure that somebody answers at an address, whatever the answer is.
+
+    Raises:
+        ConnectionError: nobody does, as often as :data:`PATIENCE` knocks; its text says why.
+    """
+    for knock in range(PATIENCE.knocks):
+        if knock:
+            time.sleep(PATIENCE.pause)
+        try:
+            with _opener().open(urllib.request.Request(url, method="HEAD"), timeout=PATIENCE.silence):
+                return
+        except urllib.error.HTTPError:
+            return
+        except (OSError, http.client.HTTPException) as error:
+            reason = _reason(error, PATIENCE)
+    raise ConnectionError(reason)
 
 
 def terms(name: str, licence: str, citation: str) -> list[str]:
@@ -105,28 +142,29 @@ def terms(name: str, licence: str, citation: str) -> list[str]:
     return sentences + ([f"{name}: if you publish what you find with it, cite {citation}"] if citation else [])
 
 
-def verify(path: Path, sha256: str = "", url: str = "") -> str:
-    """Return the SHA-256 of a file after checking it.
+def verify(path: Path, expected: str = "", url: str = "", digest: Digest = SHA256) -> str:
+    """Return the digest of a file after checking it.
 
     Args:
         path: the file.
-        sha256: what the file's SHA-256 must begin with: all 64 hex digits, or the part that a publisher gives. When
-            empty, what `PATH.sha256` says, if it is there, as `sha256sum` writes it.
+        expected: what the file's digest must begin with: all of it, or the part that a publisher gives. When empty, what
+            `PATH.sha256` says, if it is there, as `sha256sum` writes it.
         url: where another copy can be had, if anywhere.
+        digest: which digest that is.
 
     Raises:
         HistoBenchError: the file is not the expected one.
     """
     path = Path(path)
-    expected = sha256 or _recorded(_record(path))
-    digest = sha256_of(path)
-    if not digest.startswith(expected):
+    wanted = expected or _recorded(_record(path))
+    found = digest.of(path)
+    if not found.startswith(wanted):
         again = f"delete the file to have it downloaded from {url}" if url else "put the right file there"
         raise HistoBenchError(
-            f"{path}: its SHA-256 is {digest}, expected {expected}; {again} or, if you know it to be right, correct "
-            f"{'the expected one' if sha256 else _record(path)}"
+            f"{path}: its {digest.name} is {found}, expected {wanted}; {again} or, if you know it to be right, correct "
+            f"{'the expected one' if expected else _record(path)}"
         )
-    return digest
+    return found
 
 
 def _record(path: Path) -> Path:
@@ -189,9 +227,10 @@ class _Other(_Refused):
 class _Part:
     """What has come of a file so far, and where it came from."""
 
-    def __init__(self, target: Path, expected: str, patience: Patience, progress: Progress):
+    def __init__(self, target: Path, expected: str, digest: Digest, patience: Patience, progress: Progress):
         self.target = target
         self.expected = expected
+        self.digest = digest
         self.patience = patience
         self.progress = progress
         self.path = target.with_name(f".{target.name}.part")
@@ -202,7 +241,7 @@ class _Part:
         """Whether the present server has ever answered."""
 
     def complete(self, addresses: Sequence[str]) -> str:
-        """Download until the part is the whole file; return its SHA-256."""
+        """Download until the part is the whole file; return its digest."""
         failures: list[tuple[str, _Refused]] = []
         for address in addresses:
             try:
@@ -221,24 +260,24 @@ class _Part:
             place = "one of these addresses"
         advice = f"get it from {place} in another way and put it there, or run the same command again later"
         if any(isinstance(error, _Other) for _, error in failures):
-            advice = "correct the address or the expected SHA-256, or put the right file there by hand"
+            advice = f"correct the address or the expected {self.digest.name}, or put the right file there by hand"
         raise HistoBenchError(f"{self.target} is missing and could not be downloaded ({reason}): {advice}")
 
     def _whole_from(self, address: str) -> str:
-        """Download from one address; return the SHA-256 of what came, which is the expected one."""
+        """Download from one address; return the digest of what came, which is the expected one."""
         self.answered = False
         self.pieced = self._size() > 0
         self.progress.say(f"downloading from {address}")
         self._transfer(address)
-        digest = sha256_of(self.path)
+        digest = self.digest.of(self.path)
         if self.pieced and not digest.startswith(self.expected):
             self.progress.say("the pieces that came do not make the expected file; beginning again")
             self._discard()
             self._transfer(address)
-            digest = sha256_of(self.path)
+            digest = self.digest.of(self.path)
         if not digest.startswith(self.expected):
             self._discard()
-            raise _Other(f"what it sends has the SHA-256 {digest}, expected {self.expected}")
+            raise _Other(f"what it sends has the {self.digest.name} {digest}, expected {self.expected}")
         return digest
 
     def _transfer(self, address: str) -> None:
@@ -251,7 +290,7 @@ class _Part:
                 if getattr(error, "errno", None) in _DISK:
                     raise
                 wait = 0.0
-                reason = self._reason(error)
+                reason = _reason(error, self.patience)
                 if isinstance(error, urllib.error.HTTPError):
                     error.close()
                     self.answered = True
@@ -340,13 +379,6 @@ class _Part:
         self.path.unlink(missing_ok=True)
         self.origin.unlink(missing_ok=True)
 
-    def _reason(self, error: Exception) -> str:
-        cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        if isinstance(cause, TimeoutError):
-            return f"nothing came for {self.patience.silence:g} s"
-        text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        return f"{error.code} {text}" if isinstance(error, urllib.error.HTTPError) else text
-
 
 def _opener() -> urllib.request.OpenerDirector:
     """Return an opener for http and https, and nothing else that a redirection might lead to."""
@@ -362,6 +394,14 @@ def _opener() -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler())
     return opener
+
+
+def _reason(error: Exception, patience: Patience) -> str:
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, TimeoutError):
+        return f"nothing came for {patience.silence:g} s"
+    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return f"{error.code} {text}" if isinstance(error, urllib.error.HTTPError) else text
 
 
 def _head(response: http.client.HTTPResponse) -> bytes:

@@ -1,6 +1,7 @@
 """What a study needs from the network: which files, where they can be had, and whether they are there."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,12 @@ def downloads(config: Config, environment: Mapping[str, str] | None = None) -> l
     return list(found.values())
 
 
+def failed(logs: Sequence[str]) -> bool:
+    """Tell from the logs that a run of Snakemake left whether a download failed in it."""
+    texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]
+    return any(re.search(r"^Error in rule fetch_(dataset|weights):", text, re.MULTILINE) for text in texts)
+
+
 def listing(missing: Sequence[Download]) -> str:
     """Return one message that says of each download what it is, where to get it, where to put it, and how to know it."""
     lines = [
@@ -69,7 +76,12 @@ def listing(missing: Sequence[Download]) -> str:
     ]
     for download in missing:
         folder = len(download.addresses) == 1 and "/tree/" in download.addresses[0]
-        known = f"SHA-256 {'is' if len(download.sha256) == 64 else 'begins with'} {download.sha256}"
+        if folder:
+            known = "its files are compared with the Hub's hashes where the Hub can be asked"
+        elif download.sha256:
+            known = f"its SHA-256 {'is' if len(download.sha256) == 64 else 'begins with'} {download.sha256}"
+        else:
+            known = "no SHA-256 of it is known beforehand"
         lines += [
             f"  {download.name}",
             *(
@@ -77,8 +89,7 @@ def listing(missing: Sequence[Download]) -> str:
                 for number, url in enumerate(download.addresses)
             ),
             f"    put {'its .json and .safetensors files into' if folder else 'it at'} {download.path}",
-            f"    {known if download.sha256 else 'no SHA-256 is known beforehand'}; "
-            f"licence {download.licence or 'not named in the configuration'}",
+            f"    {known}; its licence is {download.licence or 'not named in the configuration'}",
         ]
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 from histobench.datasets import download
 from histobench.models.snapshot import is_plain, read_json
@@ -22,6 +22,15 @@ from histobench.study.spec import HubWeights
 log = logging.getLogger(__name__)
 
 RECORD = "hub.json"
+
+
+def _git_id(path: Path) -> str:
+    """Return the id by which git knows a file's content, which it keeps in memory."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+GIT = download.Digest("git object id", _git_id)
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
 
@@ -58,7 +67,8 @@ class Commit:
         Raises:
             HistoBenchError: it is not; or the commit has no such file, or it is missing and cannot be had.
         """
-        from huggingface_hub import constants, hf_hub_download, hf_hub_url
+        constants = _hub()
+        from huggingface_hub import hf_hub_url
 
         path, hub, revision = self.folder / name, self.weights.hub, self.weights.revision
         if self.digests is None:
@@ -72,34 +82,38 @@ class Commit:
             return False
         if name not in self.digests:
             raise HistoBenchError(f"{self.name} has no {name}, which loading needs; choose another revision")
-        url = hf_hub_url(hub, name, revision=revision)
-        kind, digest = self.digests[name].split(":")
-        if kind == "sha256":  # large: the client would begin again in each process
-            return download.fetch(url, path, digest)
-        if path.exists():
-            self._compare(path, path, digest)
-            return False
-        with atomic_path(path) as target, TemporaryDirectory(prefix=".", dir=self.folder) as temporary:
-            try:
-                part = Path(hf_hub_download(hub, name, revision=revision, local_dir=temporary))
-            except Exception as error:  # the client passes on what its HTTP library raises
-                raise HistoBenchError(
-                    f"{path} is missing and could not be downloaded ({cause(error)}): get it from {url} in another "
-                    "way and put it there, or run the same command again later"
-                ) from error
-            self._compare(part, url, digest)
-            part.replace(target)
-        return True
+        kind, expected = self.digests[name].split(":")
+        # Not by the client, which begins large files again in each process, and gives small ones up at once.
+        digest = download.SHA256 if kind == "sha256" else GIT
+        return download.fetch(hf_hub_url(hub, name, revision=revision), path, expected, digest=digest)
 
-    def _compare(self, file: Path, source: Path | str, digest: str) -> None:
-        """Raise unless a small file is the one that the commit has in git."""
-        content = file.read_bytes()
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-        if found != digest:
-            raise HistoBenchError(
-                f"{source}: its git object id is {found}, expected {digest} by {self.name}; delete the file, or put the "
-                f"right one into {self.folder}"
-            )
+
+def _hub() -> Any:
+    """Return the constants of the Hub's client, after telling it what it may send, wait for and say."""
+    # Read once, at import; the client's own bars would be about files of a few kB.
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+        os.environ.setdefault(name, "1")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for every request
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own
+    huggingface_hub.set_client_factory(_client)
+    return constants
+
+
+def _client() -> Any:
+    """Return the client's own connections, but that none waits for ever, which is its default."""
+    from huggingface_hub.utils._http import default_client_factory
+
+    def bound(request: Any) -> None:
+        asked = request.extensions.get("timeout") or {}
+        kinds = ("connect", "read", "write", "pool")
+        request.extensions["timeout"] = {kind: asked.get(kind) or download.PATIENCE.silence for kind in kinds}
+
+    client = default_client_factory()
+    client.event_hooks = {**client.event_hooks, "request": [*client.event_hooks["request"], bound]}
+    return client
 
 
 def folder_name(weights: HubWeights) -> str:
@@ -114,12 +128,7 @@ def resolve(weights: HubWeights, folder: Path) -> Commit:
         HistoBenchError: the Hub has no such repository or revision, or lists files that lead out of their folder; or
             `folder` holds files of another commit.
     """
-    # Read once, at import; the client's own bars would be about files of a few kB.
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
-        os.environ.setdefault(name, "1")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for every request
-    from huggingface_hub import constants
-
+    constants = _hub()
     record = folder / RECORD
     asked = not record.exists()
     if asked:
@@ -148,9 +157,12 @@ def resolve(weights: HubWeights, folder: Path) -> Commit:
 
 def _listing(weights: HubWeights) -> dict[str, str]:
     """Ask the Hub for the digests of a commit's files; ConnectionError where it gives no answer."""
-    from huggingface_hub import HfApi, constants
+    constants = _hub()
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
+    if not constants.HF_HUB_OFFLINE:
+        download.reach(constants.ENDPOINT)  # the client itself would try for half a minute
     try:
         entries = list(HfApi().list_repo_tree(weights.hub, revision=weights.revision))
     except Exception as error:  # the client passes on what its HTTP library raises, or a page that is no JSON
