@@ -37,6 +37,7 @@ from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
 from histobench.study.fingerprint import fingerprint
 from histobench.study.spec import canonical_json
+from histobench.study.standing import stands
 
 try:
     STUDY = load(config)
@@ -283,7 +284,7 @@ def train_inputs(w):
         inputs["manifest"] = paths.MANIFEST.format(dataset=w.dataset)
     else:
         inputs |= token_inputs(w)
-    if probe or (STUDY.tokens(w.model, w.mode) and not stands(w)):
+    if probe or (STUDY.tokens(w.model, w.mode) and not run_stands(w)):
         made = features if probe else tokens
         views = STUDY.views(w.model, w.mode, w.augmentation)
         inputs["features"] = made(w, w.augmentation, views)
@@ -292,21 +293,13 @@ def train_inputs(w):
     return inputs
 
 
-def stands(w):
+def run_stands(w):
     """Whether a run's results are there and were made with its present settings.
 
     It then has no claim on visual tokens. They are temporary, and if they must be made again for a new arm, Snakemake
     would repeat every job that has them as input. A run that is stale for another reason computes its tokens live.
     """
-    folder = Path(paths.RUN.format(**dict(w.items())))
-    try:
-        record = json.loads((folder / Path(paths.RECORD).name).read_text())
-    except (OSError, ValueError):
-        return False
-    return (
-        record.get("specification") == specification(w).model_dump(mode="json")
-        and (folder / Path(paths.PREDICTIONS).name).exists()
-    )
+    return stands(Path(paths.RUN.format(**dict(w.items()))), specification(w))
 
 
 def specification(w):
