@@ -141,7 +141,7 @@ def test_labels_and_devices_are_no_part_of_a_specification():
         (
             "models.vgg19.weights",
             "imagnet",
-            "models.vgg19.weights: expected 'imagenet' or 'random', found 'imagnet'",
+            "models.vgg19.weights: expected 'imagenet' or 'random', or keys and values, found 'imagnet'",
         ),
         ("models.vgg19.weights", {"file": "x.pth"}, "models.vgg19.weights.sha256: this key is required"),
         ("models.smolvlm.weights", ..., "models.smolvlm.weights: this key is required"),

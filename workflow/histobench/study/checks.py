@@ -43,7 +43,7 @@ def finds_one_group(pattern: str) -> None:
         compiled = re.compile(pattern)
         parsed = re._parser.parse(pattern)  # type: ignore[attr-defined]
     except (re.error, OverflowError, RecursionError) as error:
-        raise at("patient", f"is no regular expression ({error}): {shown(pattern)}") from None
+        raise at("patient", f"is no regular expression, {error}: {shown(pattern)}") from None
     if compiled.groups != 1:
         raise at("patient", f"must have one group in parentheses, found {compiled.groups} in {shown(pattern)}")
     if _runs_away(parsed):

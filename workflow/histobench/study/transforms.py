@@ -109,6 +109,6 @@ def described(rule: Mapping[str, Any], many: bool = False) -> str:
             if low is not None and high is not None:
                 return f"{word} from {low} to {high}"
             limits = {"of at least": low, "of at most": high, "above": above, "below": below}
-            return " and ".join([word, *(f"{text} {value}" for text, value in limits.items() if value is not None)])
+            return " ".join([word, *(f"{text} {value}" for text, value in limits.items() if value is not None)])
         case _:
             return "another value"

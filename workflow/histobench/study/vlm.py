@@ -53,12 +53,12 @@ def check(family: str, config: Mapping[str, Any], image_size: int) -> None:
             continue
         if whole % (divisor * factor):
             parts = " x ".join(filter(None, (by and f"{by} {divisor}", str(factor) if factor > 1 or not by else "")))
-            raise at(f"config.{key}", f"{whole} is not divisible by {parts}; correct one of them")
+            raise at(f"config.{key}", f"{whole} is not divisible by {parts}; correct {'one of them' if by else 'it'}")
     for key, other in rules["equal"]:
         wanted = given[other] if isinstance(other, str) else other
         if given[key] != wanted:
             raise at(
-                f"config.{key}", f"is {given[key]}, but {f'{other} is ' if other != wanted else ''}{wanted} is needed"
+                f"config.{key}", f"expected {wanted}{f' as {other}' if other != wanted else ''}, found {given[key]}"
             )
     for key, other in rules.get("fits", []):
         if given[key] > given[other]:
@@ -123,7 +123,7 @@ def _markers(given: _Config, keys: Sequence[str]) -> None:
         if token is None and key in keys:
             raise at(f"config.{key}", "expected a whole number, found null")
     if len({given[key] for key in keys}) < len(keys):
-        raise at(f"config.{keys[1]}", f"{options(keys)} must differ, two of them are one token")
+        raise at(f"config.{keys[1]}", f"{options(keys, 'and')} must be different tokens")
 
 
 def _sections(given: _Config) -> None:
