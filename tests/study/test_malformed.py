@@ -2,14 +2,20 @@
 
 import copy
 import math
-from collections import Counter
+import re
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
+from histobench.study.transforms import OPENCV
 from tests.study.test_config import FOLDERS, OWN, PAPER, ROOT
 
 INF, NAN = math.inf, math.nan
@@ -129,7 +135,9 @@ DATASETS = [
     Case("datasets.mine", OWN | {"classes": {}}, "at least one benign"),
     Case("datasets.mine", OWN | {"classes": None}, "keys and values", "datasets.mine.classes"),
     Case("datasets.mine", OWN | {"classes": ["benign"]}, "keys and values", "datasets.mine.classes"),
-    Case("datasets.mine", OWN | {"classes": {"a": "benign", "b": "Malignant"}}, "'malignant'", "datasets.mine.classes.b"),
+    Case(
+        "datasets.mine", OWN | {"classes": {"a": "benign", "b": "Malignant"}}, "'malignant'", "datasets.mine.classes.b"
+    ),
     Case("datasets.mine", OWN | {"classes": {"a": "benign", "": "malignant"}}, "no name", "datasets.mine"),
     Case("datasets.mine", OWN | {"classes": {0: "benign", "m": "malignant"}}, "string", "datasets.mine.classes.0"),
     Case("datasets.mine", FOLDERS | {"patient": GONE}, "needs `patient`"),
@@ -203,15 +211,21 @@ SPLITS = [
     Case("splits.patient.files", ["a.txt"], "by: official", "splits.patient"),
     Case("splits.patient", {"by": "official"}, "one file per fold"),
     Case("splits.patient", {"by": "official", "folds": 2, "files": ["a.txt"]}, "one file per fold"),
-    Case("splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", "a.txt"]}, "twice", "splits.patient.files"),
+    Case(
+        "splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", "a.txt"]}, "twice", "splits.patient.files"
+    ),
     Case("splits.patient", {"by": "official", "folds": 2, "files": "ab"}, "list", "splits.patient.files"),
-    Case("splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", None]}, "string", "splits.patient.files.1"),
-    Case("splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", ""]}, "not empty", "splits.patient.files.1"),
+    Case(
+        "splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", None]}, "string", "splits.patient.files.1"
+    ),
+    Case(
+        "splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", ""]}, "not empty", "splits.patient.files.1"
+    ),
 ]
 
 PAPERS = "augmentations.paper"
 AUGMENTATIONS = [
-    Case("augmentations.None", [], "lower case letters"),
+    Case("augmentations.Flips", [], "lower case letters"),
     Case(PAPERS, None, "list"),
     Case(PAPERS, "HorizontalFlip", "list"),
     Case(PAPERS, {"HorizontalFlip": {}}, "list"),
@@ -326,7 +340,7 @@ VLMS = [
     Case(f"{SMOL}.weights.revision", GONE, "required"),
     Case(f"{SMOL}.config", GONE, "required"),
     Case(f"{SMOL}.config", [], "keys and values"),
-    Case(f"{SMOL}.config", {}, "text_config"),
+    Case(f"{SMOL}.config", {}, "required", TEXT),
     Case(f"{SMOL}.config.image_token", 5, "no such key"),
     Case(f"{SMOL}.config.image_token_id", 49155, "vocab"),
     Case(f"{SMOL}.config.image_token_id", 0, "1"),
@@ -509,7 +523,7 @@ TABLES = [
     Case("external.0.augmentations", ["non"], "did you mean 'none'"),
     Case("external.0.headline", 300, "40, 100, 200 or 400"),
     Case("external.0.headline", "40", "40, 100, 200 or 400"),
-    Case("external.0.magnifications", [100], "headline", "external.0"),
+    Case("external.0.magnifications", [100], "magnifications", "external.0.headline"),
     Case("external.0.folds", 5, "unknown key"),
     Case("comparisons", None, "keys and values"),
     Case("comparisons", [["a", "b"]], "keys and values"),
@@ -532,10 +546,22 @@ TABLES = [
     Case("comparisons.draw", 100, "unknown key"),
 ]
 
-BESIDE = {"demo": MADE, "tiny": []}
+TINY = [
+    Case("models.tiny-vlm.image_size", 40, "16 px"),
+    Case("models.tiny-vlm.config.text_config.num_attention_heads", 16, "divisible", "hidden_size"),
+    Case("models.tiny-vlm.config.text_config.pad_token_id", 8, "vocabulary"),
+    Case("models.small.label", "smaller", "name of", "models.smaller.label"),
+    Case(
+        "models.small", {"architecture": "torchvision/vit_b_16", "weights": "random"}, "224", "models.small.image_size"
+    ),
+    Case("splits.patient.folds", 5, "4 patients", "datasets.made-up.synthetic.patients_per_class"),
+    Case("comparisons.magnification", 200, "grid"),
+]
+
 CASES = [
     *(("paper", case) for case in [*TOP, *DATASETS, *SPLITS, *AUGMENTATIONS, *CNNS, *VLMS, *MODES, *GRID, *TABLES]),
     *(("demo", case) for case in MADE),
+    *(("tiny", case) for case in TINY),
 ]
 
 
@@ -549,16 +575,123 @@ def edited(study: str, case: Case) -> dict:
     value = case.value
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if item is not GONE}
-    if value is GONE:
-        place.pop(last, None)
-        place.pop({"on": True}.get(last), None)  # as YAML reads it
-    else:
+    if value is not GONE:
         place[int(last) if isinstance(place, list) else last] = value
+    else:
+        place.pop(True if last == "on" else last)  # YAML reads the key `on` as true
     return config
 
 
-def told(config: dict) -> str:
-    """Return what is said of a configuration."""
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_configurations_without_a_mistake_are_good(study):
+    assert load(STUDIES[study]).runs
+
+
+@pytest.mark.parametrize(("study", "case"), CASES, ids=[f"{case.key}={str(case.value)[:40]}" for _, case in CASES])
+def test_each_mistake_gets_one_sentence_that_names_its_key(study, case):
+    with pytest.raises(HistoBenchError) as caught:
+        load(edited(study, case))
+    sentence = str(caught.value)
+    assert re.match(rf"[\w./ -]*{re.escape(case.named or case.key)}\b[^:\n]*: .", sentence), sentence
+    assert case.word in sentence.partition(": ")[2], sentence
+    assert "\n" not in sentence
+    assert len(sentence) < 300
+    for jargon in ("pydantic", "Input should", "Value error", "function-", "Ellipsis", "dict", "None"):
+        assert jargon not in sentence
+
+
+def test_there_are_more_than_two_hundred(capsys):
+    different = {(study, case.key, repr(case.value)) for study, case in CASES}
+    assert len(different) == len(CASES)
+    assert len(CASES) >= 200
+    assert {case.key.partition(".")[0] for _, case in CASES} >= {key for key in PAPER if key != "external"}
+    with capsys.disabled():
+        print(f"\n{len(CASES)} malformed configurations, each refused in one sentence")
+
+
+def test_every_mistake_is_told_at_once():
+    config = edited("paper", Case("seed", -1, ""))
+    config["modes"]["ft"]["epochs"] = 0
+    config["grid"][0]["splits"] = []
     with pytest.raises(HistoBenchError) as caught:
         load(config)
-    return str(caught.value)
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        "seed",
+        "modes.ft.epochs",
+        "grid.0.splits",
+    ]
+
+
+JUNK: list[Any] = [
+    *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**5000, 0.5, -0.0, NAN, INF, 1e308, "", " ", "x", "no", "../..", "\0", "x" * 1000),
+    *("1e400", "é", "{wildcard}", "(a+)+", [], [[]], [None], [NAN], {}, {"": None}, {None: 1}, {1: {2: 3}}, [{}], [[[["deep"]]]]),
+    {"synthetic": {}, "source": "x"},
+    object(),
+]  # fmt: skip
+
+
+def places(config: Any, *above: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything in a configuration."""
+    for key, value in config.items() if isinstance(config, dict) else enumerate(config):
+        yield (*above, key)
+        if isinstance(value, dict | list):
+            yield from places(value, *above, key)
+
+
+PLACES = [(study, place) for study, config in STUDIES.items() for place in places(config)]
+
+
+@settings(max_examples=1500, derandomize=True, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(JUNK)), min_size=1, max_size=3), st.booleans())
+def test_whatever_stands_wherever_there_is_a_sentence_or_a_study(changes, as_key):
+    """Up to three places of one study hold junk, or a junk key beside the right ones."""
+    study = changes[0][0][0]
+    config = copy.deepcopy(STUDIES[study])
+    for (_, (*parents, last)), junk in changes:
+        place: Any = config
+        try:
+            for part in parents:
+                place = place[part]
+            place[last]
+        except (KeyError, IndexError, TypeError):  # another change took it away, or it is another study's
+            continue
+        if as_key and isinstance(place, dict) and isinstance(junk, str | int | float | bool | None):
+            place[junk] = place[last]
+        else:
+            place[last] = junk
+    try:
+        load(config).runs  # noqa: B018
+    except HistoBenchError as error:
+        for sentence in str(error).splitlines():
+            assert ": " in sentence
+            assert len(sentence) < 400
+
+
+@pytest.mark.parametrize("name", [name for name in OPENCV if not name.endswith("EXACT")])
+def test_the_constants_that_transforms_may_name_are_opencvs(name):
+    cv2 = pytest.importorskip("cv2")
+    assert getattr(cv2, name) == OPENCV[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("study: a\nstudy: b\n", "study is there twice, in lines 1 and 2"),
+        ("modes:\n  ft:\n    epochs: 1\n    epochs: 2\n", "modes.ft.epochs is there twice, in lines 3 and 4"),
+        ("grid: [{dataset: a}, {dataset: b, dataset: c}]\n", "grid.1.dataset is there twice, in lines 1 and 1"),
+        ('{"study": "a", "study": "b"}', "study is there twice"),
+    ],
+)
+def test_a_key_that_stands_twice_in_a_file_is_named_with_its_lines(tmp_path, text, place):
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(HistoBenchError, match=re.escape(f"{file}: {place}")):
+        distinct_keys(file)
+
+
+def test_equal_keys_of_different_places_and_aliases_are_good(tmp_path):
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghij")
+    )
+    (tmp_path / "study.yaml").write_text(f"one: {{a: 1}}\ntwo: {{a: 1, <<: {{a: 2}}}}\nthree: &t [*t]\n{bomb}")
+    distinct_keys(tmp_path / "study.yaml")

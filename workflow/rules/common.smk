@@ -30,12 +30,15 @@ from snakemake.exceptions import WorkflowError
 
 from histobench.datasets.folds import check_unedited
 from histobench.study import paths
+from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
 from histobench.study.fingerprint import fingerprint
 from histobench.study.spec import canonical_json
 
 try:
+    for file in workflow.configfiles:
+        distinct_keys(os.path.relpath(file))
     STUDY = load(config)
 except HistoBenchError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from None

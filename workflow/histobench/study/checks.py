@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from histobench.study.errors import HistoBenchError
 from histobench.study.sentences import at, shown
 from histobench.study.spec import EXPONENT
 
@@ -107,3 +108,36 @@ def number_of(value: Any) -> float | None:
         value = float(value)
     good = isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
     return float(value) if good else None
+
+
+def distinct_keys(path: Path) -> None:
+    """Require that no key stands twice in one place of a YAML file: whoever reads it takes the last, silently.
+
+    Raises:
+        HistoBenchError: one does.
+    """
+    import yaml
+
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            top = yaml.compose(file, yaml.SafeLoader)
+    except yaml.YAMLError:  # a JSON file with tabs: Snakemake has read it
+        return
+    seen: set[int] = set()
+    waiting = [("", top)]
+    while waiting:
+        place, node = waiting.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):  # an alias is the node that it stands for
+            continue
+        seen.add(id(node))
+        lines: dict[str, int] = {}
+        for number, item in enumerate(node.value):
+            key, value = item if isinstance(node, yaml.MappingNode) else (None, item)
+            name = str(number if key is None else key.value)
+            where = f"{place}.{name}".strip(".")
+            if key is not None and name in lines and name != "<<":
+                raise HistoBenchError(
+                    f"{path}: {where} is there twice, in lines {lines[name]} and {key.start_mark.line + 1}; remove one of them"
+                )
+            lines[name] = 0 if key is None else key.start_mark.line + 1
+            waiting.append((where, value))

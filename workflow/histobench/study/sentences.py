@@ -1,5 +1,6 @@
 """One sentence for each mistake that pydantic finds in a configuration."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -66,21 +67,22 @@ def meant(name: str, known: Collection[str]) -> str:
     close = get_close_matches(name, list(known), n=1) or [key for key in known if key.lower() == name.lower()]
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(sorted(known))}" if 0 < len(known) <= 30 else "; correct its spelling"
+    return f"; known: {', '.join(sorted(known))}" if 0 < len(known) <= 15 else "; correct its spelling"
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, inside: bool = False) -> str:
     """Return a value as a short text, in the words of YAML."""
     match value:
         case None:
             return "null"
         case bool():
             return str(value).lower()
-        case dict():
-            names = ", ".join(map(str, list(value)[:4])) + (", …" if len(value) > 4 else "")
-            return f"keys and values ({names})" if value else "{}"
-        case list() | tuple():
-            text = f"[{', '.join(map(shown, value[:8]))}{', …' if len(value) > 8 else ''}]"
+        case dict() if value and not inside:
+            return f"keys and values ({', '.join(map(str, list(value)[:4]))}{', …' if len(value) > 4 else ''})"
+        case list() | tuple() if value and not inside:
+            text = f"[{', '.join(shown(item, True) for item in value[:8])}{', …' if len(value) > 8 else ''}]"
+        case dict() | list() | tuple() if value:  # of what may hold itself, no more
+            text = "{…}" if isinstance(value, dict) else "[…]"
         case int() if abs(value) >= 10**30:
             return "a number of more than 30 digits"  # those of more than 4300 cannot be printed at all
         case _:
@@ -100,9 +102,10 @@ def _key(place: str, item: ErrorDetails) -> str:
     if item["type"] == "missing" and isinstance(location[-1], int):  # an item that the list lacks
         location = location[:-1]
     below = item.get("ctx", {})["key"] if item["type"] == "at" else ""
-    parts = (str(part) for part in (*place.split("."), *location, below))
+    parts = [str(part) for part in (*place.split("."), *location, below)]
     added = ("function-", "literal[", "[key]", "constrained-")
-    return ".".join(part for part in parts if part and not part.startswith(added) and part not in TYPES)
+    kept = [part for part in parts if part and not part.startswith(added) and part not in TYPES]
+    return ".".join(ascii(part[:60])[1:-1] if len(part) > 60 or not part.isprintable() else part for part in kept)
 
 
 def _fault(item: ErrorDetails, root: str) -> str:
@@ -115,7 +118,7 @@ def _fault(item: ErrorDetails, root: str) -> str:
         case "missing":
             return "this key is required (config/README.md explains it)"
         case "value_error" | "at":
-            return item["msg"].removeprefix("Value error, ")
+            return re.sub(r"\S{101,}", lambda found: f"{found[0][:79]}…", item["msg"].removeprefix("Value error, "))
         case _:
             return f"{item['msg'][0].lower()}{item['msg'][1:]}, found {shown(item['input'])}"
 
