@@ -33,6 +33,7 @@ from histobench.models import snapshot
 from histobench.models.downloads import downloads, listing, products
 from histobench.models.snapshot import check_own
 from histobench.study import paths
+from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
 from histobench.study.fingerprint import fingerprint
@@ -40,6 +41,8 @@ from histobench.study.spec import canonical_json
 from histobench.study.standing import stands
 
 try:
+    for file in workflow.configfiles:
+        distinct_keys(os.path.relpath(file))
     STUDY = load(config)
 except HistoBenchError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
