@@ -60,19 +60,18 @@ SLOTS = STUDY.gpu_slots if LOCAL else 1
 FOUND = gpus.count(STUDY.device, os.environ) if LOCAL else 0
 if FOUND and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", FOUND * SLOTS)
-if "gpu" in workflow.global_resources:
-    # One at a time means what it says, however many slots there are.
-    SLOTS = max(1, min(SLOTS, workflow.global_resources["gpu"].value))
+GRANTED = workflow.global_resources.get("gpu")
 
 
 def gpu_slots(need):
-    """How much of the resource `gpu` a job takes."""
-    return {"whole": SLOTS, "shared": 1, "none": 0}[need]
+    """How much of the resource `gpu` a job takes; never more than there is, so that `gpu=1` means one job at a time."""
+    whole = min(SLOTS, GRANTED.value or 1) if GRANTED else SLOTS
+    return {"whole": whole, "shared": 1, "none": 0}[need]
 
 
 def share(need):
     """How many such jobs may share a GPU; 0 for one that needs none."""
-    return {"whole": 1, "shared": STUDY.gpu_slots, "none": 0}[need]
+    return {"whole": 1, "shared": SLOTS, "none": 0}[need]
 
 
 def prediction_gpu(w):
