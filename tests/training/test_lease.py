@@ -208,6 +208,27 @@ def test_a_forked_child_that_outlives_its_job_holds_nothing(machine):
     machine.most_at_once()
 
 
+def test_the_lease_of_a_warm_job_ends_with_it_and_not_with_its_server(machine):
+    machine.environment |= {"XDG_RUNTIME_DIR": str(machine.root), "HISTOBENCH_WARM_IDLE": "1"}
+    machine.environment.pop("SLURM_JOB_ID", None)
+    command = [sys.executable, "-m", "histobench.warm", "--preload", "json", str(machine.root / "job.py")]
+    arguments = [str(machine.record), "a", "1", "60"]
+    client = subprocess.Popen([*command, *arguments], env=machine.environment)
+    while not (entered := [event for event in machine.events() if event[1] == "enter"]):
+        assert client.poll() is None
+        time.sleep(0.02)
+    job = entered[0][-1]
+    server = int(Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[1])
+    assert server not in (client.pid, os.getpid())
+    with machine.record.open("a") as file:
+        file.write(f"{time.monotonic_ns()} leave a 1 {job}\n")
+    os.kill(job, signal.SIGKILL)
+    other = machine.start("a", 1, 0)
+    other.communicate()
+    assert (client.wait(), other.returncode) == (-signal.SIGKILL, 0)
+    machine.most_at_once()
+
+
 def test_small_jobs_fill_a_gpu_before_they_begin_another(machine):
     jobs = []
     for _ in range(3):
