@@ -51,6 +51,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--evaluation-features", type=Path, help="un-augmented ones, if --features are augmented")
     parser.add_argument("--weights", type=Path, help="pretrained weights, unless they are random or a head is trained")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--share", type=int, default=1, help="jobs that may share its GPU; 0: no GPU is needed")
     parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
     parser.add_argument("--workers", type=int, default=0, help="processes that augment images; 0: none but this one")
     parser.add_argument(
@@ -78,7 +79,7 @@ def main() -> None:
     from histobench.training.fit import fit
 
     spec = specification(given)
-    device = devices.choose(given.device, given.threads)
+    device = devices.choose(given.device, given.threads, given.share)
     images = manifest.load(given.manifest)
     sides = train_rows, test_rows = folds.load(given.folds, images, given.split_by).rows(
         images, spec.fold, spec.magnification
@@ -130,6 +131,7 @@ def main() -> None:
         "code": checkpoint.identity["code"],
         "sha256": {name: checkpoint.identity[name] for name in ("training images", "evaluation images", "embeddings")},
         "device": devices.describe(device),
+        "jobs_per_gpu": given.share if device.type == "cuda" else None,
         "precision": devices.precision(device),
         "threads": given.threads,
         "workers": given.workers,

@@ -247,6 +247,7 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     assert len({len(digest) for digest in ran["sha256"].values()}) == 1
     assert len(set(ran["sha256"].values())) == 3
     assert ran["parameters"] == {"total": 17, "trainable": 17}
+    assert ran["jobs_per_gpu"] is None  # it was no GPU
     assert (ran["device"][:3], ran["precision"], ran["threads"], ran["micro_batch"]) == ("cpu", "fp32", 1, 16)
     assert ran["resumed_from"] is None
     assert ran["images_per_second"] > 0

@@ -53,9 +53,27 @@ def test_fine_tuning_means_to_a_model_what_its_family_has():
     assert tuned.lora.projections == ["q", "k", "v", "o"]
 
 
+def test_what_a_job_needs_of_a_gpu():
+    study = load(PAPER)
+    assert [study.gpu(model, mode) for model, mode in (("resnet34", "ft"), ("smolvlm", "ft"), ("smolvlm", "lp"))] == [
+        "shared",
+        "whole",
+        "none",
+    ]
+    assert [study.gpu(model) for model in ("alexnet", "qwen2-vl-2b")] == ["shared", "whole"]
+    study = load(with_change("modes.lp.gpu", "shared"))
+    assert (study.gpu("smolvlm", "lp"), study.gpu("smolvlm"), study.gpu("smolvlm", "ft")) == (
+        "shared",
+        "whole",
+        "whole",
+    )
+    study = load(with_change("models.vgg19.training", {"ft": {"gpu": "whole"}}))
+    assert (study.gpu("vgg19", "ft"), study.gpu("vgg19"), study.gpu("alexnet", "ft")) == ("whole", "shared", "shared")
+
+
 def test_hardware_settings_are_no_part_of_a_specification():
     before = load(PAPER).specification("smolvlm", "ft", 40, "none", 1).canonical()
-    hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True}
+    hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True, "gpu": "shared"}
     after = load(with_change("models.smolvlm.training", {"ft": {"keep_weights": True} | hardware}))
     assert after.mode("smolvlm", "ft").micro_batch == 3
     assert after.specification("smolvlm", "ft", 40, "none", 1).canonical() == before

@@ -8,7 +8,7 @@ from torch import nn
 
 from histobench.study.errors import HistoBenchError
 from histobench.study.spec import Recipe
-from histobench.training import data
+from histobench.training import data, microbatch
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import cosine, fit
 from histobench.training.probe import LinearProbe
@@ -281,6 +281,20 @@ def test_memory_that_cannot_suffice_is_an_error_in_one_line(tmp_path):
 
     with pytest.raises(HistoBenchError, match="does not hold a batch of 1, which cannot be cut since it is a single"):
         run(tmp_path, Hopeless(), Recipe(epochs=1, batch_size=12))
+
+
+def test_memory_that_others_have_is_named_where_it_ran_out(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(microbatch, "crowded", lambda: "other processes have 9.0 of its 80.0 GiB: lower `gpu_slots`")
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, Cramped(), Recipe(epochs=1, batch_size=6))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the GPU's memory ran out: going on with a micro-batch of 3",
+        "other processes have 9.0 of its 80.0 GiB: lower `gpu_slots`",
+    ]
+    with pytest.raises(
+        HistoBenchError, match=r"together; other processes have 9.0 of its 80.0 GiB: lower `gpu_slots`, or"
+    ):
+        run(tmp_path / "again", Cramped(norm=True), Recipe(epochs=1, batch_size=12))
 
 
 def test_only_trainable_parameters_change(tmp_path):

@@ -57,8 +57,11 @@ def test_a_comment_or_docstring_in_the_library_re_runs_nothing(restored):
 
 
 def test_the_device_re_runs_nothing(restored):
-    restored.edit("config/tiny.yaml", "device: cpu", "device: auto")
+    restored.edit("config/tiny.yaml", "device: cpu", "device: auto\ngpu_slots: 4")
+    for mode in ("ft", "lp", "ft-live"):
+        restored.edit("config/tiny.yaml", f"  {mode}: {{", f"  {mode}: {{gpu: shared, ")
     assert restored.jobs(*TINY) == {}
+    assert restored.jobs(*TINY, "--workflow-profile", "workflow/profiles/workstation") == {}
 
 
 def test_a_label_re_runs_the_report_only(restored):

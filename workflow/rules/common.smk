@@ -39,6 +39,7 @@ from histobench.study.errors import HistoBenchError
 from histobench.study.fingerprint import fingerprint
 from histobench.study.spec import canonical_json
 from histobench.study.standing import stands
+from histobench.training import gpus
 
 try:
     for file in workflow.configfiles:
@@ -57,6 +58,33 @@ VLM_LIBRARIES = [
 ]
 if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
     os.environ |= {"HISTOBENCH_WARM_ALSO": ",".join(VLM_LIBRARIES)}
+
+
+# The resource `gpu` counts slots of this machine's GPUs, or whole GPUs where jobs are sent to a queue. It is limited by
+# the profile or command line, else by the GPUs that there are.
+LOCAL = workflow.is_main_process and workflow.global_resources["_nodes"].value is None
+SLOTS = STUDY.gpu_slots if LOCAL else 1
+FOUND = gpus.count(STUDY.device, os.environ) if LOCAL else 0
+if FOUND and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", FOUND * SLOTS)
+GRANTED = workflow.global_resources.get("gpu")
+
+
+def gpu_slots(need):
+    """How much of the resource `gpu` a job takes; never more than there is, so that `gpu=1` means one job at a time."""
+    whole = min(SLOTS, GRANTED.value or 1) if GRANTED else SLOTS
+    return {"whole": whole, "shared": 1, "none": 0}[need]
+
+
+def share(need):
+    """How many such jobs may share a GPU; 0 for one that needs none."""
+    return {"whole": 1, "shared": SLOTS, "none": 0}[need]
+
+
+def prediction_gpu(w):
+    """A linear head predicts through its frozen backbone, anything else as it was trained."""
+    probe = STUDY.recipe(w.model, w.mode).trainable == "head"
+    return STUDY.gpu(w.model, None if probe else w.mode)
 
 
 RESULTS = paths.STUDY.format(study=STUDY.study)

@@ -14,7 +14,8 @@ rule predict:
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=1,
+        gpu=lambda w: gpu_slots(prediction_gpu(w)),
+        share=lambda w: share(prediction_gpu(w)),
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
     params:
         specification=lambda w: specification(w).canonical(),
@@ -24,8 +25,8 @@ rule predict:
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
         " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"
-        " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device} --threads {threads}"
-        " --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"
+        " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device}"
+        " --share {resources.share} --threads {threads} --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"
 
 
 rule score_external:

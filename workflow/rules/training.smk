@@ -15,7 +15,8 @@ rule train:
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=lambda w: 0 if STUDY.recipe(w.model, w.mode).trainable == "head" else 1,
+        gpu=lambda w: gpu_slots(STUDY.gpu(w.model, w.mode)),
+        share=lambda w: share(STUDY.gpu(w.model, w.mode)),
         # Hardware settings are resources, since these are not tracked; 0 stands for the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         gradient_checkpointing=lambda w: int(
@@ -29,7 +30,7 @@ rule train:
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
         " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
-        " --device {resources.device} --workers {threads} --threads {threads}"
+        " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
         " --output {output.predictions} --history {output.history}"
         " --run {output.run} > {log} 2>&1"

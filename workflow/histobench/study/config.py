@@ -207,6 +207,9 @@ class Mode(Recipe):
     """Images on the device at once; the logical batch where this is absent."""
     gradient_checkpointing: bool = False
     """For vision-language models: recompute the decoder's activations in the backward pass instead of keeping them."""
+    gpu: Literal["whole", "shared", "none"] | None = None
+    """What training needs: a GPU for itself (`whole`), one of its `gpu_slots` (`shared`), or the processor alone (`none`).
+    Where this is absent, `none` for linear heads, `shared` for CNNs and `whole` for vision-language models."""
 
     @model_validator(mode="after")
     def _of_use(self) -> "Mode":
@@ -301,6 +304,8 @@ class Config(Settings):
     """A sentence that every table, figure and the page show, for example that numbers are a trial's."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where models run: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Never re-runs anything."""
+    gpu_slots: int = Field(default=1, ge=1, le=16)
+    """How many small jobs may share one GPU. Never re-runs anything."""
     datasets: dict[Name, Dataset]
     splits: dict[Name, Split]
     augmentations: dict[Name, list[Transform]]
@@ -531,6 +536,13 @@ class Config(Settings):
     def recipe(self, model: str, mode: str) -> Recipe:
         """Return what decides the results of `mode` as `model` trains with it."""
         return self.mode(model, mode).recipe
+
+    def gpu(self, model: str, mode: str | None = None) -> Literal["whole", "shared", "none"]:
+        """Return what training a mode needs; without one, what computing with a model's frozen backbone needs."""
+        wanted = self.mode(model, mode) if mode else None
+        if wanted and (wanted.gpu or wanted.trainable == "head"):
+            return wanted.gpu or "none"
+        return "shared" if isinstance(self.models[model], CnnEntry) else "whole"
 
     def tokens(self, model: str, mode: str) -> bool:
         """Tell whether a mode starts from a model's stored visual tokens."""
