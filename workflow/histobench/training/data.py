@@ -1,6 +1,7 @@
 """Batches for the training loop: what they hold depends on (seed, epoch) alone, not on workers, machine or a resume."""
 
 import hashlib
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from histobench.study.errors import HistoBenchError
+from histobench.training.interrupt import SIGNALS
 
 Plan = Iterable[tuple[int, np.ndarray]]
 """Batches to come: the epoch (from 1) and the positions, in the source, of a batch's images."""
@@ -102,6 +104,7 @@ class Augmented:
             batch_sampler=keys,  # type: ignore[arg-type]  # any iterable of lists of keys serves
             num_workers=self.workers,
             collate_fn=_collate,
+            worker_init_fn=_leave_signals,
             pin_memory=self.pin,
             generator=torch.Generator(),  # else it would draw from the stream that decides the dropout
         )
@@ -152,6 +155,12 @@ def prefetch(batches: Batches, device: torch.device) -> Batches:
         ready = moved
     if ready is not None:
         yield ready
+
+
+def _leave_signals(_worker: int) -> None:
+    """Let the training process decide: it needs its workers up to the step after which it ends, and ends them then."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _gather(array: np.ndarray, rows: np.ndarray, pin: bool) -> torch.Tensor:
