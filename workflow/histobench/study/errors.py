@@ -20,8 +20,12 @@ class Interrupted(BaseException):
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's main function; turn a :class:`HistoBenchError` into one line on stderr and exit status 1.
 
-    A script that was interrupted dies by the very signal, without a traceback (143 in a shell for SIGTERM).
+    A script that was interrupted dies by the very signal, without a traceback (143 in a shell for SIGTERM). One that
+    Snakemake started does not outlive it.
     """
+    from histobench.study import lifetime
+
+    lifetime.follow()
     try:
         main()
         return
