@@ -1,8 +1,9 @@
 """Train one classifier on one fold and predict the fold's evaluation images.
 
-A killed job goes on from its last finished epoch when it is started again. It leaves checkpoint.pt beside the output,
-which is no output itself and is removed on success. SIGTERM keeps its default action, so the job ends at once (status
-143 in a shell).
+A job that was stopped goes on when it is started again: after SIGTERM, SIGINT, SIGHUP or SIGUSR1 from the step at which
+the signal came, after SIGKILL from its last finished epoch. It leaves checkpoint.pt beside the output, which is no output
+itself and is removed on success. Asked to end, it finishes its step, writes the checkpoint and dies by the signal (status
+143 in a shell for SIGTERM); asked again, or before training has begun, it ends at once.
 """
 
 import argparse
@@ -77,6 +78,7 @@ def main() -> None:
     from histobench.training import devices, monitor
     from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
+    from histobench.training.interrupt import Interrupt
 
     spec = specification(given)
     device = devices.choose(given.device, given.threads, given.share)
@@ -113,6 +115,8 @@ def main() -> None:
         device=device,
         checkpoint=checkpoint,
         micro_batch=given.micro_batch or None,
+        # From here to the end of the script: once the last epoch is done, its results are written first.
+        check=Interrupt().check,
     )
 
     if spec.recipe.keep_weights:

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,13 +30,18 @@ os.environ |= {
 from snakemake.exceptions import WorkflowError
 
 from histobench.datasets.folds import check_unedited
+<<<<<<< HEAD
 from histobench.models import snapshot
 from histobench.models.downloads import downloads, listing, products
 from histobench.models.snapshot import check_own
 from histobench.study import paths
 from histobench.study.checks import distinct_keys
+=======
+from histobench.study import lifetime, paths
+>>>>>>> interrupt
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
+from histobench.study.files import remove_partials, require_writable
 from histobench.study.fingerprint import fingerprint
 from histobench.study.spec import canonical_json
 from histobench.study.standing import stands
@@ -92,6 +98,36 @@ RESULTS = paths.STUDY.format(study=STUDY.study)
 
 def newer(path, other):
     return path.exists() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
+
+
+def turn_of(executor_plugin):
+    """Snakemake runs jobs only in its turn in this folder, and no job goes on without it.
+
+    Nothing is taken for a dry run, a report and the like, nor in the processes that run a queue's jobs. On this machine
+    SIGTERM then does what Ctrl-C does: jobs end, and those that train leave a checkpoint. A queue cancels its own jobs.
+    """
+    traits, turn = executor_plugin.common_settings, None
+    if not workflow.is_main_process or traits.dryrun_exec:
+        return None
+    try:
+        require_writable([Path(".snakemake"), Path("results")])
+        if workflow.execution_settings.lock:
+            turn = lifetime.take(Path(".snakemake"), logger.warning)
+    except HistoBenchError as error:
+        raise WorkflowError(str(error)) from None
+    if turn and traits.local_exec:
+        remove_partials([Path("results"), Path("resources")])
+        os.environ |= {lifetime.JOBS: str(turn.jobs.absolute())}
+        signal.signal(signal.SIGINT, turn.interrupted)
+    return turn
+
+
+workflow.execute = lifetime.in_turn(workflow.execute, turn_of)
+
+
+onstart:
+    if lifetime.JOBS in os.environ:
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
 
 
 MISSING = sorted(

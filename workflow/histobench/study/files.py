@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -44,6 +45,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def require_writable(folders: Iterable[Path]) -> None:
+    """Make the folders where they are missing, and require that files can be made in them.
+
+    Raises:
+        HistoBenchError: one cannot be written, or its disk is full.
+    """
+    for folder in folders:
+        with atomic_path(folder / "writable") as temporary:
+            temporary.write_text("0")
+        (folder / "writable").unlink()
+
+
+def remove_partials(folders: Iterable[Path]) -> None:
+    """Remove what writers that were killed left of :func:`atomic_path`. No job may be running."""
+    for folder in folders:
+        for path in folder.rglob(".*.partial"):
+            if re.fullmatch(r"\..+\.[0-9a-f]{8}\.partial", path.name):
+                path.unlink(missing_ok=True)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

@@ -1,4 +1,4 @@
-"""What a killed run needs to go on from its last finished epoch."""
+"""What a stopped run needs to go on: from its last finished epoch or, if it was asked to end, from its last step."""
 
 import logging
 import zipfile
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint file and the run it serves. It holds no random state: that follows from seed and epoch."""
+    """A checkpoint file and the run it serves."""
 
     path: Path
     identity: Mapping[str, str]
@@ -74,3 +74,23 @@ class Checkpoint:
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in state.items()}
+
+
+def random_state(device: torch.device) -> list[torch.Tensor]:
+    """Return the states of the generators that dropout draws from: the CPU's and, if it is another, the device's."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    elif device.type == "mps":
+        states.append(torch.mps.get_rng_state())
+    return states
+
+
+def set_random_state(states: list[torch.Tensor] | None, device: torch.device) -> None:
+    """Put back what :func:`random_state` returned; None, or the state of another kind of device, changes nothing."""
+    if states and len(states) == (1 if device.type == "cpu" else 2):
+        torch.set_rng_state(states[0])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(states[1], device)
+        elif device.type == "mps":
+            torch.mps.set_rng_state(states[1])

@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from histobench.study.errors import HistoBenchError
+from histobench.training.interrupt import SIGNALS
 
 Plan = Iterable[tuple[int, np.ndarray]]
 """Batches to come: the epoch (from 1) and the positions, in the source, of a batch's images."""
@@ -109,7 +110,7 @@ class Augmented:
             collate_fn=_collate,
             pin_memory=self.pin,
             generator=torch.Generator(),  # else it would draw from the stream that decides the dropout
-            worker_init_fn=partial(_die_with, os.getpid()),
+            worker_init_fn=partial(_start_worker, os.getpid()),
         )
         for batch in loader:
             if isinstance(batch, HistoBenchError):
@@ -145,8 +146,13 @@ class _Views(Dataset):
         self.source = Augmented(**state)
 
 
-def _die_with(parent: int, _: int) -> None:
-    """Let a worker end with the process that started it: a forked one would keep its GPU's memory for seconds."""
+def _start_worker(parent: int, _: int) -> None:
+    """Let a worker end with the process that started it: a forked one would keep its GPU's memory for seconds.
+
+    Signals that ask a job to end are left to that process: it needs its workers up to the step after which it ends.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:
