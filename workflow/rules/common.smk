@@ -147,6 +147,35 @@ def training_code(w):
     return own + (feature_code(w) if trainable == "lora" else "")
 
 
+def grows(first):
+    """A resource of which a job that failed gets `first` more with each further attempt."""
+    return lambda w, attempt: first * attempt
+
+
+# Memory in MB and minutes per epoch that a queue is asked for. Pixel stores and visual tokens are memory-mapped: what is
+# held of them gives way to what a job needs. The minutes are those of a modest GPU; a run that needs more goes on from
+# its checkpoint with the next attempt's.
+NEEDS = {"head": (6000, 1), "cnn": (16000, 5), "vlm": (32000, 10)}
+
+
+def needs(w):
+    if STUDY.recipe(w.model, w.mode).trainable == "head":
+        return NEEDS["head"]
+    return NEEDS["cnn" if STUDY.models[w.model].family == "cnn" else "vlm"]
+
+
+def training_mb(w, attempt):
+    return needs(w)[0] * attempt
+
+
+def training_minutes(w, attempt):
+    return (10 + needs(w)[1] * STUDY.recipe(w.model, w.mode).epochs) * attempt
+
+
+def feature_minutes(w, attempt):
+    return (30 + 5 * int(w.views)) * attempt
+
+
 def option(name, value):
     """An option of a script; nothing where there is no value."""
     return shlex.join([name, value]) if value else ""

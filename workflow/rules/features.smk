@@ -14,6 +14,8 @@ rule features:
     resources:
         device=STUDY.device,
         gpu=1,
+        mem_mb=grows(24000),
+        runtime=feature_minutes,
     params:
         specification=lambda w: STUDY.feature_specification(
             "embeddings", w.model, int(w.magnification), w.augmentation, int(w.views)
