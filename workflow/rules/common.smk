@@ -30,15 +30,11 @@ os.environ |= {
 from snakemake.exceptions import WorkflowError
 
 from histobench.datasets.folds import check_unedited
-<<<<<<< HEAD
 from histobench.models import snapshot
 from histobench.models.downloads import downloads, listing, products
 from histobench.models.snapshot import check_own
-from histobench.study import paths
-from histobench.study.checks import distinct_keys
-=======
 from histobench.study import lifetime, paths
->>>>>>> interrupt
+from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
 from histobench.study.files import remove_partials, require_writable
@@ -218,6 +214,35 @@ def training_code(w):
         return code("train", [])
     own = code("train", [STUDY.models[w.model].family])
     return own + (feature_code(w) if trainable == "lora" else "")
+
+
+def grows(first):
+    """A resource of which a job that failed gets `first` more with each further attempt."""
+    return lambda w, attempt: first * attempt
+
+
+# Memory in MB and minutes per epoch that a queue is asked for. Pixel stores and visual tokens are memory-mapped: what is
+# held of them gives way to what a job needs. The minutes are those of a modest GPU; a run that needs more goes on from
+# its checkpoint with the next attempt's.
+NEEDS = {"head": (6000, 1), "cnn": (16000, 5), "vlm": (32000, 10)}
+
+
+def needs(w):
+    if STUDY.recipe(w.model, w.mode).trainable == "head":
+        return NEEDS["head"]
+    return NEEDS["cnn" if STUDY.models[w.model].family == "cnn" else "vlm"]
+
+
+def training_mb(w, attempt):
+    return needs(w)[0] * attempt
+
+
+def training_minutes(w, attempt):
+    return (10 + needs(w)[1] * STUDY.recipe(w.model, w.mode).epochs) * attempt
+
+
+def feature_minutes(w, attempt):
+    return (30 + 5 * int(w.views)) * attempt
 
 
 def option(name, value):

@@ -16,6 +16,8 @@ rule predict:
         device=STUDY.device,
         gpu=lambda w: gpu_slots(prediction_gpu(w)),
         share=lambda w: share(prediction_gpu(w)),
+        mem_mb=grows(24000),
+        runtime=grows(60),
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
     params:
         specification=lambda w: specification(w).canonical(),
@@ -49,6 +51,9 @@ rule score_external:
         f"results/benchmarks/score_external/{STUDY.study}.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         runs=digest([paths.external(*pair) for pair in STUDY.external_runs]),
         code=code("score_external"),

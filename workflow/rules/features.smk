@@ -15,6 +15,8 @@ rule features:
         device=STUDY.device,
         gpu=lambda w: gpu_slots(STUDY.gpu(w.model)),
         share=lambda w: share(STUDY.gpu(w.model)),
+        mem_mb=grows(24000),
+        runtime=feature_minutes,
     params:
         specification=lambda w: STUDY.feature_specification(
             "embeddings", w.model, int(w.magnification), w.augmentation, int(w.views)

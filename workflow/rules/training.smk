@@ -22,6 +22,8 @@ rule train:
         gradient_checkpointing=lambda w: int(
             STUDY.mode(w.model, w.mode).gradient_checkpointing
         ),
+        mem_mb=training_mb,
+        runtime=training_minutes,
     params:
         specification=lambda w: specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
@@ -45,6 +47,9 @@ rule count_parameters:
         f"results/benchmarks/count_parameters/{STUDY.study}.tsv"
     conda:
         "../../envs/compute.yaml"
+    resources:
+        mem_mb=grows(8000),
+        runtime=grows(20),
     params:
         models=canonical_json(
             {
