@@ -13,7 +13,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
@@ -79,7 +79,7 @@ def made(config: Config) -> Made:
         HistoBenchError: the workflow cannot use the configuration.
     """
     with TemporaryDirectory(prefix="histobench-") as folder:
-        summary = snakemake(Path(folder), config, "all", "--summary")
+        summary = snakemake(Path(folder), config, ["all"], "--summary")
     if summary.returncode:
         raise HistoBenchError(f"the workflow cannot use this configuration: {last_words(summary)}")
     results = paths.STUDY.format(study=config.study)
@@ -93,7 +93,7 @@ def made(config: Config) -> Made:
     return Made(dict(sorted(tables.items())), dict(sorted(figures.items())), f"{results}/report.html")
 
 
-def snakemake(folder: Path, config: Config, *arguments: str) -> subprocess.CompletedProcess[str]:
+def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: str) -> subprocess.CompletedProcess[str]:
     """Run this checkout's workflow in `folder` on a configuration that names no file, no address and no device.
 
     Nothing is written outside of `folder`, and no profile or environment variable of the user's takes part.
@@ -112,8 +112,8 @@ def snakemake(folder: Path, config: Config, *arguments: str) -> subprocess.Compl
     }
     return subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", *arguments[:1], "--snakefile", str(ROOT / "Snakefile")),
-            *("--profile", "none", "--workflow-profile", "none", "--rerun-triggers", "mtime", *arguments[1:]),
+            *(sys.executable, "-m", "snakemake", *targets, "--snakefile", str(ROOT / "Snakefile")),
+            *("--profile", "none", "--workflow-profile", "none", "--rerun-triggers", "mtime", *options),
         ],
         cwd=folder,
         env=environment | private,
@@ -199,7 +199,9 @@ def _commit() -> tuple[str | None, bool | None]:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():  # somebody else's repository around it
+        if (
+            Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve()
+        ):  # somebody else's repository around it
             return None, None
         return git("rev-parse", "HEAD"), not git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):

@@ -47,7 +47,10 @@ def main() -> None:
     members = contents(config, made, given.configfile)
     write(members, config.study, output)
     kinds = Counter(kind_of(name, config, made) for name in members)
-    print(f"{output}: study {config.study}, {len(members)} files: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
+    print(
+        f"{output}: study {config.study}, {len(members)} files: "
+        + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    )
     print("No images and no weights are in it; figures that show images are left out, also on the page.")
     data = output.read_bytes()
     print(f"{len(data) / 1e6:.2f} MB, SHA-256 {hashlib.sha256(data).hexdigest()}")
@@ -89,7 +92,11 @@ def contents(config: Config, made: bundle.Made, configfiles: Sequence[Path] = ()
         HistoBenchError: two configuration files have the same name, or a file holds an image, or a path of this machine.
     """
     members: dict[str, bytes] = {}
-    for path in [*bundle.inputs(config), *filter(lambda path: Path(path).is_file(), bundle.digests(config)), *made.tables]:
+    for path in [
+        *bundle.inputs(config),
+        *filter(lambda path: Path(path).is_file(), bundle.digests(config)),
+        *made.tables,
+    ]:
         members[path] = Path(path).read_bytes()
     for path in dict.fromkeys([DEFAULT, *map(Path, configfiles)]):
         name = f"{bundle.CONFIG}/{path.name}"
