@@ -13,7 +13,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
@@ -37,6 +37,8 @@ CODE = (
 )
 """The project's code, as files and folders."""
 CODE_SUFFIXES = ("", ".py", ".smk", ".yaml", ".json", ".csv", ".md", ".rst", ".html", ".css", ".js", ".toml", ".lock")
+SAMPLES, PAGE = "figure_samples", "page"
+"""The one rule whose figures show images, and that of the report page."""
 _CARRIED = re.compile(r"data:([\w.+/-]*(?:;[\w.+=-]+)*),([\w.+/=%~-]{32,})")
 """An address that carries data: its kind, and the data. Shorter ones hold no image."""
 
@@ -68,6 +70,8 @@ class Made:
     """What is computed from predictions and records alone: scores, comparisons, claims, tables, in all their forms."""
     figures: Mapping[str, str]
     """Charts as SVG and PDF. What shows images of a dataset is none of them."""
+    samples: Sequence[str]
+    """Figures that show images of a dataset, in all their forms."""
     page: str
     """The report page."""
 
@@ -83,14 +87,18 @@ def made(config: Config) -> Made:
     if summary.returncode:
         raise HistoBenchError(f"the workflow cannot use this configuration: {last_words(summary)}")
     results = paths.STUDY.format(study=config.study)
-    tables, figures = {}, {}
-    for path, _, rule, *_ in (row for row in csv.reader(summary.stdout.splitlines(), delimiter="\t") if len(row) > 3):
-        if path.startswith((f"{results}/figures/", f"{results}/report.")):
-            if rule != "figure_samples" and path.endswith((".svg", ".pdf")):
+    files = {row[0]: row[2] for row in csv.reader(summary.stdout.splitlines(), delimiter="\t") if len(row) > 3}
+    page = f"{results}/report.html"
+    tables, figures, samples = {}, {}, []
+    for path, rule in sorted(files.items()):
+        if rule == SAMPLES:
+            samples.append(path)
+        elif path.startswith(f"{results}/figures/"):
+            if path.endswith((".svg", ".pdf")):
                 figures[path] = rule
-        elif path.startswith((f"{results}/", "results/claims_published.")):
+        elif path != page and path.startswith((f"{results}/", "results/claims_published.")):
             tables[path] = rule
-    return Made(dict(sorted(tables.items())), dict(sorted(figures.items())), f"{results}/report.html")
+    return Made(tables, figures, samples, page)
 
 
 def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: str) -> subprocess.CompletedProcess[str]:
@@ -232,6 +240,27 @@ def pixels_in(name: str, data: bytes) -> str | None:
     return None
 
 
-def top(name: str) -> str:
-    """Return the first part of a path."""
-    return PurePosixPath(name).parts[0]
+def without_pictures(page: str, charts: Mapping[str, bytes]) -> str:
+    """Return a report page whose figures are the given charts as SVG, and without those that show images.
+
+    Args:
+        page: HTML of the page.
+        charts: the packed figures by path, as SVG and PDF.
+    """
+    drawn = {PurePosixPath(path).stem: data for path, data in charts.items() if path.endswith(".svg")}
+
+    def figure(found: re.Match[str]) -> str:
+        name, body = found[1], found[0]
+        if name not in drawn:
+            left_out = "<p>This figure shows images of a dataset, which are not passed on with the results.</p>"
+            body = re.sub(r"<div\b.*?</div>", left_out, body, flags=re.DOTALL)
+            return re.sub(r'<a href="figures/[^"]*">[^<]*</a>\s*', "", body)
+        address = f"data:image/svg+xml;base64,{base64.b64encode(drawn[name]).decode('ascii')}"
+        body = re.sub(r'src="data:[^"]*"', f'src="{address}"', body)
+        return re.sub(r'\s*<a href="figures/[^"]*\.png">[^<]*</a>', "", body)
+
+    def link(found: re.Match[str]) -> str:
+        return found[0] if found[1] in drawn else ""
+
+    page = re.sub(r'<figure id="([\w-]+)">.*?</figure>', figure, page, flags=re.DOTALL)
+    return re.sub(r'<li><a href="figures/([\w-]+)\.pdf">[^<]*</a></li>', link, page)

@@ -5,7 +5,6 @@ bytes.
 """
 
 import argparse
-import base64
 import gzip
 import hashlib
 import html
@@ -106,7 +105,7 @@ def contents(config: Config, made: bundle.Made, configfiles: Sequence[Path] = ()
     given = bundle.packable(config)
     members[bundle.CONFIGURATION] = _json(given)
     charts = {path: Path(path).read_bytes() for path in made.figures}
-    page = without_pictures(Path(made.page).read_text(encoding="utf-8"), charts)
+    page = bundle.without_pictures(Path(made.page).read_text(encoding="utf-8"), charts)
     members |= charts | {made.page: page.encode()}
     hidden = machine_paths(given)
     members = {name: _without_paths(data, hidden) for name, data in members.items()}
@@ -165,32 +164,6 @@ def _without_paths(data: bytes, hidden: Mapping[str, str]) -> bytes:
 
 def _stands_alone(path: str) -> re.Pattern[bytes]:
     return re.compile(rb"(?<![\w./~-])" + re.escape(path.encode()) + rb"(?![\w-])")
-
-
-def without_pictures(page: str, charts: Mapping[str, bytes]) -> str:
-    """Return a report page whose figures are the given charts as SVG, and without those that show images.
-
-    Args:
-        page: HTML of the page.
-        charts: the packed figures by path, as SVG and PDF.
-    """
-    drawn = {PurePosixPath(path).stem: data for path, data in charts.items() if path.endswith(".svg")}
-
-    def figure(found: re.Match[str]) -> str:
-        name, body = found[1], found[0]
-        if name not in drawn:
-            left_out = "<p>This figure shows images of a dataset, which are not passed on with the results.</p>"
-            body = re.sub(r"<div\b.*?</div>", left_out, body, flags=re.DOTALL)
-            return re.sub(r'<a href="figures/[^"]*">[^<]*</a>\s*', "", body)
-        address = f"data:image/svg+xml;base64,{base64.b64encode(drawn[name]).decode('ascii')}"
-        body = re.sub(r'src="data:[^"]*"', f'src="{address}"', body)
-        return re.sub(r'\s*<a href="figures/[^"]*\.png">[^<]*</a>', "", body)
-
-    def link(found: re.Match[str]) -> str:
-        return found[0] if found[1] in drawn else ""
-
-    page = re.sub(r'<figure id="([\w-]+)">.*?</figure>', figure, page, flags=re.DOTALL)
-    return re.sub(r'<li><a href="figures/([\w-]+)\.pdf">[^<]*</a></li>', link, page)
 
 
 def readme(config: Config) -> str:

@@ -17,7 +17,7 @@ import shutil
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile, zip_longest
 from pathlib import Path
@@ -27,6 +27,8 @@ from typing import Any
 from histobench.datasets import folds, manifest
 from histobench.datasets.archives import members
 from histobench.evaluation import external, predictions
+from histobench.evaluation.metrics import METRICS
+from histobench.evaluation.summary import METRICS_COLUMNS
 from histobench.study import paths
 from histobench.study.config import Config, load
 from histobench.study.errors import HistoBenchError, run_script
@@ -41,6 +43,7 @@ MAX_DRAWS = 1_000_000
 """Most bootstrap draws that an archive may ask for."""
 ROUNDING = 1e-9
 """Relative difference up to which numbers are equal but for the rounding of another processor's arithmetic."""
+NUMBER = re.compile(r"(\d+\.\d+(?:e[-+]?\d+)?)")
 KINDS = {
     "table": "tables",
     "score": "scores",
@@ -50,7 +53,9 @@ KINDS = {
     "costs": "costs",
 }
 """What the first word of a rule's name makes."""
-CENSUS = "census"
+FIGURES = "figures"
+HISTORY_DIGITS = 1e-6
+"""Relative difference of scores in a history, which has nine digits of what was computed in single precision."""
 Say = Callable[[str], None]
 
 
@@ -94,10 +99,11 @@ def verify(archive: Path, say: Say) -> bool:
                 say(line)
             recount(config, rebuilt)
             differing = rebuild(config, made, packed, rebuilt, say)
+            require_histories(config, rebuilt)
+            say("Histories: the scores of the last and the best epoch are those of the predictions.")
         except HistoBenchError as error:
             words = str(error).replace(f"{rebuilt}/", "").replace(f"{packed}/", "").split("\n")[0]
             raise HistoBenchError(f"{archive}: {words}") from None
-        say(f"Not rebuilt: {len(made.figures)} files of figures, and the page; they are what was packed.")
         for line in surroundings(packed, found):
             say(line)
     if differing:
@@ -271,6 +277,12 @@ def contradictions(config: Config, folder: Path) -> list[str]:
                 f"{run.folder}/run.json: counts the images {counted}, but its fold has {len(train)} to train on and "
                 f"{len(test)} to evaluate"
             )
+        tested = [images[run.dataset][row] for row in test]
+        sides = {"training": [images[run.dataset][row] for row in train], "evaluation": tested}
+        for side, recorded in record(place).get("sha256", {}).items():
+            name = side.removesuffix(" images")
+            if name in sides and recorded != manifest.digest(sides[name]):
+                raise HistoBenchError(f"{run.folder}/run.json: its {side} are not those of the fold and the manifest")
         try:
             read = predictions.read(folder / run.predictions)
         except HistoBenchError as error:
@@ -278,9 +290,7 @@ def contradictions(config: Config, folder: Path) -> list[str]:
                 unusable += 1
                 continue
             raise error
-        _require_images(
-            run.predictions, read.image_id, read.patient, read.label, [images[run.dataset][row] for row in test]
-        )
+        _require_images(run.predictions, read.image_id, read.patient, read.label, tested)
         if read.fold != run.fold:
             raise HistoBenchError(f"{run.predictions}: is of fold {read.fold}")
     for on, run in config.external_runs:
@@ -348,27 +358,70 @@ def rebuild(config: Config, made: bundle.Made, packed: Path, rebuilt: Path, say:
     Raises:
         HistoBenchError: the workflow cannot compute them.
     """
-    expected = {path: KINDS.get(rule.partition("_")[0], rule) for path, rule in made.tables.items()}
+    for path in made.samples:  # which the page takes in, and a packed page is without
+        (rebuilt / path).parent.mkdir(parents=True, exist_ok=True)
+        (rebuilt / path).write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
+    rules = [*made.tables.values(), *made.figures.values(), bundle.PAGE]
     ended = bundle.snakemake(
-        rebuilt, config, made.tables, "--cores", str(os.cpu_count() or 1), "--scheduler", "greedy",
-        "--quiet", "all", "--show-failed-logs", "--allowed-rules", *dict.fromkeys(made.tables.values()),
+        rebuilt, config, [*made.tables, *made.figures, made.page], "--cores", str(os.cpu_count() or 1),
+        "--scheduler", "greedy", "--quiet", "all", "--show-failed-logs", "--allowed-rules", *dict.fromkeys(rules),
     )  # fmt: skip
     if ended.returncode:
         raise HistoBenchError(f"the tables cannot be rebuilt: {bundle.last_words(ended)}")
-    expected |= dict.fromkeys(censuses(config), CENSUS)
+    expected = {path: KINDS.get(rule.partition("_")[0], rule) for path, rule in made.tables.items()}
+    expected |= dict.fromkeys(censuses(config), "census") | {made.page: "page"} | dict.fromkeys(made.figures, FIGURES)
+    charts = {path: (packed / path).read_bytes() for path in made.figures}
     outcomes: dict[str, Counter[str]] = {}
-    differences = []
+    differences: dict[bool, list[str]] = {True: [], False: []}
     for path, kind in expected.items():
-        found = compare((packed / path).read_bytes(), (rebuilt / path).read_bytes(), path)
+        ours, theirs = ((folder / path).read_bytes() for folder in (packed, rebuilt))
+        if path == made.page:
+            ours, theirs = (_comparable(page, charts) for page in (ours, theirs))
+        found = compare(ours, theirs, path)
         outcomes.setdefault(kind, Counter())[found.outcome] += 1
         if found.outcome == "differing":
-            differences.append(f"  {path.removeprefix('results/')}{found.where}")
+            differences[kind == FIGURES].append(f"  {path.removeprefix('results/')}{found.where}")
     say(f"{'Rebuilt':<28}{'files':>7}{'identical':>11}{'rounding':>10}{'differing':>11}")
     for kind, counts in outcomes.items():
         say(f"{kind:<28}{counts.total():7}{counts['identical']:11}{counts['rounding']:10}{counts['differing']:11}")
-    for line in differences:
+    for line in differences[False]:
         say(line)
-    return len(differences)
+    if differences[True]:
+        say(
+            f"Figures may be drawn otherwise by other software, and are not counted: compare {differences[True][0].strip()}."
+        )
+    return len(differences[False])
+
+
+def _comparable(page: bytes, charts: Mapping[str, bytes]) -> bytes:
+    """Return a page with the packed charts, and without what says by which code and software it was made."""
+    text = bundle.without_pictures(page.decode("utf-8", "replace"), charts)
+    return re.sub(r"<dt>(Code|Software of this page)</dt><dd>.*?</dd>", "", text).encode()
+
+
+def require_histories(config: Config, folder: Path) -> None:
+    """Require that the scores in each run's history at its last and at its best epoch are those of its predictions.
+
+    Raises:
+        HistoBenchError: they are not.
+    """
+    metrics = read_csv(folder / paths.STUDY.format(study=config.study) / "metrics.csv", METRICS_COLUMNS)
+    for row in metrics:
+        identity = {
+            key: row[key] for key in ("dataset", "model", "mode", "split", "magnification", "augmentation", "fold")
+        }
+        path = paths.HISTORY.format(**identity)
+        history = read_csv(folder / path, ("epoch", *METRICS))
+        best = record((folder / path).parent).get("best_epoch")
+        epoch = best if row["selection"] == "best_epoch" else len(history)
+        if not isinstance(epoch, int) or not 1 <= epoch <= len(history):
+            raise HistoBenchError(f"{path}: has {len(history)} epochs, and the best is said to be {epoch}")
+        for metric in METRICS:
+            said, true = history[epoch - 1][metric], row[metric]
+            if not _close(said, true, HISTORY_DIGITS):
+                raise HistoBenchError(
+                    f"{path}, line {epoch + 1}: {metric} is {said}, but the predictions of that epoch give {true}"
+                )
 
 
 @dataclass(frozen=True)
@@ -387,29 +440,32 @@ def compare(packed: bytes, rebuilt: bytes, path: str) -> Outcome:
         return Outcome("identical")
     texts = [data.decode("utf-8", "replace") for data in (packed, rebuilt)]
     tables = [list(csv.reader(io.StringIO(text))) if path.endswith(".csv") else [] for text in texts]
-    if not tables[0] or not tables[1] or tables[0][0] != tables[1][0]:
-        lines = zip_longest(*(text.splitlines() for text in texts), fillvalue="nothing")
-        for number, (ours, theirs) in enumerate(lines, start=1):
-            if ours != theirs:
-                return Outcome(
-                    "differing", f", line {number}: packed {_short(ours, theirs)}, rebuilt {_short(theirs, ours)}"
-                )
-        return Outcome("differing", ": the ends of its lines")
-    rounded = False
-    for line, (ours, theirs) in enumerate(zip_longest(*tables), start=1):
-        if ours is None or theirs is None or len(ours) != len(theirs):
-            return Outcome("differing", f", line {line}: packed {ours}, rebuilt {theirs}")
-        for column, one, other in zip(tables[0][0], ours, theirs, strict=False):
-            if one != other and not _close(one, other):
-                row = " ".join(takewhile(lambda cell: cell and not _fraction(cell), ours[:8]))
-                return Outcome("differing", f", line {line} ({row}), column {column}: packed {one}, rebuilt {other}")
-            rounded |= one != other
-    return Outcome("rounding") if rounded else Outcome("differing", ": how its cells are quoted")
+    parts = [NUMBER.split(text) for text in texts]  # the numbers stand at odd places
+    if len(parts[0]) == len(parts[1]) and all(
+        one == other or (place % 2 and _close(one, other))
+        for place, (one, other) in enumerate(zip(*parts, strict=True))
+    ):
+        return Outcome("rounding")
+    if tables[0] and tables[1] and tables[0][0] == tables[1][0]:
+        for line, (ours, theirs) in enumerate(zip_longest(*tables, fillvalue=[]), start=1):
+            if len(ours) != len(theirs):
+                return Outcome("differing", f", line {line}: packed {ours}, rebuilt {theirs}")
+            for column, one, other in zip(tables[0][0], ours, theirs, strict=False):
+                if one != other and not _close(one, other):
+                    row = " ".join(takewhile(lambda cell: cell and not _fraction(cell), ours[:8]))
+                    where = f", line {line} ({row}), column {column}: packed {one}, rebuilt {other}"
+                    return Outcome("differing", where)
+    lines = zip_longest(*(text.splitlines() for text in texts), fillvalue="")
+    for number, (ours, theirs) in enumerate(lines, start=1):
+        if ours != theirs:
+            where = f", line {number}: packed {_short(ours, theirs)}, rebuilt {_short(theirs, ours)}"
+            return Outcome("differing", where)
+    return Outcome("differing", ": the ends of its lines")
 
 
-def _close(one: str, other: str) -> bool:
+def _close(one: str, other: str, tolerance: float = ROUNDING) -> bool:
     try:
-        return math.isclose(float(one), float(other), rel_tol=ROUNDING, abs_tol=ROUNDING / 1000)
+        return math.isclose(float(one), float(other), rel_tol=tolerance, abs_tol=tolerance / 1000)
     except ValueError:
         return False
 
