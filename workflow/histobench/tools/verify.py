@@ -17,7 +17,7 @@ import shutil
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile, zip_longest
 from pathlib import Path
@@ -54,6 +54,8 @@ KINDS = {
 }
 """What the first word of a rule's name makes."""
 FIGURES = "figures"
+NONSENSE = (csv.Error, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What reading data of another form than a study's can raise."""
 HISTORY_DIGITS = 1e-6
 """Relative difference of scores in a history, which has nine digits of what was computed in single precision."""
 Say = Callable[[str], None]
@@ -90,26 +92,39 @@ def verify(archive: Path, say: Say) -> bool:
                 raise HistoBenchError(
                     f"its folder is called {name}, but its configuration is that of study {config.study}"
                 )
-            made = bundle.made(config)
-            require_members(config, made, found)
+            require_present(config, bundle.inputs(config), found)
             for path in bundle.inputs(config):
                 (rebuilt / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(packed / path, rebuilt / path)
-            for line in contradictions(config, rebuilt):
+            for line in contradictions(config, packed, rebuilt):
                 say(line)
+            made = bundle.made(config)
+            require_members(config, made, found)
             recount(config, rebuilt)
             differing = rebuild(config, made, packed, rebuilt, say)
-            require_histories(config, rebuilt)
-            say("Histories: the scores of the last and the best epoch are those of the predictions.")
+            histories = wrong_histories(config, rebuilt)
+            differing += len(histories)
+            for fault in histories:
+                say(f"  {fault.removeprefix('results/')}")
+            if not histories:
+                say("Histories: their scores at the last and at the best epoch are those of the predictions.")
         except HistoBenchError as error:
             words = str(error).replace(f"{rebuilt}/", "").replace(f"{packed}/", "").split("\n")[0]
             raise HistoBenchError(f"{archive}: {words}") from None
+        except NONSENSE as error:
+            raise HistoBenchError(
+                f"{archive}: holds what no study is packed with ({error!r}); pack it again"
+            ) from error
+        except OSError as error:
+            raise HistoBenchError(
+                f"{folder}: cannot be written ({error.strerror}); free some space, or set TMPDIR to another folder"
+            ) from error
         for line in surroundings(packed, found):
             say(line)
     if differing:
         say(f"DIFFERENT: {differing} files of study {name} do not follow from its predictions by this checkout's code.")
     else:
-        say(f"VERIFIED: every table of study {name} follows from its predictions.")
+        say(f"VERIFIED: every table of study {name}, and its page, follow from its predictions.")
     return not differing
 
 
@@ -227,6 +242,18 @@ def configuration(path: Path) -> Config:
     return config
 
 
+def require_present(config: Config, required: Iterable[str], found: set[str]) -> None:
+    """Require that no file is missing.
+
+    Raises:
+        HistoBenchError: naming the first, and how many there are.
+    """
+    if missing := sorted(set(required) - found):
+        raise HistoBenchError(
+            f"of the files that study {config.study} is made of, {_some(missing)} missing; pack it again"
+        )
+
+
 def require_members(config: Config, made: bundle.Made, found: set[str]) -> None:
     """Require that an archive holds what a study is packed to, neither more nor less.
 
@@ -235,16 +262,13 @@ def require_members(config: Config, made: bundle.Made, found: set[str]) -> None:
     """
     about = {bundle.README, bundle.CHECKSUMS, bundle.CONFIGURATION, bundle.ENVIRONMENT}
     required = {*bundle.inputs(config), *made.tables, *made.figures, made.page, *about}
-    if missing := sorted(required - found):
-        raise HistoBenchError(
-            f"of the files that study {config.study} is made of, {_some(missing)} missing; pack it again"
-        )
+    require_present(config, required, found)
     given = {name for name in found if re.fullmatch(rf"{bundle.CONFIG}/[^/]+", name) or bundle.is_code(name)}
     if surplus := sorted(found - required - given - set(bundle.digests(config))):
         raise HistoBenchError(f"{_some(surplus)} no part of study {config.study}; pack it again")
 
 
-def contradictions(config: Config, folder: Path) -> list[str]:
+def contradictions(config: Config, packed: Path, folder: Path) -> list[str]:
     """Check what the tables are made of, as far as that is possible without images.
 
     Returns:
@@ -262,7 +286,7 @@ def contradictions(config: Config, folder: Path) -> list[str]:
         splits[dataset, split] = loaded = folds.load(path, images[dataset], wanted.by)
         if loaded.count != wanted.folds:
             raise HistoBenchError(f"{path}: has {loaded.count} folds, the configuration {wanted.folds}")
-    gaps = folder.parent / "packed" / paths.STUDY.format(study=config.study) / "gaps.csv"
+    gaps = packed / paths.STUDY.format(study=config.study) / "gaps.csv"
     known = {row["where"] for row in read_csv(gaps, predictions.GAPS_COLUMNS)}
     unusable = 0
     for run in config.runs:
@@ -279,10 +303,10 @@ def contradictions(config: Config, folder: Path) -> list[str]:
             )
         tested = [images[run.dataset][row] for row in test]
         sides = {"training": [images[run.dataset][row] for row in train], "evaluation": tested}
-        for side, recorded in record(place).get("sha256", {}).items():
-            name = side.removesuffix(" images")
-            if name in sides and recorded != manifest.digest(sides[name]):
-                raise HistoBenchError(f"{run.folder}/run.json: its {side} are not those of the fold and the manifest")
+        recorded = record(place).get("sha256") or {}
+        for side, some in sides.items():
+            if f"{side} images" in recorded and recorded[f"{side} images"] != manifest.digest(some):
+                raise HistoBenchError(f"{run.folder}/run.json: its {side} images are not those of fold and manifest")
         try:
             read = predictions.read(folder / run.predictions)
         except HistoBenchError as error:
@@ -399,29 +423,26 @@ def _comparable(page: bytes, charts: Mapping[str, bytes]) -> bytes:
     return re.sub(r"<dt>(Code|Software of this page)</dt><dd>.*?</dd>", "", text).encode()
 
 
-def require_histories(config: Config, folder: Path) -> None:
-    """Require that the scores in each run's history at its last and at its best epoch are those of its predictions.
-
-    Raises:
-        HistoBenchError: they are not.
-    """
+def wrong_histories(config: Config, folder: Path) -> list[str]:
+    """Return a sentence for each run whose history has other scores, at its last or best epoch, than its predictions."""
     metrics = read_csv(folder / paths.STUDY.format(study=config.study) / "metrics.csv", METRICS_COLUMNS)
+    faults: dict[str, str] = {}
     for row in metrics:
-        identity = {
-            key: row[key] for key in ("dataset", "model", "mode", "split", "magnification", "augmentation", "fold")
-        }
-        path = paths.HISTORY.format(**identity)
+        path = paths.HISTORY.format(**row)
         history = read_csv(folder / path, ("epoch", *METRICS))
         best = record((folder / path).parent).get("best_epoch")
         epoch = best if row["selection"] == "best_epoch" else len(history)
         if not isinstance(epoch, int) or not 1 <= epoch <= len(history):
-            raise HistoBenchError(f"{path}: has {len(history)} epochs, and the best is said to be {epoch}")
+            faults.setdefault(path, f"{path}: has {len(history)} epochs, and the best is said to be {epoch}")
+            continue
         for metric in METRICS:
             said, true = history[epoch - 1][metric], row[metric]
             if not _close(said, true, HISTORY_DIGITS):
-                raise HistoBenchError(
-                    f"{path}, line {epoch + 1}: {metric} is {said}, but the predictions of that epoch give {true}"
+                fault = (
+                    f"{path}, line {epoch + 1}, column {metric}: {said}, but the predictions of that epoch give {true}"
                 )
+                faults.setdefault(path, fault)
+    return list(faults.values())
 
 
 @dataclass(frozen=True)
