@@ -98,8 +98,8 @@ def main() -> None:
         given.output.with_name("checkpoint.pt"),
         {
             "specification": spec.canonical(),
-            "training images": digest_of(images, train_rows),
-            "evaluation images": digest_of(images, test_rows),
+            "training images": manifest.digest(images[row] for row in train_rows),
+            "evaluation images": manifest.digest(tested),
             "embeddings": digest,
             "code": fingerprint(Path(__file__)),
             "version of torch": str(torch.__version__),
@@ -297,12 +297,6 @@ def features_of(path: Path, views: int, count: int, dimensions: int) -> "np.ndar
             f"{shape}); delete it to have it made again"
         )
     return array
-
-
-def digest_of(images: "Sequence[Image]", rows: "np.ndarray") -> str:
-    """Return a digest of the names, labels and pixels of some of the images."""
-    lines = (f"{images[row].image_id},{images[row].label},{images[row].patient},{images[row].sha256}\n" for row in rows)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def prediction(image: "Image", fold: int, last: float, best: float) -> dict[str, object]:
