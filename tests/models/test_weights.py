@@ -130,6 +130,32 @@ def test_a_file_of_another_architecture_is_refused_before_anything_is_written(st
     assert [path.name for path in tmp_path.iterdir()] == ["own.pth"]
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("there", "there: is a folder, but a CNN's weights are one file"),
+        ("none.pth", r"none\.pth: no such weights file"),
+    ],
+)
+def test_a_file_that_is_none_is_one_sentence(tmp_path, file, message):
+    (tmp_path / "there").mkdir()
+    weights_file = {"file": str(tmp_path / file), "sha256": "0" * 64}
+    with pytest.raises(HistoBenchError, match=message):
+        converted(CnnSettings(architecture=RESNET, weights=weights_file), tmp_path)
+
+
+def test_a_download_that_is_there_by_hand_is_checked_and_used(state, tmp_path, monkeypatch):
+    path = tmp_path / "here.safetensors"
+    save_file(state, path)
+    with served(b"other bytes", monkeypatch) as (url, asked):
+        there = {"file": f"{url}/here.safetensors", "sha256": digest(path)}
+        assert same(converted(CnnSettings(architecture=RESNET, image_size=64, weights=there), tmp_path), state)
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        with pytest.raises(HistoBenchError, match=rf"here\.safetensors: its SHA-256 is .*, expected {there['sha256']}"):
+            converted(CnnSettings(architecture=RESNET, image_size=64, weights=there), tmp_path)
+        assert asked == []
+
+
 class Hostile:
     def __reduce__(self):
         return os.mkdir, ("executed",)

@@ -104,13 +104,19 @@ def cluster(cpus: int = 8) -> Iterator[dict[str, str]]:
             device.symlink_to("/dev/null")
         (folder / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in devices))
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))},
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))
+            },
             "PATH": PLACES,
             "SLURM_CONF": str(folder / "slurm.conf"),
         }
         munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket"]
         munged += [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "seed", "log")]
-        for command in (munged, ["slurmctld", "-D", "-c"], [*NAMESPACE, "sh", "-c", MOUNTED, "slurmd", str(folder), host]):
+        for command in (
+            munged,
+            ["slurmctld", "-D", "-c"],
+            [*NAMESPACE, "sh", "-c", MOUNTED, "slurmd", str(folder), host],
+        ):
             stack.enter_context(daemon(command, folder, environment))
         wait_until_idle(folder, environment)
         yield environment

@@ -104,6 +104,7 @@ def test_a_models_own_learning_rate_changes_only_its_specification():
 def test_labels_and_devices_are_no_part_of_a_specification():
     before = load(PAPER).specification("vgg19", "ft", 40, "none", 1).canonical()
     config = with_change("models.vgg19.label", "Another name")
+    config["models"]["vgg19"] |= {"licence": "another", "citation": "another"}
     config["device"] = "cpu"
     assert load(config).specification("vgg19", "ft", 40, "none", 1).canonical() == before
 
@@ -160,6 +161,25 @@ def test_labels_and_devices_are_no_part_of_a_specification():
             "main",
             "models.smolvlm.weights.revision: expected a commit of 40 hex digits",
         ),
+        ("datasets.breakhis.mirrors", ["ftp://a/b.zip"], "datasets.breakhis.mirrors.0: string should match"),
+        (
+            "datasets.mine",
+            {"source": "images", "mirrors": ["https://a/b.zip"]},
+            "datasets.mine: `mirrors` are further addresses beside `url`, which is absent",
+        ),
+        ("models.smolvlm.weights", {"folder": "x"}, "models.smolvlm.weights.sha256: this key is required"),
+        (
+            "models.smolvlm.weights",
+            {"folder": "x", "sha256": "0123"},
+            "models.smolvlm.weights.sha256: string should match",
+        ),
+        (
+            "models.smolvlm.weights",
+            {"folder": "x", "sha256": "0" * 64, "revision": "0" * 40},
+            "models.smolvlm.weights.revision: unknown key",
+        ),
+        ("models.smolvlm.weights", "imagenet", "models.smolvlm.weights: input should be 'random', found 'imagenet'"),
+        ("models.smolvlm.weights", 5, "models.smolvlm.weights: input should be a valid dictionary"),
         (
             "models.vgg19.weights",
             "imagnet",

@@ -54,7 +54,8 @@ def test_a_truncated_archive(tiny):
     standin.write_standin(archive)
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
     configure(tiny, source="given.tar.gz")
-    failed(tiny, "error: given.tar.gz", "is truncated, corrupt or unreadable after", "get a whole copy of it")
+    output = failed(tiny, "error: given.tar.gz", "is truncated, corrupt or unreadable after", "get a whole copy of it")
+    assert "Still to be downloaded" not in output
     assert not (tiny.folder / "results/given/manifest.csv").exists()
 
 

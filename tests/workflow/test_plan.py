@@ -57,6 +57,10 @@ def test_one_gpu_job_at_a_time_however_many_slots(project):
     assert {(gpu, share) for _, gpu, share in found} == {("0", "0"), ("1", "1"), ("1", "4")}
 
 
+def test_its_downloads_alone(project):
+    assert project.jobs("fetch") == {"fetch_dataset": 2, "fetch_weights": 5, "fetch": 1}
+
+
 @pytest.mark.parametrize(
     ("block", "models", "modes", "runs"),
     [

@@ -64,6 +64,12 @@ def test_the_device_re_runs_nothing(restored):
     assert restored.jobs(*TINY, "--workflow-profile", "workflow/profiles/workstation") == {}
 
 
+def test_licence_and_citation_re_run_nothing(restored):
+    restored.edit("config/tiny.yaml", "  made-up:\n", "  made-up:\n    licence: CC0\n    citation: Some One (2016)\n")
+    restored.edit("config/tiny.yaml", "small: {arch", "small: {licence: CC0, citation: Some One (2016), arch")
+    assert restored.jobs(*TINY) == {}
+
+
 def test_a_label_re_runs_the_report_only(restored):
     restored.edit("config/tiny.yaml", "small: {arch", "small: {label: Small, arch")
     jobs = restored.jobs(*TINY)
