@@ -152,6 +152,10 @@ def test_a_waiting_job_lets_no_later_one_pass(machine):
     """Small jobs could follow each other for ever where a large one waits, and large ones where a small one does."""
     first = machine.start("a", 2, 60)
     machine.entered(first)
+    gone = machine.start("a", 1, 60)
+    machine.says(gone)
+    gone.kill()  # who dies in the queue holds nobody up
+    gone.wait()
     line = []
     for share in (1, 2, 2, 1, 1, 1, 2):
         line.append(machine.start("a", share, 60))
