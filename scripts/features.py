@@ -129,11 +129,17 @@ def batches_of(
     import numpy as np
 
     from histobench.datasets import pixels
+    from histobench.datasets.arrays import mapped
     from histobench.training.data import Augmented, Stored
 
     unused = np.zeros(len(rows), np.float32)  # labels
     if arguments.tokens:
-        tokens = np.load(arguments.tokens, mmap_mode="r")
+        try:
+            tokens = mapped(arguments.tokens)
+        except (OSError, ValueError) as error:
+            raise HistoBenchError(
+                f"{arguments.tokens}: cannot be read as visual tokens ({error}); delete it to have it made again"
+            ) from error
         if tokens.ndim != 4 or tokens.shape[:2] != (spec.views, len(rows)):
             raise HistoBenchError(
                 f"{arguments.tokens}: holds {tokens.shape}, expected ({spec.views} views, {len(rows)} images, tokens, "

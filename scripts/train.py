@@ -280,11 +280,11 @@ def features_of(path: Path, views: int, count: int, dimensions: int) -> "np.ndar
 
     Embeddings are float32; tokens are float32, or bf16 as the uint16 of the same bits, which numpy has no name for.
     """
-    import numpy as np
+    from histobench.datasets.arrays import mapped
 
     try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
+        array = mapped(path)
+    except (OSError, ValueError) as error:
         raise HistoBenchError(
             f"{path}: cannot be read as features ({error}); delete it to have it made again"
         ) from error

@@ -15,6 +15,7 @@ import inspect
 import json
 import os
 import random
+import re
 import threading
 import warnings
 from collections import Counter
@@ -141,13 +142,15 @@ def _rules(kind: Any) -> dict[str, dict[str, Any]]:
         rules[name] = _rule(schemas.get(name, {}))
         field = kind.InitSchema.model_fields.get(name)
         validators = [getattr(item, "func", None) for item in field.metadata] if field else []
+        # Those that make a range of a single number put a pair in order, too.
+        sorts = any(re.search("_range$", getattr(validator, "__name__", "")) for validator in validators)
         for validator in filter(None, validators):
             if validator.__qualname__.startswith("check_range_bounds."):
                 # The bounds are nowhere but in the closure of the function that compares with them.
                 _bound(rules[name], **inspect.getclosurevars(validator).nonlocals)
             elif validator.__name__ == "process_non_negative_range":
                 _bound(rules[name], 0)
-            elif validator.__name__ == "nondecreasing":
+            elif validator.__name__ == "nondecreasing" and not sorts:
                 for option in rules[name].get("anyOf", [rules[name]]):
                     option |= {"ordered": True} if option.get("type") == "array" else {}
         if parameter.default is parameter.empty and name != "size":

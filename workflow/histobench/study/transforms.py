@@ -104,8 +104,8 @@ def described(rule: Mapping[str, Any], many: bool = False) -> str:
         case "integer" | "number" as kind:
             word = ("whole numbers" if many else "a whole number") if kind == "integer" else "a number"
             word = "numbers" if many and kind == "number" else word
-            low, high = rule.get("minimum"), rule.get("maximum")
-            above, below = rule.get("exclusiveMinimum"), rule.get("exclusiveMaximum")
+            limits = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+            low, high, above, below = (None if rule.get(key) is None else f"{rule[key]:.12g}" for key in limits)
             if low is not None and high is not None:
                 return f"{word} from {low} to {high}"
             limits = {"of at least": low, "of at most": high, "above": above, "below": below}
