@@ -83,12 +83,12 @@ def test_folders_are_made_and_must_be_writable(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["new", "folder"]
     with (
         read_only(tmp_path / "new"),
-        pytest.raises(HistoBenchError, match=r"new/writable: cannot be written \(Read-only"),
+        pytest.raises(HistoBenchError, match=r"new: cannot be written \(Read-only"),
     ):
         files.require_writable([tmp_path, tmp_path / "new"])
     with small_disk(tmp_path / "disk", 64) as disk:
         fill(disk)
-        with pytest.raises(HistoBenchError, match="disk/writable: the disk or quota is full"):
+        with pytest.raises(HistoBenchError, match="disk: the disk or quota is full"):
             files.require_writable([disk])
 
 

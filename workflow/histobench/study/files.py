@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from histobench.study.errors import HistoBenchError
 
@@ -35,19 +36,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except HistoBenchError:
         raise
     except Exception as error:
-        number = _errno(error, temporary)
-        if number in (errno.ENOSPC, errno.EDQUOT):
-            raise HistoBenchError(
-                f"{path}: the disk or quota is full; free some space and run the same command again"
-            ) from error
-        if number == errno.EFBIG:
-            raise HistoBenchError(
-                f"{path}: is larger than files may be here; raise the limit (ulimit -f) or use another file system"
-            ) from error
-        if number in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise HistoBenchError(
-                f"{path}: cannot be written ({os.strerror(number)}); make its folder writable or choose another one"
-            ) from error
+        if sentence := _sentence(path, _errno(error, temporary)):
+            raise HistoBenchError(sentence) from error
         raise
     finally:
         with suppress(OSError):
@@ -71,6 +61,17 @@ def _errno(error: Exception, path: Path) -> int:
     return 0
 
 
+def _sentence(path: Path, number: int) -> str:
+    """Return what to tell a user whose file or folder cannot be written for this reason; empty for any other."""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: the disk or quota is full; free some space and run the same command again"
+    if number == errno.EFBIG:
+        return f"{path}: is larger than files may be here; raise the limit (ulimit -f) or use another file system"
+    if number in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return f"{path}: cannot be written ({os.strerror(number)}); make its folder writable or choose another one"
+    return ""
+
+
 def require_writable(folders: Iterable[Path]) -> None:
     """Make the folders where they are missing, and require that files can be made in them.
 
@@ -78,9 +79,14 @@ def require_writable(folders: Iterable[Path]) -> None:
         HistoBenchError: one cannot be written, or its disk is full.
     """
     for folder in folders:
-        with atomic_path(folder / "writable") as temporary:
-            temporary.write_text("0")
-        (folder / "writable").unlink()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder, buffering=0) as file:
+                file.write(bytes(4096))
+        except OSError as error:
+            if sentence := _sentence(folder, error.errno or 0):
+                raise HistoBenchError(sentence) from error
+            raise
 
 
 def remove_partials(folders: Iterable[Path]) -> None:
