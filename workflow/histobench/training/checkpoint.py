@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from histobench.models.state import trained_state
+from histobench.study.errors import HistoBenchError
 from histobench.study.files import atomic_path
 
 log = logging.getLogger(__name__)
@@ -27,15 +28,22 @@ class Checkpoint:
     of it differs is ignored."""
 
     def save(self, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
-        """Write atomically what training changes in `module`, the optimizer, and `progress` (tensors, plain values)."""
+        """Write atomically what training changes in `module`, the optimizer, and `progress` (tensors, plain values).
+
+        Where that fails for want of space or permission, the earlier checkpoint stays and the log says so: a run that
+        is going well should not end for it.
+        """
         content = {
             "identity": dict(self.identity),  # plain texts: of other types torch.load accepts only tensors
             "module": trained_state(module),
             "optimizer": optimizer.state_dict(),
             "progress": dict(progress),
         }
-        with atomic_path(self.path) as temporary:
-            torch.save(content, temporary)
+        try:
+            with atomic_path(self.path) as temporary:
+                torch.save(content, temporary)
+        except HistoBenchError as error:
+            log.warning("no new checkpoint: %s", error)
 
     def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
         """Put a saved state into `module` and `optimizer` and return the progress; None where there is nothing to use.
