@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ LONG = {
     name: f"results/made-up/runs/{name.replace('/', '/long/patient/40x/none/')}"
     for name in ("small/fold1", "small/fold2", "smaller/fold1", "smaller/fold2")
 }
-TIMED_OUT, CANCELLED, REQUEUED, _ = LONG
+TIMED_OUT, CANCELLED, REQUEUED, UNDISTURBED = LONG
 # No limit is shorter than a minute.
 ENDED = {
     TIMED_OUT: "scontrol update JobId={} TimeLimit=1",
@@ -56,7 +57,9 @@ def local(tmp_path_factory) -> Project:
         for dataset, models, modes, augmentation in blocks
     ]
     (project.folder / "config/queue.yaml").write_text(yaml.safe_dump(config))
+    started = time.monotonic()
     project.snakemake(SCORES, *STUDY, *THREADS, "--cores", "2", "--resources", "gpu=2")
+    print(f"the study on this machine: {time.monotonic() - started:.0f} s")
     return project
 
 
@@ -77,8 +80,8 @@ def training(folder: Path, run: str) -> int | None:
 
 
 def queue(environment: dict[str, str]) -> list[dict[str, str]]:
-    """Return the jobs that Slurm has seen, in their order: number, state, limits, and the rule with its wildcards."""
-    columns = {"job": "%i", "state": "%T", "time": "%l", "memory": "%m", "gres": "%b", "comment": "%k"}
+    """Return the jobs that Slurm has seen, in their order: number, state, time, limits, and the rule with its wildcards."""
+    columns = {"job": "%i", "state": "%T", "took": "%M", "time": "%l", "memory": "%m", "gpus": "%b", "comment": "%k"}
     command = ["squeue", "--states=all", "--noheader", "--sort=i", "--format", "|".join(columns.values())]
     lines = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
     return [dict(zip(columns, line.split("|"), strict=True)) for line in lines]
@@ -121,7 +124,7 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
     finally:
         snakemake.kill()
         snakemake.wait()
-    print(f"{len(queue(slurm))} jobs through Slurm in {time.monotonic() - started:.0f} s")
+    print(f"{len(queue(slurm))} jobs through Slurm: {time.monotonic() - started:.0f} s")
 
     for path in sorted((local.folder / "results").glob("*/runs/**/predictions.csv")):
         assert (project.folder / path.relative_to(local.folder)).read_bytes() == path.read_bytes(), path
@@ -130,7 +133,10 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
         assert records[run]["resumed_from"] >= 1, run
     assert not list((project.folder / "results").rglob("checkpoint.pt"))
 
+    print(f"the undisturbed one took Slurm {attempts(slurm, UNDISTURBED)[0]['took']} min, {records[UNDISTURBED]['seconds']}")
+
     first, second = attempts(slurm, TIMED_OUT)
+    assert first["gpus"] == "gres:gpu:1"
     assert (first["state"], second["state"]) == ("TIMEOUT", "COMPLETED")
     assert (first["time"], second["time"]) == ("1:00", "1-01:20:00")  # twice 10 minutes and 5 for each epoch
     first, second = attempts(slurm, CANCELLED)
@@ -140,3 +146,58 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
     submitted = {job["comment"].partition("_wildcards_")[0] for job in queue(slurm)}
     assert submitted == {f"rule_{name}" for name in ("synthesize", "manifest", "pixels", "features", "tokens", "train")}
     assert project.jobs(SCORES, *STUDY) == {}  # for a Snakemake without a queue too
+
+
+@pytest.fixture
+def elsewhere(tmp_path) -> dict[str, str]:
+    """The environment of a machine that has what Snakemake needs, but neither Slurm nor a GPU."""
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    for name in ("which", "bash", "sh", "env", "git"):
+        if path := shutil.which(name):
+            (bin / name).symlink_to(path)
+    return {**os.environ, "PATH": str(bin), "CUDA_VISIBLE_DEVICES": ""}
+
+
+def dry_run(project: Project, environment: dict[str, str], *arguments: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Return (rule, output) -> threads and resources of every job of the paper's study on Slurm."""
+    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm", "-n", *arguments]
+    environment = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+    result = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    jobs = {}
+    for block in re.split(r"^(?:local)?rule (?=\w+:\n)", result.stdout + result.stderr, flags=re.MULTILINE)[1:]:
+        facts = dict(re.findall(r"^    (output|threads|resources): (.*)$", block, re.MULTILINE))
+        if "resources" in facts:
+            asked = dict(item.split("=", 1) for item in facts["resources"].split(", "))
+            jobs[block.partition(":")[0], facts.get("output", "")] = asked | {"threads": facts.get("threads", "1")}
+    return jobs
+
+
+def test_the_papers_study_can_be_planned_where_there_is_neither_slurm_nor_a_gpu(project, elsewhere):
+    jobs = dry_run(project, elsewhere)
+    trained = [asked for (rule, _), asked in jobs.items() if rule == "train"]
+    assert len(trained) == 280
+    # The cores of this machine do not bound what is asked of another.
+    assert {asked["threads"] for asked in trained} == {"4"}
+    needs = sorted((int(asked["gpu"]), int(asked["mem_mb"]), int(asked["runtime"])) for asked in trained)
+    probes, loras, cnns = [(0, 6000, 30)] * 80, [(1, 32000, 210)] * 80, [(1, 16000, 110)] * 120
+    assert needs == probes + cnns + loras
+    again = dry_run(project, elsewhere, "--attempt", "2")
+    assert again.keys() == jobs.keys()
+    for job, asked in jobs.items():
+        if job[0] != "all":
+            assert all(int(again[job][name]) == 2 * int(asked[name]) for name in ("mem_mb", "runtime")), job
+
+
+def test_only_the_queue_limits_what_is_submitted_at_once(project, monkeypatch):
+    """The default profile's single GPU and cores are this machine's."""
+    from snakemake.cli import parse_args
+
+    monkeypatch.chdir(project.folder)
+    for words, limited in ((["--profile", "workflow/profiles/slurm"], False), ([], True)):
+        monkeypatch.setattr(sys, "argv", ["snakemake", *words])
+        _, given = parse_args(words)
+        assert bool(dict(given.resources)) is limited
+        assert given.rerun_triggers == parse_args([])[1].rerun_triggers
+        assert given.jobs == (None if limited else 100)
