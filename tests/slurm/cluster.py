@@ -30,14 +30,15 @@ PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbi
 # looks for its configuration, since `srun` in a Snakemake job is not told of another; nobody outside sees that.
 NAMESPACE = ("unshare", "--pid", "--mount-proc", "--fork", "--kill-child")
 MOUNTED = 'mount --bind "$1" /etc/slurm && exec slurmd -D -N "$2"'
-GPUS = 2
+GPUS = 4
 CONFIG = """\
 ClusterName=histobench
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+# Slurm holds a requeued job back until its old credentials have expired, two minutes by default.
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool

@@ -188,8 +188,13 @@ wildcard_constraints:
 def code(script, families=("cnn",)):
     """The fingerprint of a script's code: a tracked parameter, so that changed code re-runs what it made.
 
-    Of the code for single families of models, only that of `families` counts.
+    It is taken when a job asks for it: a job in a queue parses all rules, and runs one.
     """
+    return lambda w: code_of(script, families)
+
+
+def code_of(script, families):
+    """The fingerprint itself. Of the code for single families of models, only that of `families` counts."""
     vlms = sorted(set(families) - {"cnn"})
     # What is downloaded must have its hash, however it came.
     without = ["histobench.datasets.download"]
@@ -200,19 +205,23 @@ def code(script, families=("cnn",)):
 
 
 def feature_code(w):
-    return code("features", [STUDY.models[w.model].family])
+    return code_of("features", [STUDY.models[w.model].family])
 
 
 def weights_code(w):
-    return code("fetch_weights", [STUDY.models[w.model].family])
+    return code_of("fetch_weights", [STUDY.models[w.model].family])
+
+
+def prediction_code(w):
+    return code_of("predict", [STUDY.models[w.model].family])
 
 
 def training_code(w):
     """A linear head is trained without any code of its model's family; stored tokens vanish, so their code counts here."""
     trainable = STUDY.recipe(w.model, w.mode).trainable
     if trainable == "head":
-        return code("train", [])
-    own = code("train", [STUDY.models[w.model].family])
+        return code_of("train", [])
+    own = code_of("train", [STUDY.models[w.model].family])
     return own + (feature_code(w) if trainable == "lora" else "")
 
 

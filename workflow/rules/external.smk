@@ -23,7 +23,7 @@ rule predict:
         specification=lambda w: specification(w).canonical(),
         trained=lambda w: paths.TRAINED.format(**dict(w.items())),
         weights=lambda w, input: given(input, "weights"),
-        code=lambda w: code("predict", [STUDY.models[w.model].family]),
+        code=prediction_code,
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
         " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"

@@ -17,7 +17,9 @@ rule figure_samples:
         runtime=grows(60),
     params:
         figures=sample_figures(),
-        tree=[tree_state(STUDY.source(dataset)) for dataset in sampled().values()],
+        tree=lambda w: [
+            tree_state(STUDY.source(dataset)) for dataset in sampled().values()
+        ],
         code=code("figure_samples"),
     shell:
         "python $HISTOBENCH_SCRIPTS/figure_samples.py {params.figures} > {log} 2>&1"
