@@ -1,6 +1,6 @@
 """What a study computes: its jobs, the images that go through each, and the seconds of arithmetic at a given rate.
 
-Reading images, starting jobs, statistics and figures are no part of it: they take seconds or minutes.
+Starting jobs, reading and augmenting images, statistics and figures are no part of it.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,6 +40,8 @@ class Job:
     passes: int
     """Images that go through a network, each time counted: training and evaluation of all epochs, or views."""
     operations: float
+    augmented: int
+    """Views that are made on the way to the network, on processors."""
     done: bool
     """Its result is there and, for a training job, was made with the present settings."""
 
@@ -94,16 +96,22 @@ class Estimate:
             "train", run.predictions, run.dataset, run.model, run.mode, run,
             here * recipe.epochs,
             recipe.epochs * (train * counted.training + (here - train) * counted.evaluation),
+            train * recipe.epochs if config.augmentations[run.augmentation] and not self._stored(run) else 0,
             stands(Path(run.folder), specification),
         )  # fmt: skip
+
+    def _stored(self, run: Run) -> bool:
+        """Tell whether a run reads what was made of its images before, and not the images."""
+        head = self.config.recipe(run.model, run.mode).trainable == "head"
+        return head or self.config.tokens(run.model, run.mode)
 
     def _stores(self, job: Job) -> Iterator[Job]:
         """Yield the embeddings and visual tokens that a run is trained on and evaluated with."""
         run, config = job.run, self.config
         assert run is not None
-        head, tokens = config.recipe(run.model, run.mode).trainable == "head", config.tokens(run.model, run.mode)
-        if not head and not tokens:
+        if not self._stored(run):
             return
+        head = config.recipe(run.model, run.mode).trainable == "head"
         counted = cost(config, run.model, run.mode)
         here = (self.images[run.dataset].at or {}).get(run.magnification, 0)
         views = config.views(run.model, run.mode, run.augmentation)
@@ -118,18 +126,19 @@ class Estimate:
             embeddings, passes = paths.FEATURES.format(**place), here * count
             there = Path(embeddings).exists()
             of = (run.dataset, run.model, run.mode, None, passes)
-            stored = config.embeds_tokens(run.model) if head else tokens
-            if stored:
+            augmented = passes if config.augmentations[augmentation] else 0
+            from_tokens = not head or config.embeds_tokens(run.model)
+            if from_tokens:
                 needed = not there if head else not job.done
-                yield Job("tokens", paths.TOKENS.format(**place), *of, passes * counted.tower, not needed)
+                yield Job("tokens", paths.TOKENS.format(**place), *of, passes * counted.tower, augmented, not needed)
             if head:
-                each = counted.embedding + (0 if stored else counted.tower)
-                yield Job("features", embeddings, *of, passes * each, there)
+                each = counted.embedding + (0 if from_tokens else counted.tower)
+                yield Job("features", embeddings, *of, passes * each, 0 if from_tokens else augmented, there)
 
     def _prediction(self, on: str, run: Run) -> Job:
         path, there = paths.external(on, run), self.images[on].total
         each = cost(self.config, run.model, run.mode).prediction
-        return Job("predict", path, on, run.model, run.mode, run, there, there * each, Path(path).exists())
+        return Job("predict", path, on, run.model, run.mode, run, there, there * each, 0, Path(path).exists())
 
 
 def training_seconds(config: Config, operations_per_second: Rate) -> dict[Run, float]:
