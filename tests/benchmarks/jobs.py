@@ -15,7 +15,7 @@ from tests.benchmarks import ROOT
 from tests.benchmarks.truesize import MAGNIFICATION, Place
 
 OBSERVED = Path(__file__).with_name("observed.py")
-EPOCHS = 3  # so that two checkpoints are written
+EPOCHS = 3  # the second checkpoint finds the memory of the first
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ class Spent:
     """Seconds from the launcher's start to the script's first line, like all others."""
     set_up: float
     """To the first batch."""
-    checkpoint: float
-    """To write the last checkpoint, in which training stands still; 0 where there is none."""
+    copied: float
+    """To copy a checkpoint's content; 0 where there is none, as in `written`."""
+    written: float
+    """To write the copy to disk, while training goes on."""
     end: float
-    """From the end of the last batch to the launcher's, less checkpoints."""
+    """From the end of the last batch to the launcher's."""
     processor: float
     """Processor seconds of launch, set-up and end."""
 
@@ -61,13 +63,13 @@ def run(place: Place, warm: bool, script: str, arguments: Sequence[object], prec
     if process.returncode:
         sys.exit(f"{script} failed\n{output[-3000:]}")
     noted = json.loads(report.read_text())
-    saved = noted["checkpoints"]
     clock, processor = ({name: noted[name][kind] for name in ("start", "first", "last", "end")} for kind in (0, 1))
     own = client.ru_utime + client.ru_stime if warm else 0  # a cold one has become the script
     return Spent(
         launch=clock["start"] - began,
         set_up=clock["first"] - clock["start"],
-        checkpoint=saved[-1] if saved else 0,
+        copied=noted["copied"],
+        written=noted["written"],
         end=ended - clock["last"],
         processor=own + processor["first"] + processor["end"] - processor["last"],
     )
@@ -140,7 +142,12 @@ def prediction(place: Place, model: str) -> list[object]:
     """Return the arguments of predict.py, for the run that `training` makes."""
     spec = place.run(model, "ft", "none", EPOCHS)
     return [
-        *("--specification", spec.canonical(), "--trained", place.folder / "runs" / model / "ft/none/weights.safetensors"),
+        *(
+            "--specification",
+            spec.canonical(),
+            "--trained",
+            place.folder / "runs" / model / "ft/none/weights.safetensors",
+        ),
         *(*weights(place, model), "--trained-on", *dataset(place)[1:], *dataset(place, "bach")),
         *("--pixels", place.path(paths.PIXELS, dataset="bach", size=336), "--device", "cpu", "--threads", 2),
         *("--output", place.folder / "predicted.csv"),

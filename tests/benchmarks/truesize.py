@@ -66,7 +66,10 @@ class Place:
         for image in few.values():
             counts[image.patient] += 1
         made = replace(made, images=tuple(counts[group] for group in made.groups))
-        for dataset, held in (("breakhis", images), ("bach", [replace(image, sha256=image.sha256[::-1]) for image in few.values()])):
+        for dataset, held in (
+            ("breakhis", images),
+            ("bach", [replace(image, sha256=image.sha256[::-1]) for image in few.values()]),
+        ):
             manifest.save(self.path(paths.MANIFEST, dataset=dataset), held)
             store = self.path(paths.PIXELS, dataset=dataset, size=336)
             store.parent.mkdir(parents=True, exist_ok=True)

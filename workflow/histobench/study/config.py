@@ -545,7 +545,11 @@ def _docstrings() -> dict[str, dict[str, str]]:
             for base in item.bases:
                 own |= found.get(ast.unparse(base), {})
             for key, text in pairwise(item.body):
-                if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                if (
+                    isinstance(key, ast.AnnAssign)
+                    and isinstance(text, ast.Expr)
+                    and isinstance(text.value, ast.Constant)
+                ):
                     own[ast.unparse(key.target)] = inspect.cleandoc(text.value.value)
     return found
 
