@@ -18,7 +18,10 @@ from tests.slurm import cluster
 from tests.workflow.conftest import Project, copy_project
 
 STUDY = ("--configfile", "config/queue.yaml")
-THREADS = ("--set-threads", *(f"{rule}=1" for rule in ("train", "features", "tokens", "synthesize", "manifest", "pixels")))
+THREADS = (
+    "--set-threads",
+    *(f"{rule}=1" for rule in ("train", "features", "tokens", "synthesize", "manifest", "pixels")),
+)
 SCORES = "results/studies/queue/metrics.csv"
 LONG = {
     name: f"results/made-up/runs/{name.replace('/', '/long/patient/40x/none/')}"
@@ -133,7 +136,9 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
         assert records[run]["resumed_from"] >= 1, run
     assert not list((project.folder / "results").rglob("checkpoint.pt"))
 
-    print(f"the undisturbed one took Slurm {attempts(slurm, UNDISTURBED)[0]['took']} min, {records[UNDISTURBED]['seconds']}")
+    print(
+        f"the undisturbed one took Slurm {attempts(slurm, UNDISTURBED)[0]['took']} min, {records[UNDISTURBED]['seconds']}"
+    )
 
     first, second = attempts(slurm, TIMED_OUT)
     assert first["gpus"] == "gres:gpu:1"

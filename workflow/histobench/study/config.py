@@ -3,10 +3,12 @@
 The classes below are the reference for every key; `workflow/schemas/config.schema.json` is generated from them.
 """
 
+import ast
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -651,4 +653,28 @@ def load(config: Mapping[str, Any]) -> Config:
 
 def schema() -> str:
     """Return the JSON schema of the configuration, as the committed file holds it."""
-    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
+    made, described = Config.model_json_schema(), _docstrings()
+    for name, model in [("Config", made), *made["$defs"].items()]:
+        for key, value in model.get("properties", {}).items():
+            if key in described.get(name, {}):
+                value["description"] = described[name][key]
+    return json.dumps(made, indent=2, sort_keys=True) + "\n"
+
+
+def _docstrings() -> dict[str, dict[str, str]]:
+    """Return the docstring of each key of each class of settings, those of its base classes among them."""
+    found: dict[str, dict[str, str]] = {}
+    for module in ("spec", "synthetic", "config"):
+        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+        for item in (item for item in tree.body if isinstance(item, ast.ClassDef)):
+            own = found.setdefault(item.name, {})
+            for base in item.bases:
+                own |= found.get(ast.unparse(base), {})
+            for key, text in pairwise(item.body):
+                if (
+                    isinstance(key, ast.AnnAssign)
+                    and isinstance(text, ast.Expr)
+                    and isinstance(text.value, ast.Constant)
+                ):
+                    own[ast.unparse(key.target)] = inspect.cleandoc(text.value.value)
+    return found

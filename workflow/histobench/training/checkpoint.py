@@ -2,9 +2,10 @@
 
 import logging
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Checkpoint:
     identity: Mapping[str, str]
     """Everything that decides the run's result, by name (specification, images, code, ...). A checkpoint in which any
     of it differs is ignored."""
+    _writing: "_Writing" = field(default_factory=lambda: _Writing(), init=False, repr=False, compare=False)
 
     def save(self, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
         """Write atomically what training changes in `module`, the optimizer, and `progress` (tensors, plain values).
@@ -33,12 +35,33 @@ class Checkpoint:
         Where that fails for want of space or permission, the earlier checkpoint stays and the log says so: a run that
         is going well should not end for it.
         """
-        content = {
+        self._writing.wait()
+        self._write(self._content(module, optimizer, progress))
+
+    def save_meanwhile(self, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
+        """Do the same in a thread, from a copy, while training goes on: gigabytes can take longer than an epoch on a GPU.
+
+        The one before is awaited first, so that never more than one finished epoch is not on disk: a process killed at
+        any moment loses the time of an epoch and of writing a checkpoint at most, as if it had waited here. What went
+        wrong is raised by the next call, or by `close`.
+        """
+        self._writing.start(self._write, self._content(module, optimizer, progress))
+
+    def close(self) -> None:
+        """Wait until what `save_meanwhile` began is on disk."""
+        self._writing.wait()
+
+    def _content(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {
             "identity": dict(self.identity),  # plain texts: of other types torch.load accepts only tensors
             "module": trained_state(module),
             "optimizer": optimizer.state_dict(),
             "progress": dict(progress),
         }
+
+    def _write(self, content: dict[str, Any]) -> None:
         try:
             with atomic_path(self.path) as temporary:
                 torch.save(content, temporary)
@@ -75,9 +98,44 @@ class Checkpoint:
             return None
 
     def remove(self) -> None:
-        """Delete the checkpoint, if there is one."""
+        """Delete the checkpoint, if there is one; call `close` before."""
         with suppress(FileNotFoundError):
             self.path.unlink()
+
+
+class _Writing:
+    """A file that is being written by a thread from a copy of the training's state, at most one at a time."""
+
+    def __init__(self) -> None:
+        self._copy: Any = None
+        self._future: Future[None] | None = None
+
+    def start(self, write: Callable[[Any], None], content: Mapping[str, Any]) -> None:
+        """Copy `content`, when the one before is written, and write the copy in a thread."""
+        self.wait()
+        self._copy = _copied(content, self._copy)
+        thread = ThreadPoolExecutor(1)
+        self._future = thread.submit(write, self._copy)
+        thread.shutdown(wait=False)
+
+    def wait(self) -> None:
+        """Wait for the thread, and raise what it has raised."""
+        future, self._future = self._future, None
+        if future:
+            future.result()
+
+
+def _copied(value: Any, into: Any) -> Any:
+    """Return a copy of nested mappings and lists with all tensors on the CPU, in the memory of a former copy if it fits."""
+    if isinstance(value, torch.Tensor):
+        same = isinstance(into, torch.Tensor) and into.shape == value.shape and into.dtype == value.dtype
+        return (into if same else torch.empty_like(value, device="cpu")).copy_(value)
+    if isinstance(value, Mapping):
+        return {key: _copied(item, into.get(key) if isinstance(into, Mapping) else None) for key, item in value.items()}
+    if isinstance(value, list):
+        former = into if isinstance(into, list) and len(into) == len(value) else [None] * len(value)
+        return [_copied(*pair) for pair in zip(value, former, strict=True)]
+    return value
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:

@@ -114,7 +114,7 @@ def fit(
     def state(begun: dict[str, Any]) -> dict[str, Any]:
         return {"history": history, "best_epoch": best_epoch, "best_logits": best_logits, "begun": begun}
 
-    with closing(stream), _progress(sizes, len(history), begun["step"], recipe.epochs) as bar:
+    with closing(stream), closing(checkpoint), _progress(sizes, len(history), begun["step"], recipe.epochs) as bar:
         for epoch in epochs:
             began = time.perf_counter() - begun["seconds"]
             torch.manual_seed(data.stable_hash(seed, "dropout", epoch))
@@ -162,7 +162,7 @@ def fit(
             bar.set_postfix(epoch=epoch, loss=f"{train_loss:.4f}", accuracy=f"{row['accuracy']:.4f}", refresh=False)
             begun = _NOTHING
             if epoch < recipe.epochs:
-                checkpoint.save(module, optimizer, state(begun))
+                checkpoint.save_meanwhile(module, optimizer, state(begun))
     return Fitted(history, logits.numpy(), best_logits.numpy(), best_epoch, resumed_from, micro.size, ready)
 
 
