@@ -64,7 +64,7 @@ def test_a_state_comes_back_bit_for_bit_but_frozen_parameters_are_not_stored(sav
 
 
 def test_what_is_written_meanwhile_is_the_state_at_the_time_of_the_call(saved, tmp_path, monkeypatch):
-    checkpoint, model, optimizer = saved
+    _, model, optimizer = saved
     later, progress = Checkpoint(tmp_path / "later.pt", IDENTITY), {"history": [{"epoch": 1}], "logits": torch.ones(2)}
     hold, write = threading.Event(), torch.save
     monkeypatch.setattr(torch, "save", lambda *given: hold.wait(10) and write(*given))

@@ -671,10 +671,6 @@ def _docstrings() -> dict[str, dict[str, str]]:
             for base in item.bases:
                 own |= found.get(ast.unparse(base), {})
             for key, text in pairwise(item.body):
-                if (
-                    isinstance(key, ast.AnnAssign)
-                    and isinstance(text, ast.Expr)
-                    and isinstance(text.value, ast.Constant)
-                ):
-                    own[ast.unparse(key.target)] = inspect.cleandoc(text.value.value)
+                if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr):
+                    own[ast.unparse(key.target)] = inspect.cleandoc(ast.literal_eval(text.value))
     return found

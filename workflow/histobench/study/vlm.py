@@ -97,13 +97,13 @@ def _plausible(where: str, key: str, value: Any, default: Any) -> None:
     ):
         return
     if count:
-        good, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
-        if good and not (0 if identity else 1) <= value <= LARGEST:
-            good, expected = False, f"{0 if identity else 1} to {LARGEST}"
+        least, whole = 0 if identity else 1, isinstance(value, int) and not isinstance(value, bool)
+        good = isinstance(value, int) and whole and least <= value <= LARGEST
+        expected = f"{least} to {LARGEST}" if whole else "a whole number"
     elif key == "rope_theta":
         good, expected = (number_of(value) or 0) > 0, "a number above 0"
     elif type(default) is float:
-        good, expected = number_of(value) is not None and number_of(value) >= 0, "a number, 0 or above"  # type: ignore[operator]
+        good, expected = (number := number_of(value)) is not None and number >= 0, "a number, 0 or above"
     elif type(default) is bool:
         good, expected = isinstance(value, bool), "true or false"
     elif key == "hidden_act":
@@ -135,7 +135,7 @@ def _sections(given: _Config) -> None:
         raise at(where, f"expected keys and values with mrope_section, found {shown(rope)}")
     sections = rope.get("mrope_section")
     whole = isinstance(sections, list) and all(isinstance(item, int) and item > 0 for item in sections)
-    if not whole or len(sections) != 3:
+    if not isinstance(sections, list) or not whole or len(sections) != 3:
         raise at(f"{where}.mrope_section", f"expected three whole numbers, found {shown(sections)}")
     if sum(sections) != half:
         raise at(f"{where}.mrope_section", f"{shown(sections)} add up to {sum(sections)}, expected {half}, half a head")

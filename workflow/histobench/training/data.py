@@ -5,7 +5,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -159,7 +159,7 @@ def _start_worker(parent: int, _: int) -> None:
             os._exit(1)
 
 
-def prefetch(batches: Batches, device: torch.device) -> Batches:
+def prefetch(batches: Batches, device: torch.device) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
     """Move batches to `device`, one ahead of the one in use."""
     if device.type == "cpu":
         yield from batches

@@ -107,6 +107,7 @@ def error_map(
     bar.set_label("share of the patient's images that are misclassified")
     bar.outline.set_linewidth(0.5)  # type: ignore[operator]
     # Drawn, not an embedded image: a chart holds no pixels.
+    assert bar.solids is not None
     bar.solids.set(rasterized=False, edgecolor="face")
     return figure
 
