@@ -102,10 +102,11 @@ def _key(place: str, item: ErrorDetails) -> str:
     if item["type"] == "missing" and isinstance(location[-1], int):  # an item that the list lacks
         location = location[:-1]
     below = item.get("ctx", {})["key"] if item["type"] == "at" else ""
-    parts = [str(part) for part in (*place.split("."), *location, below)]
+    parts = [*filter(None, (place, *(str(part) or "''" for part in location), below))]
     added = ("function-", "literal[", "[key]", "constrained-")
-    kept = [part for part in parts if part and not part.startswith(added) and part not in TYPES]
-    return ".".join(ascii(part[:60])[1:-1] if len(part) > 60 or not part.isprintable() else part for part in kept)
+    kept = [part for part in parts if not part.startswith(added) and part not in TYPES]
+    pieces = ".".join(kept).split(".")
+    return ".".join(ascii(part[:60])[1:-1] if len(part) > 60 or not part.isprintable() else part for part in pieces)
 
 
 def _fault(item: ErrorDetails, root: str) -> str:

@@ -44,10 +44,10 @@ def check(family: str, config: Mapping[str, Any], image_size: int) -> None:
     given = _Config(family, config)
     if config.get("model_type", rules["types"][0]) not in rules["types"]:
         raise at("config.model_type", f"expected {options(rules['types'])}, found {shown(config['model_type'])}")
+    _markers(given, rules["markers"])
     for key, least in rules.get("least", {}).items():
         if given[key] < least:
             raise at(f"config.{key}", f"expected at least {least}, found {given[key]}")
-    _markers(given, rules["markers"])
     for key, by, factor in rules["divisible"]:
         if (whole := given[key]) is None or (divisor := (given[by] if by else 1)) is None:
             continue
