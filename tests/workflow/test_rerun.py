@@ -159,7 +159,9 @@ def test_hardware_settings_re_run_nothing(restored):
 
 def test_what_a_queue_is_asked_for_re_runs_nothing(restored):
     path = restored.folder / "workflow/rules/common.smk"
-    path.write_text(path.read_text().replace("first * attempt", "3 * first * attempt").replace("(16000, 5)", "(9000, 9)"))
+    path.write_text(
+        path.read_text().replace("first * attempt", "3 * first * attempt").replace("(16000, 5)", "(9000, 9)")
+    )
     for rules in (restored.folder / "workflow/rules").glob("*.smk"):
         rules.write_text(rules.read_text().replace("threads: 8", "threads: 3").replace("threads: 4", "threads: 2"))
     assert restored.jobs(*TINY) == {}
