@@ -90,7 +90,8 @@ def cluster(cpus: int = 8) -> Iterator[dict[str, str]]:
     """
     host = socket.gethostname().partition(".")[0]
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histobench-slurm-")))
+        # Not in TMPDIR: the path of a socket holds 107 characters.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="histobench-slurm-", dir="/tmp")))
         folder.chmod(0o755)  # munged wants a folder that others cannot write, and clients enter it
         for name in ("state", "spool"):
             (folder / name).mkdir()
@@ -125,11 +126,14 @@ def cluster(cpus: int = 8) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def daemon(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """Run a program until the block is left; it dies with this process in any case."""
+    """Run a program until the block is left; it dies with this process in any case.
+
+    It has a session of its own: a Ctrl-C in the terminal is for the command, whose end ends the cluster.
+    """
     with (folder / f"{command[0]}.out").open("w") as output:
         process = subprocess.Popen(
             command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            preexec_fn=die_with_parent,
+            start_new_session=True, preexec_fn=die_with_parent,
         )  # fmt: skip
     try:
         yield
@@ -143,7 +147,6 @@ def daemon(command: list[str], folder: Path, environment: dict[str, str]) -> Ite
 
 
 def die_with_parent() -> None:
-    os.setsid()  # a Ctrl-C in the terminal is for the command, whose end ends the cluster
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
@@ -179,7 +182,7 @@ def main() -> int:
     if reason := missing():
         sys.exit(f"error: {reason}")
     with cluster(given.cpus) as environment:
-        process = subprocess.Popen(given.command, env=environment)
+        process = subprocess.Popen(given.command, env=environment, preexec_fn=die_with_parent)
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         while True:
             with suppress(KeyboardInterrupt):  # the command got it too, and ends in its own way

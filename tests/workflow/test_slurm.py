@@ -206,3 +206,40 @@ def test_only_the_queue_limits_what_is_submitted_at_once(project, monkeypatch):
         assert bool(dict(given.resources)) is limited
         assert given.rerun_triggers == parse_args([])[1].rerun_triggers
         assert given.jobs == (None if limited else 100)
+
+
+def left(mark: str) -> list[int]:
+    """Return the processes, zombies aside, that have `mark` in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            facts = (process / "environ").read_bytes()
+        except OSError:  # it has just ended
+            continue
+        if mark.encode() in facts:
+            found.append(int(process.name))
+    return found
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
+def test_nothing_is_left_of_a_cluster_however_it_ends(tmp_path, end):
+    if reason := cluster.missing():
+        pytest.skip(reason)
+    running = tmp_path / "running"
+    script = f"sbatch --output=/dev/null --wrap 'touch {running}; sleep 1000'; exec sleep 1000"
+    holder = subprocess.Popen(
+        [sys.executable, "-m", "tests.slurm.cluster", "--", "sh", "-c", script],
+        env={**os.environ, "STARTED_BY": str(tmp_path)}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 100
+    while not running.exists():
+        assert time.monotonic() < deadline
+        assert holder.poll() is None
+        time.sleep(0.05)
+    assert len(left(str(tmp_path))) > 5  # the holder, three daemons, the command and the job
+    holder.send_signal(end)
+    holder.wait(30)
+    deadline = time.monotonic() + 10
+    while found := left(str(tmp_path)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
