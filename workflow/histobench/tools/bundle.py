@@ -106,7 +106,8 @@ def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: st
 
     Nothing is written outside of `folder`, and no profile or environment variable of the user's takes part.
     """
-    (folder / CONFIG).mkdir(exist_ok=True)
+    for name in (CONFIG, ".cache"):
+        (folder / name).mkdir(exist_ok=True)
     (folder / CONFIG / "config.yaml").write_text(json.dumps(_harmless(config, folder)), encoding="utf-8")
     environment = {
         name: value
@@ -116,7 +117,8 @@ def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: st
     private = {
         "HISTOBENCH_WARM": "0",  # no process that outlives this one
         "HF_HUB_OFFLINE": "1",
-        **dict.fromkeys(("XDG_CACHE_HOME", "MPLCONFIGDIR", "HF_HOME"), str(folder / ".cache")),
+        # What libraries store for themselves goes with the folder.
+        **dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR", "HF_HOME"), str(folder / ".cache")),
     }
     return subprocess.run(
         [
