@@ -12,7 +12,7 @@ comma := ,
 # Print some columns of a Markdown table, narrow enough for a terminal.
 show = echo; grep -v '^|' $(1) | cat -s | fold -s -w 100; grep '^|' $(1) | cut -d '|' -f $(2); echo
 
-.PHONY: help demo sample reproduce test lint bench clean
+.PHONY: help demo sample reproduce fetch test lint bench clean
 
 help: ## list these commands
 	@echo "HistoBench: compare image classifiers on breast histopathology"
@@ -49,6 +49,9 @@ sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis t
 
 reproduce: $(READY) ## the paper's study: downloads images and weights, wants a GPU
 	@snakemake $(ARGS)
+
+fetch: $(READY) ## all downloads of the paper's study, and nothing else
+	@snakemake fetch --keep-going $(ARGS)
 
 test: $(READY) ## every test that this machine can run
 	@python -m pytest $(ARGS)

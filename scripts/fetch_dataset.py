@@ -1,6 +1,7 @@
 """Download the archive of a dataset."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from histobench.study.errors import run_script
@@ -9,16 +10,22 @@ from histobench.study.errors import run_script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True, help="http or https address of the archive")
+    parser.add_argument("--mirrors", nargs="+", default=[], help="further addresses, tried in order when --url fails")
     parser.add_argument(
         "--sha256", default="", help="expected SHA-256; empty: that of the first download, kept beside it"
     )
+    parser.add_argument("--licence", default="", help="shown when the archive has been downloaded")
+    parser.add_argument("--citation", default="", help="shown when the archive has been downloaded")
     parser.add_argument("--output", type=Path, required=True, help="where the archive stands")
     arguments = parser.parse_args()
 
-    from histobench.datasets.download import fetch
+    from histobench.datasets.download import fetch, terms
 
-    fetch(arguments.url, arguments.output, arguments.sha256)
-    print(f"{arguments.output}: {arguments.output.stat().st_size} bytes, checked")
+    output = arguments.output
+    downloaded = fetch(arguments.url, output, arguments.sha256, arguments.mirrors)
+    for sentence in terms(output.name, arguments.licence, arguments.citation) if downloaded else []:
+        print(sentence, file=sys.stderr)
+    print(f"{output}: {output.stat().st_size} bytes, checked")
 
 
 if __name__ == "__main__":

@@ -8,31 +8,44 @@ of https://huggingface.co.
 import argparse
 import logging
 import os
+import sys
 from pathlib import Path
 
 from histobench.study.errors import run_script
-from histobench.study.spec import model_settings
+from histobench.study.spec import CnnSettings, FolderWeights, HubWeights, model_settings
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=model_settings, required=True, help="settings of the model as JSON")
+    parser.add_argument("--licence", default="", help="shown when weights have been downloaded")
+    parser.add_argument("--citation", default="", help="shown when weights have been downloaded")
     parser.add_argument("--output", type=Path, required=True, help="MODEL.safetensors")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     model, output = arguments.model, arguments.output
 
-    if model.family == "cnn":
+    from histobench.datasets.download import terms
+
+    if isinstance(model, CnnSettings):
         from histobench.models import weights
 
-        weights.convert(model, output.parent, os.environ.get("HISTOBENCH_TORCHVISION_URL"), output)
+        downloaded = weights.convert(model, output.parent, os.environ.get("HISTOBENCH_TORCHVISION_URL"), output)
+        of = model.architecture
     else:
-        from histobench.models import hub
+        from histobench.models import hub, repository
 
-        # Models that differ in other settings share the download.
-        folder = f"{model.weights.hub.replace('/', '--')}-{model.weights.revision[:12]}"
-        hub.convert(model, output.with_name(folder), output)
-    print(f"{output}: weights of {model.architecture if model.family == 'cnn' else model.weights.hub}")
+        if isinstance(model.weights, FolderWeights):
+            folder = Path(model.weights.folder)
+        elif isinstance(model.weights, HubWeights):
+            folder = output.with_name(repository.folder_name(model.weights))
+        else:  # random: refused
+            folder = output.parent
+        downloaded = hub.convert(model, folder, output)
+        of = model.weights.hub if isinstance(model.weights, HubWeights) else folder
+    for sentence in terms(output.stem, arguments.licence, arguments.citation) if downloaded else []:
+        print(sentence, file=sys.stderr)
+    print(f"{output}: weights of {of}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "training": {"study", "datasets", "models", "training"},
     "evaluation": {"study", "evaluation"},
     "reporting": {"study", "evaluation", "reporting"},
+    "tools": {"study", "datasets", "models", "training", "evaluation", "reporting", "tools"},
 }
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from torch import nn
 
-from histobench.models import sizes, vlm
+from histobench.models import vlm
+from histobench.models.operations import operations
 from histobench.study.config import VlmEntry
 from histobench.study.spec import Lora, Recipe, VlmSettings
 from histobench.training import data, devices
@@ -81,8 +81,7 @@ EXPLANATION = f"""
   Trainer  Hugging Face Trainer and PEFT with the same adapters and batches: tests/benchmarks/trainer_baseline.py
   A first epoch warms up and is not counted; nor are evaluation and checkpoints. With the tokens: their computation is
   shared by {FOLDS} folds of {EPOCHS} epochs; once without augmentation, and for {EPOCHS} augmented views and the plain image with it.
-  Arithmetic of an image, in operations: 2 x tokens x (2 x decoder + 3 x adapters) + 12 x tokens^2 x width x layers; live
-  adds 2 x patches x tower + 2 x tokens x connector + 4 x patches^2 x width x layers; names of parts are their weights."""
+  The arithmetic of an image is what histobench.models.operations counts."""
 
 
 def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
@@ -206,35 +205,6 @@ def seconds_of_fit(
     return [row["train_seconds"] for row in fitted.history]
 
 
-def flops(settings: VlmSettings, lora: Lora, live: bool) -> float:
-    """Return the floating-point operations of training on one image.
-
-    A layer's forward pass takes 2 x weights x tokens, and attention 4 x tokens^2 x width. The frozen tower takes that once;
-    the frozen decoder twice, since gradients pass through it; adapters and the decoder's attention, whose inputs all have
-    gradients, three times.
-    """
-    made = vlm.architecture(settings)
-    text, vision = made.config.text_config, made.config.vision_config
-    tokens, patches = made.side**2 + 2, (settings.image_size // vision.patch_size) ** 2
-    weights = dict.fromkeys(("decoder", "adapters", "connector", "tower"), 0)
-    for name, module in sizes.skeleton(settings, Recipe(trainable="lora", lora=lora)).model.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
-            part = "decoder" if name.startswith(made.family.DECODER) else "tower"
-            part = "connector" if name.startswith(made.family.CONNECTOR) else "adapters" if ".lora_" in name else part
-            weights[part] += module.weight.numel()
-    attention = 4 * tokens**2 * text.hidden_size * text.num_hidden_layers
-    training = 2 * tokens * (2 * weights["decoder"] + 3 * weights["adapters"]) + 3 * attention
-    if not live:
-        return training
-    width, layers = (
-        (vision.embed_dim, vision.depth)
-        if settings.family == "qwen2-vl"
-        else (vision.hidden_size, vision.num_hidden_layers)
-    )
-    attention = 4 * patches**2 * width * layers
-    return training + 2 * patches * weights["tower"] + 2 * made.side**2 * weights["connector"] + attention
-
-
 @dataclass(frozen=True)
 class Comparison:
     """The three ways to train one model on the same images, and the computing of its visual tokens."""
@@ -302,13 +272,15 @@ class Comparison:
 
     def report(self, title: str) -> None:
         """Measure all in turn, and print speeds and ratios."""
-        live, cached = flops(self.settings, LORA, live=True), flops(self.settings, LORA, live=False)
+        recipe = Recipe(trainable="lora", lora=LORA)
+        counted = operations(self.settings, recipe)
+        live, cached = operations(self.settings, recipe, live=True).training, counted.training
         say(
             f"\n{title}: LoRA at {self.settings.image_size} px, {self.images} images, {self.epochs} epochs, micro-batches of "
             f"{self.micro_batch}, {devices.precision(self.device)},\n{devices.describe(self.device)}; "
             f"by its arithmetic live is {live / cached:.2f} times as much work as cached. Images per second, {self.rounds} in turn:"
         )
-        work = {"tokens": live - cached, "cached": cached, "live": live, "Trainer": live}
+        work = {"tokens": counted.tower, "cached": cached, "live": live, "Trainer": live}
         ways: dict[str, Callable[[], list[float]]] = {
             "tokens": self.tokens,
             "cached": lambda: self.ours(np.load(self.folder / "tokens.npy", mmap_mode="r"), "decoder"),

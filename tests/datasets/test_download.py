@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from histobench.datasets.download import fetch
+from histobench.datasets.download import Patience, fetch
 from histobench.study.errors import HistoBenchError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "fetch_dataset.py"
 CONTENT = bytes(range(256)) * 2000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
+QUICK = Patience(silence=0.3, pause=0, attempts=3)
+ONCE = Patience(pause=0, attempts=1, knocks=1)
 
 
 class Server:
@@ -152,7 +154,7 @@ def test_another_file_than_the_expected_one_is_not_kept(server, path):
 def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(server, path):
     answers = [broken(100_000), whole]
     server.answer = lambda handler: answers.pop(0)(handler)
-    fetch(server.url, path, DIGEST, pause=0)
+    fetch(server.url, path, DIGEST, patience=QUICK)
     assert path.read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=100000-"]
 
@@ -160,7 +162,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(server, path):
 def test_the_next_process_goes_on_where_the_last_one_stopped(server, path):
     server.answer = broken(100_000)
     with pytest.raises(HistoBenchError, match=f"closed after 100000 of {len(CONTENT)} bytes"):
-        fetch(server.url, path, DIGEST, attempts=2, pause=0)
+        fetch(server.url, path, DIGEST, patience=QUICK)
     assert not path.exists()
     server.ranges.clear()
     server.answer = whole
@@ -173,7 +175,7 @@ def test_the_next_process_goes_on_where_the_last_one_stopped(server, path):
 def test_a_part_of_an_older_version_is_not_mixed_with_the_new_one(server, path):
     server.answer = broken(100_000)
     with pytest.raises(HistoBenchError):
-        fetch(server.url, path, attempts=1, pause=0)
+        fetch(server.url, path, patience=ONCE)
     newer = CONTENT[::-1]
     server.answer = lambda handler: whole(handler, newer, '"2"')
     fetch(server.url, path)
@@ -183,7 +185,7 @@ def test_a_part_of_an_older_version_is_not_mixed_with_the_new_one(server, path):
 def test_a_damaged_part_is_thrown_away_and_the_file_downloaded_afresh(server, path):
     server.answer = broken(100_000)
     with pytest.raises(HistoBenchError):
-        fetch(server.url, path, DIGEST, attempts=1, pause=0)
+        fetch(server.url, path, DIGEST, patience=ONCE)
     path.with_name(".archive.tar.gz.part").write_bytes(bytes(100_000))
     server.ranges.clear()
     server.answer = whole
@@ -195,7 +197,7 @@ def test_a_damaged_part_is_thrown_away_and_the_file_downloaded_afresh(server, pa
 def test_a_process_killed_after_the_last_byte_loses_nothing(server, path):
     server.answer = broken(100_000)
     with pytest.raises(HistoBenchError):
-        fetch(server.url, path, DIGEST, attempts=1, pause=0)
+        fetch(server.url, path, DIGEST, patience=ONCE)
     path.with_name(".archive.tar.gz.part").write_bytes(CONTENT)
     server.ranges.clear()
     server.answer = whole
@@ -207,14 +209,14 @@ def test_a_process_killed_after_the_last_byte_loses_nothing(server, path):
 def test_a_server_that_stumbles_is_asked_again(server, path):
     answers = [lambda handler: handler.send_error(503), broken(0), whole]
     server.answer = lambda handler: answers.pop(0)(handler)
-    fetch(server.url, path, DIGEST, pause=0)
+    fetch(server.url, path, DIGEST, patience=QUICK)
     assert path.read_bytes() == CONTENT
 
 
 def test_a_missing_file_is_asked_for_once(server, path):
     server.answer = lambda handler: handler.send_error(404)
     with pytest.raises(HistoBenchError, match=r"could not be downloaded \(404 Not Found\)"):
-        fetch(server.url, path, DIGEST, pause=0)
+        fetch(server.url, path, DIGEST, patience=QUICK)
     assert len(server.ranges) == 1
 
 
@@ -240,7 +242,7 @@ def test_other_schemes_are_refused_also_when_redirected_to(server, path, url):
 
     server.answer = redirect
     with pytest.raises(HistoBenchError, match="could not be downloaded"):
-        fetch(server.url, path, attempts=1, pause=0)
+        fetch(server.url, path, patience=ONCE)
     assert not path.exists()
 
 
@@ -250,7 +252,7 @@ def test_without_network_one_sentence_says_what_is_missing_where_to_get_it_and_w
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/archive.tar.gz"
     with pytest.raises(HistoBenchError) as caught:
-        fetch(url, path, attempts=2, pause=0)
+        fetch(url, path, patience=QUICK)
     assert str(caught.value) == (
         f"{path} is missing and could not be downloaded (Connection refused): get it from {url} in another way "
         "and put it there, or run the same command again later"
@@ -263,7 +265,9 @@ def test_the_script_ends_with_one_line(path, server):
     environment = {"PYTHONPATH": str(SCRIPT.parents[1] / "workflow"), "no_proxy": "*"}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert ended.returncode == 1
-    assert re.fullmatch(rf"error: {path} is missing .*{server.url}.*\n", ended.stderr)
+    begun, error = ended.stderr.splitlines()
+    assert begun == f"archive.tar.gz: downloading from {server.url}"
+    assert re.fullmatch(rf"error: {path} is missing .*{server.url}.*", error)
     server.answer = whole
     ended = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert ended.returncode == 0

@@ -191,7 +191,8 @@ def test_the_packaged_efficientnet_recognises_photographs():
 
     model = network("timm/tf_efficientnet_lite0").eval()
     settings = CnnSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE)
-    path = weights.located(settings, Path(), None)
+    path, downloaded = weights.located(settings, Path(), None)
+    assert not downloaded
     state = weights.adapted(weights.read(path), model, str(path))
     assert len(state) == 296
     model.load_state_dict(state)
@@ -224,7 +225,7 @@ def test_downloaded_imagenet_weights_with_another_digest_are_refused(tmp_path, m
     settings = CnnSettings(architecture=RESNET)
     with (
         served(b"other bytes", monkeypatch) as (url, asked),
-        pytest.raises(HistoBenchError, match=r"resnet18-f37072fd\.pth is missing and what .*, expected f37072fd"),
+        pytest.raises(HistoBenchError, match=r"resnet18-f37072fd\.pth is missing and .* \(what .*, expected f37072fd"),
     ):
         weights.convert(settings, tmp_path, f"{url}/models/", tmp_path / "model.safetensors")
     assert asked == ["/models/resnet18-f37072fd.pth"]

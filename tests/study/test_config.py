@@ -257,6 +257,7 @@ SECTIONS = {
     "`weights`": spec.WeightsFile,
     "`models`: vision-language": module.VlmEntry,
     "`weights`: vision-language": spec.HubWeights,
+    "`weights`: a folder": spec.FolderWeights,
     "`modes`": module.Mode,
     "`lora`": spec.Lora,
     "`grid`": module.Block,

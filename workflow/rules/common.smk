@@ -30,12 +30,16 @@ os.environ |= {
 from snakemake.exceptions import WorkflowError
 
 from histobench.datasets.folds import check_unedited
+from histobench.models import snapshot
+from histobench.models.downloads import downloads, listing, products
+from histobench.models.snapshot import check_own
 from histobench.study import lifetime, paths
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
 from histobench.study.files import remove_partials, require_writable
 from histobench.study.fingerprint import fingerprint
 from histobench.study.spec import canonical_json
+from histobench.study.standing import stands
 
 try:
     STUDY = load(config)
@@ -156,7 +160,9 @@ def code(script, families=("cnn",)):
     Of the code for single families of models, only that of `families` counts.
     """
     vlms = sorted(set(families) - {"cnn"})
-    without = [] if "cnn" in families else ["histobench.models.cnn"]
+    # What is downloaded must have its hash, however it came.
+    without = ["histobench.datasets.download"]
+    without += [] if "cnn" in families else ["histobench.models.cnn"]
     without += [] if vlms else ["histobench.models.vlm"]
     also = [f"histobench.models.families.{name.replace('-', '_')}" for name in vlms]
     return fingerprint(SCRIPTS / f"{script}.py", without, also)
@@ -184,6 +190,17 @@ def option(name, value):
     return shlex.join([name, value]) if value else ""
 
 
+def options(name, values):
+    """An option of a script with several values; nothing where there is none."""
+    return shlex.join([name, *values]) if values else ""
+
+
+def terms(entry):
+    """Licence and citation of a dataset or model, which its download shows."""
+    parts = [option(f"--{key}", getattr(entry, key)) for key in ("licence", "citation")]
+    return " ".join(filter(None, parts))
+
+
 def pixels(dataset, model):
     return paths.PIXELS.format(dataset=dataset, size=STUDY.models[model].image_size)
 
@@ -202,6 +219,28 @@ def own_weights(model):
         return ""
     downloads = Path(paths.WEIGHTS).parent
     return str(downloads / Path(file).name) if "://" in file else os.path.relpath(file)
+
+
+def own_files(w):
+    """The files of a model's own folder of weights as inputs: none where its weights are of another kind."""
+    folder = getattr(STUDY.models[w.model].weights, "folder", "")
+    try:
+        names = snapshot.files(Path(folder)) if folder else []
+    except HistoBenchError:  # what was made of it stands without it
+        names = []
+    return [os.path.relpath(os.path.join(folder, name)) for name in names]
+
+
+def failed_to_download(logs):
+    """Whether a download failed in a run of Snakemake, by the logs that it left."""
+    texts = [Path(log).read_text(errors="replace") for log in logs]
+    return any(
+        re.search(
+            r"rule fetch_(dataset|weights)\b.*failed|Error in rule fetch_(dataset|weights):",
+            text,
+        )
+        for text in texts
+    )
 
 
 def recipes_of_arms():
@@ -283,7 +322,7 @@ def train_inputs(w):
         inputs["manifest"] = paths.MANIFEST.format(dataset=w.dataset)
     else:
         inputs |= token_inputs(w)
-    if probe or (STUDY.tokens(w.model, w.mode) and not stands(w)):
+    if probe or (STUDY.tokens(w.model, w.mode) and not run_stands(w)):
         made = features if probe else tokens
         views = STUDY.views(w.model, w.mode, w.augmentation)
         inputs["features"] = made(w, w.augmentation, views)
@@ -292,21 +331,13 @@ def train_inputs(w):
     return inputs
 
 
-def stands(w):
+def run_stands(w):
     """Whether a run's results are there and were made with its present settings.
 
     It then has no claim on visual tokens. They are temporary, and if they must be made again for a new arm, Snakemake
     would repeat every job that has them as input. A run that is stale for another reason computes its tokens live.
     """
-    folder = Path(paths.RUN.format(**dict(w.items())))
-    try:
-        record = json.loads((folder / Path(paths.RECORD).name).read_text())
-    except (OSError, ValueError):
-        return False
-    return (
-        record.get("specification") == specification(w).model_dump(mode="json")
-        and (folder / Path(paths.PREDICTIONS).name).exists()
-    )
+    return stands(Path(paths.RUN.format(**dict(w.items()))), specification(w))
 
 
 def specification(w):

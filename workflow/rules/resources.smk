@@ -10,6 +10,12 @@ for name, model in STUDY.models.items():
             f"models.{name}.weights.file: {own_weights(model)} is where the converted weights of"
             " this model go; give the file or the model another name."
         )
+for name in dict.fromkeys(run.model for run in STUDY.runs):
+    if not Path(paths.WEIGHTS.format(model=name)).exists():
+        try:
+            check_own(STUDY.models[name].weights)
+        except HistoBenchError as error:
+            raise WorkflowError(f"models.{name}.weights: {error}") from None
 
 
 rule fetch_dataset:
@@ -25,14 +31,18 @@ rule fetch_dataset:
         "../../envs/compute.yaml"
     params:
         url=lambda w: option("--url", STUDY.datasets[w.dataset].url),
+        mirrors=lambda w: options("--mirrors", STUDY.datasets[w.dataset].mirrors),
         sha256=lambda w: option("--sha256", STUDY.datasets[w.dataset].sha256),
+        terms=lambda w: terms(STUDY.datasets[w.dataset]),
         code=code("fetch_dataset"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/fetch_dataset.py {params.url} {params.sha256}"
+        "python $HISTOBENCH_SCRIPTS/fetch_dataset.py {params.url} {params.mirrors} {params.sha256} {params.terms}"
         " --output {output} 2>&1 > {log} | tee -a {log} >&2"
 
 
 rule fetch_weights:
+    input:
+        own_files,
     output:
         paths.WEIGHTS,
     log:
@@ -45,7 +55,9 @@ rule fetch_weights:
         model=lambda w: canonical_json(
             STUDY.models[w.model].settings.model_dump(mode="json")
         ),
+        # A function of the output is not tracked: it says nothing of what is downloaded.
+        terms=lambda w, output: terms(STUDY.models[w.model]),
         code=weights_code,
     shell:
-        "python $HISTOBENCH_SCRIPTS/fetch_weights.py --model {params.model:q} --output {output}"
+        "python $HISTOBENCH_SCRIPTS/fetch_weights.py --model {params.model:q} {params.terms} --output {output}"
         " 2>&1 > {log} | tee -a {log} >&2"

@@ -12,6 +12,8 @@ SPLITS = canonical_json(
         for name in dict.fromkeys(run.split for run in STUDY.runs)
     }
 )
+# What says where a dataset's images come from, not which they are.
+PLACES = ["source", "table", "url", "mirrors", "sha256", "licence", "citation"]
 SELECTIONS = {"": "last", "-best-epoch": "best_epoch"}
 
 
@@ -165,9 +167,7 @@ def page_configuration():
             "study": STUDY.study,
             "seed": STUDY.seed,
             "datasets": {
-                name: STUDY.datasets[name].model_dump(
-                    mode="json", exclude={"source", "table"}
-                )
+                name: STUDY.datasets[name].model_dump(mode="json", exclude=set(PLACES))
                 for name in STUDY.used_datasets
             },
             "splits": {

@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from histobench.models.repository import cause, is_plain, read_json, resolve
+from histobench.models.repository import cause, resolve
+from histobench.models.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, Folder, files, read_json, shards
 from histobench.models.vlm import Architecture, architecture
 from histobench.study.errors import HistoBenchError
 from histobench.study.files import atomic_path
-from histobench.study.spec import HubWeights, VlmSettings, canonical_json
-
-CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")
-"""Files of a tokenizer that give the ids of added tokens; a repository has one of them or more."""
+from histobench.study.spec import FolderWeights, VlmSettings, canonical_json
 
 LANGUAGE_HEAD = {"lm_head.weight"}
 """Parameters that a published file may lack (where they are the embedding's) or have in vain."""
@@ -26,39 +23,48 @@ _NO_EFFECT = (
 """Keys of a config that change nothing of what a loaded model makes of an image."""
 
 
-def convert(settings: VlmSettings, folder: Path, output: Path) -> None:
+def convert(settings: VlmSettings, folder: Path, output: Path) -> bool:
     """Write a model's published parameters, in their published type, as one safetensors file.
 
     It holds the state of the model without language-model head, under the names that transformers gives it, and tells
-    repository, commit and config in its metadata. One copy of the parameters is in memory at a time.
+    repository and commit, or the SHA-256 of a folder, and config in its metadata. One copy of the parameters is in memory at a time.
 
     Args:
         settings: the model; its weights must not be `random`.
-        folder: where the repository's files are kept, and looked for first.
+        folder: where the repository's files are kept, and looked for first; the folder of weights of the user's own.
         output: the safetensors file, written atomically.
+
+    Returns:
+        Whether anything was downloaded.
 
     Raises:
         HistoBenchError: as :func:`fetch`, or a parameter is missing, of another shape, or unknown.
     """
     from safetensors.torch import save_file
 
-    weights = fetch(settings, folder)
-    model = _load(architecture(settings).generator, folder)
-    metadata = {"hub": weights.hub, "revision": weights.revision, "config": canonical_json(settings.config)}
+    downloaded, weights = fetch(settings, folder), settings.weights
+    with TemporaryDirectory() as checked:  # transformers looks for more files than were checked, adapters for one
+        for name in files(folder):
+            Path(checked, name).symlink_to(folder.absolute() / name)
+        model = _load(architecture(settings).generator, folder, Path(checked))
+    origin = {"sha256": weights.sha256} if isinstance(weights, FolderWeights) else weights.model_dump()
+    metadata = {**origin, "config": canonical_json(settings.config)}
     with atomic_path(output) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary, metadata)
+    return downloaded
 
 
-def fetch(settings: VlmSettings, folder: Path) -> HubWeights:
+def fetch(settings: VlmSettings, folder: Path) -> bool:
     """Make sure that `folder` holds config, tokenizer tables and weights of a model, and that they are the published ones.
 
     Files that are there already, whoever put them there, are only checked: by SHA-256 or, where the Hub keeps a file in
     git itself, by its git object id. Config and tokenizer are compared with the settings before weights are downloaded.
     Where the Hub cannot be asked and never was, complete files are taken as they are, with a warning. The environment
-    variable HF_ENDPOINT names a mirror of https://huggingface.co; HF_HUB_OFFLINE=1 spares waiting for it.
+    variable HF_ENDPOINT names a mirror of https://huggingface.co; HF_HUB_OFFLINE=1 spares waiting for it. For a folder of
+    the user's own nobody is asked: its files must have the SHA-256 that its weights name.
 
     Returns:
-        Repository and commit.
+        Whether anything was downloaded.
 
     Raises:
         HistoBenchError: a file is missing and cannot be had, is not the published one, or is damaged; or the published
@@ -68,10 +74,15 @@ def fetch(settings: VlmSettings, folder: Path) -> HubWeights:
 
     if settings.weights == "random":
         raise HistoBenchError(f"{settings.family}: random weights are not fetched; leave out --weights")
-    commit = resolve(settings.weights, folder)
+    if isinstance(settings.weights, FolderWeights):
+        commit = Folder(settings.weights)
+        commit.verify()
+    else:
+        commit = resolve(settings.weights, folder)
     offered = commit.offered
+    downloaded = False
     for name in (CONFIG, *([name for name in TOKENIZER if name in offered] or TOKENIZER[:1])):
-        commit.get(name)
+        downloaded |= commit.get(name)
     made = architecture(settings)
     _require_config(made, settings, folder / CONFIG)
     _require_markers(made, folder)
@@ -80,29 +91,36 @@ def fetch(settings: VlmSettings, folder: Path) -> HubWeights:
         if (folder / SINGLE).exists():  # transformers would take it, index or not
             raise HistoBenchError(f"{folder / SINGLE}: {commit.name} has no such file; move it away")
         if INDEX in offered:
-            commit.get(INDEX)
-            names = _shards(folder / INDEX)
+            downloaded |= commit.get(INDEX)
+            names = shards(folder / INDEX)
     for name in names:
-        commit.get(name)
+        downloaded |= commit.get(name)
         try:
             with safe_open(folder / name, framework="pt"):
                 pass
         except (OSError, SafetensorError) as error:
             raise HistoBenchError(
-                f"{folder / name}: is not a whole safetensors file ({error}); delete it to have it downloaded again"
+                f"{folder / name}: is not a whole safetensors file ({error}); put a whole one there, or delete it to have it "
+                "downloaded again"
             ) from error
-    return settings.weights
+    return downloaded
 
 
-def _load(generator: Any, folder: Path) -> Any:
-    """Load a model from files that are there; return it without language-model head, every parameter as published."""
+def _load(generator: Any, folder: Path, checked: Path) -> Any:
+    """Load a model from files that are there; return it without language-model head, every parameter as published.
+
+    Args:
+        generator: the class with language-model head.
+        folder: where the files are, for a sentence.
+        checked: a folder with those files alone that loading needs.
+    """
     from safetensors import SafetensorError
     from transformers.utils import logging as chatter
 
     chatter.set_verbosity_error()  # its table of missing parameters would stand before our sentence
     try:
         model, report = generator.from_pretrained(
-            folder,
+            checked,
             dtype="auto",
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are in the report, too
@@ -111,7 +129,7 @@ def _load(generator: Any, folder: Path) -> Any:
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise HistoBenchError(
-            f"{folder}: transformers cannot load the weights ({cause(error)}); choose another revision"
+            f"{folder}: transformers cannot load the weights ({cause(error)}); choose another revision or folder"
         ) from error
     # transformers only warns of these, and leaves random numbers where something is missing.
     faults = {
@@ -122,7 +140,7 @@ def _load(generator: Any, folder: Path) -> Any:
     for fault, names in faults.items():
         if names := sorted(names - LANGUAGE_HEAD):
             raise HistoBenchError(
-                f"{folder}: the weights {fault} parameter {names[0]} ({len(names)} such); choose another revision"
+                f"{folder}: the weights {fault} parameter {names[0]} ({len(names)} such); choose another revision or folder"
             )
     return model.model
 
@@ -141,12 +159,12 @@ def _require_config(made: Architecture, settings: VlmSettings, path: Path) -> No
         theirs = own.from_dict(published).to_dict()
     except (StrictDataclassError, TypeError, ValueError, AttributeError, KeyError) as error:
         raise HistoBenchError(
-            f"{path}: transformers does not take it ({cause(error)}); choose another revision"
+            f"{path}: transformers does not take it ({cause(error)}); choose another revision or folder"
         ) from error
     for key, value, other in _differences(made.config.to_dict(), theirs, settings.config):
         raise HistoBenchError(
             f"{path}: {key} is {other!r}, but {value!r} by the model's config; correct {key} there (absent keys have "
-            "transformers' defaults), or choose another revision"
+            "transformers' defaults), or choose another revision or folder"
         )
 
 
@@ -171,7 +189,7 @@ def _require_markers(made: Architecture, folder: Path) -> None:
         if found != [expected]:
             raise HistoBenchError(
                 f"{folder}: the tokenizer gives {token} the id {' and '.join(map(str, found)) or 'of no added token'}, the "
-                f"model's config {expected}; correct the token ids there, or choose another revision"
+                f"model's config {expected}; correct the token ids there, or choose another revision or folder"
             )
 
 
@@ -184,15 +202,4 @@ def _added_tokens(path: Path) -> dict[str, int]:
         decoder = content.get("added_tokens_decoder", {})
         return tokens | {token["content"]: int(number) for number, token in decoder.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise HistoBenchError(f"{path}: its added tokens cannot be read; choose another revision") from error
-
-
-def _shards(index: Path) -> list[str]:
-    """Return the weights files that an index names."""
-    shards = read_json(index).get("weight_map")
-    names = sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else []
-    if not names or not all(is_plain(name) and name.endswith(".safetensors") for name in names):
-        raise HistoBenchError(
-            f"{index}: names {names or 'nothing'}, expected .safetensors files beside it; choose another revision or mirror"
-        )
-    return names
+        raise HistoBenchError(f"{path}: its added tokens cannot be read; choose another revision or folder") from error

@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from histobench.datasets import download
+from histobench.models.snapshot import is_plain, read_json
 from histobench.study.errors import HistoBenchError
 from histobench.study.files import atomic_path
 from histobench.study.spec import HubWeights
@@ -49,8 +49,11 @@ class Commit:
             return set(self.digests)
         return {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
 
-    def get(self, name: str) -> None:
+    def get(self, name: str) -> bool:
         """Make sure that a file is there and is the published one, by SHA-256 or, for a file in git, its git object id.
+
+        Returns:
+            Whether it was downloaded.
 
         Raises:
             HistoBenchError: it is not; or the commit has no such file, or it is missing and cannot be had.
@@ -66,7 +69,7 @@ class Commit:
                     f"{self.folder}, or run the same command again later"
                 )
             log.warning("%s: could not be compared with %s (%s)", path, self.name, self.reason)
-            return
+            return False
         if name not in self.digests:
             raise HistoBenchError(f"{self.name} has no {name}, which loading needs; choose another revision")
         url = hf_hub_url(hub, name, revision=revision)
@@ -74,7 +77,8 @@ class Commit:
         if kind == "sha256":  # large: the client would begin again in each process
             return download.fetch(url, path, digest)
         if path.exists():
-            return self._compare(path, path, digest)
+            self._compare(path, path, digest)
+            return False
         with atomic_path(path) as target, TemporaryDirectory(prefix=".", dir=self.folder) as temporary:
             try:
                 part = Path(hf_hub_download(hub, name, revision=revision, local_dir=temporary))
@@ -85,6 +89,7 @@ class Commit:
                 ) from error
             self._compare(part, url, digest)
             part.replace(target)
+        return True
 
     def _compare(self, file: Path, source: Path | str, digest: str) -> None:
         """Raise unless a small file is the one that the commit has in git."""
@@ -95,6 +100,11 @@ class Commit:
                 f"{source}: its git object id is {found}, expected {digest} by {self.name}; delete the file, or put the "
                 f"right one into {self.folder}"
             )
+
+
+def folder_name(weights: HubWeights) -> str:
+    """Return the name of the folder of a commit's files, which models that differ in other settings share."""
+    return f"{weights.hub.replace('/', '--')}-{weights.revision[:12]}"
 
 
 def resolve(weights: HubWeights, folder: Path) -> Commit:
@@ -163,21 +173,6 @@ def _listing(weights: HubWeights) -> dict[str, str]:
         for file in files
         if file.path.endswith((".json", ".safetensors"))
     }
-
-
-def is_plain(name: str) -> bool:
-    """Tell whether a name is that of a file in the folder itself, on any system."""
-    return re.fullmatch(r"[^/\\:\0]+", name) is not None and name not in (".", "..")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object that a file holds."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise HistoBenchError(
-            f"{path}: is not a JSON object ({error}); delete it to have it made or downloaded again"
-        ) from error
 
 
 def cause(error: BaseException) -> str:

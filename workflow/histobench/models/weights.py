@@ -2,15 +2,15 @@
 
 import importlib.util
 import logging
-import re
 from pathlib import Path
-from urllib.parse import urljoin
 
 import torch
 from torch import nn
 
 from histobench.datasets.download import fetch
 from histobench.models.cnn import build, network
+from histobench.models.published import published
+from histobench.models.snapshot import check_own
 from histobench.models.state import State, read
 from histobench.study.errors import HistoBenchError
 from histobench.study.files import atomic_path, sha256_of
@@ -22,7 +22,7 @@ _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Prefixes of the keys of classifiers that served the training of Inception networks alone."""
 
 
-def convert(settings: CnnSettings, folder: Path, mirror: str | None, output: Path) -> None:
+def convert(settings: CnnSettings, folder: Path, mirror: str | None, output: Path) -> bool:
     """Write a model's pretrained state dict, under its architecture's own names, as safetensors.
 
     Args:
@@ -31,20 +31,24 @@ def convert(settings: CnnSettings, folder: Path, mirror: str | None, output: Pat
         mirror: address that stands in for https://download.pytorch.org/models/.
         output: the safetensors file, written atomically.
 
+    Returns:
+        Whether anything was downloaded.
+
     Raises:
         HistoBenchError: the weights cannot be had, are not those expected, or do not fit the architecture.
     """
     from safetensors.torch import save_file
 
-    path = located(settings, folder, mirror)
+    path, downloaded = located(settings, folder, mirror)
     state = adapted(read(path), network(settings.architecture, empty=True), str(path))
     build(settings, 0, state)  # what does not fit shows now, not in a training job
     with atomic_path(output) as temporary:
         save_file({key: tensor.detach().contiguous() for key, tensor in state.items()}, temporary)
+    return downloaded
 
 
-def located(settings: CnnSettings, folder: Path, mirror: str | None) -> Path:
-    """Return the path of a model's weights file after checking its SHA-256, downloading it into `folder` if need be."""
+def located(settings: CnnSettings, folder: Path, mirror: str | None) -> tuple[Path, bool]:
+    """Return the path of a model's weights file, its SHA-256 checked, and whether it was downloaded, which is into `folder`."""
     weights = settings.weights
     if weights == "random":
         raise HistoBenchError(f"{settings.architecture}: random weights are not fetched; leave out --weights")
@@ -54,6 +58,7 @@ def located(settings: CnnSettings, folder: Path, mirror: str | None) -> Path:
         url, digest = weights.file, weights.sha256
     else:
         path = _packaged(weights.package, weights.file) if weights.package else Path(weights.file)
+        check_own(weights)
         if not path.is_file():
             raise HistoBenchError(
                 f"{path}: no such weights file; correct `file` in the model's weights, or put it there"
@@ -63,53 +68,9 @@ def located(settings: CnnSettings, folder: Path, mirror: str | None) -> Path:
                 f"{path}: its SHA-256 is {digest}, expected {weights.sha256}; "
                 "correct `file` or `sha256` in the model's weights"
             )
-        return path
+        return path, False
     path = folder / url.rpartition("/")[2]
-    fetch(url, path, digest)
-    return path
-
-
-def published(settings: CnnSettings, mirror: str | None) -> tuple[str, str]:
-    """Return the address of an architecture's first published ImageNet weights, and how the file's SHA-256 begins.
-
-    Either library publishes the first digits of the digest as the last part of the file's name.
-    """
-    library, name = settings.architecture.split("/")
-    if library == "torchvision":
-        from torchvision.models import get_model_weights
-
-        choices = get_model_weights(name)
-        if "IMAGENET1K_V1" not in choices.__members__:
-            raise HistoBenchError(
-                f"{settings.architecture}: torchvision has no IMAGENET1K_V1 weights for it, only "
-                f"{', '.join(choices.__members__)}; give `file` and `sha256` of the wanted ones in the model's weights"
-            )
-        weights = choices["IMAGENET1K_V1"]
-        url, normalisation = weights.url, (tuple(weights.transforms().mean), tuple(weights.transforms().std))
-        file = url.rpartition("/")[2]
-        url = urljoin(mirror.rstrip("/") + "/", file) if mirror else url
-    else:
-        import timm
-
-        published = timm.get_pretrained_cfg(name, allow_unregistered=True)
-        url = published.url if published and isinstance(published.url, str) else ""
-        normalisation = (published.mean, published.std) if published else None
-        file = url.rpartition("/")[2]
-    digest = re.search(r"-([0-9a-f]{8,64})\.", file)
-    if digest is None:
-        raise HistoBenchError(
-            f"{settings.architecture}: {library} gives no checksum of its ImageNet weights, which imagenet needs; "
-            "give their address as `file`, and their `sha256`, in the model's weights"
-        )
-    if normalisation != (settings.mean, settings.std):
-        log.warning(
-            "%s: its ImageNet weights were trained with mean %s and std %s, but the model has %s and %s",
-            settings.architecture,
-            *normalisation,  # type: ignore[misc]
-            settings.mean,
-            settings.std,
-        )
-    return url, digest[1]
+    return path, fetch(url, path, digest)
 
 
 def adapted(state: State, network: nn.Module, path: str) -> State:

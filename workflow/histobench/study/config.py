@@ -33,8 +33,10 @@ from histobench.study.spec import (
 )
 from histobench.study.synthetic import SyntheticSettings
 
-TYPES = ("CNN", "VLM", "HubWeights", "WeightsFile")
+TYPES = ("CNN", "VLM", "HubWeights", "FolderWeights", "WeightsFile", "word")
 SCHEMAS = Path(__file__).parents[2] / "schemas"
+
+Address = Annotated[str, StringConstraints(pattern=r"^https?://")]
 
 
 class Dataset(Settings):
@@ -51,8 +53,14 @@ class Dataset(Settings):
     """For `csv` and `folders`: what each label of the table, or each class folder, counts as."""
     patient: str | None = None
     """For `folders`: regular expression with one group, which finds the patient in the path of an image."""
-    url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
+    url: Address | None = None
     """Where `source` is downloaded from when it is not there; `source` must then be resources/DATASET/FILE."""
+    mirrors: list[Address] = []
+    """Further addresses of the same file, tried in this order when `url` fails for good."""
+    licence: str | None = None
+    """Licence of the images, shown when they are downloaded or missing."""
+    citation: str | None = None
+    """What to cite, shown when the images are downloaded."""
     sha256: Sha256 | None = None
     """Pinned SHA-256 of the archive. Without it the hash of a download is recorded beside the file."""
     complete: bool = False
@@ -68,6 +76,8 @@ class Dataset(Settings):
             raise ValueError(f"synthetic.kind {self.synthetic.kind!r} cannot be read with format {self.format!r}")
         if self.url and self.synthetic:
             raise ValueError("`url` belongs to a dataset with a `source`, not to a synthetic one")
+        if self.mirrors and not self.url:
+            raise ValueError("`mirrors` are further addresses beside `url`, which is absent; name the first one `url`")
         return self
 
     @model_validator(mode="after")
@@ -123,6 +133,10 @@ class Entry(Settings):
     """Name in tables and figures; the key itself where this is absent."""
     training: dict[Name, dict[str, Any]] = {}
     """Keys of a mode that this model trains with instead, for example `{ft: {learning_rate: 3.0e-5}}`."""
+    licence: str | None = None
+    """Licence of the weights, shown when they are downloaded or missing."""
+    citation: str | None = None
+    """What to cite, shown when the weights are downloaded."""
 
 
 class CnnEntry(CnnSettings, Entry):

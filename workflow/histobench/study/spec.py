@@ -82,13 +82,39 @@ class HubWeights(Settings):
     """Its commit, 40 hex digits: a branch could change under the study."""
 
 
+class FolderWeights(Settings):
+    """Weights of a vision-language model in a folder of your own."""
+
+    folder: str
+    """Path of a folder with config.json, tokenizer tables and safetensors, as a repository on the Hugging Face Hub has them."""
+    sha256: Sha256
+    """SHA-256 of what `sha256sum FILES | LC_ALL=C sort` prints in the folder, of the files that loading uses."""
+
+
+def _weights_kind(value: Any) -> Literal["word", "FolderWeights", "HubWeights"]:
+    """Return which kind of weights `value` (a word, a mapping or settings) means."""
+    if isinstance(value, str):
+        return "word"
+    folder = "folder" in value if isinstance(value, dict) else isinstance(value, FolderWeights)
+    return "FolderWeights" if folder else "HubWeights"
+
+
+VlmWeights = Annotated[
+    Annotated[Literal["random"], Tag("word")]
+    | Annotated[HubWeights, Tag("HubWeights")]
+    | Annotated[FolderWeights, Tag("FolderWeights")],
+    Discriminator(_weights_kind),
+]
+"""Where the parameters of a vision-language model come from."""
+
+
 class VlmSettings(Settings):
     """One vision-language model before training: a vision tower, a language decoder, and no text but image markers."""
 
     family: str
     """Which file of `histobench.models.families` knows it."""
-    weights: Literal["random"] | HubWeights
-    """`random`, or a pinned commit of a repository on the Hugging Face Hub."""
+    weights: VlmWeights
+    """`random`, a pinned commit of a repository on the Hugging Face Hub, or a folder of your own."""
     config: dict[str, Any]
     """The architecture, with the keys and values of the repository's config.json; downloaded weights must agree."""
     image_size: int = Field(default=336, ge=16, le=2048)
