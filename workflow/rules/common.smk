@@ -31,7 +31,7 @@ from snakemake.exceptions import WorkflowError
 
 from histobench.datasets.folds import check_unedited
 from histobench.models import snapshot
-from histobench.models.downloads import downloads, listing, products
+from histobench.models.downloads import downloads, failed, listing, products
 from histobench.models.snapshot import check_own
 from histobench.study import lifetime, paths
 from histobench.study.checks import distinct_keys
@@ -298,12 +298,6 @@ def own_files(w):
     except HistoBenchError:  # what was made of it stands without it
         names = []
     return [os.path.relpath(os.path.join(folder, name)) for name in names]
-
-
-def failed_to_download(logs):
-    """Whether a download failed in a run of Snakemake, by the logs that it left."""
-    texts = [Path(log).read_text(errors="replace") for log in logs]
-    return any(re.search(r"Error in rule fetch_(dataset|weights):", t) for t in texts)
 
 
 def recipes_of_arms():

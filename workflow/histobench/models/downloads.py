@@ -1,6 +1,7 @@
 """What a study needs from the network: which files, where they can be had, and whether they are there."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,12 @@ def downloads(config: Config, environment: Mapping[str, str] | None = None) -> l
             download = Download(name, other.path, other.addresses, other.sha256, other.licence, present)
         found[download.path] = download
     return list(found.values())
+
+
+def failed(logs: Sequence[str]) -> bool:
+    """Tell from the logs that a run of Snakemake left whether a download failed in it."""
+    texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]
+    return any(re.search(r"^Error in rule fetch_(dataset|weights):", text, re.MULTILINE) for text in texts)
 
 
 def listing(missing: Sequence[Download]) -> str:

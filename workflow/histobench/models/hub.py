@@ -48,7 +48,7 @@ def convert(settings: VlmSettings, folder: Path, output: Path) -> bool:
         for name in files(folder):
             Path(checked, name).symlink_to(folder.absolute() / name)
         model = _load(architecture(settings).generator, folder, Path(checked))
-    origin = {"sha256": weights.sha256} if isinstance(weights, FolderWeights) else weights.model_dump()  # type: ignore[union-attr]
+    origin = {} if isinstance(weights, str) else weights.model_dump(exclude={"folder"})
     metadata = {**origin, "config": canonical_json(settings.config)}
     with atomic_path(output) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary, metadata)
