@@ -137,7 +137,11 @@ def test_labels_and_devices_are_no_part_of_a_specification():
             "smol",
             "models.smolvlm.family: no such family 'smol'; known: cnn, qwen2-vl, smolvlm",
         ),
-        ("models.smolvlm.weights.revision", "main", "models.smolvlm.weights.revision: expected a commit of 40 hex digits"),
+        (
+            "models.smolvlm.weights.revision",
+            "main",
+            "models.smolvlm.weights.revision: expected a commit of 40 hex digits",
+        ),
         (
             "models.vgg19.weights",
             "imagnet",

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 
-def mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> np.memmap:
     """Map a .npy file into memory, read-only. Nothing that it holds is run: arrays of Python objects are refused.
 
     Raises:

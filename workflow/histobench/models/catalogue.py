@@ -46,7 +46,7 @@ def sizes() -> dict[str, tuple[int, int]]:
     return known
 
 
-def vlm() -> dict[str, dict[str, Any]]:
+def vlm() -> dict[str, Any]:
     """Return the activation functions that transformers knows and, of each family of vision-language models, its rules
     and the keys of its config, at the top ("") and in its two parts, with their defaults."""
     import dataclasses
