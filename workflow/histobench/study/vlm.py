@@ -17,6 +17,10 @@ def depth(family: str, config: Mapping[str, Any]) -> int:
     return _Config(family, config)["text_config.num_hidden_layers"]
 
 
+UNCHECKED = ("rope_scaling", "rope_parameters", "layer_types", "sliding_window")
+"""Keys whose values have parts of their own, or need others to be judged."""
+
+
 def check(family: str, config: Mapping[str, Any], image_size: int) -> None:
     """Require that a vision-language model can be built by its config, and that it takes images of a size.
 
@@ -89,21 +93,18 @@ def _plausible(where: str, key: str, value: Any, default: Any) -> None:
     """Require of a value the type of its default and a possible size; where there is none, what its name says."""
     identity = key.endswith("_token_id")
     count = re.search(r"^num_|_(size|dim|id|heads|layers|factor)$", key) or type(default) is int
-    if (value is None and (identity or default is None)) or key in (
-        "rope_scaling",
-        "rope_parameters",
-        "layer_types",
-        "sliding_window",
-    ):
+    if (value is None and (identity or default is None)) or key in UNCHECKED:
         return
     if count:
-        least, whole = 0 if identity else 1, isinstance(value, int) and not isinstance(value, bool)
-        good = isinstance(value, int) and whole and least <= value <= LARGEST
-        expected = f"{least} to {LARGEST}" if whole else "a whole number"
+        least = 0 if identity else 1
+        good, expected = type(value) is int, "a whole number"
+        if type(value) is int and not least <= value <= LARGEST:
+            good, expected = False, f"{least} to {LARGEST}"
     elif key == "rope_theta":
         good, expected = (number_of(value) or 0) > 0, "a number above 0"
     elif type(default) is float:
-        good, expected = (number := number_of(value)) is not None and number >= 0, "a number, 0 or above"
+        number = number_of(value)
+        good, expected = number is not None and number >= 0, "a number, 0 or above"
     elif type(default) is bool:
         good, expected = isinstance(value, bool), "true or false"
     elif key == "hidden_act":
@@ -134,8 +135,7 @@ def _sections(given: _Config) -> None:
     if not isinstance(rope, dict):
         raise at(where, f"expected keys and values with mrope_section, found {shown(rope)}")
     sections = rope.get("mrope_section")
-    whole = isinstance(sections, list) and all(isinstance(item, int) and item > 0 for item in sections)
-    if not isinstance(sections, list) or not whole or len(sections) != 3:
+    if not isinstance(sections, list) or [type(item) is int and item > 0 for item in sections] != [True] * 3:
         raise at(f"{where}.mrope_section", f"expected three whole numbers, found {shown(sections)}")
-    if sum(sections) != half:
-        raise at(f"{where}.mrope_section", f"{shown(sections)} add up to {sum(sections)}, expected {half}, half a head")
+    if (total := sum(sections)) != half:
+        raise at(f"{where}.mrope_section", f"{shown(sections)} add up to {total}, expected {half}, half a head")
