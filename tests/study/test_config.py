@@ -161,7 +161,7 @@ def test_labels_and_devices_are_no_part_of_a_specification():
             "main",
             "models.smolvlm.weights.revision: expected a commit of 40 hex digits",
         ),
-        ("datasets.breakhis.mirrors", ["ftp://a/b.zip"], "datasets.breakhis.mirrors.0: string should match"),
+        ("datasets.breakhis.mirrors", ["ftp://a/b.zip"], "datasets.breakhis.mirrors.0: expected an address http://HOST/FILE"),
         (
             "datasets.mine",
             {"source": "images", "mirrors": ["https://a/b.zip"]},
@@ -171,15 +171,15 @@ def test_labels_and_devices_are_no_part_of_a_specification():
         (
             "models.smolvlm.weights",
             {"folder": "x", "sha256": "0123"},
-            "models.smolvlm.weights.sha256: string should match",
+            "models.smolvlm.weights.sha256: expected 64 hex digits in lower case",
         ),
         (
             "models.smolvlm.weights",
             {"folder": "x", "sha256": "0" * 64, "revision": "0" * 40},
             "models.smolvlm.weights.revision: unknown key",
         ),
-        ("models.smolvlm.weights", "imagenet", "models.smolvlm.weights: input should be 'random', found 'imagenet'"),
-        ("models.smolvlm.weights", 5, "models.smolvlm.weights: input should be a valid dictionary"),
+        ("models.smolvlm.weights", "imagenet", "models.smolvlm.weights: expected 'random', found 'imagenet'"),
+        ("models.smolvlm.weights", 5, "models.smolvlm.weights: expected keys and values"),
         (
             "models.vgg19.weights",
             "imagnet",
