@@ -53,6 +53,12 @@ reproduce: $(READY) ## the paper's study: downloads images and weights, wants a 
 fetch: $(READY) ## all downloads of the paper's study, and nothing else
 	@snakemake fetch --keep-going $(ARGS)
 
+plan: $(READY) ## the study as a table: what is done, and what the rest takes
+	@python -m histobench.tools.plan $(ARGS)
+
+doctor: $(READY) ## can this machine run the study, and what to do next?
+	@python -m histobench.tools.doctor $(ARGS)
+
 pack: $(READY) ## a finished study as one archive to pass on, without images: ARGS="--configfile FILE"
 	@python -m histobench.tools.pack $(ARGS)
 

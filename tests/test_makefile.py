@@ -39,7 +39,21 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 def test_make_alone_lists_every_command_and_does_nothing(folder):
     shown = make(folder)
     assert shown.returncode == 0
-    for target in ("demo", "sample", "reproduce", "fetch", "pack", "verify", "test", "lint", "bench", "clean", "help"):
+    documented = (
+        "fetch",
+        "plan",
+        "doctor",
+        "pack",
+        "verify",
+        "demo",
+        "sample",
+        "reproduce",
+        "test",
+        "lint",
+        "bench",
+        "clean",
+    )
+    for target in (*documented, "help"):
         assert f"  make {target} " in shown.stdout
     assert not (folder / "calls").exists()
 

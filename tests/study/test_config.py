@@ -161,7 +161,11 @@ def test_labels_and_devices_are_no_part_of_a_specification():
             "main",
             "models.smolvlm.weights.revision: expected a commit of 40 hex digits",
         ),
-        ("datasets.breakhis.mirrors", ["ftp://a/b.zip"], "datasets.breakhis.mirrors.0: expected an address http://HOST/FILE"),
+        (
+            "datasets.breakhis.mirrors",
+            ["ftp://a/b.zip"],
+            "datasets.breakhis.mirrors.0: expected an address http://HOST/FILE",
+        ),
         (
             "datasets.mine",
             {"source": "images", "mirrors": ["https://a/b.zip"]},

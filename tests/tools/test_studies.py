@@ -1,7 +1,6 @@
 """The study as the tools read it is the study as Snakemake reads it."""
 
 import pickle
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,6 @@ from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
 from histobench.tools.studies import study
 
-ROOT = Path(__file__).parents[2]
-
 # A Snakefile that keeps what Snakemake made of the configuration.
 SNAKEFILE = """
 import pickle
@@ -21,13 +18,6 @@ configfile: "config/config.yaml"
 pickle.dump(config, open("merged.pickle", "wb"))
 rule all:
 """
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_alone_it_is_the_papers_study(folder):

@@ -9,7 +9,6 @@ import yaml
 from histobench.datasets import synthetic
 from histobench.study.synthetic import SyntheticSettings
 from histobench.tools import bundle, pack, verify
-from histobench.tools.studies import study
 from tests.datasets.standin import png
 from tests.reporting import page_numbers
 

@@ -6,6 +6,7 @@ they are asked for. `python -m histobench.tools.arms` prints that file.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
@@ -46,7 +47,9 @@ def _known() -> dict[str, Operations]:
 def _counted(config: Config, model: str, mode: str) -> Operations:
     wanted, settings = config.mode(model, mode), config.models[model].settings
     live = wanted.vision == "live" and settings.family != "cnn"
-    return operations(settings, wanted.recipe, live, wanted.gradient_checkpointing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT's and transformers', of names that will be dropped
+        return operations(settings, wanted.recipe, live, wanted.gradient_checkpointing)
 
 
 def key(config: Config, model: str, mode: str) -> str:

@@ -84,6 +84,9 @@ def gpus(probe: Mapping[str, Any], cards: Sequence[Card], wanted: str, need: flo
         wanted: `device` of the configuration.
         need: bytes that the largest model of the study takes on one, without activations.
     """
+    if "error" in probe:
+        names = _some(dict.fromkeys(card.name for card in cards))
+        return [Line("note", "GPU", f"{names or 'none that nvidia-smi lists'}; more cannot be told without PyTorch")]
     usable = probe.get("gpus", [])
     if not usable and probe.get("kind") == "mps" and wanted in ("auto", "mps"):
         return [Line("ok", "GPU", "Apple's (mps)")]
@@ -109,7 +112,7 @@ def gpus(probe: Mapping[str, Any], cards: Sequence[Card], wanted: str, need: flo
 
 
 def _no_gpu(probe: Mapping[str, Any], cards: Sequence[Card], wanted: str) -> Line:
-    if cards and "error" not in probe and wanted != "cpu":
+    if cards and wanted != "cpu":
         if not probe["cuda_build"]:
             text = f"the driver lists {cards[0].name}, but this PyTorch is built without CUDA"
             return Line("problem", "GPU", text, SET_UP)

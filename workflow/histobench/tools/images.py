@@ -51,7 +51,7 @@ def images(config: Config, dataset: str) -> Images:
             return Images(_named(source), "the names of its files")
         counted = Counter(identity.magnification for identity in breakhis.official())
         return Images(dict(counted), "the official count")
-    return Images(None, "nothing yet: its manifest has not been made")
+    return Images(None, "they are not counted before they are read")
 
 
 def _named(folder: Path) -> dict[int, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from histobench.study.errors import run_script
 from histobench.tools.disk import Need, needs
 from histobench.tools.estimate import Estimate, Job
-from histobench.tools.rates import Rates, named, present, probed, rates
+from histobench.tools.rates import Rates, named, present, probed, rates, view_seconds
 from histobench.tools.studies import study
 from histobench.tools.text import amount, columns, duration, wrapped
 
@@ -133,25 +133,25 @@ def _time(estimate: Estimate, rate: Rates) -> list[str]:
     lines = []
     device, total = rate.device, seconds(open_jobs, rate)
     where = device.name or "this machine"
-    if total is None:
+    if estimate.unknown:
+        lines.append("Time: not known before all images are counted.")
+    elif total is None:
         lines.append("Time: not known: no runs here have been measured, and this device's speed is not known.")
     else:
         several = f"; on all {device.count} together about {duration(total / device.count)}" if device.count > 1 else ""
         lines.append(f"Time: about {duration(total)} of arithmetic on {where}, one job after another{several}.")
     bases = {rate.of(job)[1] for job in open_jobs}
     if "measured" in bases or "model" in bases:
-        lines.append(
-            "Rates: by images_per_second in the run.json of finished runs on this device, where there are any;"
-        )
+        lines.append("Rates: by images_per_second in the run.json of runs that were finished on this device.")
     if "assumed" in bases and device.reaches:
         cnn, vlm = (f"{rate.shares[kind]:.0%}" for kind in ("cnn", "vlm"))
         shares = f"{cnn}" if cnn == vlm else f"{cnn} for CNNs and {vlm} for vision-language models"
         lines.append(
             f"{'Else' if bases & {'measured', 'model'} else 'Rates'} (~): assumed, {shares} of what the device reaches by "
-            f"{device.source}; and augmenting a view takes 0.8 ms of a core at 336 px."
+            f"{device.source}; and augmenting a view takes {view_seconds(336) * 1000:.1f} ms of a core at 336 px."
         )
     lines.append("Starting jobs, reading images, statistics and figures come on top: seconds for each job.")
-    lines += [f"Not counted: the images of {name}, by {estimate.images[name].source}." for name in estimate.unknown]
+    lines += [f"No number here has the images of {name}: {estimate.images[name].source}." for name in estimate.unknown]
     return [part for line in lines for part in wrapped(line)]
 
 
