@@ -146,6 +146,6 @@ def test_rates_are_those_of_finished_runs(finished, tmp_path):
     assert "by images_per_second in the run.json of runs that were finished on this device" in " ".join(
         ended.stdout.split()
     )
-    arms = [line for line in ended.stdout.splitlines() if re.search(r" (ft|lp) ", line)]
+    arms = [line for line in ended.stdout.splitlines() if re.search(r" (ft|lp)[/ ]", line)]
     assert arms
     assert not any("~" in line for line in arms)

@@ -112,10 +112,10 @@ def _cnn(settings: CnnSettings) -> tuple[float, float, int]:
 
 
 def _convolution_back(
-    gradient: Sequence[int], images: Sequence[int], weights: Sequence[int], *arguments: Any, **_options: Any
+    gradient: Sequence[int], images: Sequence[int], weights: Sequence[int], *arguments: Any, **_unused: Any
 ) -> int:
     """Return the operations of a convolution's backward pass; PyTorch's own count forgets that channels come in groups."""
-    *_geometry, transposed, _padding, _groups, mask = arguments[:8]
+    transposed, mask = arguments[4], arguments[7]  # after bias, stride, padding, dilation; and output padding, groups
     positions = math.prod((images if transposed else gradient)[2:])
     return 2 * images[0] * positions * math.prod(weights) * (mask[0] + mask[1])
 
