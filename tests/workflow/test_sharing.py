@@ -512,6 +512,7 @@ def test_the_workflow_gets_no_path_and_no_address_of_an_archives(tmp_path, monke
         f"{'a' * 64}}}\n"
         "  bach: {source: /, url: null}\n"
         "  other: {format: csv, source: /etc, table: /etc/passwd}\n"
+        f"models: {{resnet34: {{weights: {{file: /etc/shadow/net.pth, sha256: {'b' * 64}}}}}}}\n"
         "splits: {official: {by: official, folds: 2, files: [/etc/passwd, ../../secret]}}\n"
     )
     config = study([tmp_path / "hostile.yaml"])
