@@ -8,7 +8,7 @@ import yaml
 
 from histobench.datasets import synthetic
 from histobench.study.synthetic import SyntheticSettings
-from histobench.tools import bundle, pack, verify
+from histobench.tools import bundle, pack, studies, verify
 from tests.datasets.standin import png
 from tests.reporting import page_numbers
 
@@ -102,9 +102,9 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
 
     # Packed, it is verified without any of the images; BACH's are not in it, nor is the figure that shows them.
     monkeypatch.chdir(project.folder)
-    config = study([Path("config/own.yaml")])
+    config = studies.study([Path("config/own.yaml")])
     members = pack.contents(config, bundle.made(config), [Path("config/own.yaml")])
-    assert not [name for name in members if "figure1" in name or "figure2" in name]
+    assert not [name for name in members if "figures/figure1" in name or "figures/figure2" in name]
     assert len([name for name in members if "/predictions/mine/" in name]) == len(config.external_runs) == 6
     pack.write(members, config.study, Path("own.tar.gz"))
     images.rename(images.with_name("elsewhere"))

@@ -37,6 +37,8 @@ CODE = (
 )
 """The project's code, as files and folders."""
 CODE_SUFFIXES = ("", ".py", ".smk", ".yaml", ".json", ".csv", ".md", ".rst", ".html", ".css", ".js", ".toml", ".lock")
+PATHS = ("source", "table", "files", "file", "folder")
+"""Keys of the configuration whose values are paths."""
 SAMPLES, PAGE = "figure_samples", "page"
 """The one rule whose figures show images, and that of the report page."""
 _CARRIED = re.compile(r"data:([\w.+/-]*(?:;[\w.+=-]+)*),([\w.+/=%~-]{32,})")
@@ -135,9 +137,11 @@ def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: st
 
 
 def _harmless(config: Config, folder: Path) -> dict[str, Any]:
-    """Return a configuration with the same numbers whose datasets and fold lists are empty files in `folder`."""
+    """Return a configuration with the same numbers whose datasets, fold lists and weights are empty files in `folder`."""
     given = packable(config)
     given["device"] = "cpu"
+    absent = ["source.csv", "table.csv", *(f"fold{number}.txt" for number in range(1, 21))]
+    empty = [folder / "absent" / name for name in absent]
     for dataset in given["datasets"].values():
         for key in ("url", "mirrors", "sha256"):
             dataset.pop(key, None)
@@ -147,16 +151,34 @@ def _harmless(config: Config, folder: Path) -> dict[str, Any]:
     for split in given["splits"].values():
         if split.get("files"):
             split["files"] = [f"absent/fold{number}.txt" for number in range(1, len(split["files"]) + 1)]
-    (folder / "absent").mkdir(exist_ok=True)
-    for name in ("source.csv", "table.csv", *(f"fold{number}.txt" for number in range(1, 21))):
-        (folder / "absent" / name).touch()
-        os.utime(folder / "absent" / name, (0, 0))
+    for name, model in given["models"].items():
+        empty.append(folder / paths.WEIGHTS.format(model=name))
+        if isinstance(model.get("weights"), dict):
+            outside = machine_paths(model["weights"])
+            model["weights"] = {key: outside.get(value, value) for key, value in model["weights"].items()}
+    for path in empty:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
     return given
 
 
 def packable(config: Config) -> dict[str, Any]:
     """Return the configuration as JSON values that load as the very same study; defaults stay unwritten."""
     return config.model_dump(mode="json", exclude_unset=True)
+
+
+def machine_paths(value: Any, key: str = "") -> dict[str, str]:
+    """Return the paths in a configuration that lead out of the project, with the file name that stands in for each."""
+    if isinstance(value, Mapping):
+        return {path: name for inner, some in value.items() for path, name in machine_paths(some, inner).items()}
+    if isinstance(value, list):
+        return {path: name for some in value for path, name in machine_paths(some, key).items()}
+    if key not in PATHS or not isinstance(value, str) or "://" in value:
+        return {}
+    path = PurePosixPath(value.replace("\\", "/"))
+    outside = path.is_absolute() or ".." in path.parts or value.startswith("~") or re.match("[A-Za-z]:", value)
+    return {value: path.name or "images"} if outside else {}
 
 
 def last_words(ended: subprocess.CompletedProcess[str]) -> str:

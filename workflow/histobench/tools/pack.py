@@ -14,7 +14,7 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from histobench.study import paths
@@ -27,8 +27,6 @@ from histobench.tools.studies import DEFAULT, study
 
 DATED = 315532800
 """The date of every member, 1980-01-01: that of packing would make each archive another one."""
-PATHS = ("source", "table", "files", "file", "folder")
-"""Keys of the configuration whose values are paths."""
 
 
 def main() -> None:
@@ -107,7 +105,7 @@ def contents(config: Config, made: bundle.Made, configfiles: Sequence[Path] = ()
     charts = {path: Path(path).read_bytes() for path in made.figures}
     page = bundle.without_pictures(Path(made.page).read_text(encoding="utf-8"), charts)
     members |= charts | {made.page: page.encode()}
-    hidden = machine_paths(given)
+    hidden = bundle.machine_paths(given)
     members = {name: _without_paths(data, hidden) for name, data in members.items()}
     for name, data in members.items():
         for place in (bundle.ROOT, Path.cwd(), Path.home()):
@@ -139,19 +137,6 @@ def write(members: Mapping[str, bytes], folder: str, output: Path) -> None:
             info = tarfile.TarInfo(f"{folder}/{name}")
             info.size, info.mtime, info.mode = len(data), DATED, 0o644
             tar.addfile(info, io.BytesIO(data))
-
-
-def machine_paths(value: Any, key: str = "") -> dict[str, str]:
-    """Return the paths in a configuration that lead out of the project, with the file name that stands in for each."""
-    if isinstance(value, Mapping):
-        return {path: name for inner, some in value.items() for path, name in machine_paths(some, inner).items()}
-    if isinstance(value, list):
-        return {path: name for some in value for path, name in machine_paths(some, key).items()}
-    if key not in PATHS or not isinstance(value, str) or "://" in value:
-        return {}
-    path = PurePosixPath(value.replace("\\", "/"))
-    outside = path.is_absolute() or ".." in path.parts or value.startswith("~") or re.match("[A-Za-z]:", value)
-    return {value: path.name or "images"} if outside else {}
 
 
 def _without_paths(data: bytes, hidden: Mapping[str, str]) -> bytes:

@@ -69,7 +69,7 @@ def main() -> None:
     )
     parser.add_argument("archive", type=Path, metavar="ARCHIVE", help="what histobench.tools.pack wrote")
     given = parser.parse_args()
-    if not verify(given.archive, lambda line: print(line, flush=True)):
+    if not verify(given.archive, lambda line: print(_printable(line), flush=True)):
         sys.exit(1)
 
 
@@ -110,7 +110,7 @@ def verify(archive: Path, say: Say) -> bool:
                 say("Histories: their scores at the last and at the best epoch are those of the predictions.")
         except HistoBenchError as error:
             words = str(error).replace(f"{rebuilt}/", "").replace(f"{packed}/", "").split("\n")[0]
-            raise HistoBenchError(f"{archive}: {words}") from None
+            raise HistoBenchError(f"{archive}: {_printable(words)}") from None
         except NONSENSE as error:
             raise HistoBenchError(
                 f"{archive}: holds what no study is packed with ({error!r}); pack it again"
@@ -525,7 +525,12 @@ def surroundings(packed: Path, found: set[str]) -> list[str]:
         if (now := ours["python"] if name == "python" else ours["packages"].get(name, "none")) != version
     ]
     lines.append(f"Packed from: {commit}; {_some(other) + ' other versions' if other else 'packages as here'}.")
-    return [re.sub(r"[^\x20-\x7e]", "?", line) for line in lines]
+    return lines
+
+
+def _printable(text: str) -> str:
+    """Return a text without what would act on a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _some(names: Sequence[str]) -> str:
