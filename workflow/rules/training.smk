@@ -26,8 +26,9 @@ rule train:
         split_by=lambda w: STUDY.splits[w.split].by,
         data=train_arguments,
         code=training_code,
+    # A queue tells every process of a job to end, and a shell in between would end before the checkpoint is written.
     shell:
-        "python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
+        "exec python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
         " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from histobench.models.state import trained_state
+from histobench.study.errors import HistoBenchError
 from histobench.study.files import atomic_path
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,11 @@ class Checkpoint:
     _writing: "_Writing" = field(default_factory=lambda: _Writing(), init=False, repr=False, compare=False)
 
     def save(self, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
-        """Write atomically what training changes in `module`, the optimizer, and `progress` (tensors, plain values)."""
+        """Write atomically what training changes in `module`, the optimizer, and `progress` (tensors, plain values).
+
+        Where that fails for want of space or permission, the earlier checkpoint stays and the log says so: a run that
+        is going well should not end for it.
+        """
         self._writing.wait()
         self._write(self._content(module, optimizer, progress))
 
@@ -37,7 +42,7 @@ class Checkpoint:
         """Do the same in a thread, from a copy, while training goes on: gigabytes can take longer than an epoch on a GPU.
 
         The one before is awaited first, so that never more than one finished epoch is not on disk: a process killed at
-        any moment loses the time of an epoch and of writing a checkpoint at most, as if it had waited here. What went
+        any moment loses the time of an epoch and of writing a checkpoint at most, as if it had waited here. What else goes
         wrong is raised by the next call, or by `close`.
         """
         self._writing.start(self._write, self._content(module, optimizer, progress))
@@ -57,8 +62,11 @@ class Checkpoint:
         }
 
     def _write(self, content: dict[str, Any]) -> None:
-        with atomic_path(self.path) as temporary:
-            torch.save(content, temporary)
+        try:
+            with atomic_path(self.path) as temporary:
+                torch.save(content, temporary)
+        except HistoBenchError as error:
+            log.warning("no new checkpoint: %s", error)
 
     def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
         """Put a saved state into `module` and `optimizer` and return the progress; None where there is nothing to use.

@@ -2,7 +2,7 @@
 
 import hashlib
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -142,7 +142,7 @@ class _Views(Dataset):
         self.source = Augmented(**state)
 
 
-def prefetch(batches: Batches, device: torch.device) -> Batches:
+def prefetch(batches: Batches, device: torch.device) -> Generator[tuple[torch.Tensor, torch.Tensor]]:
     """Move batches to `device`, one ahead of the one in use."""
     if device.type == "cpu":
         yield from batches

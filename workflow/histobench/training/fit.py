@@ -144,6 +144,7 @@ def fit(
                 seconds = (trained or time.perf_counter()) - began
                 begun = {"step": done, "losses": losses[:done], "seconds": seconds, "random": random_state(device)}
                 checkpoint.save(module, optimizer, state(begun))
+                bar.close()  # its line would go on
                 log.info(
                     "%s in epoch %d after step %d of %d: run the same command to go on", signal, epoch, done, steps
                 )
