@@ -114,9 +114,9 @@ def test_what_goes_wrong_meanwhile_is_raised_by_the_next_call_once(saved, monkey
 
     monkeypatch.setattr(torch, "save", broken)
     checkpoint.save_meanwhile(model, optimizer, {})
-    monkeypatch.setattr(torch, "save", write)
     with pytest.raises(RuntimeError, match="broken"):
         checkpoint.close()
+    monkeypatch.setattr(torch, "save", write)
     checkpoint.save(model, optimizer, {"epoch": 4})
     checkpoint.close()
     assert checkpoint.load(*trained(steps=0))["epoch"] == 4
