@@ -6,14 +6,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+<<<<<<< HEAD
 from dataclasses import dataclass
+=======
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+>>>>>>> startup
 from pathlib import Path
+from statistics import median
 
 from histobench.study import paths
 from tests.benchmarks import ROOT
 from tests.benchmarks.truesize import MAGNIFICATION, Place
 
 OBSERVED = Path(__file__).with_name("observed.py")
+VLM_LIBRARIES = ",".join(
+    (
+        "transformers.models.qwen2_vl.modeling_qwen2_vl",
+        "transformers.models.idefics3.modeling_idefics3",
+        "transformers.models.llama.modeling_llama",
+        "peft",
+    )
+)  # as workflow/rules/common.smk has it
 EPOCHS = 3  # the second checkpoint finds the memory of the first
 
 
@@ -40,17 +54,53 @@ class Spent:
         return self.launch + self.set_up + self.end
 
 
-def run(place: Place, warm: bool, script: str, arguments: Sequence[object], precision: str, root: Path = ROOT) -> Spent:
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment in which a user's Snakemake runs jobs: Python keeps its bytecode."""
+    own = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "NO_ALBUMENTATIONS_UPDATE": "1"}
+    own |= {"HISTOBENCH_WARM_ALSO": VLM_LIBRARIES, "HISTOBENCH_WARM_IDLE": "300"} | changes
+    return {key: value for key, value in own.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
+@contextmanager
+def warm_server(folder: Path) -> Iterator[None]:
+    """Give the jobs in this block a warm server of their own, which ends with it."""
+    before = {name: os.environ.pop(name, None) for name in ("XDG_RUNTIME_DIR", "TMPDIR")}
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        for socket in folder.glob("histobench-warm-*/*.sock"):
+            socket.unlink()  # a server without a socket ends
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def measured(place: Place, script: str, arguments: Sequence[object], rounds: int) -> dict[bool, Spent]:
+    """Return the medians of running a script cold (False) and warm (True), in turn, after each once to warm up."""
+    spent: dict[bool, list[Spent]] = {False: [], True: []}
+    for _ in range(rounds + 1):
+        for warm, times in spent.items():
+            times.append(run(place, warm, script, arguments))
+    return {
+        warm: Spent(*(median(getattr(each, field.name) for each in times[1:]) for field in fields(Spent)))
+        for warm, times in spent.items()
+    }
+
+
+def run(
+    place: Place, warm: bool, script: str, arguments: Sequence[object], precision: str = "bf16", root: Path = ROOT
+) -> Spent:
     """Run a script of the project at `root` as its rule does, through the launcher."""
     report = place.folder / "report.json"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "histobench.warm", OBSERVED, report, precision, root / "scripts" / f"{script}.py"]
-    environment = os.environ | {"PYTHONPATH": str(root / "workflow"), "HISTOBENCH_WARM": str(int(warm))}
     began = time.monotonic()
     with subprocess.Popen(
         [*map(str, command), *map(str, arguments)],
         cwd=place.folder,
-        env=environment,
+        env=environment(PYTHONPATH=str(root / "workflow"), HISTOBENCH_WARM=str(int(warm))),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -51,10 +51,10 @@ def leave_out(precision: str) -> None:
         note("last")
 
     def save(self, *arguments, of=checkpoint.Checkpoint.save_meanwhile):
-        self.close()  # there was no arithmetic to be done meanwhile
         began = time.monotonic()
         of(self, *arguments)
         NOTED["copied"] = time.monotonic() - began
+        self.close()  # there is no arithmetic to be done meanwhile
 
     def write(*arguments, of=checkpoint.Checkpoint._write):
         began = time.monotonic()

@@ -76,6 +76,12 @@ class Place:
             np.lib.format.open_memmap(store, "w+", np.uint8, (len(held), 336, 336, 3))  # a hole in the disk
         folds.save(made, self.path(paths.FOLDS, dataset="breakhis", split="patient"))
 
+    def write_model(self, model: str) -> None:
+        """Write what jobs of a model read beside the dataset."""
+        self.write_weights(model)
+        if not isinstance(self.study.models[model].settings, CnnSettings):
+            self.write_tokens(model)
+
     def write_weights(self, model: str) -> Path:
         """Write a model's weights file: every parameter in the type in which it is published."""
         settings = self.study.models[model].settings

@@ -42,7 +42,7 @@ class Checkpoint:
         """Do the same in a thread, from a copy, while training goes on: gigabytes can take longer than an epoch on a GPU.
 
         The one before is awaited first, so that never more than one finished epoch is not on disk: a process killed at
-        any moment loses the time of an epoch and of writing a checkpoint at most, as if it had waited here. What went
+        any moment loses the time of an epoch and of writing a checkpoint at most, as if it had waited here. What else goes
         wrong is raised by the next call, or by `close`.
         """
         self._writing.start(self._write, self._content(module, optimizer, progress))
