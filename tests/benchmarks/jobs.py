@@ -6,12 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-<<<<<<< HEAD
-from dataclasses import dataclass
-=======
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
->>>>>>> startup
 from pathlib import Path
 from statistics import median
 
