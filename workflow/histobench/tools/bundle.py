@@ -104,7 +104,7 @@ def made(config: Config) -> Made:
 
 
 def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: str) -> subprocess.CompletedProcess[str]:
-    """Run this checkout's workflow in `folder` on a configuration that names no file, no address and no device.
+    """Run this checkout's workflow in `folder` on a configuration that names no file outside of it, and no device.
 
     Nothing is written outside of `folder`, and no profile or environment variable of the user's takes part.
     """
@@ -137,17 +137,20 @@ def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: st
 
 
 def _harmless(config: Config, folder: Path) -> dict[str, Any]:
-    """Return a configuration with the same numbers whose datasets, fold lists and weights are empty files in `folder`."""
+    """Return a configuration with the same results whose datasets, fold lists and weights are empty files in `folder`.
+
+    What is there is not downloaded: an address can stay, for the page may show it.
+    """
     given = packable(config)
     given["device"] = "cpu"
-    absent = ["source.csv", "table.csv", *(f"fold{number}.txt" for number in range(1, 21))]
+    absent = ["table.csv", *(f"fold{number}.txt" for number in range(1, 21))]
     empty = [folder / "absent" / name for name in absent]
-    for dataset in given["datasets"].values():
-        for key in ("url", "mirrors", "sha256"):
-            dataset.pop(key, None)
-        for key in ("source", "table"):
-            if dataset.get(key):
-                dataset[key] = f"absent/{key}.csv"
+    for name, dataset in given["datasets"].items():
+        if dataset.get("source"):
+            dataset["source"] = f"resources/{name}/absent"
+            empty.append(folder / dataset["source"])
+        if dataset.get("table"):
+            dataset["table"] = "absent/table.csv"
     for split in given["splits"].values():
         if split.get("files"):
             split["files"] = [f"absent/fold{number}.txt" for number in range(1, len(split["files"]) + 1)]
