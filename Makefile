@@ -12,7 +12,7 @@ comma := ,
 # Print some columns of a Markdown table, narrow enough for a terminal.
 show = echo; grep -v '^|' $(1) | cat -s | fold -s -w 100; grep '^|' $(1) | cut -d '|' -f $(2); echo
 
-.PHONY: help demo sample reproduce fetch plan doctor test lint bench clean
+.PHONY: help demo sample reproduce fetch plan doctor pack verify test lint bench clean
 
 help: ## list these commands
 	@echo "HistoBench: compare image classifiers on breast histopathology"
@@ -58,6 +58,13 @@ plan: $(READY) ## the study as a table: what is done, and what the rest takes
 
 doctor: $(READY) ## can this machine run the study, and what to do next?
 	@python -m histobench.tools.doctor $(ARGS)
+
+pack: $(READY) ## a finished study as one archive to pass on, without images: ARGS="--configfile FILE"
+	@python -m histobench.tools.pack $(ARGS)
+
+verify: $(READY) ## check such an archive and rebuild its tables: make verify ARCHIVE=FILE
+	@test -n "$(ARCHIVE)" || { echo "error: say which archive: make verify ARCHIVE=FILE"; exit 1; }
+	@python -m histobench.tools.verify "$(ARCHIVE)"
 
 test: $(READY) ## every test that this machine can run
 	@python -m pytest $(ARGS)

@@ -40,6 +40,7 @@ def main() -> None:
     inputs.add_argument("--tokens", type=Path, help="visual tokens (views, images, T, D) to compute embeddings from")
     parser.add_argument("--weights", type=Path, help="pretrained weights; none where they are random")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--share", type=int, default=1, help="jobs that may share its GPU; 0: no GPU is needed")
     parser.add_argument("--workers", type=int, default=1, help="processor threads, and processes that augment images")
     parser.add_argument(
         "--output",
@@ -62,7 +63,7 @@ def main() -> None:
     if (arguments.weights is None) != (spec.model.weights == "random"):
         fault = "is missing; give the file" if arguments.weights is None else "is of no use; leave it out"
         raise HistoBenchError(f"--weights: for a {spec.model.family} with weights {spec.model.weights!r} it {fault}")
-    device = devices.choose(arguments.device, max(1, arguments.workers))
+    device = devices.choose(arguments.device, max(1, arguments.workers), arguments.share)
     torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32, so that devices agree
     images = manifest.load(arguments.manifest)
     rows = np.array([row for row, image in enumerate(images) if image.magnification == spec.magnification])
@@ -128,11 +129,17 @@ def batches_of(
     import numpy as np
 
     from histobench.datasets import pixels
+    from histobench.datasets.arrays import mapped
     from histobench.training.data import Augmented, Stored
 
     unused = np.zeros(len(rows), np.float32)  # labels
     if arguments.tokens:
-        tokens = np.load(arguments.tokens, mmap_mode="r")
+        try:
+            tokens = mapped(arguments.tokens)
+        except (OSError, ValueError) as error:
+            raise HistoBenchError(
+                f"{arguments.tokens}: cannot be read as visual tokens ({error}); delete it to have it made again"
+            ) from error
         if tokens.ndim != 4 or tokens.shape[:2] != (spec.views, len(rows)):
             raise HistoBenchError(
                 f"{arguments.tokens}: holds {tokens.shape}, expected ({spec.views} views, {len(rows)} images, tokens, "

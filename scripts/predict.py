@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="manifest of the images to predict")
     parser.add_argument("--pixels", type=Path, required=True, help="their pixel store")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--share", type=int, default=1, help="jobs that may share its GPU; 0: no GPU is needed")
     parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
     parser.add_argument(
         "--micro-batch", type=int, default=0, help="images on the device at once; 0: the recipe's batch"
@@ -52,7 +53,7 @@ def main() -> None:
             f"{given.manifest}: {len(seen)} images have equal pixels in {given.trained_on} (first: {seen[0].image_id} "
             f"and {known[seen[0].sha256]}), so that models would be tested on what they were trained on; remove them"
         )
-    device = devices.choose(given.device, given.threads)
+    device = devices.choose(given.device, given.threads, given.share)
     module = classifier.trained(spec, given.weights, given.trained, devices.precision(device)).to(device)
     if spec.recipe.trainable == "head":
         torch.backends.cudnn.allow_tf32 = False  # as embeddings are computed for training

@@ -1,8 +1,9 @@
 """Train one classifier on one fold and predict the fold's evaluation images.
 
-A killed job goes on from its last finished epoch when it is started again. It leaves checkpoint.pt beside the output,
-which is no output itself and is removed on success. SIGTERM keeps its default action, so the job ends at once (status
-143 in a shell).
+A job that was stopped goes on when it is started again: after SIGTERM, SIGINT, SIGHUP or SIGUSR1 from the step at which
+the signal came, after SIGKILL from its last finished epoch. It leaves checkpoint.pt beside the output, which is no output
+itself and is removed on success. Asked to end, it finishes its step, writes the checkpoint and dies by the signal (status
+143 in a shell for SIGTERM); asked again, or before training has begun, it ends at once.
 """
 
 import argparse
@@ -51,6 +52,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--evaluation-features", type=Path, help="un-augmented ones, if --features are augmented")
     parser.add_argument("--weights", type=Path, help="pretrained weights, unless they are random or a head is trained")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--share", type=int, default=1, help="jobs that may share its GPU; 0: no GPU is needed")
     parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
     parser.add_argument("--workers", type=int, default=0, help="processes that augment images; 0: none but this one")
     parser.add_argument(
@@ -76,9 +78,10 @@ def main() -> None:
     from histobench.training import devices, monitor
     from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
+    from histobench.training.interrupt import Interrupt
 
     spec = specification(given)
-    device = devices.choose(given.device, given.threads)
+    device = devices.choose(given.device, given.threads, given.share)
     images = manifest.load(given.manifest)
     sides = train_rows, test_rows = folds.load(given.folds, images, given.split_by).rows(
         images, spec.fold, spec.magnification
@@ -95,8 +98,8 @@ def main() -> None:
         given.output.with_name("checkpoint.pt"),
         {
             "specification": spec.canonical(),
-            "training images": digest_of(images, train_rows),
-            "evaluation images": digest_of(images, test_rows),
+            "training images": manifest.digest(images[row] for row in train_rows),
+            "evaluation images": manifest.digest(tested),
             "embeddings": digest,
             "code": fingerprint(Path(__file__)),
             "version of torch": str(torch.__version__),
@@ -112,6 +115,8 @@ def main() -> None:
         device=device,
         checkpoint=checkpoint,
         micro_batch=given.micro_batch or None,
+        # From here to the end of the script: once the last epoch is done, its results are written first.
+        check=Interrupt().check,
     )
 
     if spec.recipe.keep_weights:
@@ -130,6 +135,7 @@ def main() -> None:
         "code": checkpoint.identity["code"],
         "sha256": {name: checkpoint.identity[name] for name in ("training images", "evaluation images", "embeddings")},
         "device": devices.describe(device),
+        "jobs_per_gpu": given.share if device.type == "cuda" else None,
         "precision": devices.precision(device),
         "threads": given.threads,
         "workers": given.workers,
@@ -274,11 +280,11 @@ def features_of(path: Path, views: int, count: int, dimensions: int) -> "np.ndar
 
     Embeddings are float32; tokens are float32, or bf16 as the uint16 of the same bits, which numpy has no name for.
     """
-    import numpy as np
+    from histobench.datasets.arrays import mapped
 
     try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
+        array = mapped(path)
+    except (OSError, ValueError) as error:
         raise HistoBenchError(
             f"{path}: cannot be read as features ({error}); delete it to have it made again"
         ) from error
@@ -291,12 +297,6 @@ def features_of(path: Path, views: int, count: int, dimensions: int) -> "np.ndar
             f"{shape}); delete it to have it made again"
         )
     return array
-
-
-def digest_of(images: "Sequence[Image]", rows: "np.ndarray") -> str:
-    """Return a digest of the names, labels and pixels of some of the images."""
-    lines = (f"{images[row].image_id},{images[row].label},{images[row].patient},{images[row].sha256}\n" for row in rows)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def prediction(image: "Image", fold: int, last: float, best: float) -> dict[str, object]:

@@ -39,7 +39,21 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 def test_make_alone_lists_every_command_and_does_nothing(folder):
     shown = make(folder)
     assert shown.returncode == 0
-    for target in ("demo", "sample", "reproduce", "fetch", "plan", "doctor", "test", "lint", "bench", "clean", "help"):
+    documented = (
+        "fetch",
+        "plan",
+        "doctor",
+        "pack",
+        "verify",
+        "demo",
+        "sample",
+        "reproduce",
+        "test",
+        "lint",
+        "bench",
+        "clean",
+    )
+    for target in (*documented, "help"):
         assert f"  make {target} " in shown.stdout
     assert not (folder / "calls").exists()
 
@@ -82,3 +96,18 @@ def test_sample_asks_for_its_folder(folder):
     ended = make(folder, "sample")
     assert ended.returncode != 0
     assert "error: say where the images are: make sample SAMPLE=FOLDER" in ended.stdout
+
+
+def test_verify_asks_for_its_archive(folder):
+    ended = make(folder, "verify")
+    assert ended.returncode != 0
+    assert "error: say which archive: make verify ARCHIVE=FILE" in ended.stdout
+
+
+def test_pack_and_verify_call_their_tools(folder):
+    assert make(folder, "pack", "ARGS=--configfile config/demo.yaml").returncode == 0
+    assert make(folder, "verify", "ARCHIVE=a b.tar.gz").returncode == 0
+    assert (folder / "calls").read_text().splitlines()[-2:] == [
+        "python -m histobench.tools.pack --configfile config/demo.yaml",
+        "python -m histobench.tools.verify a b.tar.gz",
+    ]

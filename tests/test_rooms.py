@@ -39,6 +39,7 @@ def test_imports_only_point_back(room):
     [
         ("study.config study.paths study.fingerprint", {"torch", "numpy", "pandas", "cv2", "albumentations"}),
         ("datasets.manifest datasets.folds", {"torch", "pandas", "sklearn", "scipy", "albumentations"}),
+        ("training.gpus training.lease", {"torch", "numpy", "pydantic"}),
         ("training.fit", {"torchvision", "timm", "pandas", "sklearn", "scipy", "albumentations"}),
         ("training.fit training.probe training.monitor datasets.folds", {"transformers", "peft", "torchvision"}),
         ("models.vlm models.families.smolvlm models.families.qwen2_vl", {"transformers", "peft", "torchvision"}),

@@ -19,6 +19,8 @@ PARTS = {
     "findings": "From predictions to the page",
     "statistics": "Statistics of a simulated study, and how often tests reject",
     "demo": "Start-up in `make demo`",
+    "startup": "Start-up in the paper's study",
+    "soak": "The demo, killed again and again",
 }
 
 

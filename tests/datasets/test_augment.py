@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from pydantic_core import PydanticCustomError
 
 from histobench.datasets.augment import Augmentation, catalogue
+from histobench.study import transforms
 from histobench.study.errors import HistoBenchError
 
 ROOT = Path(__file__).parents[2]
@@ -346,9 +349,25 @@ def test_the_committed_catalogue_is_fresh() -> None:
     committed = json.loads((ROOT / "workflow" / "schemas" / "transforms.json").read_text())
     assert committed == catalogue(), "run: python -m histobench.datasets.augment > workflow/schemas/transforms.json"
     assert {next(iter(item)) for item in PAPER} <= committed.keys()
-    assert committed["HorizontalFlip"] == ["p"]
-    assert committed["Blur"] == ["blur_limit", "p"]
+    assert committed["HorizontalFlip"] == {"p": {"type": "number", "minimum": 0, "maximum": 1}}
+    assert list(committed["Blur"]) == ["blur_limit", "p"]
     assert not {"Compose", "OneOf", "DualTransform", "RandomCrop3D"} & committed.keys()
+
+
+def test_what_the_light_check_refuses_the_library_refuses_too() -> None:
+    """Each argument of each transform with values of many kinds; only true and false count as numbers nowhere."""
+    values = [-1, 0.5, 3, 300, "x", None, [0, 1], [1, 0], [0.2, 0.8], [3, 7], [-1, 1], [1, 2, 3], [2.5, 3.5], {}, []]
+    refused = 0
+    for name, rules in catalogue().items():
+        needed = {argument: 5 for argument, rule in rules.items() if rule.get("required")}
+        for argument, value in product(rules, values):
+            try:
+                transforms.check("here", name, {**needed, argument: value})
+            except PydanticCustomError:
+                refused += 1
+                with pytest.raises(HistoBenchError):
+                    Augmentation([{name: {**needed, argument: value}}], 64)
+    assert refused > 4000
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # some find nothing to do

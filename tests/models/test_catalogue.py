@@ -9,7 +9,7 @@ from histobench.models import catalogue
 SCHEMAS = Path(__file__).parents[2] / "workflow" / "schemas"
 
 
-@pytest.mark.parametrize("name", ["architectures", "vlm"])
+@pytest.mark.parametrize("name", ["architectures", "sizes", "vlm"])
 def test_the_committed_catalogue_is_what_the_installed_libraries_have(name):
     renew = f"renew it by `python -m histobench.models.catalogue {name} > {name}.json` in workflow/schemas"
     assert (SCHEMAS / f"{name}.json").read_text() == catalogue.text(name), renew
@@ -23,8 +23,8 @@ def test_it_holds_the_papers_networks_and_no_detectors():
 
 
 def test_it_holds_what_tells_sizes_of_vision_language_models_apart():
-    names = catalogue.vlm()
+    names = catalogue.vlm()["families"]
     assert {"qwen2-vl", "smolvlm"} <= names.keys()
     for family in names.values():
-        assert {"hidden_size", "num_hidden_layers", "num_attention_heads"} <= set(family["text_config"])
-        assert "patch_size" in family["vision_config"]
+        assert {"hidden_size", "num_hidden_layers", "num_attention_heads"} <= family["keys"]["text_config"].keys()
+        assert "patch_size" in family["keys"]["vision_config"]

@@ -6,6 +6,8 @@ import importlib.metadata
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from histobench.datasets import folds, manifest
 from histobench.study.fingerprint import fingerprint
 from histobench.study.spec import CnnSettings, Recipe, RunSpec
+from tests.disks import fill, small_disk
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "train.py"
@@ -159,11 +162,13 @@ def run(launcher, dataset, output, spec, **changes):
     return (output / "log").read_text()
 
 
-def wait_for(path, newer_than=0, unless=Path("/nonexistent")):
-    """Wait for a file, at most 60 s."""
+def wait_for(path, newer_than=0, unless=Path("/nonexistent"), said=""):
+    """Wait for a file, that it is newer, and holds a text, at most 60 s."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if unless.exists() or (path.exists() and path.stat().st_mtime_ns > newer_than):
+        if unless.exists():
+            return
+        if path.exists() and path.stat().st_mtime_ns > newer_than and (not said or said in path.read_text()):
             return
         time.sleep(0.001)
     pytest.fail(f"{path} did not appear; log: {(path.parent / 'log').read_text()}")
@@ -247,6 +252,7 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     assert len({len(digest) for digest in ran["sha256"].values()}) == 1
     assert len(set(ran["sha256"].values())) == 3
     assert ran["parameters"] == {"total": 17, "trainable": 17}
+    assert ran["jobs_per_gpu"] is None  # it was no GPU
     assert (ran["device"][:3], ran["precision"], ran["threads"], ran["micro_batch"]) == ("cpu", "fp32", 1, 16)
     assert ran["resumed_from"] is None
     assert ran["images_per_second"] > 0
@@ -282,16 +288,111 @@ def test_a_killed_job_goes_on_bit_for_bit(launcher, dataset, tmp_path, trainable
     assert "going on after epoch" in (killed / "log").read_text()
 
 
-def test_sigterm_ends_a_job_at_once_and_leaves_its_checkpoint(launcher, dataset, tmp_path):
-    spec = specification("all", epochs=2000)
-    pid = launcher.start(arguments(dataset, tmp_path, spec), tmp_path / "log")
+def children(pid):
+    """Return the processes that a process has started."""
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next_step(
+    launcher, dataset, tmp_path, workers
+):
+    spec = specification("all", FLIP, epochs=60)
+    whole, asked = tmp_path / "whole", tmp_path / "asked"
+    run(launcher, dataset, whole, spec)
+    asked.mkdir()
+    checkpoint, last = asked / "checkpoint.pt", ()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        (asked / "log").unlink(missing_ok=True)
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        pid = launcher.start(arguments(dataset, asked, spec, workers=workers), asked / "log")
+        wait_for(checkpoint, before, unless=asked / "run.json")
+        helpers = children(pid)
+        assert len(helpers) == workers
+        for process in (*helpers, pid):  # as Ctrl-C and queues do: the whole group
+            os.kill(process, number)
+        assert launcher.wait(pid) == -number, (asked / "log").read_text()  # for SIGTERM, a shell reports 128 + 15 = 143
+        log = (asked / "log").read_text()
+        assert "Traceback" not in log
+        said = re.search(
+            rf"^{number.name} in epoch (\d+) after step (\d) of 3: run the same command to go on$", log, re.M
+        )
+        assert said, log
+        epoch, step = map(int, said.groups())
+        if last:
+            assert "going on after epoch {} of 60, step {},".format(*last) in log
+        assert (epoch - 1, step) > last
+        last = epoch - 1, step
+        assert not [helper for helper in helpers if Path(f"/proc/{helper}").exists()]
+        assert {path.name for path in asked.iterdir()} == {"checkpoint.pt", "log"}
+    run(launcher, dataset, asked, spec, workers=workers)
+    assert results(asked) == results(whole)
+    assert not checkpoint.exists()
+
+
+def test_a_full_disk_costs_checkpoints_but_not_the_run(launcher, dataset, tmp_path):
+    spec = specification("all", epochs=12)
+    whole = tmp_path / "whole"
+    run(launcher, dataset, whole, spec)
+    with small_disk(tmp_path / "disk", 16 * 1024) as disk:
+        checkpoint = disk / "checkpoint.pt"
+        pid = launcher.start(arguments(dataset, disk, spec), disk / "log")
+        wait_for(checkpoint)
+        os.kill(pid, signal.SIGTERM)
+        assert launcher.wait(pid) == -signal.SIGTERM
+        kept = checkpoint.read_bytes()
+        filler = fill(disk, leave=len(kept) // 2)
+        # Asked to end where no new checkpoint can be written, it leaves the old one.
+        pid = launcher.start(arguments(dataset, disk, spec), tmp_path / "log")
+        wait_for(tmp_path / "log", said="no new checkpoint")
+        os.kill(pid, signal.SIGTERM)
+        assert launcher.wait(pid) == -signal.SIGTERM
+        assert checkpoint.read_bytes() == kept
+        # There is no room even for the predictions.
+        fill(disk, leave=0)
+        assert launcher.wait(launcher.start(arguments(dataset, disk, spec), tmp_path / "log2")) == 1
+        log = (tmp_path / "log2").read_text()
+        sentence = "the disk or quota is full; free some space and run the same command again\n"
+        assert log.endswith(f"error: {disk}/predictions.csv: {sentence}"), log
+        assert f"no new checkpoint: {checkpoint}: {sentence}" in log
+        assert "Traceback" not in log
+        assert checkpoint.read_bytes() == kept
+        assert not list(disk.glob(".*"))
+        filler.unlink()
+        run(launcher, dataset, disk, spec)
+        assert results(disk) == results(whole)
+
+
+def test_a_pixel_store_that_vanishes_is_still_there_for_a_job_that_has_it(launcher, dataset, tmp_path):
+    spec = specification("all", FLIP, epochs=12)
+    run(launcher, dataset, tmp_path / "whole", spec)
+    shutil.copy(dataset / "pixels.npy", tmp_path / "pixels.npy")
+    given = arguments(dataset, tmp_path, spec, pixels=tmp_path / "pixels.npy", workers=2)
+    pid = launcher.start(given, tmp_path / "log")
     wait_for(tmp_path / "checkpoint.pt")
-    began = time.perf_counter()
-    os.kill(pid, signal.SIGTERM)
-    assert launcher.wait(pid) == -signal.SIGTERM  # which a shell reports as 128 + 15 = 143
-    assert time.perf_counter() - began < 2
-    left = {path.name for path in tmp_path.iterdir() if not path.name.endswith(".partial")}
-    assert left == {"checkpoint.pt", "log"}
+    (tmp_path / "pixels.npy").unlink()
+    assert launcher.wait(pid) == 0, (tmp_path / "log").read_text()
+    assert results(tmp_path) == results(tmp_path / "whole")
+    (tmp_path / "run.json").unlink()
+    assert launcher.wait(launcher.start(given, tmp_path / "log2")) == 1
+    log = (tmp_path / "log2").read_text()
+    assert log == f"error: {tmp_path}/pixels.npy: no such pixel store; run the workflow again to make it\n"
+
+
+def test_a_job_asked_to_end_before_it_trains_ends_at_once(dataset, tmp_path):
+    code = (
+        "import os, signal, sys; from histobench.study import errors; "
+        "errors.run_script(lambda: os.kill(os.getpid(), signal.Signals[sys.argv[1]]))"
+    )
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"):
+        process = subprocess.run(
+            [sys.executable, "-c", code, name],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+            capture_output=True,
+            check=False,
+        )
+        assert (process.returncode, process.stderr) == (-signal.Signals[name], b"")
 
 
 def test_a_checkpoint_of_another_run_is_not_used(launcher, dataset, tmp_path):

@@ -53,9 +53,27 @@ def test_fine_tuning_means_to_a_model_what_its_family_has():
     assert tuned.lora.projections == ["q", "k", "v", "o"]
 
 
+def test_what_a_job_needs_of_a_gpu():
+    study = load(PAPER)
+    assert [study.gpu(model, mode) for model, mode in (("resnet34", "ft"), ("smolvlm", "ft"), ("smolvlm", "lp"))] == [
+        "shared",
+        "whole",
+        "none",
+    ]
+    assert [study.gpu(model) for model in ("alexnet", "qwen2-vl-2b")] == ["shared", "whole"]
+    study = load(with_change("modes.lp.gpu", "shared"))
+    assert (study.gpu("smolvlm", "lp"), study.gpu("smolvlm"), study.gpu("smolvlm", "ft")) == (
+        "shared",
+        "whole",
+        "whole",
+    )
+    study = load(with_change("models.vgg19.training", {"ft": {"gpu": "whole"}}))
+    assert (study.gpu("vgg19", "ft"), study.gpu("vgg19"), study.gpu("alexnet", "ft")) == ("whole", "shared", "shared")
+
+
 def test_hardware_settings_are_no_part_of_a_specification():
     before = load(PAPER).specification("smolvlm", "ft", 40, "none", 1).canonical()
-    hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True}
+    hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True, "gpu": "shared"}
     after = load(with_change("models.smolvlm.training", {"ft": {"keep_weights": True} | hardware}))
     assert after.mode("smolvlm", "ft").micro_batch == 3
     assert after.specification("smolvlm", "ft", 40, "none", 1).canonical() == before
@@ -138,7 +156,16 @@ def test_labels_and_devices_are_no_part_of_a_specification():
             "smol",
             "models.smolvlm.family: no such family 'smol'; known: cnn, qwen2-vl, smolvlm",
         ),
-        ("datasets.breakhis.mirrors", ["ftp://a/b.zip"], "datasets.breakhis.mirrors.0: string should match"),
+        (
+            "models.smolvlm.weights.revision",
+            "main",
+            "models.smolvlm.weights.revision: expected a commit of 40 hex digits",
+        ),
+        (
+            "datasets.breakhis.mirrors",
+            ["ftp://a/b.zip"],
+            "datasets.breakhis.mirrors.0: expected an address http://HOST/FILE",
+        ),
         (
             "datasets.mine",
             {"source": "images", "mirrors": ["https://a/b.zip"]},
@@ -148,20 +175,19 @@ def test_labels_and_devices_are_no_part_of_a_specification():
         (
             "models.smolvlm.weights",
             {"folder": "x", "sha256": "0123"},
-            "models.smolvlm.weights.sha256: string should match",
+            "models.smolvlm.weights.sha256: expected 64 hex digits in lower case",
         ),
         (
             "models.smolvlm.weights",
             {"folder": "x", "sha256": "0" * 64, "revision": "0" * 40},
             "models.smolvlm.weights.revision: unknown key",
         ),
-        ("models.smolvlm.weights", "imagenet", "models.smolvlm.weights: input should be 'random', found 'imagenet'"),
-        ("models.smolvlm.weights", 5, "models.smolvlm.weights: input should be a valid dictionary"),
-        ("models.smolvlm.weights.revision", "main", "models.smolvlm.weights.revision: string should match"),
+        ("models.smolvlm.weights", "imagenet", "models.smolvlm.weights: expected 'random', found 'imagenet'"),
+        ("models.smolvlm.weights", 5, "models.smolvlm.weights: expected keys and values"),
         (
             "models.vgg19.weights",
             "imagnet",
-            "models.vgg19.weights: input should be 'imagenet' or 'random', found 'imagnet'",
+            "models.vgg19.weights: expected 'imagenet' or 'random', or keys and values, found 'imagnet'",
         ),
         ("models.vgg19.weights", {"file": "x.pth"}, "models.vgg19.weights.sha256: this key is required"),
         ("models.smolvlm.weights", ..., "models.smolvlm.weights: this key is required"),
@@ -170,12 +196,12 @@ def test_labels_and_devices_are_no_part_of_a_specification():
         (
             "models.smolvlm.config.text_config.hidden_sise",
             8,
-            "models.smolvlm: config.text_config.hidden_sise: smolvlm has no such key; did you mean 'hidden_size'?",
+            "models.smolvlm.config.text_config.hidden_sise: smolvlm has no such key; did you mean 'hidden_size'?",
         ),
         (
             "models.smolvlm.config.text_config",
             8,
-            "models.smolvlm: config.text_config: expected keys and values, found 8",
+            "models.smolvlm.config.text_config: expected keys and values, found 8",
         ),
         ("modes.ft.lora", ..., "modes.ft.lora: this key is required to train 'qwen2-vl-2b'"),
         ("modes.ft.lora.projections", ["x"], "modes.ft.lora.projections.0"),
@@ -220,8 +246,8 @@ FOLDERS = {"format": "folders", "source": "images", "patient": "(P[0-9]+)"}
         ("datasets.mine", OWN | {"classes": {"a": "benign"}}, "`classes` must name at least one benign and one malignant class"),
         ("datasets.mine", OWN | {"classes": {"a": "normal"}}, "datasets.mine.classes.a"),
         ("datasets.mine", FOLDERS | {"patient": None}, "datasets.mine: format folders needs `patient`"),
-        ("datasets.mine", FOLDERS | {"patient": "(P"}, "datasets.mine: `patient` is no regular expression"),
-        ("datasets.mine", FOLDERS | {"patient": "P"}, "datasets.mine: `patient` must have one group in parentheses, found 0"),
+        ("datasets.mine", FOLDERS | {"patient": "(P"}, "datasets.mine.patient: is no regular expression"),
+        ("datasets.mine", FOLDERS | {"patient": "P"}, "datasets.mine.patient: must have one group in parentheses, found 0"),
         ("datasets.breakhis.classes", {"a": "benign"}, "datasets.breakhis: `classes` belongs to format csv or folders"),
         ("datasets.bach.synthetic", {"kind": "bach"}, "either `source`"),
     ],

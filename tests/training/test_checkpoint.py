@@ -1,4 +1,6 @@
 import logging
+import threading
+import time
 
 import pytest
 import torch
@@ -57,6 +59,67 @@ def test_a_state_comes_back_bit_for_bit_but_frozen_parameters_are_not_stored(sav
     for index, state in mine.items():
         for name, tensor in state.items():
             assert torch.equal(tensor, loaded[index][name]), (index, name)
+
+
+def test_what_is_written_meanwhile_is_the_state_at_the_time_of_the_call(saved, tmp_path, monkeypatch):
+    _, model, optimizer = saved
+    later, progress = Checkpoint(tmp_path / "later.pt", IDENTITY), {"history": [{"epoch": 1}], "logits": torch.ones(2)}
+    hold, write = threading.Event(), torch.save
+    monkeypatch.setattr(torch, "save", lambda *given: hold.wait(10) and write(*given))
+    expected = {name: tensor.clone() for name, tensor in trained_state(model).items()}
+    moments = [state["exp_avg"].clone() for state in optimizer.state_dict()["state"].values()]
+    later.save_meanwhile(model, optimizer, progress)
+    assert not later.path.exists()
+    for group in optimizer.param_groups:
+        group["lr"] = 7.0
+    for tensor in [*trained_state(model).values(), *(s["exp_avg"] for s in optimizer.state_dict()["state"].values())]:
+        tensor.zero_()
+    progress["history"][0]["epoch"] = 2
+    hold.set()
+    later.close()
+    other, other_optimizer = trained(seed=1, steps=0)
+    assert later.load(other, other_optimizer)["history"] == [{"epoch": 1}]
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in trained_state(other).items())
+    loaded = [state["exp_avg"] for state in other_optimizer.state_dict()["state"].values()]
+    assert all(map(torch.equal, loaded, moments))
+    assert other_optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_the_one_before_is_on_disk_before_the_next_is_begun_and_its_memory_serves_again(saved, monkeypatch):
+    checkpoint, model, optimizer = saved
+    epochs, copies = [], []
+    write = torch.save
+
+    def slowly(content, path):
+        time.sleep(0.05)
+        write(content, path)
+        epochs.append(content["progress"]["epoch"])
+        copies.append(content["optimizer"]["state"][0]["exp_avg"].data_ptr())
+
+    monkeypatch.setattr(torch, "save", slowly)
+    for epoch in (1, 2):
+        checkpoint.save_meanwhile(model, optimizer, {"epoch": epoch})
+        assert epochs == list(range(1, epoch))
+    checkpoint.save(model, optimizer, {"epoch": 3})
+    assert epochs == [1, 2, 3]
+    assert copies[0] == copies[1] != copies[2]
+
+
+def test_what_goes_wrong_meanwhile_is_raised_by_the_next_call_once(saved, monkeypatch):
+    checkpoint, model, optimizer = saved
+    write = torch.save
+
+    def broken(*_):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(torch, "save", broken)
+    checkpoint.save_meanwhile(model, optimizer, {})
+    with pytest.raises(RuntimeError, match="broken"):
+        checkpoint.close()
+    monkeypatch.setattr(torch, "save", write)
+    checkpoint.save(model, optimizer, {"epoch": 4})
+    checkpoint.close()
+    assert checkpoint.load(*trained(steps=0))["epoch"] == 4
 
 
 def test_none_is_found_where_none_is_and_remains_are_removed(tmp_path, caplog):

@@ -1,4 +1,7 @@
+import ctypes
 import pickle
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -96,6 +99,19 @@ def test_views_do_not_depend_on_workers_order_or_a_resume(pixels):
         for (x, y), (a, b) in zip(found, expected, strict=True):
             assert torch.equal(x, a)
             assert torch.equal(y, b)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel signal is Linux's")
+def test_workers_die_with_their_job(pixels):
+    """The kernel is asked in the worker itself; without this they live for up to five seconds, and hold a GPU's memory."""
+
+    def asks(image, seed, epoch, image_id):
+        number = ctypes.c_int(-1)
+        ctypes.CDLL(None).prctl(2, ctypes.byref(number))  # PR_GET_PDEATHSIG
+        return np.full_like(image, number.value)
+
+    images, _ = next(iter(augmented(pixels, 1, asks).batches(plan(9, [1]))))
+    assert set(images.unique().tolist()) == {int(signal.SIGKILL)}
 
 
 def test_a_failing_transform_is_one_sentence_whoever_ran_it(pixels):

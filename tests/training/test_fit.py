@@ -6,9 +6,9 @@ import torch
 from sklearn.metrics import log_loss
 from torch import nn
 
-from histobench.study.errors import HistoBenchError
+from histobench.study.errors import HistoBenchError, Interrupted
 from histobench.study.spec import Recipe
-from histobench.training import data
+from histobench.training import data, microbatch
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import cosine, fit
 from histobench.training.probe import LinearProbe
@@ -52,13 +52,24 @@ def accuracy(source):
     return lambda logits: {"accuracy": np.mean((logits >= 0) == source.labels)}
 
 
-def run(tmp_path, module, recipe, training=None, evaluation=None, score=None, seed=3, micro_batch=None, resume=False):
+def run(
+    tmp_path,
+    module,
+    recipe,
+    training=None,
+    evaluation=None,
+    score=None,
+    seed=3,
+    micro_batch=None,
+    resume=False,
+    **given,
+):
     if not resume:
         (tmp_path / "checkpoint.pt").unlink(missing_ok=True)
     training, evaluation = training or images(37), evaluation or images(10, 1, 37)
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {"specification": "test"})
     score = score or accuracy(evaluation)
-    return fit(module, training, evaluation, score, recipe, seed, CPU, checkpoint, micro_batch)
+    return fit(module, training, evaluation, score, recipe, seed, CPU, checkpoint, micro_batch, **given)
 
 
 def seconds_left_out(history):
@@ -202,6 +213,95 @@ def test_a_stopped_run_goes_on_bit_for_bit_wherever_it_was_stopped(tmp_path, nor
         same(resumed, uninterrupted)
 
 
+def stop_at(moment):
+    """A `check` that asks to end when it is called for the `moment`-th time."""
+    calls = []
+
+    def check():
+        calls.append(None)
+        if len(calls) == moment:
+            raise Interrupted(15)
+
+    return check
+
+
+RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.01)
+EACH = 5 + 2  # checks in an epoch: after each of 37 / 8 steps and of 10 / 8 evaluation batches
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_an_interrupted_run_goes_on_bit_for_bit_with_the_very_next_step(tmp_path, norm, caplog):
+    uninterrupted = run(tmp_path, Tiny(0.5, norm), RECIPE)
+    for moment in range(1, 3 * EACH + 1):
+        with pytest.raises(Interrupted), caplog.at_level(logging.INFO):
+            run(tmp_path, Tiny(0.5, norm), RECIPE, check=stop_at(moment))
+        epoch, step = divmod(moment - 1, EACH)
+        place = f"SIGTERM in epoch {epoch + 1} after step {min(step + 1, 5)} of 5: run the same command to go on"
+        assert caplog.records[-1].getMessage() == place
+        torch.rand(7)
+        trained = []
+
+        class Counting(Tiny):
+            def forward(self, batch, trained=trained):
+                trained.append(self.training)
+                return super().forward(batch)
+
+        resumed = run(tmp_path, Counting(0.5, norm), RECIPE, resume=True)
+        assert resumed.resumed_from == epoch
+        assert sum(trained) == 3 * 5 - (epoch * 5 + min(step + 1, 5))  # no step is made twice, none is left out
+        same(resumed, uninterrupted)
+
+
+def test_a_run_interrupted_after_every_step_still_ends(tmp_path):
+    uninterrupted = run(tmp_path, Tiny(0.5), RECIPE)
+    run_or_none, starts = None, 0
+    (tmp_path / "checkpoint.pt").unlink()
+    while run_or_none is None:
+        starts += 1
+        try:
+            # An evaluation needs two batches in a row, the last epoch's end needs its evaluation.
+            run_or_none = run(tmp_path, Tiny(0.5), RECIPE, check=stop_at(1 if starts % 6 else 3), resume=True)
+        except Interrupted:
+            torch.rand(starts)
+    assert starts > 15
+    same(run_or_none, uninterrupted)
+
+
+def test_an_epochs_seconds_are_those_of_all_processes_that_worked_on_it(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    for moment, steps in ((3, 3), (6, 5)):  # while training, and while evaluating
+        with pytest.raises(Interrupted):
+            run(tmp_path, Tiny(), RECIPE, check=stop_at(moment))
+        content = torch.load(path, weights_only=True)
+        begun = content["progress"]["begun"]
+        assert begun["step"] == steps
+        assert 0 < begun["seconds"] < 60
+        begun["seconds"] += 1000
+        torch.save(content, path)
+        first, second, _ = run(tmp_path, Tiny(), RECIPE, resume=True).history
+        assert 1000 < first["train_seconds"] < 1060
+        assert first["validation_seconds"] < 60
+        assert second["train_seconds"] < 60
+
+
+def test_a_damaged_checkpoint_of_an_epochs_middle_costs_the_epochs_and_nothing_else(tmp_path, caplog):
+    uninterrupted = run(tmp_path, Tiny(0.5), RECIPE)
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Interrupted):
+        run(tmp_path, Tiny(0.5), RECIPE, check=stop_at(EACH + 2))
+    whole = path.read_bytes()
+    content = torch.load(path, weights_only=True)
+    random = content["progress"]["begun"]["random"][0].numpy().tobytes()
+    at = whole.index(random) + 100  # a bit of the state of the random numbers
+    for damaged in (whole[: len(whole) // 2], whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]):
+        path.write_bytes(damaged)
+        caplog.clear()
+        resumed = run(tmp_path, Tiny(0.5), RECIPE, resume=True)
+        assert "is ignored: it cannot be used" in caplog.text
+        assert resumed.resumed_from is None
+        same(resumed, uninterrupted)
+
+
 def test_the_best_epoch_is_the_earliest_of_the_highest_accuracy(tmp_path):
     seen, script = [], [0.5, 0.8, 0.7, 0.8]
 
@@ -281,6 +381,20 @@ def test_memory_that_cannot_suffice_is_an_error_in_one_line(tmp_path):
 
     with pytest.raises(HistoBenchError, match="does not hold a batch of 1, which cannot be cut since it is a single"):
         run(tmp_path, Hopeless(), Recipe(epochs=1, batch_size=12))
+
+
+def test_memory_that_others_have_is_named_where_it_ran_out(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(microbatch, "crowded", lambda: "other processes have 9.0 of its 80.0 GiB: lower `gpu_slots`")
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, Cramped(), Recipe(epochs=1, batch_size=6))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the GPU's memory ran out: going on with a micro-batch of 3",
+        "other processes have 9.0 of its 80.0 GiB: lower `gpu_slots`",
+    ]
+    with pytest.raises(
+        HistoBenchError, match=r"together; other processes have 9.0 of its 80.0 GiB: lower `gpu_slots`, or"
+    ):
+        run(tmp_path / "again", Cramped(norm=True), Recipe(epochs=1, batch_size=12))
 
 
 def test_only_trainable_parameters_change(tmp_path):

@@ -1,12 +1,14 @@
 """Data of one's own through the true workflow: a CSV table trains, class folders and a made-up BACH are evaluated on."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import yaml
 
 from histobench.datasets import synthetic
 from histobench.study.synthetic import SyntheticSettings
+from histobench.tools import bundle, pack, studies, verify
 from tests.datasets.standin import png
 from tests.reporting import page_numbers
 
@@ -34,7 +36,7 @@ def noise(number, red):
     return png(pixels)
 
 
-def test_own_data_trains_and_another_dataset_tests(project):
+def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
     images, elsewhere = project.folder / "resources/mine/images", project.folder / "resources/elsewhere"
     table = ["path,label,patient"]
     for patient in range(8):
@@ -97,6 +99,19 @@ def test_own_data_trains_and_another_dataset_tests(project):
     assert rows(results / "claims.csv")
     assert page_numbers.check(results / "report.html") > 100  # every number on it is its CSV's
     assert page_numbers.read(results / "report.html").sections == page_numbers.SECTIONS
+
+    # Packed, it is verified without any of the images; BACH's are not in it, nor is the figure that shows them.
+    monkeypatch.chdir(project.folder)
+    config = studies.study([Path("config/own.yaml")])
+    members = pack.contents(config, bundle.made(config), [Path("config/own.yaml")])
+    assert not [name for name in members if "figures/figure1" in name or "figures/figure2" in name]
+    assert len([name for name in members if "/predictions/mine/" in name]) == len(config.external_runs) == 6
+    pack.write(members, config.study, Path("own.tar.gz"))
+    images.rename(images.with_name("elsewhere"))
+    said: list[str] = []
+    assert verify.verify(Path("own.tar.gz"), said.append), said
+    assert "External: 6 files predict each image of the other dataset once." in said
+    images.with_name("elsewhere").rename(images)
 
     # A row that is wrong is one sentence, and costs nothing that stands.
     (images.parent / "images.csv").write_text("\n".join([*table, "case9/9.png,helthy,P9"]) + "\n")

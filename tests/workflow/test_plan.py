@@ -1,5 +1,9 @@
 """What the workflow would do: the default study, and one sentence for what cannot be done."""
 
+import os
+import re
+from collections import Counter
+
 import pytest
 import yaml
 
@@ -18,6 +22,39 @@ def test_the_default_study_lists_280_training_jobs_without_any_data(project):
     assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (2, 2, 1, 2, 1)
     assert (jobs["predict"], jobs["score_external"], jobs["table_external"]) == (40, 1, 1)
     assert jobs["table_results"] == 4
+
+
+def needs(output: str) -> Counter[tuple[str, str, str]]:
+    """Count the rules of a dry run with what they take of the GPUs: slots, and how many such jobs share one."""
+    jobs = re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: .*\bgpu=(\d+), share=(\d+)", output, re.MULTILINE)
+    return Counter(jobs)
+
+
+def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(project, monkeypatch, tmp_path):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nfor i in 0 1 2; do echo GPU $i: H100; done\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    profile = ("--workflow-profile", "workflow/profiles/workstation")
+    assert needs(project.snakemake("-n", *profile).stdout) == {
+        ("train", "0", "0"): 80,  # linear probes
+        ("train", "1", "2"): 120,  # CNNs
+        ("train", "2", "1"): 80,  # LoRA
+        ("tokens", "2", "1"): 16,
+        ("features", "2", "1"): 16,
+        ("predict", "1", "2"): 20,
+        ("predict", "2", "1"): 20,
+    }
+    for visible, provided in ((None, "6"), ("2", "2")):
+        if visible:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        output = project.snakemake(*profile, "--forcerun", "claims_published", "--", "claims_published").stdout
+        assert re.search(rf"^Provided resources: gpu=\D*{provided}\b", output, re.MULTILINE), output
+
+
+def test_one_gpu_job_at_a_time_however_many_slots(project):
+    found = needs(project.snakemake("-n", "--config", "gpu_slots=4").stdout)
+    assert {(gpu, share) for _, gpu, share in found} == {("0", "0"), ("1", "1"), ("1", "4")}
 
 
 def test_its_downloads_alone(project):

@@ -57,8 +57,11 @@ def test_a_comment_or_docstring_in_the_library_re_runs_nothing(restored):
 
 
 def test_the_device_re_runs_nothing(restored):
-    restored.edit("config/tiny.yaml", "device: cpu", "device: auto")
+    restored.edit("config/tiny.yaml", "device: cpu", "device: auto\ngpu_slots: 4")
+    for mode in ("ft", "lp", "ft-live"):
+        restored.edit("config/tiny.yaml", f"  {mode}: {{", f"  {mode}: {{gpu: shared, ")
     assert restored.jobs(*TINY) == {}
+    assert restored.jobs(*TINY, "--workflow-profile", "workflow/profiles/workstation") == {}
 
 
 def test_licence_and_citation_re_run_nothing(restored):
@@ -160,6 +163,16 @@ def test_hardware_settings_re_run_nothing(restored):
     restored.edit(
         "config/tiny.yaml", "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,"
     )
+    assert restored.jobs(*TINY) == {}
+
+
+def test_what_a_queue_is_asked_for_re_runs_nothing(restored):
+    path = restored.folder / "workflow/rules/common.smk"
+    path.write_text(
+        path.read_text().replace("first * attempt", "3 * first * attempt").replace("(16000, 5)", "(9000, 9)")
+    )
+    for rules in (restored.folder / "workflow/rules").glob("*.smk"):
+        rules.write_text(rules.read_text().replace("threads: 8", "threads: 3").replace("threads: 4", "threads: 2"))
     assert restored.jobs(*TINY) == {}
 
 

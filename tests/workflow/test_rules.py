@@ -23,6 +23,9 @@ def test_every_rule_has_log_benchmark_environment_and_tracks_its_code(name):
     assert {"output", "log", "benchmark", "conda", "params", "shell"} <= set(directives)
     assert f"$HISTOBENCH_SCRIPTS/{name}.py " in RULES[name]
     assert re.search(rf'code=(lambda w: )?\w*code\(\W*"{name}"|code=\w+_code\b', RULES[name])
+    assert re.search(
+        r"^        mem_mb=.*\n        runtime=", RULES[name], re.MULTILINE
+    )  # for a queue; see test_slurm.py
     (environment,) = re.findall(r'conda:\n        "\.\./\.\./(envs/.*)"', RULES[name])
     assert (ROOT / environment).is_file()
 

@@ -15,6 +15,9 @@ rule claims_published:
         "results/benchmarks/claims_published.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         # The true architectures, which the paper speaks of.
         models=canonical_json(
@@ -55,6 +58,9 @@ rule claims:
         f"results/benchmarks/claims/{STUDY.study}.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(),
         rows=f"--dataset {DATASET} --split {SPLIT}"

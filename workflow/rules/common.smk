@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,14 +33,19 @@ from histobench.datasets.folds import check_unedited
 from histobench.models import snapshot
 from histobench.models.downloads import downloads, failed, listing, products
 from histobench.models.snapshot import check_own
-from histobench.study import paths
+from histobench.study import lifetime, paths
+from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError
+from histobench.study.files import remove_partials, require_writable
 from histobench.study.fingerprint import fingerprint
 from histobench.study.spec import canonical_json
 from histobench.study.standing import stands
+from histobench.training import gpus
 
 try:
+    for file in workflow.configfiles:
+        distinct_keys(os.path.relpath(file))
     STUDY = load(config)
 except HistoBenchError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
@@ -56,11 +62,68 @@ if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
     os.environ |= {"HISTOBENCH_WARM_ALSO": ",".join(VLM_LIBRARIES)}
 
 
+# The resource `gpu` counts slots of this machine's GPUs, or whole GPUs where jobs are sent to a queue. It is limited by
+# the profile or command line, else by the GPUs that there are.
+LOCAL = workflow.is_main_process and workflow.global_resources["_nodes"].value is None
+SLOTS = STUDY.gpu_slots if LOCAL else 1
+FOUND = gpus.count(STUDY.device, os.environ) if LOCAL else 0
+if FOUND and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", FOUND * SLOTS)
+GRANTED = workflow.global_resources.get("gpu")
+
+
+def gpu_slots(need):
+    """How much of the resource `gpu` a job takes; never more than there is, so that `gpu=1` means one job at a time."""
+    whole = min(SLOTS, GRANTED.value or 1) if GRANTED else SLOTS
+    return {"whole": whole, "shared": 1, "none": 0}[need]
+
+
+def share(need):
+    """How many such jobs may share a GPU; 0 for one that needs none."""
+    return {"whole": 1, "shared": SLOTS, "none": 0}[need]
+
+
+def prediction_gpu(w):
+    """A linear head predicts through its frozen backbone, anything else as it was trained."""
+    probe = STUDY.recipe(w.model, w.mode).trainable == "head"
+    return STUDY.gpu(w.model, None if probe else w.mode)
+
+
 RESULTS = paths.STUDY.format(study=STUDY.study)
 
 
 def newer(path, other):
     return path.exists() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
+
+
+def turn_of(executor_plugin):
+    """Snakemake runs jobs only in its turn in this folder, and no job goes on without it.
+
+    Nothing is taken for a dry run, a report and the like, nor in the processes that run a queue's jobs. On this machine
+    SIGTERM then does what Ctrl-C does: jobs end, and those that train leave a checkpoint. A queue cancels its own jobs.
+    """
+    traits, turn = executor_plugin.common_settings, None
+    if not workflow.is_main_process or traits.dryrun_exec:
+        return None
+    try:
+        require_writable([Path(".snakemake"), Path("results")])
+        if workflow.execution_settings.lock:
+            turn = lifetime.take(Path(".snakemake"), logger.warning)
+    except HistoBenchError as error:
+        raise WorkflowError(str(error)) from None
+    if turn and traits.local_exec:
+        remove_partials([Path("results"), Path("resources")])
+        os.environ |= {lifetime.JOBS: str(turn.jobs.absolute())}
+        signal.signal(signal.SIGINT, turn.interrupted)
+    return turn
+
+
+workflow.execute = lifetime.in_turn(workflow.execute, turn_of)
+
+
+onstart:
+    if lifetime.JOBS in os.environ:
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
 
 
 MISSING = sorted(
@@ -125,8 +188,13 @@ wildcard_constraints:
 def code(script, families=("cnn",)):
     """The fingerprint of a script's code: a tracked parameter, so that changed code re-runs what it made.
 
-    Of the code for single families of models, only that of `families` counts.
+    It is taken when a job asks for it: a job in a queue parses all rules, and runs one.
     """
+    return lambda w: code_of(script, families)
+
+
+def code_of(script, families):
+    """The fingerprint itself. Of the code for single families of models, only that of `families` counts."""
     vlms = sorted(set(families) - {"cnn"})
     # What is downloaded must have its hash, however it came.
     without = ["histobench.datasets.download"]
@@ -137,20 +205,53 @@ def code(script, families=("cnn",)):
 
 
 def feature_code(w):
-    return code("features", [STUDY.models[w.model].family])
+    return code_of("features", [STUDY.models[w.model].family])
 
 
 def weights_code(w):
-    return code("fetch_weights", [STUDY.models[w.model].family])
+    return code_of("fetch_weights", [STUDY.models[w.model].family])
+
+
+def prediction_code(w):
+    return code_of("predict", [STUDY.models[w.model].family])
 
 
 def training_code(w):
     """A linear head is trained without any code of its model's family; stored tokens vanish, so their code counts here."""
     trainable = STUDY.recipe(w.model, w.mode).trainable
     if trainable == "head":
-        return code("train", [])
-    own = code("train", [STUDY.models[w.model].family])
+        return code_of("train", [])
+    own = code_of("train", [STUDY.models[w.model].family])
     return own + (feature_code(w) if trainable == "lora" else "")
+
+
+def grows(first):
+    """A resource of which a job that failed gets `first` more with each further attempt."""
+    return lambda w, attempt: first * attempt
+
+
+# Memory in MB and minutes per epoch that a queue is asked for. Pixel stores and visual tokens are memory-mapped: what is
+# held of them gives way to what a job needs. The minutes are those of a modest GPU; a run that needs more goes on from
+# its checkpoint with the next attempt's.
+NEEDS = {"head": (6000, 1), "cnn": (16000, 5), "vlm": (32000, 10)}
+
+
+def needs(w):
+    if STUDY.recipe(w.model, w.mode).trainable == "head":
+        return NEEDS["head"]
+    return NEEDS["cnn" if STUDY.models[w.model].family == "cnn" else "vlm"]
+
+
+def training_mb(w, attempt):
+    return needs(w)[0] * attempt
+
+
+def training_minutes(w, attempt):
+    return (10 + needs(w)[1] * STUDY.recipe(w.model, w.mode).epochs) * attempt
+
+
+def feature_minutes(w, attempt):
+    return (30 + 5 * int(w.views)) * attempt
 
 
 def option(name, value):

@@ -8,6 +8,9 @@ rule synthesize:
     conda:
         "../../envs/report.yaml"
     threads: 8
+    resources:
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         settings=lambda w: canonical_json(
             STUDY.datasets[w.dataset].synthetic.model_dump(mode="json")
@@ -32,6 +35,9 @@ rule manifest:
     conda:
         "../../envs/report.yaml"
     threads: 8
+    resources:
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         format=manifest_format,
         source=lambda w: STUDY.source(w.dataset),
@@ -59,6 +65,9 @@ rule folds:
         "results/benchmarks/folds/{dataset}/{split}.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(10),
     params:
         split=lambda w: canonical_json(STUDY.splits[w.split].model_dump(mode="json")),
         code=code("folds"),
@@ -82,6 +91,9 @@ rule pixels:
     conda:
         "../../envs/report.yaml"
     threads: 8
+    resources:
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         code=code("pixels"),
     shell:

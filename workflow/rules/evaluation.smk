@@ -10,6 +10,9 @@ rule score:
         f"results/benchmarks/score/{STUDY.study}.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         runs=digest([run.predictions for run in STUDY.runs]),
         code=code("score"),
@@ -39,6 +42,9 @@ rule compare:
         f"results/benchmarks/compare/{STUDY.study}.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         runs=digest([run.predictions for run in STUDY.runs]),
         splits=SPLITS,
@@ -65,6 +71,9 @@ rule compare_external:
         f"results/benchmarks/compare_external/{STUDY.study}.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         runs=digest([paths.external(*pair) for pair in STUDY.external_runs]),
         draws=STUDY.comparisons.draws,

@@ -14,18 +14,21 @@ rule predict:
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=1,
+        gpu=lambda w: gpu_slots(prediction_gpu(w)),
+        share=lambda w: share(prediction_gpu(w)),
+        mem_mb=grows(24000),
+        runtime=grows(60),
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
     params:
         specification=lambda w: specification(w).canonical(),
         trained=lambda w: paths.TRAINED.format(**dict(w.items())),
         weights=lambda w, input: given(input, "weights"),
-        code=lambda w: code("predict", [STUDY.models[w.model].family]),
+        code=prediction_code,
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
         " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"
-        " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device} --threads {threads}"
-        " --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"
+        " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device}"
+        " --share {resources.share} --threads {threads} --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"
 
 
 rule score_external:
@@ -48,6 +51,9 @@ rule score_external:
         f"results/benchmarks/score_external/{STUDY.study}.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         runs=digest([paths.external(*pair) for pair in STUDY.external_runs]),
         code=code("score_external"),

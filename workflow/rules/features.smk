@@ -13,7 +13,10 @@ rule features:
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=1,
+        gpu=lambda w: gpu_slots(STUDY.gpu(w.model)),
+        share=lambda w: share(STUDY.gpu(w.model)),
+        mem_mb=grows(24000),
+        runtime=feature_minutes,
     params:
         specification=lambda w: STUDY.feature_specification(
             "embeddings", w.model, int(w.magnification), w.augmentation, int(w.views)
@@ -23,7 +26,7 @@ rule features:
     shell:
         "python -m histobench.warm $HISTOBENCH_SCRIPTS/features.py --specification {params.specification:q}"
         " --manifest {input.manifest} {params.data}"
-        " --device {resources.device} --workers {threads} --output {output} > {log} 2>&1"
+        " --device {resources.device} --share {resources.share} --workers {threads} --output {output} > {log} 2>&1"
 
 
 # Visual tokens are large: a store is removed when the last job that needs it is done, and the priorities of its consumers

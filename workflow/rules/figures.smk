@@ -12,9 +12,14 @@ rule figure_samples:
         f"results/benchmarks/figures/{STUDY.study}/samples.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(60),
     params:
         figures=sample_figures(),
-        tree=[tree_state(STUDY.source(dataset)) for dataset in sampled().values()],
+        tree=lambda w: [
+            tree_state(STUDY.source(dataset)) for dataset in sampled().values()
+        ],
         code=code("figure_samples"),
     shell:
         "python $HISTOBENCH_SCRIPTS/figure_samples.py {params.figures} > {log} 2>&1"
@@ -32,6 +37,9 @@ rule figure_methods:
         f"results/benchmarks/figures/{STUDY.study}/methods.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=figure_heading(),
         dataset=DATASET,
@@ -59,6 +67,9 @@ rule figure_accuracy:
         f"results/benchmarks/figures/{STUDY.study}/accuracy.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=figure_heading(),
         rows=f"--dataset {DATASET} --split {SPLIT}",
@@ -82,6 +93,9 @@ rule figure_losses:
         f"results/benchmarks/figures/{STUDY.study}/losses.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=figure_heading(),
         runs=digest([run.folder for run in MAIN]),
@@ -110,6 +124,9 @@ rule figure_ladder:
         f"results/benchmarks/figures/{STUDY.study}/ladder.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=figure_heading(),
         rows=f"--dataset {DATASET} --augmentation {NUMBERED[4]}",
@@ -134,6 +151,9 @@ rule figure_patients:
         f"results/benchmarks/figures/{STUDY.study}/patients.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=figure_heading(),
         runs=digest([run.folder for run in MAIN]),
@@ -155,6 +175,9 @@ rule figure_reliability:
         f"results/benchmarks/figures/{STUDY.study}/reliability.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=figure_heading(),
         rows=main_rows(),
@@ -176,6 +199,9 @@ rule figure_external:
         f"results/benchmarks/figures/{STUDY.study}/external.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=figure_heading(),
         rows=shlex.join(
@@ -201,6 +227,9 @@ rule figure_cost:
         f"results/benchmarks/figures/{STUDY.study}/cost.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=figure_heading(),
         rows=main_rows(),

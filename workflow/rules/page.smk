@@ -9,6 +9,9 @@ rule costs:
         f"results/benchmarks/costs/{STUDY.study}.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         runs=digest([run.folder for run in STUDY.runs]),
         code=code("costs"),
@@ -35,6 +38,8 @@ rule page:
     resources:
         # Not tracked: a new commit alone makes no new page.
         commit=lambda w: commit(),
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(),
         files=digest([page_tables(), page_figures(), page_results()]),

@@ -12,6 +12,9 @@ rule table_dataset:
         f"results/benchmarks/tables/{STUDY.study}/table1.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(names=False),
         rows=f"--dataset {DATASET} --split {SPLIT}",
@@ -36,6 +39,9 @@ rule table_models:
         f"results/benchmarks/tables/{STUDY.study}/table2.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(),
         models=canonical_json(
@@ -63,6 +69,9 @@ rule table_hyperparameters:
         f"results/benchmarks/tables/{STUDY.study}/table3.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(),
         recipes=canonical_json(recipes_of_arms()),
@@ -97,6 +106,9 @@ rule table_results:
         suffix="|-best-epoch",
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(),
         rows=f"--dataset {DATASET} --split {SPLIT}",
@@ -128,6 +140,9 @@ rule table_scores:
         f"results/benchmarks/tables/{STUDY.study}/scores.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(),
         splits=SPLITS,
@@ -152,6 +167,9 @@ rule table_external:
         f"results/benchmarks/tables/{STUDY.study}/external.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=external_heading(),
         rows=canonical_json(table6_rows()),
@@ -176,6 +194,9 @@ rule table_comparisons:
         f"results/benchmarks/tables/{STUDY.study}/table7.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(),
         rows=f"--dataset {DATASET} --split {SPLIT}",
@@ -209,6 +230,9 @@ rule table_intervals:
         suffix="|-best-epoch",
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(20),
     params:
         heading=heading(),
         rows=lambda w: canonical_json(interval_rows(w)),

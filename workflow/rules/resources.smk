@@ -29,6 +29,9 @@ rule fetch_dataset:
         dataset="|".join(ABSENT) or "none",
     conda:
         "../../envs/compute.yaml"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(720),
     params:
         url=lambda w: option("--url", STUDY.datasets[w.dataset].url),
         mirrors=lambda w: options("--mirrors", STUDY.datasets[w.dataset].mirrors),
@@ -51,6 +54,9 @@ rule fetch_weights:
         "results/benchmarks/fetch_weights/{model}.tsv"
     conda:
         "../../envs/compute.yaml"
+    resources:
+        mem_mb=grows(16000),
+        runtime=grows(720),
     params:
         model=lambda w: canonical_json(
             STUDY.models[w.model].settings.model_dump(mode="json")

@@ -15,21 +15,25 @@ rule train:
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=lambda w: 0 if STUDY.recipe(w.model, w.mode).trainable == "head" else 1,
+        gpu=lambda w: gpu_slots(STUDY.gpu(w.model, w.mode)),
+        share=lambda w: share(STUDY.gpu(w.model, w.mode)),
         # Hardware settings are resources, since these are not tracked; 0 stands for the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         gradient_checkpointing=lambda w: int(
             STUDY.mode(w.model, w.mode).gradient_checkpointing
         ),
+        mem_mb=training_mb,
+        runtime=training_minutes,
     params:
         specification=lambda w: specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
         data=train_arguments,
         code=training_code,
+    # A queue tells every process of a job to end, and a shell in between would end before the checkpoint is written.
     shell:
-        "python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
+        "exec python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
         " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
-        " --device {resources.device} --workers {threads} --threads {threads}"
+        " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
         " --output {output.predictions} --history {output.history}"
         " --run {output.run} > {log} 2>&1"
@@ -44,6 +48,9 @@ rule count_parameters:
         f"results/benchmarks/count_parameters/{STUDY.study}.tsv"
     conda:
         "../../envs/compute.yaml"
+    resources:
+        mem_mb=grows(8000),
+        runtime=grows(20),
     params:
         models=canonical_json(
             {

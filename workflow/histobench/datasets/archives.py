@@ -12,12 +12,16 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from histobench.study.errors import HistoBenchError
 
 MAX_MEMBER_BYTES = 64 * 2**20
 """Largest file that is read from an archive, unpacked: a hundred times an image of BreakHis, three times one of BACH."""
+
+MAX_RATIO = 100
+"""How much more than its own size a tar.gz may unpack to, beside one such file. Images are compressed already, so that an
+archive of them grows by a few percent, one of blank pixels or tables perhaps tenfold; a bomb grows a thousandfold."""
 
 _BUFFER = 2**20
 _LINK = "is a link, expected a regular file"
@@ -76,7 +80,7 @@ def members(source: Path) -> Generator[Member, None, None]:
     elif magic.startswith(b"\x1f\x8b"):
         # gzip.open, unlike the gz mode of tarfile, notices a missing end and a wrong checksum.
         with gzip.open(source) as stream:
-            yield from _tar(source, stream)
+            yield from _tar(source, _Bounded(source, stream))
     elif magic[257:262] == b"ustar":
         with source.open("rb") as stream:
             yield from _tar(source, stream)
@@ -108,15 +112,34 @@ class _StrictInfo(tarfile.TarInfo):
         return info
 
 
+class _Bounded:
+    """The content of a compressed file, up to a length that no honest archive of that size has."""
+
+    def __init__(self, source: Path, stream: gzip.GzipFile):
+        self.source, self.stream = source, stream
+        self.left = self.limit = MAX_RATIO * source.stat().st_size + MAX_MEMBER_BYTES
+
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, or fewer at the end."""
+        data = self.stream.read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise HistoBenchError(
+                f"{self.source}: unpacks to more than {self.limit} bytes, {MAX_RATIO} times its size and more; "
+                "get the official archive"
+            )
+        return data
+
+
 class _WrongSize(Exception):
     """Carries the header of a member that declares too many bytes, or fewer than none."""
 
 
-def _tar(source: Path, stream: IO[bytes] | gzip.GzipFile) -> Iterator[Member]:
+def _tar(source: Path, stream: IO[bytes] | _Bounded) -> Iterator[Member]:
     last = "its beginning"
     with _intact(source, lambda: f"after {last}"):
         try:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, tarinfo=_StrictInfo) as tar:
+            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|", bufsize=_BUFFER, tarinfo=_StrictInfo) as tar:
                 for info in tar:
                     name = _checked_name(source, info.name)
                     if not info.isdir():

@@ -15,6 +15,7 @@ import inspect
 import json
 import os
 import random
+import re
 import threading
 import warnings
 from collections import Counter
@@ -109,22 +110,80 @@ class Augmentation:
         return self._local.transforms
 
 
-def catalogue() -> dict[str, list[str]]:
-    """Return the transforms of two-dimensional images that Albumentations has, each with the names of its arguments.
+def catalogue() -> dict[str, dict[str, Any]]:
+    """Return the transforms of two-dimensional images that Albumentations has, with what each argument may be.
 
-    ``workflow/schemas/transforms.json`` holds it, so that a configuration is checked without the slow import:
-    ``python -m histobench.datasets.augment > workflow/schemas/transforms.json``.
+    ``workflow/schemas/transforms.json`` holds it, so that a configuration is checked without the slow import
+    (:func:`histobench.study.transforms.check`): ``python -m histobench.datasets.augment > workflow/schemas/transforms.json``.
+    An argument's rule is a small part of JSON Schema, with ``ordered`` for a list in rising order and ``required``.
     """
     library = _albumentations()
     bases = (library.ImageOnlyTransform, library.DualTransform)
     return {
-        name: list(inspect.signature(kind).parameters)
+        name: _rules(kind)
         for name, kind in sorted(vars(library).items())
         if inspect.isclass(kind)
         and issubclass(kind, bases)
         and kind not in (*bases, library.Transform3D)
         and not issubclass(kind, library.Transform3D)
     }
+
+
+def _rules(kind: Any) -> dict[str, dict[str, Any]]:
+    """Return what each argument of a transform may be, by the model that the library checks it with."""
+    from pydantic import PydanticInvalidForJsonSchema
+
+    try:
+        schemas = kind.InitSchema.model_json_schema()["properties"]
+    except PydanticInvalidForJsonSchema:  # of the three transforms that take functions
+        schemas = {"p": {"type": "number", "minimum": 0, "maximum": 1}}
+    rules = {}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        rules[name] = _rule(schemas.get(name, {}))
+        field = kind.InitSchema.model_fields.get(name)
+        validators = [getattr(item, "func", None) for item in field.metadata] if field else []
+        # Those that make a range of a single number put a pair in order, too.
+        sorts = any(re.search("_range$", getattr(validator, "__name__", "")) for validator in validators)
+        for validator in filter(None, validators):
+            if validator.__qualname__.startswith("check_range_bounds."):
+                # The bounds are nowhere but in the closure of the function that compares with them.
+                _bound(rules[name], **inspect.getclosurevars(validator).nonlocals)
+            elif validator.__name__ == "process_non_negative_range":
+                _bound(rules[name], 0)
+            elif validator.__name__ == "nondecreasing" and not sorts:
+                for option in rules[name].get("anyOf", [rules[name]]):
+                    option |= {"ordered": True} if option.get("type") == "array" else {}
+        if parameter.default is parameter.empty and name != "size":
+            rules[name]["required"] = True
+    return rules
+
+
+def _rule(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema without what a check has no use for; of a tuple's items, which are alike, one."""
+    kept = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems")
+    rule: dict[str, Any] = {key: schema[key] for key in kept if key in schema}
+    if "anyOf" in schema:
+        rule["anyOf"] = [_rule(option) for option in schema["anyOf"]]
+    items = schema.get("prefixItems") or [schema.get("items", {})]
+    if rule.get("type") == "array" and items[0] and all(item == items[0] for item in items):
+        rule["items"] = _rule(items[0])
+    return rule
+
+
+def _bound(
+    rule: dict[str, Any],
+    min_val: float,
+    max_val: float | None = None,
+    min_inclusive: bool = True,
+    max_inclusive: bool = True,
+) -> None:
+    """Write bounds into the numbers of a rule, also those in its lists."""
+    if rule.get("type") in ("integer", "number"):
+        rule["minimum" if min_inclusive else "exclusiveMinimum"] = min_val
+        if max_val is not None:
+            rule["maximum" if max_inclusive else "exclusiveMaximum"] = max_val
+    for part in (*rule.get("anyOf", []), *([rule["items"]] if "items" in rule else [])):
+        _bound(part, min_val, max_val, min_inclusive, max_inclusive)
 
 
 def _albumentations() -> ModuleType:

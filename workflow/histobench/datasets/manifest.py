@@ -1,5 +1,6 @@
 """The manifest: one row per image of a dataset, and the counts that follow from it."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -122,6 +123,12 @@ def equal_pixels(images: Iterable[Image]) -> list[list[Image]]:
     for image in images:
         groups.setdefault(image.sha256, []).append(image)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def digest(images: Iterable[Image]) -> str:
+    """Return a SHA-256 of the names, labels, patients and pixels of some images, which a run records of its two sides."""
+    lines = (f"{image.image_id},{image.label},{image.patient},{image.sha256}\n" for image in images)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def census(images: Sequence[Image]) -> list[dict[str, object]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from histobench.datasets.arrays import mapped
 from histobench.datasets.manifest import Image
 from histobench.study.errors import HistoBenchError
 from histobench.study.files import atomic_path
@@ -124,14 +125,14 @@ def load(path: Path, count: int, size: int) -> np.memmap:
     path = Path(path)
     shape = (count, size, size, 3)
     try:
-        store = np.load(path, mmap_mode="r")
+        store = mapped(path)
         if store.shape != shape or store.dtype != np.uint8 or not store.flags.c_contiguous:
             raise ValueError(f"it holds {store.dtype} of shape {store.shape}")
         if path.stat().st_size != store.offset + store.nbytes:
             raise ValueError("its length does not match its header")
     except FileNotFoundError as error:
         raise HistoBenchError(f"{path}: no such pixel store; run the workflow again to make it") from error
-    except (OSError, ValueError, EOFError) as error:
+    except ValueError as error:
         raise HistoBenchError(
             f"{path}: is not the pixel store of this dataset, uint8 of shape {shape} ({error}); "
             "delete it to have it made again"

@@ -61,7 +61,10 @@ def read(
             bar.update()
 
         for member in archive:
-            known = facts(member.name)
+            try:
+                known = facts(member.name)
+            except HistoBenchError as error:  # not all know the source
+                raise error if str(source) in str(error) else HistoBenchError(f"{source}, {error}") from None
             if known is None:
                 path = PurePosixPath(member.name)
                 skipped[path.suffix or path.name] += 1

@@ -215,6 +215,11 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[st
                 f"{architecture}: the pretrained weights have {key} of shape {tuple(tensor.shape)}, "
                 f"expected {tuple(own[key].shape)}; give a state dict of this architecture"
             )
+        if tensor.is_floating_point() != own[key].is_floating_point():
+            raise HistoBenchError(
+                f"{architecture}: the pretrained weights have {key} of {tensor.dtype}, expected {own[key].dtype}; "
+                "give a state dict of this architecture"
+            )
     for key, tensor in given.items():
         own[key] = tensor.to(own[key].dtype, copy=True)
     network.load_state_dict(own, assign=True)  # `own` carries the version number that MNASNet asks for

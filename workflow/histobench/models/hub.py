@@ -1,5 +1,6 @@
 """Published weights of vision-language models: from a pinned commit on the Hugging Face Hub to one safetensors file."""
 
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -163,8 +164,8 @@ def _require_config(made: Architecture, settings: VlmSettings, path: Path) -> No
         ) from error
     for key, value, other in _differences(made.config.to_dict(), theirs, settings.config):
         raise HistoBenchError(
-            f"{path}: {key} is {other!r}, but {value!r} by the model's config; correct {key} there (absent keys have "
-            "transformers' defaults), or choose another revision or folder"
+            f"{path}: {key} is {reprlib.repr(other)}, but {reprlib.repr(value)} by the model's config; correct {key} there "
+            "(absent keys have transformers' defaults), or choose another revision or folder"
         )
 
 

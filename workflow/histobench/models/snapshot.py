@@ -113,7 +113,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object that a file holds."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise HistoBenchError(
             f"{path}: is not a JSON object ({error}); delete it to have it made or downloaded again"
         ) from error

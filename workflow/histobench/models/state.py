@@ -20,16 +20,18 @@ def read(path: Path) -> State:
     """Read a state dict from a .safetensors file, or from a .pth file without running anything it holds.
 
     Raises:
-        HistoBenchError: the file is damaged, or holds anything but tensors by name.
+        HistoBenchError: the file is damaged, holds anything but tensors by name, or numbers that are not finite.
     """
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
-            return load_file(path)
+            state = load_file(path)
         except SafetensorError as error:
             raise HistoBenchError(f"{path}: is not a safetensors file ({error}); give another file") from error
+        return _finite(state, path)
+    _require_stored(path)
     try:
         # The memory map keeps large files out of memory; files from before 2020 are no zip archives, nor can be mapped.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -48,6 +50,31 @@ def read(path: Path) -> State:
         raise HistoBenchError(
             f"{path}: holds {found} where tensors by name are expected; save the model's state dict alone"
         )
+    return _finite(state, path)
+
+
+def _require_stored(path: Path) -> None:
+    """Raise if a zip archive unpacks to more than itself: torch deflates nothing, a bomb does."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # not one, or a broken one, of which torch speaks
+    if unpacked > path.stat().st_size:
+        raise HistoBenchError(
+            f"{path}: unpacks to more than its own size, {unpacked} bytes, which no file of torch does; give another file"
+        )
+
+
+def _finite(state: State, path: Path) -> State:
+    """Return a state, every number of which is in the file, and finite: from others nothing can be trained or predicted."""
+    for name, tensor in state.items():
+        dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        # A tensor of strides 0 is as large as it likes.
+        if not dense or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise HistoBenchError(f"{path}: tensor {name} is sparse, or a view of fewer numbers; save it dense")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise HistoBenchError(f"{path}: tensor {name} holds numbers that are not finite; give another file")
     return state
 
 

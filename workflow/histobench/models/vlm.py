@@ -41,6 +41,9 @@ class Family(ABC):
     """Regular expression of the attention projections inside the first submodule of `VISION`."""
     MARKER_TOKENS: tuple[str, str, str]
     """Texts of the tokens before, in place of and after an image, as the tokenizer's files name them."""
+    RULES: Mapping[str, Any]
+    """What a config must be for the model to run, as plain data that is checked without transformers
+    (:func:`histobench.study.vlm.check` explains the keys)."""
 
     @abstractmethod
     def classes(self, config: dict[str, Any]) -> tuple[type, type, type]:

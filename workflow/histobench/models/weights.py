@@ -41,7 +41,10 @@ def convert(settings: CnnSettings, folder: Path, mirror: str | None, output: Pat
 
     path, downloaded = located(settings, folder, mirror)
     state = adapted(read(path), network(settings.architecture, empty=True), str(path))
-    build(settings, 0, state)  # what does not fit shows now, not in a training job
+    try:
+        build(settings, 0, state)  # what does not fit shows now, not in a training job
+    except HistoBenchError as error:
+        raise HistoBenchError(f"{path}: {error}") from None
     with atomic_path(output) as temporary:
         save_file({key: tensor.detach().contiguous() for key, tensor in state.items()}, temporary)
     return downloaded

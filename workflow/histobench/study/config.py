@@ -3,19 +3,33 @@
 The classes below are the reference for every key; `workflow/schemas/config.schema.json` is generated from them.
 """
 
-import difflib
+import ast
+import inspect
 import json
-import re
 from collections.abc import Iterator, Mapping
-from functools import cache, cached_property
-from itertools import product
+from functools import cached_property
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from histobench.study import checks, transforms, vlm
+from histobench.study.checks import catalogue as _catalogue
 from histobench.study.errors import HistoBenchError
 from histobench.study.paths import Run
+from histobench.study.sentences import at, sentences, shown
+from histobench.study.sentences import meant as _meant
 from histobench.study.spec import (
     CnnSettings,
     FeatureSpec,
@@ -27,14 +41,24 @@ from histobench.study.spec import (
     Sha256,
     Transform,
     VlmSettings,
+    WeightsFile,
     settings_kind,
 )
 from histobench.study.synthetic import SyntheticSettings
 
-TYPES = ("CNN", "VLM", "HubWeights", "FolderWeights", "WeightsFile", "word")
-SCHEMAS = Path(__file__).parents[2] / "schemas"
+Text = Annotated[str, StringConstraints(min_length=1)]
+Names = Annotated[list[Name], Field(min_length=1), AfterValidator(checks.distinct)]
+"""Names of one section, each once."""
+Magnifications = Annotated[
+    list[Annotated[Magnification, BeforeValidator(checks.no_truth_value)]],
+    Field(min_length=1),
+    AfterValidator(checks.distinct),
+]
 
-Address = Annotated[str, StringConstraints(pattern=r"^https?://")]
+TAKEN = ("benchmarks", "logs", "studies")
+"""Folders of results/ that belong to no dataset."""
+
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/\S+$")]
 
 
 class Dataset(Settings):
@@ -42,9 +66,9 @@ class Dataset(Settings):
 
     format: Literal["breakhis", "bach", "csv", "folders"] = "breakhis"
     """How images are found and labelled: by the trees of BreakHis or BACH, by a `csv` table, or by class `folders`."""
-    source: str | None = None
+    source: Text | None = None
     """Archive (.tar.gz, .tar, .zip) or folder. A synthetic dataset has none: it is generated."""
-    table: str | None = None
+    table: Text | None = None
     """For `csv`: the table, with columns path (inside `source`), label, patient and, where wanted, magnification, subtype
     and accession."""
     classes: dict[str, Literal["benign", "malignant"]] = {"benign": "benign", "malignant": "malignant"}
@@ -72,8 +96,9 @@ class Dataset(Settings):
             raise ValueError("give either `source` (an archive or folder) or `synthetic` (settings of the generator)")
         if self.synthetic and self.synthetic.kind != self.format:
             raise ValueError(f"synthetic.kind {self.synthetic.kind!r} cannot be read with format {self.format!r}")
-        if self.url and self.synthetic:
-            raise ValueError("`url` belongs to a dataset with a `source`, not to a synthetic one")
+        for key in ("url", "sha256", "complete"):
+            if getattr(self, key) and self.synthetic:
+                raise ValueError(f"`{key}` belongs to a dataset with a `source`, not to a synthetic one")
         if self.mirrors and not self.url:
             raise ValueError("`mirrors` are further addresses beside `url`, which is absent; name the first one `url`")
         return self
@@ -93,13 +118,10 @@ class Dataset(Settings):
                 raise ValueError(f"format {self.format} needs `{key}` (config/README.md explains it)")
         if set(self.classes.values()) != {"benign", "malignant"}:
             raise ValueError("`classes` must name at least one benign and one malignant class")
+        if "" in self.classes:
+            raise ValueError("`classes` holds a class that has no name; give it the one in the table or tree")
         if self.patient:
-            try:
-                groups = re.compile(self.patient).groups
-            except re.error as error:
-                raise ValueError(f"`patient` is no regular expression ({error})") from None
-            if groups != 1:
-                raise ValueError(f"`patient` must have one group in parentheses, found {groups}")
+            checks.finds_one_group(self.patient)
         return self
 
 
@@ -109,8 +131,8 @@ class Split(Settings):
     by: Literal["patient", "accession", "image", "official"]
     """What is never divided: a `patient` (slide id), an `accession` number, nothing (`image`), or the `official` lists."""
     folds: int = Field(default=5, ge=2, le=20)
-    seed: int = Field(default=0, ge=0)
-    files: list[str] = []
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    files: Annotated[list[Text], AfterValidator(checks.distinct)] = []
     """For `official` only: the dsfold1.txt, dsfold2.txt, ... files, one per fold."""
 
     @model_validator(mode="after")
@@ -127,7 +149,7 @@ class Split(Settings):
 class Entry(Settings):
     """What the configuration says of a model beside its settings."""
 
-    label: str | None = None
+    label: Annotated[str, StringConstraints(pattern=r"^[^\r\n]*\S[^\r\n]*$", max_length=60)] | None = None
     """Name in tables and figures; the key itself where this is absent."""
     training: dict[Name, dict[str, Any]] = {}
     """Keys of a mode that this model trains with instead, for example `{ft: {learning_rate: 3.0e-5}}`."""
@@ -145,9 +167,12 @@ class CnnEntry(CnnSettings, Entry):
         library, name = self.architecture.split("/")
         known = _catalogue("architectures")[library]
         if name not in known:
-            raise ValueError(f"{library} has no architecture {name!r}{_meant(name, known)}")
+            raise at("architecture", f"{library} has no architecture {name!r}{_meant(name, known)}")
         if self.width < 1 and self.weights != "random":
-            raise ValueError("a width below 1 has no published weights: set `weights: random`")
+            raise ValueError("a `width` below 1 has no published weights: set `weights: random`")
+        checks.known_size(self.architecture, self.image_size)
+        if isinstance(self.weights, WeightsFile):
+            checks.weights_file(self.weights.file, self.weights.package)
         return self
 
     @property
@@ -161,15 +186,7 @@ class VlmEntry(VlmSettings, Entry):
 
     @model_validator(mode="after")
     def _known_keys(self) -> "VlmEntry":
-        known = _catalogue("vlm").get(self.family, {})
-        for place in ("", *(key for key in known if key)):
-            part = self.config if not place else self.config.get(place, {})
-            if not isinstance(part, dict):
-                raise ValueError(f"config.{place}: expected keys and values, found {part!r}")
-            for key in part:
-                if key not in known.get(place, []) and not (not place and key in known):
-                    where = ".".join(("config", *filter(None, [place]), str(key)))
-                    raise ValueError(f"{where}: {self.family} has no such key{_meant(str(key), known.get(place, []))}")
+        vlm.check(self.family, self.config, self.image_size)
         return self
 
     @property
@@ -188,10 +205,27 @@ class Mode(Recipe):
     vision: Literal["cached", "live"] = "cached"
     """For vision-language models: the frozen vision tower's tokens are computed once, stored while they are needed, and
     shared by all folds (`cached`), or computed again for each batch (`live`), which needs no disk and more time."""
-    micro_batch: int | None = Field(default=None, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1, le=65_536)
     """Images on the device at once; the logical batch where this is absent."""
     gradient_checkpointing: bool = False
     """For vision-language models: recompute the decoder's activations in the backward pass instead of keeping them."""
+    gpu: Literal["whole", "shared", "none"] | None = None
+    """What training needs: a GPU for itself (`whole`), one of its `gpu_slots` (`shared`), or the processor alone (`none`).
+    Where this is absent, `none` for linear heads, `shared` for CNNs and `whole` for vision-language models."""
+
+    @model_validator(mode="after")
+    def _of_use(self) -> "Mode":
+        if self.standardise and self.trainable != "head":
+            raise ValueError(f"`standardise` belongs to `trainable: head`, not to `trainable: {self.trainable}`")
+        if self.lora is not None:
+            if self.trainable == "head":
+                raise ValueError("`lora` belongs to `trainable: lora` or `all`; a linear head has no adapters")
+            for key in ("projections", "layers"):
+                try:
+                    checks.distinct(getattr(self.lora, key) or [])
+                except ValueError as error:
+                    raise at(f"lora.{key}", str(error)) from None
+        return self
 
     @property
     def recipe(self) -> Recipe:
@@ -203,11 +237,11 @@ class Block(Settings):
     """A block of the grid: every combination of its lists is one run."""
 
     dataset: Name
-    models: list[Name] = Field(min_length=1)
-    modes: list[Name] = Field(min_length=1)
-    splits: list[Name] = Field(min_length=1)
-    magnifications: list[Magnification] = Field(min_length=1)
-    augmentations: list[Name] = Field(min_length=1)
+    models: Names
+    modes: Names
+    splits: Names
+    magnifications: Magnifications
+    augmentations: Names
 
 
 class Tables(Settings):
@@ -233,12 +267,12 @@ class External(Settings):
     """The dataset that they were trained on."""
     on: Name
     """The dataset that they are evaluated on."""
-    models: list[Name] = Field(min_length=1)
-    modes: list[Name] = Field(min_length=1)
-    splits: list[Name] = Field(min_length=1)
-    magnifications: list[Magnification] = Field(min_length=1)
+    models: Names
+    modes: Names
+    splits: Names
+    magnifications: Magnifications
     """Magnifications of the training images; each has models of its own."""
-    augmentations: list[Name] = Field(min_length=1)
+    augmentations: Names
     headline: Magnification = 40
     """The magnification that Table 6 shows, with the first split and augmentation of the first block that does not rest;
     the full table stands beside it."""
@@ -256,9 +290,9 @@ class Comparisons(Settings):
     """Pairs of arms, each `MODEL/MODE`: one family for Holm's correction. All pairs of the study where it is empty."""
     magnification: Magnification = 200
     """The magnification of Table 7."""
-    draws: int = Field(default=10_000, ge=100)
+    draws: int = Field(default=10_000, ge=100, le=1_000_000)
     """Bootstrap draws and sign flips."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class Config(Settings):
@@ -266,12 +300,14 @@ class Config(Settings):
 
     study: Name
     """Name of the study; its results stand in results/studies/STUDY."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of weight initialisation, image order, dropout and augmentation."""
     note: str | None = None
     """A sentence that every table, figure and the page show, for example that numbers are a trial's."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where models run: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Never re-runs anything."""
+    gpu_slots: int = Field(default=1, ge=1, le=16)
+    """How many small jobs may share one GPU. Never re-runs anything."""
     datasets: dict[Name, Dataset]
     splits: dict[Name, Split]
     augmentations: dict[Name, list[Transform]]
@@ -288,19 +324,13 @@ class Config(Settings):
     @field_validator("augmentations")
     @classmethod
     def _known_transforms(cls, augmentations: dict[str, list[Transform]]) -> dict[str, list[Transform]]:
-        known = _catalogue("transforms")
-        for name, transforms in augmentations.items():
-            for transform in transforms:
+        for name, listed in augmentations.items():
+            for number, transform in enumerate(listed):
+                place = f"{name}.{number}"
                 if len(transform) != 1:
-                    raise ValueError(f"{name}: each list item is one transform, `- Name: {{argument: value}}`")
-                (kind, arguments), *_ = transform.items()
-                if kind not in known:
-                    raise ValueError(f"{name}: Albumentations has no transform {kind!r}{_meant(kind, known)}")
-                for argument in arguments:
-                    if argument not in known[kind]:
-                        raise ValueError(
-                            f"{name}: {kind} takes no argument {argument!r}{_meant(argument, known[kind])}"
-                        )
+                    raise at(place, "each list item is one transform, `- Name: {argument: value}`")
+                ((kind, arguments),) = transform.items()
+                transforms.check(place, kind, arguments)
         return augmentations
 
     @model_validator(mode="after")
@@ -330,10 +360,6 @@ class Config(Settings):
                         f"grid.{number}.magnifications: {magnification} is not generated by dataset {block.dataset!r}, "
                         f"which has {', '.join(map(str, synthetic.magnifications))}"
                     )
-        if self.tables.dataset is not None and self.tables.dataset not in self.datasets:
-            raise ValueError(
-                f"tables.dataset: {self.tables.dataset!r} is not among `datasets`{_meant(self.tables.dataset, self.datasets)}"
-            )
         probes = [run for run in self.runs if self.mode(run.model, run.mode).trainable == "head"]
         if any(self.augmentations[run.augmentation] for run in probes) and all(self.augmentations.values()):
             raise ValueError("augmentations: a linear probe needs an empty one, `none: []`, to be evaluated on")
@@ -342,6 +368,8 @@ class Config(Settings):
         ):
             raise ValueError("augmentations: cached visual tokens need an empty one, `none: []`, to be evaluated on")
         for name, dataset in self.datasets.items():
+            if name in TAKEN:
+                raise ValueError(f"datasets.{name}: results/{name} holds other files; give the dataset another name")
             if dataset.url and Path(dataset.source or "").parent != Path("resources", name):
                 raise ValueError(f"datasets.{name}.source: a dataset with a `url` is stored as resources/{name}/FILE")
         for name, model in self.models.items():
@@ -351,7 +379,76 @@ class Config(Settings):
                 self.mode(name, mode)
         for number, block in enumerate(self.external):
             self._check_external(f"external.{number}", block)
+        self._check_folds()
+        self._check_labels()
+        self._check_tables()
+        self._check_pairs()
         return self
+
+    def _check_folds(self) -> None:
+        """Require that a generated dataset has as many patients as folds, and that official lists have theirs."""
+        for dataset, split in dict.fromkeys((run.dataset, run.split) for run in self.runs):
+            policy, of = self.splits[split], self.datasets[dataset]
+            if policy.by == "official" and of.format != "breakhis":
+                raise ValueError(
+                    f"splits.{split}.by: `official` lists are BreakHis's, but {dataset!r} is of format {of.format}"
+                )
+            patients = of.synthetic.patients_per_class if of.synthetic else policy.folds
+            if policy.by in ("patient", "accession") and patients < policy.folds:
+                raise ValueError(
+                    f"datasets.{dataset}.synthetic.patients_per_class: {patients} patients cannot be divided into the "
+                    f"{policy.folds} folds of split {split!r}; give more patients or fewer folds"
+                )
+
+    def _check_labels(self) -> None:
+        """Require that tables and figures can tell the models apart."""
+        names: dict[str, str] = {}
+        for model, label in self.labels.items():
+            if label in names:
+                raise ValueError(
+                    f"models.{model}.label: {label!r} is the name of {names[label]!r} too; change one of them"
+                )
+            names[label] = model
+
+    def _check_tables(self) -> None:
+        """Require that what `tables` and `comparisons` name is there, where the configuration says it and not a default."""
+        tables = {"dataset": self.datasets, "split": self.splits}
+        tables |= dict.fromkeys(("without_augmentation", "with_augmentation"), self.augmentations)
+        for key, known in tables.items():
+            name = getattr(self.tables, key)
+            if key in self.tables.model_fields_set and name is not None and name not in known:
+                section = f"{key.rpartition('_')[2]}s"
+                raise ValueError(f"tables.{key}: {name!r} is not among `{section}`{_meant(name, known)}")
+        if self.tables.with_augmentation == self.tables.without_augmentation:
+            raise ValueError(
+                f"tables.with_augmentation: {self.tables.with_augmentation!r} is `without_augmentation` too; they must differ"
+            )
+        magnifications = sorted({run.magnification for run in self.runs})
+        if (
+            "magnification" in self.comparisons.model_fields_set
+            and self.comparisons.magnification not in magnifications
+        ):
+            raise ValueError(
+                f"comparisons.magnification: {self.comparisons.magnification} is not in the grid, which has "
+                f"{', '.join(map(str, magnifications))}"
+            )
+
+    def _check_pairs(self) -> None:
+        """Require that pairs are of two arms of the study each, and that none is there twice."""
+        arms = list(dict.fromkeys(f"{run.model}/{run.mode}" for run in self.runs))
+        seen: list[set[str]] = []
+        for number, pair in enumerate(self.comparisons.pairs):
+            place = f"comparisons.pairs.{number}"
+            for arm in pair:
+                if arm not in arms:
+                    raise ValueError(
+                        f"{place}: {shown(arm)} is no arm of the study; write MODEL/MODE{_meant(arm, arms)}"
+                    )
+            if pair[0] == pair[1]:
+                raise ValueError(f"{place}: {pair[0]!r} is compared with itself; name two arms")
+            if set(pair) in seen:
+                raise ValueError(f"{place}: {' and '.join(pair)} are named twice; name them once")
+            seen.append(set(pair))
 
     def _require_names(self, place: str, block: "Block | External") -> None:
         """Require that every name of a block is known."""
@@ -408,22 +505,32 @@ class Config(Settings):
         try:
             wanted = Mode(**self.modes[mode].model_dump() | overrides)
         except ValidationError as error:
-            raise ValueError(f"models.{model}.training.{mode}.{_first_sentence(error)}") from None
-        place = f"modes.{mode}"
+            raise ValueError(next(sentences(error, f"models.{model}.training.{mode}"))) from None
+
+        def place(key: str) -> str:
+            """Return the key that the reader can change."""
+            return f"models.{model}.training.{mode}.{key}" if key in overrides else f"modes.{mode}.{key}"
+
         if isinstance(entry, CnnEntry):
             if wanted.trainable == "lora":
                 raise ValueError(
-                    f"{place}.trainable: {model!r} is a CNN and has no `lora` adapters; write `all` or `head`"
+                    f"{place('trainable')}: {model!r} is a CNN and has no `lora` adapters; write `all` or `head`"
                 )
             return wanted.model_copy(update={"lora": None, "vision": "cached", "gradient_checkpointing": False})
         if wanted.trainable == "head":
             return wanted.model_copy(update={"lora": None})
+        layers = vlm.depth(entry.family, entry.config)
+        if wanted.lora is not None and max(wanted.lora.layers or [0]) >= layers:
+            raise ValueError(
+                f"{place('lora')}.layers: there is no decoder layer {max(wanted.lora.layers or [0])} in {model!r}, "
+                f"the last is {layers - 1}; correct the list"
+            )
         if wanted.lora is None:
-            raise ValueError(f"{place}.lora: this key is required to train {model!r}, a vision-language model")
+            raise ValueError(f"{place('lora')}: this key is required to train {model!r}, a vision-language model")
         for part in ("vision", "connector"):
             if getattr(wanted.lora, part) and wanted.vision != "live":
                 raise ValueError(
-                    f"{place}.lora.{part}: {model!r} cannot train its {part} on cached visual tokens; "
+                    f"{place('lora')}.{part}: {model!r} cannot train its {part} on cached visual tokens; "
                     f"add `vision: live` to the mode"
                 )
         return wanted.model_copy(update={"trainable": "lora", "standardise": False})
@@ -431,6 +538,13 @@ class Config(Settings):
     def recipe(self, model: str, mode: str) -> Recipe:
         """Return what decides the results of `mode` as `model` trains with it."""
         return self.mode(model, mode).recipe
+
+    def gpu(self, model: str, mode: str | None = None) -> Literal["whole", "shared", "none"]:
+        """Return what training a mode needs; without one, what computing with a model's frozen backbone needs."""
+        wanted = self.mode(model, mode) if mode else None
+        if wanted and (wanted.gpu or wanted.trainable == "head"):
+            return wanted.gpu or "none"
+        return "shared" if isinstance(self.models[model], CnnEntry) else "whole"
 
     def tokens(self, model: str, mode: str) -> bool:
         """Tell whether a mode starts from a model's stored visual tokens."""
@@ -534,48 +648,29 @@ def load(config: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(dict(config))
     except ValidationError as error:
-        raise HistoBenchError("\n".join(_sentences(error))) from None
+        raise HistoBenchError("\n".join(sentences(error))) from None
 
 
 def schema() -> str:
     """Return the JSON schema of the configuration, as the committed file holds it."""
-    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
+    made, described = Config.model_json_schema(), _docstrings()
+    for name, model in [("Config", made), *made["$defs"].items()]:
+        for key, value in model.get("properties", {}).items():
+            if key in described.get(name, {}):
+                value["description"] = described[name][key]
+    return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
-@cache
-def _catalogue(name: str) -> dict[str, Any]:
-    """Return names that a library knows, without importing it: of `architectures`, `transforms` or `vlm` keys."""
-    return json.loads((SCHEMAS / f"{name}.json").read_text())
-
-
-def _meant(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known)[:12])}"
-
-
-def _first_sentence(error: ValidationError) -> str:
-    return next(_sentences(error))
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    """Return the dotted key of a place, without the names that pydantic adds for types it tried."""
-    parts = (str(part) for part in location)
-    return ".".join(part for part in parts if not part.startswith(("function-", "literal[")) and part not in TYPES)
-
-
-def _sentences(error: ValidationError) -> Iterator[str]:
-    keys = [_key(item["loc"]) for item in error.errors()]
-    for number, (key, item) in enumerate(zip(keys, error.errors(), strict=True)):
-        # Where one of several types is allowed, each complains: the first speaks, or the one that got furthest.
-        if key in keys[:number] or any(other.startswith(f"{key}.") for other in keys):
-            continue
-        match item["type"]:
-            case "extra_forbidden":
-                yield f"{key}: unknown key; remove it or correct its spelling (config/README.md lists every key)"
-            case "missing":
-                yield f"{key}: this key is required (config/README.md explains it)"
-            case "value_error":
-                reason = item["msg"].removeprefix("Value error, ")
-                yield f"{key}: {reason}" if key else reason
-            case _:
-                yield f"{key}: {item['msg'][0].lower()}{item['msg'][1:]}, found {item['input']!r}"
+def _docstrings() -> dict[str, dict[str, str]]:
+    """Return the docstring of each key of each class of settings, those of its base classes among them."""
+    found: dict[str, dict[str, str]] = {}
+    for module in ("spec", "synthetic", "config"):
+        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+        for item in (item for item in tree.body if isinstance(item, ast.ClassDef)):
+            own = found.setdefault(item.name, {})
+            for base in item.bases:
+                own |= found.get(ast.unparse(base), {})
+            for key, text in pairwise(item.body):
+                if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr):
+                    own[ast.unparse(key.target)] = inspect.cleandoc(ast.literal_eval(text.value))
+    return found

@@ -6,7 +6,12 @@ comment, a docstring or a change elsewhere in the library re-runs nothing.
 
 import ast
 import hashlib
+import importlib.util
+import json
+import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -48,7 +53,35 @@ def imported_files(script: Path, without: Sequence[str] = (), also: Sequence[str
 @cache
 def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
     """Return the source without comments, docstrings and layout, the project files it imports, and its data files."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text, imports, data = _kept(path)
+    files = {file for name in imports for file in _files_of(name)}
+    return text, frozenset(files), tuple(sorted(filter(Path.is_file, (path.parent / name for name in data))))
+
+
+def _kept(path: Path) -> tuple[str, list[str], list[str]]:
+    """Return :func:`_read` of a file, which is kept beside its bytecode where there is such: jobs need it in a moment."""
+    source = path.read_bytes()
+    key = hashlib.sha256(b"%d " % len(source) + source + Path(__file__).read_bytes()).hexdigest()
+    place = Path(importlib.util.cache_from_source(str(path))).with_suffix(".code.json")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(place.read_text(encoding="utf-8"))
+        if found["key"] == key:
+            return found["text"], found["imports"], found["data"]
+    text, imports, data = _read(source)
+    if not sys.dont_write_bytecode:
+        with suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary = place.with_name(f"{place.name}.{os.getpid()}")
+            temporary.write_text(
+                json.dumps({"key": key, "text": text, "imports": imports, "data": data}), encoding="utf-8"
+            )
+            temporary.replace(place)
+    return text, imports, data
+
+
+def _read(source: bytes) -> tuple[str, list[str], list[str]]:
+    """Return source without comments, docstrings and layout, the modules it imports, and what may be names of data files."""
+    tree = ast.parse(source)
     imports, data = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -56,12 +89,11 @@ def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
-            data.add(path.parent / node.value)
+            data.add(node.value)
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # A bare string at any place of a body documents; it never acts.
             node.body = [item for item in node.body if not _documents(item)] or [ast.Pass()]
-    files = {file for name in imports for file in _files_of(name)}
-    return ast.unparse(ast.fix_missing_locations(tree)), frozenset(files), tuple(sorted(filter(Path.is_file, data)))
+    return ast.unparse(ast.fix_missing_locations(tree)), sorted(imports), sorted(data)
 
 
 def _documents(statement: ast.stmt) -> bool:

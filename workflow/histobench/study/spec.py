@@ -5,10 +5,22 @@ string changes the run is stale, when it does not the run stands.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticKnownError
 
 Magnification = Literal[0, 40, 100, 200, 400]
 """Optical magnification (x) as BreakHis has it, or 0 for images of which none is known."""
@@ -20,11 +32,17 @@ FAMILIES = Path(__file__).parents[1] / "models" / "families"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
 """A name that is also a folder: lower case letters, digits, dot, dash and underscore."""
 
 Transform = dict[str, dict[str, Any]]
 """One Albumentations transform: its class name, and its keyword arguments."""
+
+EXPONENT = r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"
+"""Numbers that YAML 1.1 reads as text, for want of a dot or sign: 1e-4, 1.0e4."""
+
+Number = Annotated[float, Field(strict=True)]
+"""A number in a list, which text or a truth value is not."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -32,13 +50,27 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class Settings(BaseModel):
     """Base of every settings block: unknown keys are errors, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # Not use_attribute_docstrings: to find the docstrings, pydantic would go through all loaded modules in every job.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_type(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what pydantic would turn into numbers or truth values: yes for 1, "20" for 20, "on" for true."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = {*get_args(annotation), annotation}
+        if bool in kinds and not isinstance(value, bool):
+            raise PydanticKnownError("bool_type")
+        exponent = float in kinds and isinstance(value, str) and re.fullmatch(EXPONENT, value)
+        if kinds & {int, float} and bool not in kinds and isinstance(value, bool | str) and not exponent:
+            raise PydanticKnownError("int_type" if int in kinds else "float_type")
+        return value
 
 
 class WeightsFile(Settings):
     """Pretrained weights in a file of your own, or inside an installed Python package."""
 
-    file: str
+    file: Annotated[str, StringConstraints(min_length=1)]
     """Path or http(s) address of a .safetensors or .pth state dict; inside `package` when that is given."""
     package: str | None = None
     """Importable name of the installed package that carries the file."""
@@ -57,18 +89,22 @@ class CnnSettings(Settings):
     """`imagenet` (torchvision's first published weights), `random`, or a file."""
     image_size: int = Field(default=336, ge=16, le=2048)
     """Side of the square input in pixels; the whole field of view is squashed to it."""
-    mean: tuple[float, float, float] = IMAGENET_MEAN
+    mean: tuple[Number, Number, Number] = IMAGENET_MEAN
     """Mean of each colour channel on the scale 0 to 1, subtracted on the device."""
-    std: tuple[float, float, float] = IMAGENET_STD
+    std: tuple[Number, Number, Number] = IMAGENET_STD
     """Standard deviation of each colour channel on the scale 0 to 1."""
     width: float = Field(default=1.0, gt=0, le=1)
     """Share of the channels of every layer that is kept. Below 1 the weights must be random."""
 
-    @field_validator("std")
+    @field_validator("mean", "std")
     @classmethod
-    def _positive(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(value) <= 0:
+    def _on_the_scale(cls, value: tuple[float, float, float], info: ValidationInfo) -> tuple[float, float, float]:
+        if info.field_name == "std" and min(value) <= 0:
             raise ValueError("every standard deviation must be above 0")
+        if min(value) < 0 or max(value) > 1:
+            raise ValueError(
+                f"must be on the scale 0 to 1, found {list(value)}; divide values on the scale to 255 by 255"
+            )
         return value
 
 
@@ -157,8 +193,8 @@ def model_settings(value: Any) -> CnnSettings | VlmSettings:
 class Lora(Settings):
     """Low-rank adapters of a vision-language model (Hu et al., ICLR 2022)."""
 
-    rank: int = Field(default=16, ge=1)
-    alpha: int = Field(default=32, ge=1)
+    rank: int = Field(default=16, ge=1, le=1024)
+    alpha: int = Field(default=32, ge=1, le=65536)
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Dropout before each adapter."""
@@ -166,7 +202,7 @@ class Lora(Settings):
         default=["q", "k", "v", "o"], min_length=1
     )
     """Which linear layers of a decoder layer have one: attention's q, k, v, o, or those of its MLP."""
-    layers: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1)
+    layers: list[Annotated[int, Field(ge=0, strict=True)]] | None = Field(default=None, min_length=1)
     """Which decoder layers have them, counted from 0; all where absent."""
     vision: bool = False
     """Adapters on the attention of every layer of the vision tower too; needs `vision: live`."""
@@ -180,12 +216,12 @@ class Recipe(Settings):
     trainable: Literal["all", "head", "lora"] = "all"
     """`all` parameters (for a vision-language model: what `lora` says), only a linear `head` on embeddings of the frozen
     backbone, or `lora` adapters and the head."""
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=64, ge=1)
+    epochs: int = Field(default=20, ge=1, le=10_000)
+    batch_size: int = Field(default=64, ge=1, le=65_536)
     """Images per optimizer step (the logical batch)."""
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0, le=100)
     """Peak learning rate; cosine annealing to 0 over all optimizer steps."""
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0, le=100)
     """AdamW's decoupled weight decay."""
     standardise: bool = False
     """For `head` only: scale each embedding dimension to mean 0 and deviation 1 on the training fold."""

@@ -26,7 +26,7 @@ class SyntheticSettings(Settings):
     """Distance between the classes. At 0 the class of a patient leaves no trace in the images."""
     patient_effect: float = Field(default=1.0, ge=0, le=3)
     """How much stain, texture and cells differ between patients of the same type."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="before")
     @classmethod
@@ -38,7 +38,7 @@ class SyntheticSettings(Settings):
     @model_validator(mode="after")
     def _possible(self) -> "SyntheticSettings":
         if len(set(self.magnifications)) != len(self.magnifications):
-            raise ValueError(f"magnifications {list(self.magnifications)} names one twice; name each once")
+            raise ValueError(f"`magnifications` names one twice: {list(self.magnifications)}; name each once")
         if self.kind == "bach" and self.magnifications != (40,):
             raise ValueError("BACH has one scale; leave `magnifications` out, or give [40]")
         if self.kind == "bach" and self.patients_per_class * self.images_per_patient > 999:

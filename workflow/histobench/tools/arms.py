@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from histobench.models.operations import Operations, operations
-from histobench.study.config import SCHEMAS, Config
+from histobench.study.checks import SCHEMAS
+from histobench.study.config import Config
 from histobench.study.spec import CnnSettings, canonical_json
 from histobench.tools.studies import study
 

@@ -1,8 +1,13 @@
 """Batches for the training loop: what they hold depends on (seed, epoch) alone, not on workers, machine or a resume."""
 
+import ctypes
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from histobench.study.errors import HistoBenchError
+from histobench.training.interrupt import SIGNALS
 
 Plan = Iterable[tuple[int, np.ndarray]]
 """Batches to come: the epoch (from 1) and the positions, in the source, of a batch's images."""
@@ -104,6 +110,7 @@ class Augmented:
             collate_fn=_collate,
             pin_memory=self.pin,
             generator=torch.Generator(),  # else it would draw from the stream that decides the dropout
+            worker_init_fn=partial(_start_worker, os.getpid()),
         )
         for batch in loader:
             if isinstance(batch, HistoBenchError):
@@ -139,7 +146,20 @@ class _Views(Dataset):
         self.source = Augmented(**state)
 
 
-def prefetch(batches: Batches, device: torch.device) -> Batches:
+def _start_worker(parent: int, _: int) -> None:
+    """Let a worker end with the process that started it: a forked one would keep its GPU's memory for seconds.
+
+    Signals that ask a job to end are left to that process: it needs its workers up to the step after which it ends.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def prefetch(batches: Batches, device: torch.device) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
     """Move batches to `device`, one ahead of the one in use."""
     if device.type == "cpu":
         yield from batches

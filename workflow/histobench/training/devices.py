@@ -1,5 +1,6 @@
 """Where a run computes, in which precision, and what it took."""
 
+import logging
 import os
 import platform
 import resource
@@ -10,35 +11,59 @@ from pathlib import Path
 import torch
 
 from histobench.study.errors import HistoBenchError
+from histobench.training import gpus, lease
+
+log = logging.getLogger(__name__)
 
 _MIB = 1024**2
 
 
-def choose(name: str, threads: int) -> torch.device:
+def choose(name: str, threads: int, share: int = 1) -> torch.device:
     """Return the device called `name`, and let PyTorch use `threads` processor threads.
+
+    A CUDA GPU that others may want too is leased for the life of this process, which waits until one is to be had.
 
     Args:
         name: `auto` (the first of cuda, mps and cpu that is there), `cpu`, `cuda`, `cuda:N` or `mps`.
         threads: number of threads for operations on the CPU, at least 1.
+        share: at most so many jobs on the GPU at once, this one among them; 0: none is needed, so it is the CPU.
 
     Raises:
-        HistoBenchError: the name is none of these, the device is absent, or `threads` is below 1.
+        HistoBenchError: the name is none of these, the device is absent, `threads` is below 1 or `share` below 0, or
+            leases are not possible.
     """
     if threads < 1:
         raise HistoBenchError(f"--threads {threads}: at least 1 thread is needed; give the number of cores to use")
     torch.set_num_threads(threads)
-    kind, _, index = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdecimal())):
-        raise HistoBenchError(f"--device {name}: no such kind of device; write auto, cpu, cuda, cuda:N or mps")
-    gpus = torch.cuda.device_count() if kind in ("auto", "cuda") else 0
-    if kind == "auto":
-        kind = "cuda" if gpus else "mps" if torch.backends.mps.is_available() else "cpu"
-    if kind == "cuda" and int(index or 0) >= gpus:
-        found = f"{gpus} CUDA GPU{'s' if gpus > 1 else ''}" if gpus else "no usable CUDA GPU"
-        raise HistoBenchError(f"--device {name}: PyTorch finds {found} on this machine; choose another, or auto or cpu")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise HistoBenchError("--device mps: PyTorch finds no Apple GPU on this machine; choose auto or cpu")
-    return torch.device(kind, int(index or 0)) if kind == "cuda" else torch.device(kind)
+    wanted = share > 0 and name.partition(":")[0] in ("auto", "cuda")
+    plan = gpus.plan(name, share, _visible() if wanted else [], torch.backends.mps.is_available(), os.environ)
+    if plan.why:
+        log.warning("%s", plan.why)
+    if plan.kind != "cuda":
+        return torch.device(plan.kind)
+    gpu = lease.take(plan.gpus, share) if plan.leased else plan.gpus[0]
+    torch.cuda.set_device(gpu.index)  # else page-locked memory, for one, would start a context on the first GPU
+    return torch.device("cuda", gpu.index)
+
+
+def _visible() -> list[gpus.Gpu]:
+    """Return the GPUs that PyTorch sees; a context, and with it memory, is started on none of them."""
+    try:
+        count = torch.cuda.device_count()
+        return [gpus.Gpu(index, str(torch.cuda.get_device_properties(index).uuid)) for index in range(count)]
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise HistoBenchError(
+            f"PyTorch cannot use the GPUs of this machine ({reason}); look at the driver, or set `device: cpu`"
+        ) from error
+
+
+def crowded(device: int | None = None) -> str:
+    """Return what to do about other processes' memory on a CUDA GPU, where these have a good part of it, else nothing."""
+    if not torch.cuda.is_available():
+        return ""
+    free, total = torch.cuda.mem_get_info(device)
+    return gpus.crowded(free, total, torch.cuda.memory_reserved(device))
 
 
 def precision(device: torch.device) -> str:

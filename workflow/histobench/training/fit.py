@@ -5,9 +5,11 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +17,10 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
-from histobench.study.errors import HistoBenchError
+from histobench.study.errors import HistoBenchError, Interrupted
 from histobench.study.spec import Recipe
 from histobench.training import data
-from histobench.training.checkpoint import Checkpoint
+from histobench.training.checkpoint import Checkpoint, random_state, set_random_state
 from histobench.training.devices import autocast
 from histobench.training.microbatch import MicroBatch, normalises_over_batch
 
@@ -38,7 +40,7 @@ class Fitted:
     best_epoch: int
     """The epoch of highest evaluation accuracy, the earliest of several."""
     resumed_from: int | None
-    """The last epoch that an earlier, killed process had finished."""
+    """How many epochs an earlier process had finished when it was stopped; None if none left anything to go on from."""
     micro_batch: int
     """Images that went through the module at once."""
     ready: float
@@ -55,6 +57,7 @@ def fit(
     device: torch.device,
     checkpoint: Checkpoint,
     micro_batch: int | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Fitted:
     """Train `module` and evaluate it after each epoch.
 
@@ -70,12 +73,15 @@ def fit(
         recipe: epochs, batch size, learning rate and weight decay.
         seed: what order and dropout derive from.
         device: where to compute.
-        checkpoint: where a killed process left its state, and this one leaves its own after each epoch but the last.
+        checkpoint: where a stopped process left its state, and this one leaves its own after each epoch but the last,
+            and where it is interrupted.
         micro_batch: images to put through the module at once, by default the logical batch. The loss of a logical batch
             is the same however it is cut. Halved when GPU memory runs out; not used with batch normalisation.
+        check: called after each optimizer step and each evaluation batch; raises `Interrupted` to end there.
 
     Raises:
         HistoBenchError: a loss or a logit is not finite, or GPU memory does not suffice.
+        Interrupted: by `check`; the checkpoint then goes on with the very next step.
     """
     module.to(device)
     if device.type == "cuda":
@@ -88,9 +94,12 @@ def fit(
 
     history: list[dict[str, float]] = []
     best_epoch, logits, best_logits = 0, torch.empty(0), torch.empty(0)
+    begun = _NOTHING
     if progress := checkpoint.load(module, optimizer):
         history, best_epoch, best_logits = progress["history"], progress["best_epoch"], progress["best_logits"]
-        log.info("going on after epoch %d of %d, where an earlier process was stopped", len(history), recipe.epochs)
+        begun = progress["begun"]
+        log.info("going on after epoch %d of %d, step %d, as left behind", len(history), recipe.epochs, begun["step"])
+    resumed_from = len(history) if progress else None
     epochs = range(len(history) + 1, recipe.epochs + 1)
 
     def batches(epoch: int) -> list[np.ndarray]:  # one image alone has no statistics to normalise by
@@ -98,27 +107,48 @@ def fit(
 
     sizes = np.array([len(batch) for batch in batches(1)])
     steps = len(sizes)
-    stream = data.prefetch(training.batches((epoch, batch) for epoch in epochs for batch in batches(epoch)), device)
+    plan = islice(((epoch, batch) for epoch in epochs for batch in batches(epoch)), begun["step"], None)
+    stream = data.prefetch(training.batches(plan), device)
     ready = time.perf_counter()
-    with _progress(sizes.sum(), len(history), recipe.epochs) as bar:
+
+    def state(begun: dict[str, Any]) -> dict[str, Any]:
+        return {"history": history, "best_epoch": best_epoch, "best_logits": best_logits, "begun": begun}
+
+    with closing(stream), closing(checkpoint), _progress(sizes, len(history), begun["step"], recipe.epochs) as bar:
         for epoch in epochs:
-            began = time.perf_counter()
+            began = time.perf_counter() - begun["seconds"]
             torch.manual_seed(data.stable_hash(seed, "dropout", epoch))
+            set_random_state(begun["random"], device)
             module.train()
+            done = begun["step"]
             losses = torch.zeros(steps, device=device)
+            losses[:done] = begun["losses"]
             rates = [
                 cosine(recipe.learning_rate, (epoch - 1) * steps + step, recipe.epochs * steps) for step in range(steps)
             ]
-            for step, (batch, labels) in enumerate(islice(stream, steps)):
-                for group in optimizer.param_groups:
-                    group["lr"] = rates[step]
-                losses[step] = micro.retry(partial(_gradients, module, batch, labels), optimizer.zero_grad)
-                optimizer.step()
-                optimizer.zero_grad()
-                bar.update(len(batch))
-            train_loss = _mean_loss(losses, sizes, epoch)
-            trained = time.perf_counter()
-            logits = micro.retry(partial(predict, module, evaluation, device), optimizer.zero_grad)
+            trained = None
+            try:
+                for batch, labels in islice(stream, steps - done):
+                    for group in optimizer.param_groups:
+                        group["lr"] = rates[done]
+                    losses[done] = micro.retry(partial(_gradients, module, batch, labels), optimizer.zero_grad)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    done += 1
+                    bar.update(len(batch))
+                    check()
+                train_loss = _mean_loss(losses, sizes, epoch)
+                trained = time.perf_counter()
+                logits = micro.retry(partial(predict, module, evaluation, device, check=check), optimizer.zero_grad)
+            except Interrupted as signal:
+                seconds = (trained or time.perf_counter()) - began
+                begun = {"step": done, "losses": losses[:done], "seconds": seconds, "random": random_state(device)}
+                checkpoint.save(module, optimizer, state(begun))
+                bar.close()  # its line would go on
+                log.info(
+                    "%s in epoch %d after step %d of %d: run the same command to go on", signal, epoch, done, steps
+                )
+                raise
             if not logits.isfinite().all():
                 raise HistoBenchError(
                     f"training stopped after epoch {epoch}: some evaluation logits are not finite; {_ADVICE}"
@@ -130,10 +160,9 @@ def fit(
             if not best_epoch or row["accuracy"] > history[best_epoch - 1]["accuracy"]:
                 best_epoch, best_logits = epoch, logits
             bar.set_postfix(epoch=epoch, loss=f"{train_loss:.4f}", accuracy=f"{row['accuracy']:.4f}", refresh=False)
+            begun = _NOTHING
             if epoch < recipe.epochs:
-                state = {"history": history, "best_epoch": best_epoch, "best_logits": best_logits}
-                checkpoint.save(module, optimizer, state)
-    resumed_from = epochs.start - 1 or None
+                checkpoint.save_meanwhile(module, optimizer, state(begun))
     return Fitted(history, logits.numpy(), best_logits.numpy(), best_epoch, resumed_from, micro.size, ready)
 
 
@@ -146,12 +175,29 @@ def cosine(peak: float, step: int, steps: int) -> float:
 
 
 @torch.inference_mode()
-def predict(module: nn.Module, source: data.Source, device: torch.device, size: int) -> torch.Tensor:
-    """Return the logits of a source's images, (N,) float32 on the CPU, in evaluation mode and batches of `size`."""
+def predict(
+    module: nn.Module,
+    source: data.Source,
+    device: torch.device,
+    size: int,
+    check: Callable[[], None] = lambda: None,
+) -> torch.Tensor:
+    """Return the logits of a source's images, (N,) float32 on the CPU, in evaluation mode and batches of `size`.
+
+    `check` is called after each batch, and may raise.
+    """
     module.eval()
     plan = ((1, batch) for batch in data.cut(np.arange(len(source.labels)), size))
+    logits = []
     with autocast(device):
-        return torch.cat([module(batch).float() for batch, _ in data.prefetch(source.batches(plan), device)]).cpu()
+        for batch, _ in data.prefetch(source.batches(plan), device):
+            logits.append(module(batch).float())
+            check()
+    return torch.cat(logits).cpu()
+
+
+_NOTHING: dict[str, Any] = {"step": 0, "losses": torch.empty(0), "seconds": 0.0, "random": None}
+"""What is done of an epoch: its steps, their losses and seconds, and the state of the random numbers after them."""
 
 
 def _gradients(module: nn.Module, batch: torch.Tensor, labels: torch.Tensor, size: int) -> torch.Tensor:
@@ -180,7 +226,8 @@ def _mean_loss(losses: torch.Tensor, sizes: np.ndarray, epoch: int) -> float:
     return float(of_steps @ sizes / sizes.sum())
 
 
-def _progress(images: int, done: int, epochs: int) -> tqdm:
+def _progress(sizes: np.ndarray, epochs_done: int, steps_done: int, epochs: int) -> tqdm:
     """Return a progress bar over images, seldom redrawn where stderr is a log file."""
-    pause = 0.5 if sys.stderr.isatty() else 60
-    return tqdm(total=images * epochs, initial=images * done, unit="image", mininterval=pause, maxinterval=pause)
+    pause, images = 0.5 if sys.stderr.isatty() else 60, sizes.sum()
+    done = images * epochs_done + sizes[:steps_done].sum()
+    return tqdm(total=images * epochs, initial=done, unit="image", mininterval=pause, maxinterval=pause)

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from histobench.study.errors import HistoBenchError
+from histobench.training.devices import crowded
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class MicroBatch:
                     reason = "batch normalisation needs its images together" if self.whole else "it is a single image"
                     raise HistoBenchError(
                         f"the GPU's memory does not hold a batch of {self.size}, which cannot be cut since {reason}; "
-                        "free the GPU, or choose a smaller batch_size or image_size"
+                        f"{crowded() or 'free the GPU'}, or choose a smaller batch_size or image_size"
                     ) from error
             # Only here is the failed pass no longer referred to by the exception, so that its memory can be freed.
             forget()
@@ -50,3 +51,5 @@ class MicroBatch:
                 torch.cuda.empty_cache()
             self.size = (self.size + 1) // 2
             log.warning("the GPU's memory ran out: going on with a micro-batch of %d", self.size)
+            if others := crowded():
+                log.warning("%s", others)

@@ -1,6 +1,6 @@
 """Qwen2-VL (Wang et al., arXiv:2409.12191): visual tokens of merged patches, and a decoder with 3-D rotary positions."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -26,6 +26,18 @@ class Qwen2VL(Family):
     CONNECTOR = "visual.merger"
     VISION_ATTENTION = r"blocks\.\d+\.attn\.(qkv|proj)"
     MARKER_TOKENS = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+    RULES: ClassVar[dict[str, Any]] = {
+        "types": ["qwen2_vl"],
+        "markers": ["vision_start_token_id", "image_token_id", "vision_end_token_id"],
+        "token": ["vision_config.patch_size", "vision_config.spatial_merge_size"],
+        "divisible": [  # halves of a head are turned; in the tower, half of each half by rows and half by columns
+            ["text_config.hidden_size", "text_config.num_attention_heads", 2],
+            ["text_config.num_attention_heads", "text_config.num_key_value_heads", 1],
+            ["vision_config.embed_dim", "vision_config.num_heads", 4],
+        ],
+        "equal": [["vision_config.hidden_size", "text_config.hidden_size"], ["vision_config.in_channels", 3]],
+        "sections": True,
+    }
 
     def classes(self, config: dict[str, Any]) -> tuple[type, type, type]:
         from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLModel

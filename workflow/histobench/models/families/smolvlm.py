@@ -1,6 +1,6 @@
 """SmolVLM (Marafioti et al., arXiv:2504.05299) and Idefics3: a SigLIP tower, pixel shuffle, and a Llama decoder."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -17,6 +17,20 @@ class SmolVLM(Family):
     CONNECTOR = "connector"
     VISION_ATTENTION = r"encoder\.layers\.\d+\.self_attn\.(q_proj|k_proj|v_proj|out_proj)"
     MARKER_TOKENS = ("<fake_token_around_image>", "<image>", "<fake_token_around_image>")
+    RULES: ClassVar[dict[str, Any]] = {
+        "types": ["idefics3", "smolvlm"],
+        "markers": ["image_token_id"],
+        "least": {"image_token_id": 1},  # the marker around it is the token before
+        "token": ["vision_config.patch_size", "scale_factor"],
+        "divisible": [
+            ["text_config.hidden_size", "text_config.num_attention_heads", 2],
+            ["text_config.num_attention_heads", "text_config.num_key_value_heads", 1],
+            ["text_config.head_dim", None, 2],
+            ["vision_config.hidden_size", "vision_config.num_attention_heads", 1],
+        ],
+        "equal": [["vision_config.num_channels", 3]],
+        "fits": [["vision_config.patch_size", "vision_config.image_size"]],
+    }
 
     def classes(self, config: dict[str, Any]) -> tuple[type, type, type]:
         import transformers

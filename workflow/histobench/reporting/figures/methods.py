@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -226,7 +227,7 @@ def _per_model(models: Mapping[str, str], read) -> list[str]:
 def _pretrained(weights: str | Mapping[str, Any]) -> str:
     if isinstance(weights, str):
         return {"imagenet": "pretrained on ImageNet", "random": "random weights"}[weights]
-    return f"weights {weights.get('hub') or weights.get('package') or weights['file']}"
+    return f"weights {weights.get('hub') or weights.get('package') or PurePosixPath(weights['file']).name}"
 
 
 def _input(part: Method, models: Mapping[str, str], width: float) -> Box:

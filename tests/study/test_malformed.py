@@ -1,0 +1,699 @@
+"""Two hundred malformed configurations: one sentence each, which names the key, before anything is done."""
+
+import copy
+import math
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from histobench.study.checks import distinct_keys
+from histobench.study.config import load
+from histobench.study.errors import HistoBenchError
+from histobench.study.transforms import OPENCV
+from tests.study.test_config import FOLDERS, OWN, PAPER, ROOT
+
+INF, NAN = math.inf, math.nan
+GONE = ...
+"""The key is taken out."""
+
+
+class Case(NamedTuple):
+    """One mistake: a key of a good configuration, what stands there instead, and what the sentence must hold."""
+
+    key: str
+    value: Any
+    word: str
+    named: str = ""
+    """The key that the sentence names, where it is not the one with the mistake."""
+
+
+def laid_over(config: dict, other: dict) -> dict:
+    """Return a configuration with another laid over it, as Snakemake does."""
+    for key, value in other.items():
+        both = isinstance(value, dict) and isinstance(config.get(key), dict)
+        config[key] = laid_over(config[key], value) if both else value
+    return config
+
+
+def merged(file: str) -> dict:
+    """Return a study's whole configuration."""
+    return laid_over(copy.deepcopy(PAPER), yaml.safe_load((ROOT / file).read_text()))
+
+
+STUDIES = {
+    "paper": PAPER,
+    "demo": merged("config/demo.yaml"),
+    "tiny": merged("tests/workflow/tiny.yaml"),
+}
+
+TOP = [
+    Case("study", GONE, "required"),
+    Case("study", None, "string"),
+    Case("study", "", "lower case letters"),
+    Case("study", 5, "string"),
+    Case("study", True, "string"),
+    Case("study", "Paper", "lower case letters"),
+    Case("study", "my study", "lower case letters"),
+    Case("study", "../paper", "lower case letters"),
+    Case("study", "..", "lower case letters"),
+    Case("study", ".hidden", "lower case letters"),
+    Case("study", "a/b", "lower case letters"),
+    Case("study", "paper\n", "lower case letters"),
+    Case("study", "étude", "lower case letters"),
+    Case("study", "x" * 300, "80"),
+    Case("study", {"name": "paper"}, "string"),
+    Case("sudy", "paper", "unknown key"),
+    Case("Study", "paper", "unknown key"),
+    Case("seed", -1, "0"),
+    Case("seed", 0.5, "whole number"),
+    Case("seed", "0", "whole number"),
+    Case("seed", True, "whole number"),
+    Case("seed", None, "whole number"),
+    Case("seed", [1, 2], "whole number"),
+    Case("seed", 2**64, "below"),
+    Case("seed", NAN, "finite"),
+    Case("seed", INF, "finite"),
+    Case("note", ["a", "b"], "string"),
+    Case("note", 5, "string"),
+    Case("device", "gpu", "cuda:N"),
+    Case("device", "cuda:", "cuda:N"),
+    Case("device", "cuda:0,1", "cuda:N"),
+    Case("device", "CPU", "cuda:N"),
+    Case("device", 0, "string"),
+    Case("device", None, "string"),
+    Case("datasets", GONE, "required"),
+    Case("datasets", None, "keys and values"),
+    Case("datasets", [], "keys and values"),
+    Case("datasets", {}, "not among", "grid.0.dataset"),
+    Case("splits", "patient", "keys and values"),
+    Case("augmentations", ["none"], "keys and values"),
+    Case("models", None, "keys and values"),
+    Case("modes", 5, "keys and values"),
+]
+
+DATASETS = [
+    Case("datasets.Mine", {"source": "x"}, "lower case letters"),
+    Case("datasets.a/b", {"source": "x"}, "lower case letters"),
+    Case("datasets.studies", {"source": "x"}, "results/studies"),
+    Case("datasets.logs", {"source": "x"}, "results/logs"),
+    Case("datasets.breakhis", "resources/x.tar.gz", "keys and values"),
+    Case("datasets.breakhis", None, "keys and values"),
+    Case("datasets.breakhis.format", "BreakHis", "'breakhis'"),
+    Case("datasets.breakhis.format", "imagefolder", "'breakhis'"),
+    Case("datasets.breakhis.format", None, "'breakhis'"),
+    Case("datasets.breakhis.sorce", "x", "unknown key"),
+    Case("datasets.breakhis.source", GONE, "source", "datasets.breakhis"),
+    Case("datasets.breakhis.source", "", "not empty"),
+    Case("datasets.breakhis.source", ["a", "b"], "string"),
+    Case("datasets.breakhis.source", "/data/x.tar.gz", "resources/breakhis/FILE"),
+    Case("datasets.breakhis.source", "resources/breakhis/../x.tar.gz", "resources/breakhis/FILE"),
+    Case("datasets.breakhis.url", "file:///etc/passwd", "http"),
+    Case("datasets.breakhis.url", "ftp://host/x.tar.gz", "http"),
+    Case("datasets.breakhis.url", "www.host.org/x.tar.gz", "http"),
+    Case("datasets.breakhis.url", "http://", "http"),
+    Case("datasets.breakhis.url", "http:// host/x", "http"),
+    Case("datasets.breakhis.url", 5, "string"),
+    Case("datasets.breakhis.sha256", "abc", "64"),
+    Case("datasets.breakhis.sha256", "A" * 64, "lower case"),
+    Case("datasets.breakhis.sha256", "g" * 64, "64"),
+    Case("datasets.breakhis.sha256", "0" * 65, "64"),
+    Case("datasets.breakhis.sha256", int("1" * 64), "string"),
+    Case("datasets.breakhis.complete", "yes", "true or false"),
+    Case("datasets.breakhis.complete", 1, "true or false"),
+    Case("datasets.breakhis.complete", None, "true or false"),
+    Case("datasets.breakhis.classes", {"a": "benign"}, "csv or folders", "datasets.breakhis"),
+    Case("datasets.mine", OWN | {"table": GONE}, "needs `table`"),
+    Case("datasets.mine", OWN | {"table": ""}, "not empty", "datasets.mine.table"),
+    Case("datasets.mine", OWN | {"table": 5}, "string", "datasets.mine.table"),
+    Case("datasets.mine", OWN | {"complete": True}, "complete"),
+    Case("datasets.mine", OWN | {"classes": {}}, "at least one benign"),
+    Case("datasets.mine", OWN | {"classes": None}, "keys and values", "datasets.mine.classes"),
+    Case("datasets.mine", OWN | {"classes": ["benign"]}, "keys and values", "datasets.mine.classes"),
+    Case(
+        "datasets.mine", OWN | {"classes": {"a": "benign", "b": "Malignant"}}, "'malignant'", "datasets.mine.classes.b"
+    ),
+    Case("datasets.mine", OWN | {"classes": {"a": "benign", "": "malignant"}}, "no name", "datasets.mine"),
+    Case("datasets.mine", OWN | {"classes": {0: "benign", "m": "malignant"}}, "string", "datasets.mine.classes.0"),
+    Case("datasets.mine", FOLDERS | {"patient": GONE}, "needs `patient`"),
+    Case("datasets.mine", FOLDERS | {"patient": "(P"}, "regular expression"),
+    Case("datasets.mine", FOLDERS | {"patient": "[P"}, "regular expression"),
+    Case("datasets.mine", FOLDERS | {"patient": "P\\d+"}, "one group"),
+    Case("datasets.mine", FOLDERS | {"patient": "(P)(\\d+)"}, "one group"),
+    Case("datasets.mine", FOLDERS | {"patient": "((?:a+)+)$"}, "repeat"),
+    Case("datasets.mine", FOLDERS | {"patient": "(x)([0-9]*)*"}, "one group"),
+    Case("datasets.mine", FOLDERS | {"patient": "((?:.*)*)x"}, "repeat"),
+    Case("datasets.mine", FOLDERS | {"patient": "((?:a*b?)*)x"}, "repeat"),
+    Case("datasets.mine", FOLDERS | {"patient": 5}, "string", "datasets.mine.patient"),
+    Case("datasets.mine", FOLDERS | {"patient": "()"}, "empty"),
+]
+
+SYNTHETIC = "datasets.synthetic.synthetic"
+MADE = [
+    Case("datasets.synthetic", {"synthetic": None}, "source"),
+    Case("datasets.synthetic", {"synthetic": {}, "source": "x"}, "source"),
+    Case("datasets.synthetic", {"synthetic": {}, "url": "http://x.org/y"}, "url"),
+    Case("datasets.synthetic", {"synthetic": {}, "complete": True}, "complete"),
+    Case("datasets.synthetic", {"synthetic": {}, "sha256": "0" * 64}, "sha256"),
+    Case("datasets.synthetic", {"synthetic": {"kind": "bach"}}, "bach"),
+    Case("datasets.synthetic", {"synthetic": 5}, "keys and values", SYNTHETIC),
+    Case(f"{SYNTHETIC}.kind", "csv", "'breakhis'"),
+    Case(f"{SYNTHETIC}.patients_per_class", 0, "1"),
+    Case(f"{SYNTHETIC}.patients_per_class", 10**9, "9999"),
+    Case(f"{SYNTHETIC}.patients_per_class", 12.5, "whole number"),
+    Case(f"{SYNTHETIC}.patients_per_class", "12", "whole number"),
+    Case(f"{SYNTHETIC}.patients_per_class", 4, "5 folds"),
+    Case(f"{SYNTHETIC}.images_per_patient", -3, "1"),
+    Case(f"{SYNTHETIC}.images_per_patient", None, "whole number"),
+    Case(f"{SYNTHETIC}.magnifications", [], "at least 1"),
+    Case(f"{SYNTHETIC}.magnifications", 40, "list"),
+    Case(f"{SYNTHETIC}.magnifications", [40, 150], "40, 100, 200 or 400", f"{SYNTHETIC}.magnifications.1"),
+    Case(f"{SYNTHETIC}.magnifications", [40, 200, 40], "twice", SYNTHETIC),
+    Case(f"{SYNTHETIC}.magnifications", ["40x", 200], "40, 100, 200 or 400", f"{SYNTHETIC}.magnifications.0"),
+    Case(f"{SYNTHETIC}.magnifications", [True], "40, 100, 200 or 400", f"{SYNTHETIC}.magnifications.0"),
+    Case(f"{SYNTHETIC}.magnifications", [100], "not generated", "grid.0.magnifications"),
+    Case(f"{SYNTHETIC}.width", 0, "32"),
+    Case(f"{SYNTHETIC}.width", 10**6, "4096"),
+    Case(f"{SYNTHETIC}.height", 1, "24"),
+    Case(f"{SYNTHETIC}.class_effect", -0.1, "0"),
+    Case(f"{SYNTHETIC}.class_effect", NAN, "finite"),
+    Case(f"{SYNTHETIC}.class_effect", INF, "finite"),
+    Case(f"{SYNTHETIC}.patient_effect", 100, "3"),
+    Case(f"{SYNTHETIC}.patient_effect", "strong", "number"),
+    Case(f"{SYNTHETIC}.seed", -1, "0"),
+    Case(f"{SYNTHETIC}.colour", "red", "unknown key"),
+    Case("datasets.synthetic-bach.synthetic.magnifications", [200], "one scale", "datasets.synthetic-bach"),
+    Case("datasets.synthetic-bach.synthetic.patients_per_class", 900, "999", "datasets.synthetic-bach"),
+]
+
+SPLITS = [
+    Case("splits.Patient", {"by": "patient"}, "lower case letters"),
+    Case("splits.patient", 5, "keys and values"),
+    Case("splits.patient", {}, "required", "splits.patient.by"),
+    Case("splits.patient.by", "slide", "'patient'"),
+    Case("splits.patient.by", None, "'patient'"),
+    Case("splits.patient.by", ["patient"], "'patient'"),
+    Case("splits.patient.folds", 1, "2"),
+    Case("splits.patient.folds", 0, "2"),
+    Case("splits.patient.folds", -5, "2"),
+    Case("splits.patient.folds", 21, "20"),
+    Case("splits.patient.folds", 5.5, "whole number"),
+    Case("splits.patient.folds", "five", "whole number"),
+    Case("splits.patient.folds", [1, 2, 3], "whole number"),
+    Case("splits.patient.seed", -1, "0"),
+    Case("splits.patient.seed", 2**32, "below"),
+    Case("splits.patient.fold", 5, "unknown key"),
+    Case("splits.patient.files", ["a.txt"], "by: official", "splits.patient"),
+    Case("splits.patient", {"by": "official"}, "one file per fold"),
+    Case("splits.patient", {"by": "official", "folds": 2, "files": ["a.txt"]}, "one file per fold"),
+    Case(
+        "splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", "a.txt"]}, "twice", "splits.patient.files"
+    ),
+    Case("splits.patient", {"by": "official", "folds": 2, "files": "ab"}, "list", "splits.patient.files"),
+    Case(
+        "splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", None]}, "string", "splits.patient.files.1"
+    ),
+    Case(
+        "splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", ""]}, "not empty", "splits.patient.files.1"
+    ),
+]
+
+PAPERS = "augmentations.paper"
+AUGMENTATIONS = [
+    Case("augmentations.Flips", [], "lower case letters"),
+    Case(PAPERS, None, "list"),
+    Case(PAPERS, "HorizontalFlip", "list"),
+    Case(PAPERS, {"HorizontalFlip": {}}, "list"),
+    Case(PAPERS, ["HorizontalFlip"], "keys and values", f"{PAPERS}.0"),
+    Case(PAPERS, [None], "keys and values", f"{PAPERS}.0"),
+    Case(PAPERS, [{"HorizontalFlip": None}], "keys and values", f"{PAPERS}.0.HorizontalFlip"),
+    Case(PAPERS, [{"HorizontalFlip": 0.5}], "keys and values", f"{PAPERS}.0.HorizontalFlip"),
+    Case(PAPERS, [{"HorizontalFlip": {}, "Blur": {}}], "one transform", f"{PAPERS}.0"),
+    Case(PAPERS, [{}], "one transform", f"{PAPERS}.0"),
+    Case(PAPERS, [[{"HorizontalFlip": {}}]], "keys and values", f"{PAPERS}.0"),
+    Case(PAPERS, [{"HorizontalFlop": {}}], "did you mean 'HorizontalFlip'", f"{PAPERS}.0"),
+    Case(PAPERS, [{"horizontalflip": {}}], "HorizontalFlip", f"{PAPERS}.0"),
+    Case(PAPERS, [{"Compose": {"transforms": []}}], "no transform", f"{PAPERS}.0"),
+    Case(PAPERS, [{"Rotate": {"limmit": 3}}], "did you mean 'limit'", f"{PAPERS}.0"),
+    Case(PAPERS, [{"Rotate": {"always_apply": True}}], "no argument", f"{PAPERS}.0"),
+    Case(PAPERS, [{"HorizontalFlip": {"p": 2}}], "0 to 1", f"{PAPERS}.0.HorizontalFlip.p"),
+    Case(PAPERS, [{"HorizontalFlip": {"p": -0.1}}], "0 to 1", f"{PAPERS}.0.HorizontalFlip.p"),
+    Case(PAPERS, [{"HorizontalFlip": {"p": "often"}}], "number", f"{PAPERS}.0.HorizontalFlip.p"),
+    Case(PAPERS, [{"HorizontalFlip": {"p": None}}], "number", f"{PAPERS}.0.HorizontalFlip.p"),
+    Case(PAPERS, [{"HorizontalFlip": {"p": True}}], "number", f"{PAPERS}.0.HorizontalFlip.p"),
+    Case(PAPERS, [{"HorizontalFlip": {"p": NAN}}], "number", f"{PAPERS}.0.HorizontalFlip.p"),
+    Case(PAPERS, [{"Blur": {"blur_limit": "x"}}], "number", f"{PAPERS}.0.Blur.blur_limit"),
+    Case(PAPERS, [{"Blur": {"blur_limit": [3, 5, 7]}}], "number", f"{PAPERS}.0.Blur.blur_limit"),
+    Case(PAPERS, [{"Blur": {"blur_limit": {"a": 3}}}], "number", f"{PAPERS}.0.Blur.blur_limit"),
+    Case(PAPERS, [{"Rotate": {"border_mode": "BORDER_MIROR"}}], "BORDER_", f"{PAPERS}.0.Rotate.border_mode"),
+    Case(PAPERS, [{"Rotate": {"limit": "15"}}], "number", f"{PAPERS}.0.Rotate.limit"),
+    Case(PAPERS, [{"RandomResizedCrop": {"scale": [0.9, 1.1]}}], "1", f"{PAPERS}.0.RandomResizedCrop.scale"),
+    Case(PAPERS, [{"RandomResizedCrop": {"scale": [1.0, 0.9]}}], "order", f"{PAPERS}.0.RandomResizedCrop.scale"),
+    Case(PAPERS, [{"RandomResizedCrop": {"scale": 0.9}}], "2", f"{PAPERS}.0.RandomResizedCrop.scale"),
+    Case(PAPERS, [{"RandomResizedCrop": {"ratio": [-1, 1]}}], "at least 0", f"{PAPERS}.0.RandomResizedCrop.ratio"),
+    Case(PAPERS, [{"CLAHE": {"tile_grid_size": [8.5, 8]}}], "whole", f"{PAPERS}.0.CLAHE.tile_grid_size"),
+    Case(PAPERS, [{"Equalize": {"mode": "best"}}], "'cv'", f"{PAPERS}.0.Equalize.mode"),
+    Case(PAPERS, [{"Equalize": {"by_channels": "yes"}}], "true or false", f"{PAPERS}.0.Equalize.by_channels"),
+    Case(PAPERS, [{"RandomCrop": {"height": 0, "width": 5}}], "1", f"{PAPERS}.0.RandomCrop.height"),
+    Case(PAPERS, [{"RandomCrop": {"width": 5}}], "height", f"{PAPERS}.0"),
+    Case("augmentations", {"paper": PAPER["augmentations"]["paper"]}, "none", "augmentations"),
+]
+
+VGG = "models.vgg19"
+CNNS = [
+    Case("models.VGG19", {"architecture": "torchvision/vgg19"}, "lower case letters"),
+    Case("models.a b", {"architecture": "torchvision/vgg19"}, "lower case letters"),
+    Case(VGG, None, "keys and values"),
+    Case(VGG, "torchvision/vgg19", "keys and values"),
+    Case(VGG, {}, "required", f"{VGG}.architecture"),
+    Case(f"{VGG}.architecture", "vgg19", "torchvision/NAME"),
+    Case(f"{VGG}.architecture", "keras/vgg19", "torchvision/NAME"),
+    Case(f"{VGG}.architecture", "torchvision/../vgg19", "torchvision/NAME"),
+    Case(f"{VGG}.architecture", "torchvision/VGG19", "did you mean 'vgg19'"),
+    Case(f"{VGG}.architecture", "torchvision/fcn_resnet50", "no architecture"),
+    Case(f"{VGG}.architecture", "timm/nothing_like_it", "no architecture"),
+    Case(f"{VGG}.architecture", 19, "string"),
+    Case(f"{VGG}.architecture", ["torchvision/vgg19"], "string"),
+    Case(f"{VGG}.family", "CNN", "cnn, qwen2-vl"),
+    Case(f"{VGG}.family", None, "string"),
+    Case(f"{VGG}.family", ["cnn"], "string"),
+    Case(f"{VGG}.weights", "imagnet", "'imagenet'"),
+    Case(f"{VGG}.weights", None, "'imagenet'"),
+    Case(f"{VGG}.weights", True, "'imagenet'"),
+    Case(f"{VGG}.weights", {"file": "x.pth"}, "required", f"{VGG}.weights.sha256"),
+    Case(f"{VGG}.weights", {"file": "", "sha256": "0" * 64}, "not empty", f"{VGG}.weights.file"),
+    Case(f"{VGG}.weights", {"file": "file:///x.pth", "sha256": "0" * 64}, "http", f"{VGG}.weights.file"),
+    Case(f"{VGG}.weights", {"file": "s3://b/x.pth", "sha256": "0" * 64}, "http", f"{VGG}.weights.file"),
+    Case(f"{VGG}.weights", {"file": "x.pth", "sha256": "0" * 8}, "64", f"{VGG}.weights.sha256"),
+    Case(f"{VGG}.weights", {"file": "x.pth", "sha256": "0" * 64, "md5": 1}, "unknown key", f"{VGG}.weights.md5"),
+    Case(f"{VGG}.weights", {"package": "p", "file": "../x", "sha256": "0" * 64}, "package", f"{VGG}.weights"),
+    Case(f"{VGG}.weights", {"package": "a-b/c", "file": "x", "sha256": "0" * 64}, "package", f"{VGG}.weights.package"),
+    Case(f"{VGG}.image_size", 8, "16"),
+    Case(f"{VGG}.image_size", 31, "32"),
+    Case(f"{VGG}.image_size", 10**6, "2048"),
+    Case(f"{VGG}.image_size", [336, 336], "whole number"),
+    Case(f"{VGG}.image_size", "336px", "whole number"),
+    Case(f"{VGG}.mean", 0.5, "list"),
+    Case(f"{VGG}.mean", [0.5, 0.5], "more items"),
+    Case(f"{VGG}.mean", [0.5] * 4, "3"),
+    Case(f"{VGG}.mean", [123.7, 116.3, 103.5], "scale 0 to 1"),
+    Case(f"{VGG}.mean", [0.5, 0.5, NAN], "finite", f"{VGG}.mean.2"),
+    Case(f"{VGG}.mean", [0.5, 0.5, "x"], "number", f"{VGG}.mean.2"),
+    Case(f"{VGG}.mean", [True, 0.5, 0.5], "number", f"{VGG}.mean"),
+    Case(f"{VGG}.std", [0.5, 0.5, 0], "above 0"),
+    Case(f"{VGG}.std", [58.4, 57.1, 57.4], "scale 0 to 1"),
+    Case(f"{VGG}.width", 0, "0"),
+    Case(f"{VGG}.width", 2, "1"),
+    Case(f"{VGG}.width", 0.5, "weights: random", VGG),
+    Case(f"{VGG}.widht", 0.5, "unknown key"),
+    Case(f"{VGG}.label", "AlexNet", "alexnet"),
+    Case(f"{VGG}.label", "alexnet\nx", "line", f"{VGG}.label"),
+    Case(f"{VGG}.label", 19, "string"),
+    Case(f"{VGG}.label", "", "single line"),
+    Case(f"{VGG}.training", ["ft"], "keys and values"),
+    Case(f"{VGG}.training", {"fft": {}}, "did you mean 'ft'"),
+    Case(f"{VGG}.training", {"ft": None}, "keys and values", f"{VGG}.training.ft"),
+    Case(f"{VGG}.training", {"ft": {"epoch": 3}}, "unknown key", f"{VGG}.training.ft.epoch"),
+    Case(f"{VGG}.training", {"ft": {"epochs": 0}}, "1", f"{VGG}.training.ft.epochs"),
+    Case(f"{VGG}.training", {"ft": {"trainable": "lora"}}, "CNN", "trainable"),
+]
+
+SMOL, QWEN = "models.smolvlm", "models.qwen2-vl-2b"
+TEXT, VISION = f"{SMOL}.config.text_config", f"{SMOL}.config.vision_config"
+QTEXT, QVISION = f"{QWEN}.config.text_config", f"{QWEN}.config.vision_config"
+VLMS = [
+    Case(f"{SMOL}.family", "smol", "known: cnn"),
+    Case(f"{SMOL}.family", "qwen2_vl", "known: cnn"),
+    Case(f"{SMOL}.family", "../smolvlm", "known: cnn"),
+    Case(f"{SMOL}.architecture", "torchvision/vgg19", "unknown key"),
+    Case(f"{SMOL}.weights", GONE, "required"),
+    Case(f"{SMOL}.weights", "imagenet", "'random'"),
+    Case(f"{SMOL}.weights", {"hub": "smolvlm", "revision": "0" * 40}, "OWNER/NAME", f"{SMOL}.weights.hub"),
+    Case(f"{SMOL}.weights", {"hub": "../x", "revision": "0" * 40}, "OWNER/NAME", f"{SMOL}.weights.hub"),
+    Case(f"{SMOL}.weights.revision", "main", "40"),
+    Case(f"{SMOL}.weights.revision", "0" * 39, "40"),
+    Case(f"{SMOL}.weights.revision", GONE, "required"),
+    Case(f"{SMOL}.config", GONE, "required"),
+    Case(f"{SMOL}.config", [], "keys and values"),
+    Case(f"{SMOL}.config", {}, "required", TEXT),
+    Case(f"{SMOL}.config.image_token", 5, "no such key"),
+    Case(f"{SMOL}.config.image_token_id", 49155, "vocab"),
+    Case(f"{SMOL}.config.image_token_id", 0, "1"),
+    Case(f"{SMOL}.config.image_token_id", "49153", "whole number"),
+    Case(f"{SMOL}.config.scale_factor", 0, "1"),
+    Case(f"{SMOL}.config.scale_factor", 5, "multiple", f"{SMOL}.image_size"),
+    Case(f"{SMOL}.config.model_type", "llava", "idefics3"),
+    Case(TEXT, GONE, "required"),
+    Case(TEXT, None, "keys and values"),
+    Case(f"{TEXT}.hidden_sise", 8, "did you mean 'hidden_size'"),
+    Case(f"{TEXT}.hidden_size", 2049, "divisible"),
+    Case(f"{TEXT}.hidden_size", -2048, "1"),
+    Case(f"{TEXT}.hidden_size", 2048.0, "whole number"),
+    Case(f"{TEXT}.hidden_size", 10**12, "1 to 10000000"),
+    Case(f"{TEXT}.num_hidden_layers", 0, "1"),
+    Case(f"{TEXT}.num_hidden_layers", "24", "whole number"),
+    Case(f"{TEXT}.num_attention_heads", 30, "divisible", f"{TEXT}.hidden_size"),
+    Case(f"{TEXT}.num_key_value_heads", 5, "divisible", f"{TEXT}.num_attention_heads"),
+    Case(f"{TEXT}.head_dim", 63, "divisible"),
+    Case(f"{TEXT}.vocab_size", 100, "vocab", f"{SMOL}.config.image_token_id"),
+    Case(f"{TEXT}.pad_token_id", 10**6, "vocab"),
+    Case(f"{TEXT}.rms_norm_eps", "small", "number"),
+    Case(f"{TEXT}.rope_theta", -1, "above 0"),
+    Case(f"{TEXT}.hidden_act", "relux", "transformers knows"),
+    Case(f"{TEXT}.tie_word_embeddings", "no", "true or false"),
+    Case(f"{VISION}.num_attention_heads", 7, "divisible", f"{VISION}.hidden_size"),
+    Case(f"{VISION}.patch_size", 0, "1"),
+    Case(f"{VISION}.patch_size", [14, 14], "whole number"),
+    Case(f"{VISION}.patch_size", 400, "patch_size", f"{VISION}.image_size"),
+    Case(f"{VISION}.image_size", 8, "patch_size"),
+    Case(f"{VISION}.depth", 3, "no such key"),
+    Case(f"{SMOL}.image_size", 335, "multiple"),
+    Case(f"{SMOL}.image_size", 32, "multiple"),
+    Case(f"{SMOL}.readout", "last", "'end_marker'"),
+    Case(f"{SMOL}.mean", [0.5, 0.5, 0.5], "unknown key"),
+    Case(f"{QTEXT}.rope_scaling", GONE, "mrope_section"),
+    Case(f"{QTEXT}.rope_scaling", {"type": "mrope", "mrope_section": [16, 24, 23]}, "add up"),
+    Case(f"{QTEXT}.rope_scaling", {"type": "mrope", "mrope_section": [16, 48]}, "three"),
+    Case(f"{QTEXT}.rope_scaling", {"type": "mrope", "mrope_section": "16"}, "three"),
+    Case(f"{QTEXT}.rope_scaling", [16, 24, 24], "keys and values"),
+    Case(f"{QTEXT}.num_attention_heads", 13, "divisible", f"{QTEXT}.hidden_size"),
+    Case(f"{QTEXT}.num_key_value_heads", 0, "1"),
+    Case(f"{QVISION}.num_heads", 17, "divisible", f"{QVISION}.embed_dim"),
+    Case(f"{QVISION}.hidden_size", 1024, "hidden_size"),
+    Case(f"{QVISION}.spatial_merge_size", 5, "multiple", f"{QWEN}.image_size"),
+    Case(f"{QVISION}.in_channels", 1, "3"),
+    Case(f"{QWEN}.config.vision_end_token_id", 200000, "vocab"),
+    Case(f"{QWEN}.config.vision_start_token_id", -1, "0"),
+    Case(f"{QWEN}.config.image_token_id", 151652, "different tokens"),
+    Case(f"{QWEN}.image_size", 300, "multiple"),
+    Case(f"{QWEN}.training", {"ft": {"lora": {"layers": [28]}}}, "last is 27", f"{QWEN}.training.ft.lora.layers"),
+]
+
+MODES = [
+    Case("modes.FT", {}, "lower case letters"),
+    Case("modes.ft", None, "keys and values"),
+    Case("modes.ft.trainable", "full", "'all'"),
+    Case("modes.ft.trainable", True, "'all'"),
+    Case("modes.ft.trainable", "lora", "CNN"),
+    Case("modes.ft.epochs", 0, "1"),
+    Case("modes.ft.epochs", -20, "1"),
+    Case("modes.ft.epochs", 10**9, "at most"),
+    Case("modes.ft.epochs", 2.5, "whole number"),
+    Case("modes.ft.epochs", "20", "whole number"),
+    Case("modes.ft.epochs", True, "whole number"),
+    Case("modes.ft.epochs", INF, "finite"),
+    Case("modes.ft.batch_size", 0, "1"),
+    Case("modes.ft.batch_size", 10**12, "at most"),
+    Case("modes.ft.batch_size", None, "whole number"),
+    Case("modes.ft.learning_rate", 0, "0"),
+    Case("modes.ft.learning_rate", -1e-4, "0"),
+    Case("modes.ft.learning_rate", NAN, "finite"),
+    Case("modes.ft.learning_rate", INF, "finite"),
+    Case("modes.ft.learning_rate", 1e6, "at most"),
+    Case("modes.ft.learning_rate", "1e-4x", "number"),
+    Case("modes.ft.learning_rate", "nan", "number"),
+    Case("modes.ft.learning_rate", True, "number"),
+    Case("modes.ft.learning_rate", [1e-4, 1e-5], "number"),
+    Case("modes.ft.weight_decay", -0.01, "0"),
+    Case("modes.ft.weight_decay", INF, "finite"),
+    Case("modes.ft.weight_decay", 1e5, "at most"),
+    Case("modes.ft.standardise", True, "head", "modes.ft"),
+    Case("modes.ft.standardise", "on", "true or false"),
+    Case("modes.ft.keep_weights", "true", "true or false"),
+    Case("modes.ft.keep_weight", True, "unknown key"),
+    Case("modes.ft.lr", 1e-4, "unknown key"),
+    Case("modes.ft.vision", "frozen", "'cached'"),
+    Case("modes.ft.vision", True, "'cached'"),
+    Case("modes.ft.micro_batch", 0, "1"),
+    Case("modes.ft.micro_batch", "auto", "whole number"),
+    Case("modes.ft.gradient_checkpointing", 1, "true or false"),
+    Case("modes.ft.lora", GONE, "required"),
+    Case("modes.ft.lora", 16, "keys and values"),
+    Case("modes.ft.lora.rank", 0, "1"),
+    Case("modes.ft.lora.rank", 10**6, "at most"),
+    Case("modes.ft.lora.rank", 4.5, "whole number"),
+    Case("modes.ft.lora.alpha", -1, "1"),
+    Case("modes.ft.lora.dropout", 1, "1"),
+    Case("modes.ft.lora.dropout", -0.5, "0"),
+    Case("modes.ft.lora.dropout", NAN, "finite"),
+    Case("modes.ft.lora.projections", [], "at least 1"),
+    Case("modes.ft.lora.projections", "qkvo", "list"),
+    Case("modes.ft.lora.projections", ["q_proj"], "'q'", "modes.ft.lora.projections.0"),
+    Case("modes.ft.lora.projections", ["q", "v", "q"], "twice"),
+    Case("modes.ft.lora.layers", [], "at least 1"),
+    Case("modes.ft.lora.layers", [-1], "0", "modes.ft.lora.layers.0"),
+    Case("modes.ft.lora.layers", [0, 0], "twice"),
+    Case("modes.ft.lora.layers", [0, 99], "no decoder layer 99"),
+    Case("modes.ft.lora.layers", 3, "list"),
+    Case("modes.ft.lora.layers", ["0-3"], "whole number", "modes.ft.lora.layers.0"),
+    Case("modes.ft.lora.vision", True, "vision: live"),
+    Case("modes.ft.lora.connector", True, "vision: live"),
+    Case("modes.ft.lora.r", 16, "unknown key"),
+    Case("modes.lp.lora", {}, "head", "modes.lp"),
+]
+
+GRID = [
+    Case("grid", GONE, "required"),
+    Case("grid", [], "at least 1"),
+    Case("grid", None, "list"),
+    Case("grid", {"dataset": "breakhis"}, "list"),
+    Case("grid", ["breakhis"], "keys and values", "grid.0"),
+    Case("grid.0", None, "keys and values"),
+    Case("grid.0.dataset", GONE, "required"),
+    Case("grid.0.dataset", "breakhiss", "did you mean 'breakhis'"),
+    Case("grid.0.dataset", ["breakhis"], "string"),
+    Case("grid.0.dataset", "bach", "no patients"),
+    Case("grid.0.models", GONE, "required"),
+    Case("grid.0.models", [], "at least 1"),
+    Case("grid.0.models", "alexnet", "list"),
+    Case("grid.0.models", ["resnet43"], "did you mean 'resnet34'"),
+    Case("grid.0.models", ["alexnet", "alexnet"], "twice"),
+    Case("grid.0.models", [None], "string", "grid.0.models.0"),
+    Case("grid.0.models", [["alexnet"]], "string", "grid.0.models.0"),
+    Case("grid.0.models", [34], "string", "grid.0.models.0"),
+    Case("grid.0.modes", ["f t"], "lower case letters", "grid.0.modes.0"),
+    Case("grid.0.modes", ["fine-tune"], "not among `modes`"),
+    Case("grid.0.modes", ["ft", "ft"], "twice"),
+    Case("grid.0.splits", ["patients"], "did you mean 'patient'"),
+    Case("grid.0.splits", ["patient", "patient"], "twice"),
+    Case("grid.0.splits", [], "at least 1"),
+    Case("grid.0.magnifications", [], "at least 1"),
+    Case("grid.0.magnifications", 40, "list"),
+    Case("grid.0.magnifications", [40, 150], "40, 100, 200 or 400", "grid.0.magnifications.1"),
+    Case("grid.0.magnifications", ["40x"], "40, 100, 200 or 400", "grid.0.magnifications.0"),
+    Case("grid.0.magnifications", ["40"], "40, 100, 200 or 400", "grid.0.magnifications.0"),
+    Case("grid.0.magnifications", [40.5], "40, 100, 200 or 400", "grid.0.magnifications.0"),
+    Case("grid.0.magnifications", [False], "expected a number", "grid.0.magnifications.0"),
+    Case("grid.0.magnifications", [40, 40], "twice"),
+    Case("grid.0.magnifications", [0], "magnification of 40"),
+    Case("grid.0.augmentations", ["papper"], "did you mean 'paper'"),
+    Case("grid.0.augmentations", ["none", "none"], "twice"),
+    Case("grid.0.augmentations", [[]], "string", "grid.0.augmentations.0"),
+    Case("grid.0.fold", 1, "unknown key"),
+    Case("grid.0.model", ["alexnet"], "unknown key"),
+]
+
+TABLES = [
+    Case("tables", None, "keys and values"),
+    Case("tables", [], "keys and values"),
+    Case("tables.dataset", "breakhiss", "did you mean 'breakhis'"),
+    Case("tables.dataset", 5, "string"),
+    Case("tables.split", "patients", "did you mean 'patient'"),
+    Case("tables.without_augmentation", "nothing", "not among"),
+    Case("tables.with_augmentation", "papr", "did you mean 'paper'"),
+    Case("tables.with_augmentation", "none", "differ"),
+    Case("tables.spilt", "patient", "unknown key"),
+    Case("external", None, "list"),
+    Case("external", {}, "list"),
+    Case("external", ["bach"], "keys and values", "external.0"),
+    Case("external.0.dataset", GONE, "required"),
+    Case("external.0.on", GONE, "required"),
+    Case("external.0.on", "bachh", "did you mean 'bach'"),
+    Case("external.0.on", "breakhis", "another"),
+    Case("external.0.models", ["vgg19"], "keep_weights", "external.0"),
+    Case("external.0.models", ["resnet34", "resnet34"], "twice"),
+    Case("external.0.modes", ["lp", "ft"], "not in the grid", "external.0"),
+    Case("external.0.splits", ["image", "patient"], "not in the grid", "external.0"),
+    Case("external.0.magnifications", [], "at least 1"),
+    Case("external.0.augmentations", ["non"], "did you mean 'none'"),
+    Case("external.0.headline", 300, "40, 100, 200 or 400"),
+    Case("external.0.headline", "40", "40, 100, 200 or 400"),
+    Case("external.0.magnifications", [100], "magnifications", "external.0.headline"),
+    Case("external.0.folds", 5, "unknown key"),
+    Case("comparisons", None, "keys and values"),
+    Case("comparisons", [["a", "b"]], "keys and values"),
+    Case("comparisons.pairs", "all", "list"),
+    Case("comparisons.pairs", [["alexnet/ft"]], "more items", "comparisons.pairs.0"),
+    Case("comparisons.pairs", ["alexnet/ft"], "list", "comparisons.pairs.0"),
+    Case("comparisons.pairs", [["alexnet", "vgg19"]], "MODEL/MODE"),
+    Case("comparisons.pairs", [["alexnet/lp", "vgg19/ft"]], "alexnet/lp"),
+    Case("comparisons.pairs", [["alexnet/ft", "vgg91/ft"]], "did you mean 'vgg19/ft'"),
+    Case("comparisons.pairs", [["vgg19/ft", "vgg19/ft"]], "itself"),
+    Case("comparisons.pairs", [["alexnet/ft", "vgg19/ft"], ["vgg19/ft", "alexnet/ft"]], "twice"),
+    Case("comparisons.magnification", 300, "40, 100, 200 or 400"),
+    Case("comparisons.magnification", [200], "40, 100, 200 or 400"),
+    Case("comparisons.magnification", 0, "grid"),
+    Case("comparisons.draws", 10, "100"),
+    Case("comparisons.draws", 10**12, "at most"),
+    Case("comparisons.draws", 1e4 + 0.5, "whole number"),
+    Case("comparisons.draws", "10k", "whole number"),
+    Case("comparisons.seed", -1, "0"),
+    Case("comparisons.draw", 100, "unknown key"),
+]
+
+TINY = [
+    Case("models.tiny-vlm.image_size", 40, "16 px"),
+    Case("models.tiny-vlm.config.text_config.num_attention_heads", 16, "divisible", "hidden_size"),
+    Case("models.tiny-vlm.config.text_config.pad_token_id", 8, "vocabulary"),
+    Case("models.small.label", "smaller", "name of", "models.smaller.label"),
+    Case(
+        "models.small", {"architecture": "torchvision/vit_b_16", "weights": "random"}, "224", "models.small.image_size"
+    ),
+    Case("splits.patient.folds", 5, "4 patients", "datasets.made-up.synthetic.patients_per_class"),
+    Case("comparisons.magnification", 200, "grid"),
+]
+
+CASES = [
+    *(("paper", case) for case in [*TOP, *DATASETS, *SPLITS, *AUGMENTATIONS, *CNNS, *VLMS, *MODES, *GRID, *TABLES]),
+    *(("demo", case) for case in MADE),
+    *(("tiny", case) for case in TINY),
+]
+
+
+def edited(study: str, case: Case) -> dict:
+    """Return a study's configuration with the mistake in it."""
+    config = copy.deepcopy(STUDIES[study])
+    *parents, last = case.key.split(".")
+    place: Any = config
+    for part in parents:
+        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+    value = case.value
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if item is not GONE}
+    if value is not GONE:
+        place[int(last) if isinstance(place, list) else last] = value
+    else:
+        place.pop(True if last == "on" else last)  # YAML reads the key `on` as true
+    return config
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_configurations_without_a_mistake_are_good(study):
+    assert load(STUDIES[study]).runs
+
+
+@pytest.mark.parametrize(("study", "case"), CASES, ids=[f"{case.key}={str(case.value)[:40]}" for _, case in CASES])
+def test_each_mistake_gets_one_sentence_that_names_its_key(study, case):
+    with pytest.raises(HistoBenchError) as caught:
+        load(edited(study, case))
+    sentence = str(caught.value)
+    assert re.match(rf"[\w./ -]*{re.escape(case.named or case.key)}\b[^:\n]*: .", sentence), sentence
+    assert case.word in sentence.partition(": ")[2], sentence
+    assert "\n" not in sentence
+    assert len(sentence) < 300
+    for jargon in ("pydantic", "Input should", "Value error", "function-", "Ellipsis", "dict", "None"):
+        assert jargon not in sentence
+
+
+def test_there_are_more_than_two_hundred(capsys):
+    different = {(study, case.key, repr(case.value)) for study, case in CASES}
+    assert len(different) == len(CASES)
+    assert len(CASES) >= 200
+    assert {case.key.partition(".")[0] for _, case in CASES} >= {key for key in PAPER if key != "external"}
+    with capsys.disabled():
+        print(f"\n{len(CASES)} malformed configurations, each refused in one sentence")
+
+
+def test_every_mistake_is_told_at_once():
+    config = edited("paper", Case("seed", -1, ""))
+    config["modes"]["ft"]["epochs"] = 0
+    config["grid"][0]["splits"] = []
+    with pytest.raises(HistoBenchError) as caught:
+        load(config)
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        "seed",
+        "modes.ft.epochs",
+        "grid.0.splits",
+    ]
+
+
+JUNK: list[Any] = [
+    *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**5000, 0.5, -0.0, NAN, INF, 1e308, "", " ", "x", "no", "../..", "\0", "x" * 1000),
+    *("1e400", "é", "{wildcard}", "(a+)+", [], [[]], [None], [NAN], {}, {"": None}, {None: 1}, {1: {2: 3}}, [{}], [[[["deep"]]]]),
+    {"synthetic": {}, "source": "x"},
+    object(),
+]  # fmt: skip
+
+
+def places(config: Any, *above: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything in a configuration."""
+    for key, value in config.items() if isinstance(config, dict) else enumerate(config):
+        yield (*above, key)
+        if isinstance(value, dict | list):
+            yield from places(value, *above, key)
+
+
+PLACES = [(study, place) for study, config in STUDIES.items() for place in places(config)]
+
+
+@settings(max_examples=1000, derandomize=True, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(JUNK)), min_size=1, max_size=3), st.booleans())
+def test_whatever_stands_wherever_there_is_a_sentence_or_a_study(changes, as_key):
+    """Up to three places of one study hold junk, or a junk key beside the right ones."""
+    study = changes[0][0][0]
+    config = copy.deepcopy(STUDIES[study])
+    for (_, (*parents, last)), junk in changes:
+        place: Any = config
+        try:
+            for part in parents:
+                place = place[part]
+            place[last]
+        except (KeyError, IndexError, TypeError):  # another change took it away, or it is another study's
+            continue
+        if not isinstance(place, dict | list):
+            continue
+        if as_key and isinstance(place, dict) and isinstance(junk, str | int | float | bool | None):
+            place[junk] = place[last]
+        else:
+            place[last] = junk
+    try:
+        load(config).runs  # noqa: B018
+    except HistoBenchError as error:
+        for sentence in str(error).splitlines():
+            assert ": " in sentence
+            assert len(sentence) < 600, sentence
+
+
+@pytest.mark.parametrize("name", [name for name in OPENCV if not name.endswith("EXACT")])
+def test_the_constants_that_transforms_may_name_are_opencvs(name):
+    cv2 = pytest.importorskip("cv2")
+    assert getattr(cv2, name) == OPENCV[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("study: a\nstudy: b\n", "study is there twice, in lines 1 and 2"),
+        ("modes:\n  ft:\n    epochs: 1\n    epochs: 2\n", "modes.ft.epochs is there twice, in lines 3 and 4"),
+        ("grid: [{dataset: a}, {dataset: b, dataset: c}]\n", "grid.1.dataset is there twice, in lines 1 and 1"),
+        ('{"study": "a", "study": "b"}', "study is there twice"),
+    ],
+)
+def test_a_key_that_stands_twice_in_a_file_is_named_with_its_lines(tmp_path, text, place):
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(HistoBenchError, match=re.escape(f"{file}: {place}")):
+        distinct_keys(file)
+
+
+def test_equal_keys_of_different_places_and_aliases_are_good(tmp_path):
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghij")
+    )
+    (tmp_path / "study.yaml").write_text(f"one: {{a: 1}}\ntwo: {{a: 1, <<: {{a: 2}}}}\nthree: &t [*t]\n{bomb}")
+    distinct_keys(tmp_path / "study.yaml")

@@ -1,0 +1,249 @@
+"""A study through the queue of a true Slurm: jobs that it ends too early come back, and the results are the local ones."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.slurm import cluster
+from tests.workflow.conftest import Project, copy_project
+
+STUDY = ("--configfile", "config/queue.yaml")
+THREADS = (
+    "--set-threads",
+    *(f"{rule}=1" for rule in ("train", "features", "tokens", "synthesize", "manifest", "pixels")),
+)
+SCORES = "results/studies/queue/metrics.csv"
+LONG = {
+    name: f"results/made-up/runs/{name.replace('/', '/long/patient/40x/none/')}"
+    for name in ("small/fold1", "small/fold2", "smaller/fold1", "smaller/fold2")
+}
+TIMED_OUT, CANCELLED, REQUEUED, UNDISTURBED = LONG
+# No limit is shorter than a minute.
+ENDED = {
+    TIMED_OUT: "scontrol update JobId={} TimeLimit=1",
+    CANCELLED: "scancel {}",
+    REQUEUED: "scontrol requeue {}",
+}
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[dict[str, str]]:
+    """The environment of a running cluster's users."""
+    if reason := cluster.missing():
+        pytest.skip(reason)
+    with cluster.cluster(cpus=32) as environment:
+        yield {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory) -> Project:
+    """A finished study: every kind of submitted rule, and training runs long enough to be ended in the middle."""
+    project = copy_project(tmp_path_factory.mktemp("local"))
+    config = yaml.safe_load(project.tiny.read_text())
+    config["study"] = "queue"
+    config["modes"]["long"] = config["modes"]["ft"] | {"trainable": "all", "epochs": 150}
+    blocks = [("other", ["small"], ["ft"], "none"), ("made-up", ["small"], ["lp"], "none")]
+    blocks += [("made-up", ["tiny-vlm"], ["ft"], "none"), ("made-up", ["small", "smaller"], ["long"], "none")]
+    config["grid"] = [
+        {"dataset": dataset, "models": models, "modes": modes, "augmentations": [augmentation]}
+        | {"splits": ["patient"], "magnifications": [40]}
+        for dataset, models, modes, augmentation in blocks
+    ]
+    (project.folder / "config/queue.yaml").write_text(yaml.safe_dump(config))
+    started = time.monotonic()
+    project.snakemake(SCORES, *STUDY, *THREADS, "--cores", "2", "--resources", "gpu=2")
+    print(f"the study on this machine: {time.monotonic() - started:.0f} s")
+    return project
+
+
+def training(folder: Path, run: str) -> int | None:
+    """Return the process that trains a run in `folder`."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if (
+                any(word.endswith(b"/train.py") for word in words[:4])
+                and f"{run}/predictions.csv".encode() in words
+                and (process / "cwd").readlink() == folder
+            ):
+                return int(process.name)
+        except OSError:  # it has just ended
+            continue
+    return None
+
+
+def queue(environment: dict[str, str]) -> list[dict[str, str]]:
+    """Return the jobs that Slurm has seen, in their order: number, state, time, limits, and the rule with its wildcards."""
+    columns = {"job": "%i", "state": "%T", "took": "%M", "time": "%l", "memory": "%m", "comment": "%k"}
+    command = ["squeue", "--states=all", "--noheader", "--sort=i", "--format", "|".join(columns.values())]
+    lines = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [dict(zip(columns, line.split("|"), strict=True)) for line in lines]
+
+
+def attempts(environment: dict[str, str], run: str) -> list[dict[str, str]]:
+    model, fold = run.split("/fold")
+    comment = f"rule_train_wildcards_made-up_{model}_long_patient_40_none_{fold}"
+    return [job for job in queue(environment) if job["comment"] == comment]
+
+
+def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(local, slurm, tmp_path):
+    project = Project(tmp_path / "queue")
+    shutil.copytree(local.folder, project.folder, symlinks=True)
+    for made in ("made-up/runs", "made-up/features", "other", "studies"):
+        shutil.rmtree(project.folder / "results" / made)
+    started = time.monotonic()
+    with (tmp_path / "snakemake.log").open("w") as log:
+        snakemake = subprocess.Popen(
+            [
+                sys.executable, "-m", "snakemake", SCORES, "--profile", "workflow/profiles/slurm", *STUDY, *THREADS,
+                "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1",
+                "--jobs", "6", "--latency-wait", "10",
+            ],
+            cwd=project.folder, env=slurm, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        waiting = set(ENDED)
+        while waiting:
+            assert time.monotonic() < started + 300, (tmp_path / "snakemake.log").read_text()
+            assert snakemake.poll() is None, (tmp_path / "snakemake.log").read_text()
+            time.sleep(0.01)
+            for run in [run for run in waiting if (project.folder / LONG[run] / "checkpoint.pt").exists()]:
+                # It hangs, as on a file system that does not answer, until Slurm ends it.
+                process = training(project.folder, LONG[run])
+                assert process
+                os.kill(process, signal.SIGSTOP)
+                job = attempts(slurm, run)[-1]["job"]
+                subprocess.run([word.format(job) for word in ENDED[run].split()], env=slurm, check=True)
+                waiting.remove(run)
+        assert snakemake.wait(600) == 0, (tmp_path / "snakemake.log").read_text()
+    finally:
+        snakemake.kill()
+        snakemake.wait()
+    print(f"{len(queue(slurm))} jobs through Slurm: {time.monotonic() - started:.0f} s")
+
+    for path in sorted((local.folder / "results").glob("*/runs/**/predictions.csv")):
+        assert (project.folder / path.relative_to(local.folder)).read_bytes() == path.read_bytes(), path
+    records = {name: json.loads((project.folder / LONG[name] / "run.json").read_text()) for name in LONG}
+    for run in ENDED:
+        assert records[run]["resumed_from"] >= 1, run
+    assert not list((project.folder / "results").rglob("checkpoint.pt"))
+
+    print(
+        f"the undisturbed one took Slurm {attempts(slurm, UNDISTURBED)[0]['took']} min, {records[UNDISTURBED]['seconds']}"
+    )
+
+    first, second = attempts(slurm, TIMED_OUT)
+    command = ["scontrol", "show", "job", first["job"]]
+    details = subprocess.run(command, env=slurm, check=True, capture_output=True, text=True).stdout
+    assert "TresPerJob=gres:gpu:1" in details
+    assert (first["state"], second["state"]) == ("TIMEOUT", "COMPLETED")
+    assert (first["time"], second["time"]) == ("1:00", "1-01:20:00")  # twice 10 minutes and 5 for each epoch
+    first, second = attempts(slurm, CANCELLED)
+    assert (first["state"], second["state"]) == ("CANCELLED", "COMPLETED")
+    assert (first["memory"], second["memory"]) == ("16000M", "32000M")
+    assert [job["state"] for job in attempts(slurm, REQUEUED)] == ["COMPLETED"]  # the same job, by Slurm itself
+    submitted = {job["comment"].partition("_wildcards_")[0] for job in queue(slurm)}
+    assert submitted == {f"rule_{name}" for name in ("synthesize", "manifest", "pixels", "features", "tokens", "train")}
+    assert project.jobs(SCORES, *STUDY) == {}  # for a Snakemake without a queue too
+
+
+@pytest.fixture
+def elsewhere(tmp_path) -> dict[str, str]:
+    """The environment of a machine that has what Snakemake needs, but neither Slurm nor a GPU."""
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    for name in ("which", "bash", "sh", "env", "git"):
+        if path := shutil.which(name):
+            (bin / name).symlink_to(path)
+    return {**os.environ, "PATH": str(bin), "CUDA_VISIBLE_DEVICES": ""}
+
+
+def dry_run(project: Project, environment: dict[str, str], *arguments: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Return (rule, output) -> threads and resources of every job of the paper's study on Slurm."""
+    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm", "-n", *arguments]
+    environment = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+    result = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    jobs = {}
+    for block in re.split(r"^(?:local)?rule (?=\w+:\n)", result.stdout + result.stderr, flags=re.MULTILINE)[1:]:
+        facts = dict(re.findall(r"^    (output|threads|resources): (.*)$", block, re.MULTILINE))
+        if "resources" in facts:
+            asked = dict(item.split("=", 1) for item in facts["resources"].split(", "))
+            jobs[block.partition(":")[0], facts.get("output", "")] = asked | {"threads": facts.get("threads", "1")}
+    return jobs
+
+
+def test_the_papers_study_can_be_planned_where_there_is_neither_slurm_nor_a_gpu(project, elsewhere):
+    jobs = dry_run(project, elsewhere)
+    trained = [asked for (rule, _), asked in jobs.items() if rule == "train"]
+    assert len(trained) == 280
+    # The cores of this machine do not bound what is asked of another.
+    assert {asked["threads"] for asked in trained} == {"4"}
+    needs = sorted((int(asked["gpu"]), int(asked["mem_mb"]), int(asked["runtime"])) for asked in trained)
+    probes, loras, cnns = [(0, 6000, 30)] * 80, [(1, 32000, 210)] * 80, [(1, 16000, 110)] * 120
+    assert needs == probes + cnns + loras
+    again = dry_run(project, elsewhere, "--attempt", "2")
+    assert again.keys() == jobs.keys()
+    for job, asked in jobs.items():
+        if job[0] != "all":
+            assert all(int(again[job][name]) == 2 * int(asked[name]) for name in ("mem_mb", "runtime")), job
+
+
+def test_only_the_queue_limits_what_is_submitted_at_once(project, monkeypatch):
+    """The default profile's single GPU and cores are this machine's."""
+    from snakemake.cli import parse_args
+
+    monkeypatch.chdir(project.folder)
+    for words, limited in ((["--profile", "workflow/profiles/slurm"], False), ([], True)):
+        monkeypatch.setattr(sys, "argv", ["snakemake", *words])
+        _, given = parse_args(words)
+        assert bool(dict(given.resources)) is limited
+        assert given.rerun_triggers == parse_args([])[1].rerun_triggers
+        assert given.jobs == (None if limited else 100)
+
+
+def left(mark: str) -> list[int]:
+    """Return the processes, zombies aside, that have `mark` in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            facts = (process / "environ").read_bytes()
+        except OSError:  # it has just ended
+            continue
+        if mark.encode() in facts:
+            found.append(int(process.name))
+    return found
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
+def test_nothing_is_left_of_a_cluster_however_it_ends(tmp_path, end):
+    if reason := cluster.missing():
+        pytest.skip(reason)
+    running = tmp_path / "running"
+    script = f"sbatch --output=/dev/null --wrap 'touch {running}; sleep 1000'; exec sleep 1000"
+    holder = subprocess.Popen(
+        [sys.executable, "-m", "tests.slurm.cluster", "--", "sh", "-c", script],
+        env={**os.environ, "STARTED_BY": str(tmp_path)}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 100
+    while not running.exists():
+        assert time.monotonic() < deadline
+        assert holder.poll() is None
+        time.sleep(0.05)
+    assert len(left(str(tmp_path))) > 5  # the holder, three daemons, the command and the job
+    holder.send_signal(end)
+    holder.wait(30)
+    deadline = time.monotonic() + 10
+    while found := left(str(tmp_path)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)

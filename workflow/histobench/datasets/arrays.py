@@ -1,0 +1,21 @@
+"""Stored arrays, mapped into memory whatever their files hold."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+def mapped(path: Path) -> np.memmap:
+    """Map a .npy file into memory, read-only. Nothing that it holds is run: arrays of Python objects are refused.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, is no .npy file, or is shorter than its header says.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a hostile header raises whatever numpy's parser comes upon
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(reason or type(error).__name__) from error

@@ -1,0 +1,37 @@
+"""Being asked to end: the request is noted when it comes and granted between two optimizer steps."""
+
+import signal
+import time
+from types import FrameType
+
+from histobench.study.errors import Interrupted
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+"""Queues, Ctrl-C, a closed terminal, and the end of the Snakemake that a job belongs to."""
+
+_ONE_REQUEST = 1.0
+"""Seconds in which the same signal from several senders (a queue, a launcher) is a single request."""
+
+
+class Interrupt:
+    """From its creation on, a signal to end waits for the next `check`; the same one again ends the process at once.
+
+    What the process ignores, such as SIGHUP under nohup, stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self._came: dict[int, float] = {}
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
+
+    def check(self) -> None:
+        """Raise :class:`Interrupted`, with the first signal that came, if one did."""
+        if self._came:
+            raise Interrupted(next(iter(self._came)))
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._came.setdefault(number, now) > _ONE_REQUEST:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
