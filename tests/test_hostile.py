@@ -570,6 +570,7 @@ FOLDERS = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # one of them is about that
 def test_archives(ground, capsys):
     jobs, expected = [], []
     for number, case in enumerate(ARCHIVES):
