@@ -115,7 +115,7 @@ def _numbers(row: Row, rate: Rates) -> list[str]:
     passes = sum(job.passes for job in todo)
     taken = duration(seconds(todo, rate)) if todo else "-"
     assumed = any(rate.of(job)[1] == "assumed" for job in todo)
-    mark = " " if not todo else "~" if assumed else " "
+    mark = "~" if assumed and not taken.startswith("<") else " "
     return [
         str(len(row.jobs)),
         str(len(row.jobs) - len(todo)),
