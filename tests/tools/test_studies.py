@@ -30,7 +30,7 @@ def test_files_are_merged_as_snakemake_merges_them(folder):
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "more.yaml").write_text(
         "augmentations: {plain: [], none: [HorizontalFlip: {p: 0.5}]}\n"  # a name of its own, and a list replaced
-        "modes: {ft: {epochs: 3}}\nseed: 7\ntables: {with_augmentation: none}\n"
+        "modes: {ft: {epochs: 3}}\nseed: 7\ncomparisons: {draws: 200}\n"
     )
     files = ["config/demo.yaml", "more.yaml"]
     subprocess.run(
