@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +93,7 @@ class Place:
             made = vlm.architecture(settings)
             with torch.device("meta"):
                 state, kind = made.model(made.config).state_dict(), "BF16"
-        write_safetensors(path, {name: tensor.shape for name, tensor in state.items()}, kind)
+        write_safetensors(path, state, kind)
         return path
 
     def write_tokens(self, model: str) -> None:
@@ -122,13 +123,15 @@ def row(identity: breakhis.Identity) -> manifest.Image:
     )
 
 
-def write_safetensors(path: Path, shapes: Mapping[str, torch.Size], kind: str) -> None:
-    """Write random numbers of a small deviation as tensors of the given shapes, all of the type `F32` or `BF16`."""
-    size = {"F32": 4, "BF16": 2}[kind]
-    header, offset = {}, 0
-    for name, shape in shapes.items():
-        end = offset + size * int(np.prod(shape, dtype=np.int64))
-        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, end]}
+def write_safetensors(path: Path, state: Mapping[str, torch.Tensor], kind: str) -> None:
+    """Write random numbers of a small deviation in the shapes of a state, as `F32` or `BF16`; counters are 0."""
+    sizes = {"F32": 4, "BF16": 2, "I64": 8}
+    header: dict[str, dict[str, Any]] = {}
+    offset = 0
+    for name, tensor in state.items():
+        own = kind if tensor.is_floating_point() else "I64"
+        end = offset + sizes[own] * tensor.numel()
+        header[name] = {"dtype": own, "shape": list(tensor.shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -140,6 +143,10 @@ def write_safetensors(path: Path, shapes: Mapping[str, torch.Size], kind: str) -
         file.write(struct.pack("<Q", len(text)) + text)
         for name, entry in header.items():
             begin, end = entry["data_offsets"]
-            own = ones if name.endswith("running_var") else block  # a variance below 0 would give no number
+            own = block
+            if entry["dtype"] == "I64":
+                own = bytes(end - begin)
+            elif name.endswith("running_var"):  # below 0 a variance would give no number
+                own = ones
             for start in range(begin, end, len(own)):
                 file.write(own[: min(len(own), end - start)])
