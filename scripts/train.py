@@ -2,8 +2,9 @@
 
 A job that was stopped goes on when it is started again: after SIGTERM, SIGINT, SIGHUP or SIGUSR1 from the step at which
 the signal came, after SIGKILL from its last finished epoch. It leaves checkpoint.pt beside the output, which is no output
-itself and is removed on success. Asked to end, it finishes its step, writes the checkpoint and dies by the signal (status
-143 in a shell for SIGTERM); asked again, or before training has begun, it ends at once.
+itself and is removed on success; finished.json then holds the results, for a workflow that has not heard of the success.
+Asked to end, a job finishes its step, writes the checkpoint and dies by the signal (status 143 in a shell for SIGTERM);
+asked again, or before training has begun, it ends at once.
 """
 
 import argparse
@@ -75,7 +76,7 @@ def main() -> None:
     from histobench.datasets import folds, manifest
     from histobench.study.files import atomic_path, write_csv
     from histobench.study.fingerprint import fingerprint
-    from histobench.training import devices, monitor
+    from histobench.training import devices, finished, monitor
     from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
     from histobench.training.interrupt import Interrupt
@@ -93,18 +94,21 @@ def main() -> None:
     pin = device.type == "cuda"
     sources = on_features if given.features else on_images
     training, evaluation, digest = sources(given, spec, images, labels, sides, pin)
+    identity = {
+        "specification": spec.canonical(),
+        "training images": manifest.digest(images[row] for row in train_rows),
+        "evaluation images": manifest.digest(tested),
+        "embeddings": digest,
+        "code": fingerprint(Path(__file__)),
+        "version of torch": str(torch.__version__),
+    }
+    outputs = (given.output, given.history, given.run)
+    weights = given.output.with_name("weights.safetensors")
+    if (weights.exists() or not spec.recipe.keep_weights) and finished.restore(identity, outputs):
+        logging.info("this run had finished: its results are those of then")
+        return
     module = classifier(given, spec, training, devices.precision(device))
-    checkpoint = Checkpoint(
-        given.output.with_name("checkpoint.pt"),
-        {
-            "specification": spec.canonical(),
-            "training images": manifest.digest(images[row] for row in train_rows),
-            "evaluation images": manifest.digest(tested),
-            "embeddings": digest,
-            "code": fingerprint(Path(__file__)),
-            "version of torch": str(torch.__version__),
-        },
-    )
+    checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity)
     fitted = fit(
         module,
         training,
@@ -122,7 +126,7 @@ def main() -> None:
     if spec.recipe.keep_weights:
         from histobench.models.state import save_trained
 
-        save_trained(given.output.with_name("weights.safetensors"), module, spec.canonical())
+        save_trained(weights, module, spec.canonical())
     columns = zip(tested, fitted.logits, fitted.best_logits, strict=True)
     write_csv(given.output, PREDICTIONS, (prediction(image, spec.fold, last, best) for image, last, best in columns))
     write_csv(given.history, HISTORY, map(epoch_row, fitted.history))
@@ -132,8 +136,8 @@ def main() -> None:
     record = {
         "specification": spec.model_dump(mode="json"),
         "versions": {"torch": str(torch.__version__)} | versions(spec),
-        "code": checkpoint.identity["code"],
-        "sha256": {name: checkpoint.identity[name] for name in ("training images", "evaluation images", "embeddings")},
+        "code": identity["code"],
+        "sha256": {name: identity[name] for name in ("training images", "evaluation images", "embeddings")},
         "device": devices.describe(device),
         "jobs_per_gpu": given.share if device.type == "cuda" else None,
         "precision": devices.precision(device),
@@ -158,6 +162,7 @@ def main() -> None:
     }
     with atomic_path(given.run) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    finished.keep(identity, outputs)
     checkpoint.remove()
 
 

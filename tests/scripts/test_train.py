@@ -204,7 +204,7 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     assert process.returncode == 0, process.stderr
     assert process.stdout == "[]\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("history.csv", "predictions.csv", "run.json", "weights.safetensors"),
+        *("finished.json", "history.csv", "predictions.csv", "run.json", "weights.safetensors"),
     ]
 
     images = manifest.load(dataset / "manifest.csv")
@@ -329,6 +329,21 @@ def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next
     run(launcher, dataset, asked, spec, workers=workers)
     assert results(asked) == results(whole)
     assert not checkpoint.exists()
+
+
+def test_a_run_that_finished_unnoticed_is_not_trained_again(launcher, dataset, tmp_path):
+    """Snakemake deletes what a job wrote whose end it did not see."""
+    spec, names = specification("all", epochs=2), ("predictions.csv", "history.csv", "run.json")
+    run(launcher, dataset, tmp_path, spec)
+    first = [(tmp_path / name).read_bytes() for name in names]
+    for name in names:
+        (tmp_path / name).unlink()
+    assert "this run had finished: its results are those of then" in run(launcher, dataset, tmp_path, spec)
+    assert [(tmp_path / name).read_bytes() for name in names] == first
+    assert run(launcher, dataset, tmp_path, specification("all", epochs=3)).count("had finished") == 1  # of before
+    assert (tmp_path / "history.csv").read_text().count("\n") == 4
+    (tmp_path / "finished.json").write_text("{")
+    assert run(launcher, dataset, tmp_path, spec).count("had finished") == 1
 
 
 def test_a_full_disk_costs_checkpoints_but_not_the_run(launcher, dataset, tmp_path):

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(str(workflow.current_basedir)).resolve().parents[1]
@@ -395,6 +396,12 @@ def run_stands(w):
     would repeat every job that has them as input. A run that is stale for another reason computes its tokens live.
     """
     return stands(Path(paths.RUN.format(**dict(w.items()))), specification(w))
+
+
+def forget_finished():
+    """Remove the second copies of results that Snakemake knows of."""
+    for run in STUDY.runs:
+        Path(paths.FINISHED.format(**asdict(run))).unlink(missing_ok=True)
 
 
 def specification(w):
