@@ -564,7 +564,7 @@ def _docstrings() -> dict[str, dict[str, str]]:
                     and isinstance(text, ast.Expr)
                     and isinstance(text.value, ast.Constant)
                 ):
-                    own[ast.unparse(key.target)] = inspect.cleandoc(text.value.value)
+                    own[ast.unparse(key.target)] = inspect.cleandoc(str(text.value.value))
     return found
 
 
