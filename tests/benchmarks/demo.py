@@ -55,8 +55,9 @@ def report(title: str, place: Path, warm: str) -> None:
     for file in results.rglob("benchmarks/**/*.tsv"):
         with file.open() as lines:
             seconds = float(next(csv.DictReader(lines, delimiter="\t"))["s"])
-        parts = file.relative_to(results).parts  # benchmarks/RULE/... or, of a training job, DATASET/benchmarks/RUN.tsv
-        rule = parts[1] if parts[0] == "benchmarks" else "train"
+        # benchmarks/RULE/..., or DATASET/benchmarks/RUN.tsv of a training job, DATASET/benchmarks/predict/... of a prediction
+        parts = file.relative_to(results).parts
+        rule = parts[1] if parts[0] == "benchmarks" else "predict" if parts[2] == "predict" else "train"
         held[rule] += seconds * min(THREADS.get(rule, 1), cores())
         if rule == "train":
             record = results.joinpath(parts[0], "runs", *parts[2:]).with_suffix("") / "run.json"
