@@ -43,12 +43,12 @@ def test_a_program_that_is_not_there_fails_or_hangs_says_nothing():
 
 
 def test_file_systems():
-    mounts = "/dev/a / ext4 rw 0 0\nserver:/x /work nfs4 rw 0 0\ntmpfs /work/my\\040disk tmpfs rw 0 0\n/dev/b /work ext4 ro 0 0\n"
+    mounts = "/dev/a / ext4 rw 0 0\nserver:/x /data nfs4 rw 0 0\ntmpfs /data/my\\040disk tmpfs rw 0 0\n/dev/b /data ext4 ro 0 0\n"
     assert machine.file_system(mounts, Path("/home/me")) == "ext4"
-    assert machine.file_system(mounts, Path("/work/my disk/results")) == "tmpfs"
+    assert machine.file_system(mounts, Path("/data/my disk/results")) == "tmpfs"
     assert machine.file_system(mounts, Path("/works")) == "ext4"
-    assert machine.file_system("server:/x /work nfs4 rw\n", Path("/work/results")) == "nfs4"
-    assert machine.file_system("", Path("/work")) == ""
+    assert machine.file_system("server:/x /data nfs4 rw\n", Path("/data/results")) == "nfs4"
+    assert machine.file_system("", Path("/data")) == ""
 
 
 def test_quota():
