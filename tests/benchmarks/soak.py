@@ -258,8 +258,9 @@ def disturb(
             run = copy.folder / job.output
             checkpoint = run.with_name("checkpoint.pt")
             if not run.exists():
-                lost = now - checkpoint.stat().st_mtime if checkpoint.exists() else job.age
-                disturbed.lost.setdefault(job.output, []).append(max(0.0, lost))
+                # A checkpoint of an earlier start is older than the job, which has not lost what it did not do.
+                since = now - checkpoint.stat().st_mtime if checkpoint.exists() else job.age
+                disturbed.lost.setdefault(job.output, []).append(max(0.0, min(since, job.age)))
         if complete:
             break
         if not left and disturbed.starts > len(ways) + 3:
@@ -280,7 +281,7 @@ def differences(one: dict[str, object], other: dict[str, object]) -> list[str]:
 
 def leftovers(copy: Copy) -> list[str]:
     """Return what a complete study should not hold: parts of files, checkpoints, locks; and processes still at work."""
-    names = (".*.partial", "checkpoint.pt")
+    names = (".*.partial", "checkpoint.pt", "finished.json")
     left = [
         str(path.relative_to(copy.folder)) for name in names for path in copy.folder.joinpath("results").rglob(name)
     ]
