@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +33,7 @@ from histobench.datasets.folds import check_unedited
 from histobench.models import snapshot
 from histobench.models.downloads import downloads, failed, listing, products
 from histobench.models.snapshot import check_own
-from histobench.study import lifetime, paths
+from histobench.study import checkout, lifetime, paths
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.errors import HistoBenchError

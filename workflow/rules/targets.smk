@@ -195,20 +195,8 @@ def page_configuration():
 
 def commit():
     """The commit of this project's code, with a mark where files differ from it; nothing where git knows none."""
-    git = ["git", "-C", str(ROOT)]
-    try:
-        found = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return found.stdout.strip() + ("-modified" if changed.stdout else "")
+    number, clean = checkout.commit(ROOT)
+    return number + ("" if clean else "-modified") if number else ""
 
 
 MAIN = [

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from histobench.study import paths
+from histobench.study.checkout import commit
 from histobench.study.config import Config
 from histobench.study.errors import HistoBenchError
 
@@ -216,31 +217,14 @@ def environment() -> dict[str, Any]:
             packages[name] = version(name)
         except PackageNotFoundError:
             continue
-    commit, clean = _commit()
+    number, clean = commit(ROOT)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "commit": commit,
+        "commit": number,
         "tree is clean": clean,
         "packages": packages,
     }
-
-
-def _commit() -> tuple[str | None, bool | None]:
-    """Return the commit of this checkout and whether its tracked files are as committed; nothing where git knows none."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        if (
-            Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve()
-        ):  # somebody else's repository around it
-            return None, None
-        return git("rev-parse", "HEAD"), not git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
 
 
 def pixels_in(name: str, data: bytes) -> str | None:

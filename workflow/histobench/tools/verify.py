@@ -288,7 +288,8 @@ def contradictions(config: Config, packed: Path, folder: Path) -> list[str]:
         if not stands(place, specification):
             raise HistoBenchError(f"{run.folder}/run.json: is of other settings than the configuration gives this run")
         train, test = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
-        counted = record(place).get("images")
+        recorded = record(place)
+        counted = recorded.get("images")
         if counted != {"training": len(train), "evaluation": len(test)}:
             raise HistoBenchError(
                 f"{run.folder}/run.json: counts the images {counted}, but its fold has {len(train)} to train on and "
@@ -296,9 +297,9 @@ def contradictions(config: Config, packed: Path, folder: Path) -> list[str]:
             )
         tested = [images[run.dataset][row] for row in test]
         sides = {"training": [images[run.dataset][row] for row in train], "evaluation": tested}
-        recorded = record(place).get("sha256") or {}
+        digests = recorded.get("sha256") or {}
         for side, some in sides.items():
-            if f"{side} images" in recorded and recorded[f"{side} images"] != manifest.digest(some):
+            if f"{side} images" in digests and digests[f"{side} images"] != manifest.digest(some):
                 raise HistoBenchError(f"{run.folder}/run.json: its {side} images are not those of fold and manifest")
         try:
             read = predictions.read(folder / run.predictions)
