@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from histobench.datasets import synthetic
-from histobench.study.synthetic import SyntheticSettings
+from histobench.study.synthetic_settings import SyntheticSettings
 
 SPLITS = {
     "accession": "accession\nnumber",

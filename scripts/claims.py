@@ -8,9 +8,9 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.evaluation import evidence
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.claims import evidence
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
 
 
 def main() -> None:
@@ -30,10 +30,10 @@ def main() -> None:
     parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
     arguments = parser.parse_args()
 
-    from histobench.evaluation import claims
-    from histobench.reporting import render
-    from histobench.reporting.claims import study_table
-    from histobench.reporting.tables import Context
+    from histobench.claims import ledger
+    from histobench.report import render
+    from histobench.report.tables.claims_table import study_table
+    from histobench.report.tables.paper_tables import Context
 
     study = evidence.Study(
         names=arguments.names,
@@ -43,8 +43,8 @@ def main() -> None:
         table6=arguments.table6,
         **{name: evidence.read_optional(getattr(arguments, name), columns) for name, columns in evidence.FILES.items()},
     )
-    published = read_csv(arguments.published, claims.PUBLISHED_COLUMNS)
-    rows = claims.on_study(claims.load(arguments.claims), published, study)
+    published = read_csv(arguments.published, ledger.PUBLISHED_COLUMNS)
+    rows = ledger.on_study(ledger.load(arguments.claims), published, study)
     context = Context(arguments.study, arguments.names, arguments.note)
     render.write(study_table(rows, context), arguments.output_prefix)
 

@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
 
 
 def main() -> None:
@@ -20,18 +20,18 @@ def main() -> None:
     parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
     arguments = parser.parse_args()
 
+    from histobench.claims import ledger
+    from histobench.claims.evidence import Paper, patients
     from histobench.datasets import breakhis
-    from histobench.evaluation import claims
-    from histobench.evaluation.evidence import Paper, patients
-    from histobench.reporting import published, render
-    from histobench.reporting.claims import published_table
+    from histobench.report import published_tables, render
+    from histobench.report.tables.claims_table import published_table
 
     paper = Paper(
-        tables={number: published.load(path) for number, path in enumerate(arguments.tables, start=1)},
+        tables={number: published_tables.load(path) for number, path in enumerate(arguments.tables, start=1)},
         patients=patients(breakhis.official()),
         models=arguments.models,
     )
-    rows = claims.on_paper(claims.load(arguments.claims), paper)
+    rows = ledger.on_paper(ledger.load(arguments.claims), paper)
     render.write(published_table(rows), arguments.output_prefix)
 
 

@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv, write_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv, write_csv
 from histobench.study.paths import Run
 
 

@@ -7,8 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from histobench.study.errors import run_script
-from histobench.study.files import write_csv
+from histobench.io.errors import run_script
+from histobench.io.files import write_csv
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from histobench.reporting import costs
-from histobench.study.errors import run_script
-from histobench.study.files import write_csv
+from histobench.io.errors import run_script
+from histobench.io.files import write_csv
+from histobench.report.tables import costs
 from histobench.study.paths import Run
 
 

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.study.errors import run_script
-from histobench.study.files import write_csv
+from histobench.io.errors import run_script
+from histobench.io.files import write_csv
 from histobench.study.spec import Recipe, model_settings
 
 COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainable", "lora")
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="parameters.csv to write")
     arguments = parser.parse_args()
 
-    from histobench.models.sizes import size
+    from histobench.models.parameters import size
 
     rows = []
     for model, entry in arguments.models.items():

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from histobench.study.errors import HistoBenchError, run_script
+from histobench.io.errors import HistoBenchError, run_script
 from histobench.study.spec import CnnSettings, FeatureSpec
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def main() -> None:
     from tqdm import tqdm
 
     from histobench.datasets import manifest
-    from histobench.study.files import atomic_path
+    from histobench.io.files import atomic_path
     from histobench.training import devices
     from histobench.training.data import prefetch
 
@@ -100,8 +100,8 @@ def backbone(arguments: argparse.Namespace, spec: FeatureSpec, device: "torch.de
     from histobench.training import devices
 
     if isinstance(spec.model, CnnSettings):
+        from histobench.io.state_dicts import read
         from histobench.models import cnn
-        from histobench.models.state import read
 
         state = read(arguments.weights) if arguments.weights else None
         network = cnn.build(spec.model, spec.seed, state).to(device).eval()
@@ -129,7 +129,7 @@ def batches_of(
     import numpy as np
 
     from histobench.datasets import pixels
-    from histobench.datasets.arrays import mapped
+    from histobench.io.arrays import mapped
     from histobench.training.data import Augmented, Stored
 
     unused = np.zeros(len(rows), np.float32)  # labels

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="where the archive stands")
     arguments = parser.parse_args()
 
-    from histobench.datasets.download import fetch, terms
+    from histobench.fetch.http import fetch, terms
 
     output = arguments.output
     downloaded = fetch(arguments.url, output, arguments.sha256, arguments.mirrors)

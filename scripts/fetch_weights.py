@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
 from histobench.study.spec import CnnSettings, FolderWeights, HubWeights, model_settings
 
 
@@ -25,23 +25,24 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     model, output = arguments.model, arguments.output
 
-    from histobench.datasets.download import terms
+    from histobench.fetch.http import terms
 
     if isinstance(model, CnnSettings):
-        from histobench.models import weights
+        from histobench.training import pretrained_cnn
 
-        downloaded = weights.convert(model, output.parent, os.environ.get("HISTOBENCH_TORCHVISION_URL"), output)
+        downloaded = pretrained_cnn.convert(model, output.parent, os.environ.get("HISTOBENCH_TORCHVISION_URL"), output)
         of = model.architecture
     else:
-        from histobench.models import hub, repository
+        from histobench.fetch import hub
+        from histobench.training import pretrained_vlm
 
         if isinstance(model.weights, FolderWeights):
             folder = Path(model.weights.folder)
         elif isinstance(model.weights, HubWeights):
-            folder = output.with_name(repository.folder_name(model.weights))
+            folder = output.with_name(hub.folder_name(model.weights))
         else:  # random: refused
             folder = output.parent
-        downloaded = hub.convert(model, folder, output)
+        downloaded = pretrained_vlm.convert(model, folder, output)
         of = model.weights.hub if isinstance(model.weights, HubWeights) else folder
     for sentence in terms(output.stem, arguments.licence, arguments.citation) if downloaded else []:
         print(sentence, file=sys.stderr)

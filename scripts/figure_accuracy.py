@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.reporting import published
-from histobench.reporting.figures import scores, style
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report import published_tables
+from histobench.report.figures import scores, style
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         scores.Panel(
             f"augmentation: {augmentation}",
             scores.pooled(rows, "accuracy", augmentation=augmentation, **setting),
-            scores.published_means(published.load(Path(table)), "accuracy", arguments.arms),
+            scores.published_means(published_tables.load(Path(table)), "accuracy", arguments.arms),
         )
         for augmentation, table in arguments.panels.items()
     ]

@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.reporting import published
-from histobench.reporting.figures import scores, style
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report import published_tables
+from histobench.report.figures import scores, style
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
 
     setting = {"dataset": arguments.dataset, "augmentation": arguments.augmentation}
     metrics = scores.chosen(read_csv(arguments.metrics, scores.METRICS), setting)
-    theirs = scores.published_means(published.load(arguments.published), "accuracy", arguments.arms)
+    theirs = scores.published_means(published_tables.load(arguments.published), "accuracy", arguments.arms)
     figure = scores.ladder(metrics, arguments.splits, theirs, arguments.arms, arguments.note)
     style.save(figure, arguments.output_prefix)
 

@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.reporting.figures import methods, style
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report.figures import methods, style
 
 
 def main() -> None:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from histobench.evaluation import predictions
-from histobench.reporting.figures import patients, style
-from histobench.study.errors import HistoBenchError, run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import HistoBenchError, run_script
+from histobench.io.files import read_csv
+from histobench.report.figures import patients, style
 from histobench.study.paths import Run
 
 

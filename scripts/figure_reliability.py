@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from histobench.reporting.figures import reliability, scores, style
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report.figures import reliability, scores, style
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 from histobench.datasets import examples, manifest
-from histobench.reporting.figures import samples, style
-from histobench.reporting.terms import printed
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
+from histobench.report.figures import samples, style
+from histobench.report.terms import printed
 
 
 def main() -> None:

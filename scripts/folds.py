@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from histobench.datasets import folds, manifest
-from histobench.study.errors import run_script
-from histobench.study.files import write_csv
+from histobench.io.errors import run_script
+from histobench.io.files import write_csv
 
 
 def main() -> None:

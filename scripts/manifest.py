@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
 
 
 def main() -> None:
@@ -30,8 +30,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from histobench.datasets import manifest
-    from histobench.datasets.download import verify
-    from histobench.study.files import atomic_path
+    from histobench.fetch.http import verify
+    from histobench.io.files import atomic_path
 
     source, workers = arguments.source, arguments.workers
     digest = verify(source, arguments.sha256) if source.is_file() else ""

@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.reporting.page.page import Study, build
-from histobench.study.errors import run_script
-from histobench.study.files import atomic_path
+from histobench.io.errors import run_script
+from histobench.io.files import atomic_path
+from histobench.report.page.page import Study, build
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import PIL
 
 from histobench.datasets import manifest, pixels
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from histobench.study.errors import HistoBenchError, run_script
+from histobench.io.errors import HistoBenchError, run_script
 from histobench.study.spec import RunSpec
 
 
@@ -31,8 +31,9 @@ def main() -> None:
     import torch
 
     from histobench.datasets import manifest, pixels
-    from histobench.study.files import write_csv
-    from histobench.training import classifier, devices
+    from histobench.io.files import write_csv
+    from histobench.models import build
+    from histobench.training import devices
     from histobench.training.data import Stored
     from histobench.training.fit import predict
     from histobench.training.microbatch import MicroBatch
@@ -54,7 +55,7 @@ def main() -> None:
             f"and {known[seen[0].sha256]}), so that models would be tested on what they were trained on; remove them"
         )
     device = devices.choose(given.device, given.threads, given.share)
-    module = classifier.trained(spec, given.weights, given.trained, devices.precision(device)).to(device)
+    module = build.trained(spec, given.weights, given.trained, devices.precision(device)).to(device)
     if spec.recipe.trainable == "head":
         torch.backends.cudnn.allow_tf32 = False  # as embeddings are computed for training
     elif device.type == "cuda":

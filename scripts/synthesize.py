@@ -5,15 +5,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from histobench.study.errors import HistoBenchError, run_script
-from histobench.study.files import atomic_path
-from histobench.study.synthetic import SyntheticSettings
+from histobench.io.errors import HistoBenchError, run_script
+from histobench.io.files import atomic_path
+from histobench.study.synthetic_settings import SyntheticSettings
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--settings", required=True, metavar="JSON", help="histobench.study.synthetic.SyntheticSettings"
+        "--settings", required=True, metavar="JSON", help="histobench.study.synthetic_settings.SyntheticSettings"
     )
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes; the archive does not depend on it"

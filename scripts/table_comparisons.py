@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS
-from histobench.reporting import comparisons, published, render, tables
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report import published_tables, render
+from histobench.report.tables import comparison_tables, paper_tables
 
 
 def main() -> None:
@@ -24,14 +25,14 @@ def main() -> None:
     parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
     given = parser.parse_args()
 
-    made = comparisons.comparison_tables(
+    made = comparison_tables.comparison_tables(
         read_csv(given.comparisons, COMPARISONS_COLUMNS),
-        published.load(given.published),
+        published_tables.load(given.published),
         given.dataset,
         given.split,
         given.magnification,
         given.augmentation,
-        tables.Context(given.study, json.loads(given.names), given.note),
+        paper_tables.Context(given.study, json.loads(given.names), given.note),
     )
     for table, suffix in zip(made, ("", "-beside-published", "-honest"), strict=True):
         render.write(table, Path(f"{given.output_prefix}{suffix}"))

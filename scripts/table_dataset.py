@@ -7,8 +7,9 @@ import argparse
 from pathlib import Path
 
 from histobench.datasets import folds, manifest
-from histobench.reporting import published, render, tables
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
+from histobench.report import published_tables, render
+from histobench.report.tables import paper_tables
 
 
 def main() -> None:
@@ -38,13 +39,13 @@ def main() -> None:
         ]
         for magnification in counts
     }
-    table, beside = tables.dataset_tables(
+    table, beside = paper_tables.dataset_tables(
         counts,
         sizes,
-        published.load(arguments.published),
+        published_tables.load(arguments.published),
         arguments.dataset,
         arguments.split,
-        tables.Context(arguments.study, {}, arguments.note),
+        paper_tables.Context(arguments.study, {}, arguments.note),
     )
     render.write(table, arguments.output_prefix)
     render.write(beside, Path(f"{arguments.output_prefix}-beside-published"))

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 from histobench.evaluation.external import GROUPS_COLUMNS, SUMMARY_COLUMNS
-from histobench.reporting import external, published, render
-from histobench.reporting.tables import Context
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report import published_tables, render
+from histobench.report.tables import external_tables
+from histobench.report.tables.paper_tables import Context
 
 
 def main() -> None:
@@ -28,12 +29,12 @@ def main() -> None:
     context = Context(arguments.study, json.loads(arguments.names), arguments.note)
     summary = read_csv(arguments.summary, SUMMARY_COLUMNS)
     groups = read_csv(arguments.groups, GROUPS_COLUMNS)
-    table, companion = external.table6(
-        summary, published.load(arguments.published), json.loads(arguments.rows), context
+    table, companion = external_tables.table6(
+        summary, published_tables.load(arguments.published), json.loads(arguments.rows), context
     )
     render.write(table, arguments.output / "table6")
     render.write(companion, arguments.output / "table6-beside-published")
-    render.write(external.full_table(summary, groups, context), arguments.output / "external")
+    render.write(external_tables.full_table(summary, groups, context), arguments.output / "external")
 
 
 if __name__ == "__main__":

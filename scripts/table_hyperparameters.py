@@ -7,8 +7,9 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.reporting import published, render, tables
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
+from histobench.report import published_tables, render
+from histobench.report.tables import paper_tables
 
 
 def main() -> None:
@@ -24,12 +25,12 @@ def main() -> None:
     arguments = parser.parse_args()
 
     modes = json.loads(arguments.recipes)
-    table, beside = tables.hyperparameter_tables(
+    table, beside = paper_tables.hyperparameter_tables(
         {(model, mode): recipe for model, recipes in modes.items() for mode, recipe in recipes.items()},
         json.loads(arguments.augmentations),
         json.loads(arguments.splits),
-        published.load(arguments.published),
-        tables.Context(arguments.study, json.loads(arguments.names), arguments.note),
+        published_tables.load(arguments.published),
+        paper_tables.Context(arguments.study, json.loads(arguments.names), arguments.note),
     )
     render.write(table, arguments.output_prefix)
     render.write(beside, Path(f"{arguments.output_prefix}-beside-published"))

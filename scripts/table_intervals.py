@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 from histobench.evaluation.comparisons import EXTERNAL_INTERVALS_COLUMNS, INTERVALS_COLUMNS
-from histobench.reporting import comparisons, published, render, tables
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report import published_tables, render
+from histobench.report.tables import comparison_tables, paper_tables
 
 
 def main() -> None:
@@ -22,12 +23,12 @@ def main() -> None:
     parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
     given = parser.parse_args()
 
-    table = comparisons.intervals_table(
+    table = comparison_tables.intervals_table(
         read_csv(given.intervals, EXTERNAL_INTERVALS_COLUMNS if given.number == 6 else INTERVALS_COLUMNS),
-        published.load(given.published),
+        published_tables.load(given.published),
         given.number,
         json.loads(given.rows),
-        tables.Context(given.study, json.loads(given.names), given.note),
+        paper_tables.Context(given.study, json.loads(given.names), given.note),
     )
     render.write(table, given.output_prefix)
 

@@ -7,9 +7,10 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.reporting import published, render, tables
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report import published_tables, render
+from histobench.report.tables import paper_tables
 
 COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainable", "lora")
 
@@ -25,11 +26,11 @@ def main() -> None:
     parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
     arguments = parser.parse_args()
 
-    table, beside = tables.model_tables(
+    table, beside = paper_tables.model_tables(
         read_csv(arguments.parameters, COLUMNS),
         json.loads(arguments.models),
-        published.load(arguments.published),
-        tables.Context(arguments.study, json.loads(arguments.names), arguments.note),
+        published_tables.load(arguments.published),
+        paper_tables.Context(arguments.study, json.loads(arguments.names), arguments.note),
     )
     render.write(table, arguments.output_prefix)
     render.write(beside, Path(f"{arguments.output_prefix}-beside-published"))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from histobench.evaluation.predictions import SELECTIONS
 from histobench.evaluation.summary import SUMMARY_COLUMNS
-from histobench.reporting import published, render, tables
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report import published_tables, render
+from histobench.report.tables import paper_tables
 
 
 def main() -> None:
@@ -29,15 +30,15 @@ def main() -> None:
     parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
     arguments = parser.parse_args()
 
-    table, beside = tables.results_tables(
+    table, beside = paper_tables.results_tables(
         read_csv(arguments.summary, SUMMARY_COLUMNS),
-        published.load(arguments.published),
+        published_tables.load(arguments.published),
         arguments.number,
         arguments.dataset,
         arguments.split,
         arguments.augmentation,
         arguments.selection,
-        tables.Context(arguments.study, json.loads(arguments.names), arguments.note),
+        paper_tables.Context(arguments.study, json.loads(arguments.names), arguments.note),
     )
     render.write(table, arguments.output_prefix)
     render.write(beside, Path(f"{arguments.output_prefix}-beside-published"))

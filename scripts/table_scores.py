@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 from histobench.evaluation.summary import SUMMARY_COLUMNS
-from histobench.reporting import render, tables
-from histobench.study.errors import run_script
-from histobench.study.files import read_csv
+from histobench.io.errors import run_script
+from histobench.io.files import read_csv
+from histobench.report import render
+from histobench.report.tables import paper_tables
 
 
 def main() -> None:
@@ -23,13 +24,13 @@ def main() -> None:
     parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
     arguments = parser.parse_args()
 
-    context = tables.Context(arguments.study, json.loads(arguments.names), arguments.note)
+    context = paper_tables.Context(arguments.study, json.loads(arguments.names), arguments.note)
     summary = read_csv(arguments.summary, SUMMARY_COLUMNS)
     equal_pixels = {
         (path.parts[-4], path.stem): [int(row["equal_pixels"]) for row in read_csv(path, ("equal_pixels",))]
         for path in arguments.folds
     }
-    table = tables.scores_table(summary, json.loads(arguments.splits), equal_pixels, context)
+    table = paper_tables.scores_table(summary, json.loads(arguments.splits), equal_pixels, context)
     render.write(table, arguments.output_prefix)
 
 

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from histobench.study.errors import HistoBenchError, run_script
+from histobench.io.errors import HistoBenchError, run_script
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,10 +73,11 @@ def main() -> None:
     import numpy as np
     import torch
 
+    from histobench import metrics
     from histobench.datasets import folds, manifest
-    from histobench.study.files import atomic_path, write_csv
-    from histobench.study.fingerprint import fingerprint
-    from histobench.training import devices, finished, monitor
+    from histobench.io.files import atomic_path, write_csv
+    from histobench.io.fingerprint import fingerprint
+    from histobench.training import devices, finished
     from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
     from histobench.training.interrupt import Interrupt
@@ -113,7 +114,7 @@ def main() -> None:
         module,
         training,
         evaluation,
-        score=lambda logits: monitor.scores(labels[test_rows], logits, patients),
+        score=lambda logits: metrics.epoch_scores(labels[test_rows], logits, patients),
         recipe=spec.recipe,
         seed=spec.seed,
         device=device,
@@ -124,7 +125,7 @@ def main() -> None:
     )
 
     if spec.recipe.keep_weights:
-        from histobench.models.state import save_trained
+        from histobench.io.state_dicts import save_trained
 
         save_trained(weights, module, spec.canonical())
     columns = zip(tested, fitted.logits, fitted.best_logits, strict=True)
@@ -211,15 +212,13 @@ def versions(spec: "RunSpec") -> dict[str, str]:
 
 def classifier(given: argparse.Namespace, spec: "RunSpec", training: "Source", precision: str) -> "nn.Module":
     """Return the module to train: a linear head for embeddings, a CNN, or a vision-language model with adapters."""
-    from histobench.training import classifier
+    from histobench.models import build
     from histobench.training.data import Stored
 
     if spec.recipe.trainable == "head":
         assert isinstance(training, Stored)
-        return classifier.probe(spec, training.array[0][training.rows])
-    return classifier.build(
-        spec, given.weights, precision, given.features is not None, bool(given.gradient_checkpointing)
-    )
+        return build.probe(spec, training.array[0][training.rows])
+    return build.build(spec, given.weights, precision, given.features is not None, bool(given.gradient_checkpointing))
 
 
 def on_images(
@@ -285,7 +284,7 @@ def features_of(path: Path, views: int, count: int, dimensions: int) -> "np.ndar
 
     Embeddings are float32; tokens are float32, or bf16 as the uint16 of the same bits, which numpy has no name for.
     """
-    from histobench.datasets.arrays import mapped
+    from histobench.io.arrays import mapped
 
     try:
         array = mapped(path)

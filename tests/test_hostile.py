@@ -28,8 +28,8 @@ from PIL import Image as Pillow
 from safetensors.torch import save
 
 from histobench.datasets import folds, manifest
+from histobench.io.files import sha256_of
 from histobench.models import cnn
-from histobench.study.files import sha256_of
 from histobench.study.spec import CnnSettings, FeatureSpec, Recipe, RunSpec
 from tests.datasets.standin import chunk, few, png, write_files
 from tests.models.vlm_settings import tiny

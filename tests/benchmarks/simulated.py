@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import yaml
 
+from histobench import metrics
 from histobench.datasets import breakhis, folds, manifest
+from histobench.io.files import write_csv
 from histobench.study import paths
 from histobench.study.config import Config, load
-from histobench.study.files import write_csv
 from histobench.study.paths import Run
-from histobench.training import monitor
 from tests.benchmarks import ROOT
 
 NOTE = "The predictions are SIMULATED: nothing was trained."
@@ -126,7 +126,7 @@ class _Drawn:
         seconds = training_images / SPEED.get(self.run.model, 300.0)
         rows = []
         for number, logit in enumerate(self.logit, start=1):
-            scores = monitor.scores(self.label, logit, self.patient)
+            scores = metrics.epoch_scores(self.label, logit, self.patient)
             rows.append(
                 {
                     "epoch": number,

@@ -91,8 +91,7 @@ def one(design: Design, seed: int) -> dict[tuple[str, str], float]:
     from scipy.stats import ttest_rel
 
     from histobench.evaluation import bootstrap, statistics
-    from histobench.evaluation.metrics import decide
-    from histobench.training.monitor import auc
+    from histobench.metrics import auc, decide
 
     drawn = study(np.random.default_rng(seed), design)
     arms = [bootstrap.Clustered(drawn.label, logit, drawn.patient) for logit in drawn.logits]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from histobench.datasets.archives import MAX_MEMBER_BYTES, members
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from tests.datasets.standin import write_files
 
 KINDS = ("tar.gz", "tar", "zip", "folder")

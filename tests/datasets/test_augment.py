@@ -19,8 +19,8 @@ import yaml
 from pydantic_core import PydanticCustomError
 
 from histobench.datasets.augment import Augmentation, catalogue
+from histobench.io.errors import HistoBenchError
 from histobench.study import transforms
-from histobench.study.errors import HistoBenchError
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}

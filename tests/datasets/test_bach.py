@@ -11,8 +11,8 @@ import pytest
 
 from histobench.datasets import bach, synthetic
 from histobench.datasets.archives import MAX_MEMBER_BYTES
-from histobench.study.errors import HistoBenchError
-from histobench.study.synthetic import SyntheticSettings
+from histobench.io.errors import HistoBenchError
+from histobench.study.synthetic_settings import SyntheticSettings
 from tests.datasets.standin import write_files
 
 SMALL = SyntheticSettings(kind="bach", patients_per_class=2, images_per_patient=2, width=64, height=48)

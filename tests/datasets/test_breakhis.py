@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from histobench.datasets.breakhis import identify, official, read
 from histobench.datasets.manifest import Image, accessions, census, equal_pixels, load, pairs, slides
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from tests.datasets.standin import contents, paths, png, write_files, write_standin
 
 ROOT = Path(__file__).parents[2]

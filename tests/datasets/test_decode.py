@@ -9,7 +9,7 @@ import PIL.PngImagePlugin
 import pytest
 
 from histobench.datasets.decode import MAX_PIXELS, decode, pixel_sha256
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from tests.datasets.standin import chunk, png
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (46, 70, 3), np.uint8)

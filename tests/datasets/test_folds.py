@@ -16,7 +16,7 @@ import pytest
 from histobench.datasets import folds, manifest
 from histobench.datasets.breakhis import official
 from histobench.datasets.manifest import Image
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from histobench.datasets.manifest import (
     save_census,
     slides,
 )
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 
 def image(subtype: str, slide: str, magnification: int, number: int, sha256: str = "") -> Image:

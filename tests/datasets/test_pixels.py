@@ -18,7 +18,7 @@ import pytest
 from histobench.datasets import manifest, pixels
 from histobench.datasets.decode import pixel_sha256
 from histobench.datasets.manifest import Image
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from tests.datasets.standin import png, write_files
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from histobench.datasets import breakhis, synthetic
-from histobench.study.synthetic import SyntheticSettings
+from histobench.study.synthetic_settings import SyntheticSettings
 
 ROOT = Path(__file__).parents[2]
 SMALL = SyntheticSettings(patients_per_class=4, images_per_patient=1, magnifications=(40, 400), width=70, height=46)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from histobench.datasets import folds, table
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from tests.datasets.standin import png, write_files
 
 CLASSES = {"healthy": "benign", "carcinoma": "malignant"}

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 
 from histobench.evaluation import bootstrap, calibration
-from histobench.evaluation.metrics import METRICS, patient_rate, scores
+from histobench.metrics import METRICS, patient_rate, scores
 
 MANY = 10**7
 """Patients enough for the quantiles to be left where they are."""

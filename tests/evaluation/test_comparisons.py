@@ -18,10 +18,10 @@ from histobench.evaluation.comparisons import (
     external_intervals,
 )
 from histobench.evaluation.external import External
-from histobench.evaluation.metrics import METRICS, scores
 from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.summary import score_run
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
+from histobench.metrics import METRICS, scores
 from histobench.study.paths import Run
 
 SPLITS: dict[str, dict[str, Any]] = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from histobench.evaluation import external
+from histobench.io.errors import HistoBenchError
 from histobench.study import paths
-from histobench.study.errors import HistoBenchError
 from histobench.study.paths import Run
 
 SCRIPT = str(Path(__file__).parents[2] / "scripts" / "score_external.py")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from histobench.evaluation.predictions import read
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 HEADER = "image_id,patient,fold,label,logit,best_epoch_logit"
 GOOD = ["a-1,a,2,1,1.5,0.25", "b-1,b,2,0,-0.125,1e-3"]

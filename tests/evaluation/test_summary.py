@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from histobench.evaluation.metrics import METRICS
 from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.summary import METRICS_COLUMNS, SUMMARY_COLUMNS, gaps, score_run, summarise
+from histobench.metrics import METRICS
 from histobench.study.paths import Run
 
 

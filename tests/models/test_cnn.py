@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from histobench.io.errors import HistoBenchError
 from histobench.models.cnn import Classifier, build, network
-from histobench.study.errors import HistoBenchError
 from histobench.study.spec import CnnSettings
 
 

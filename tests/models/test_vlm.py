@@ -13,9 +13,9 @@ from torch import nn
 
 from histobench.datasets.decode import decode
 from histobench.datasets.pixels import squash
+from histobench.io.errors import HistoBenchError
+from histobench.io.state_dicts import load_trained, save_trained, trained_state
 from histobench.models import vlm
-from histobench.models.state import load_trained, save_trained, trained_state
-from histobench.study.errors import HistoBenchError
 from histobench.study.spec import Lora
 from tests.models.vlm_settings import FAMILIES, tiny
 

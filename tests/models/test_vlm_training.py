@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from histobench.datasets.augment import Augmentation
+from histobench.io.errors import HistoBenchError
+from histobench.io.state_dicts import trained_state
 from histobench.models import vlm
-from histobench.models.state import trained_state
-from histobench.study.errors import HistoBenchError
 from histobench.study.spec import Lora, Recipe
 from histobench.training import data
 from histobench.training.checkpoint import Checkpoint

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from histobench.evaluation.claims import COLUMNS, PUBLISHED_COLUMNS
-from histobench.evaluation.evidence import FILES
-from histobench.study.files import write_csv
+from histobench.claims.evidence import FILES
+from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
+from histobench.io.files import write_csv
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "resources" / "paper"

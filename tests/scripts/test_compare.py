@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.reporting import made_study, page_numbers
+from tests.report import made_study, page_numbers
 
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = str(ROOT / "workflow")

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from histobench.datasets import manifest
+from histobench.io.errors import HistoBenchError
 from histobench.models.cnn import build
-from histobench.study.errors import HistoBenchError
 from histobench.study.spec import CnnSettings, FeatureSpec
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "features.py"

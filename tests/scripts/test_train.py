@@ -19,7 +19,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from histobench.datasets import folds, manifest
-from histobench.study.fingerprint import fingerprint
+from histobench.io.fingerprint import fingerprint
 from histobench.study.spec import CnnSettings, Recipe, RunSpec
 from tests.disks import fill, small_disk
 
@@ -397,7 +397,7 @@ def test_a_pixel_store_that_vanishes_is_still_there_for_a_job_that_has_it(launch
 
 def test_a_job_asked_to_end_before_it_trains_ends_at_once(dataset, tmp_path):
     code = (
-        "import os, signal, sys; from histobench.study import errors; "
+        "import os, signal, sys; from histobench.io import errors; "
         "errors.run_script(lambda: os.kill(os.getpid(), signal.Signals[sys.argv[1]]))"
     )
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"):

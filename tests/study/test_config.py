@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from histobench.io.errors import HistoBenchError
 from histobench.study import config as module
 from histobench.study import spec
 from histobench.study.config import load
-from histobench.study.errors import HistoBenchError
 from histobench.study.paths import Run
-from histobench.study.synthetic import SyntheticSettings
+from histobench.study.synthetic_settings import SyntheticSettings
 
 ROOT = Path(__file__).parents[2]
 PAPER = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from histobench.io.errors import HistoBenchError
 from histobench.study import lifetime
-from histobench.study.errors import HistoBenchError
 
 LIBRARY = Path(lifetime.__file__).parents[2]
 
@@ -33,7 +33,7 @@ time.sleep(60)
 SLOW = """
 import signal, sys, time
 from pathlib import Path
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
 def asked(number, frame):
     Path("{folder}/asked").write_text(signal.Signals(number).name)
     while not Path("{folder}/may-end").exists():
@@ -45,7 +45,7 @@ def main():
 signal.signal(signal.SIGUSR1, asked)
 run_script(main)
 """
-QUICK = "import time; from histobench.study.errors import run_script; run_script(lambda: time.sleep(60))"
+QUICK = "import time; from histobench.io.errors import run_script; run_script(lambda: time.sleep(60))"
 
 
 @pytest.fixture
@@ -194,6 +194,6 @@ def test_a_job_that_begins_after_its_snakemake_has_ended_ends_at_once(tmp_path):
 
 def test_a_script_run_by_hand_follows_nobody(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != lifetime.JOBS}
-    code = "from histobench.study.errors import run_script; import threading; run_script(lambda: print(threading.active_count()))"
+    code = "from histobench.io.errors import run_script; import threading; run_script(lambda: print(threading.active_count()))"
     environment |= {"PYTHONPATH": str(LIBRARY)}
     assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "1\n"

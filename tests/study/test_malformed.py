@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from histobench.io.errors import HistoBenchError
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
-from histobench.study.errors import HistoBenchError
 from histobench.study.transforms import OPENCV
 from tests.study.test_config import FOLDERS, OWN, PAPER, ROOT
 

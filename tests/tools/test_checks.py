@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from histobench.models.downloads import Download
+from histobench.fetch.downloads import Download
 from histobench.tools import checks
 from histobench.tools.checks import AGAIN, SET_UP, Line
 from histobench.tools.disk import Need

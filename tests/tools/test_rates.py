@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.tools import rates
 from histobench.tools.arms import cost
 from histobench.tools.estimate import Estimate

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from histobench.io.errors import HistoBenchError
 from histobench.study.config import load
-from histobench.study.errors import HistoBenchError
 from histobench.tools.studies import study
 
 # A Snakefile that keeps what Snakemake made of the configuration.

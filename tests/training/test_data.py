@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from histobench.datasets.augment import Augmentation
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
+from histobench.io.hashing import stable_hash
 from histobench.training import data
 
 TRANSFORMS = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.9}}]
@@ -20,7 +21,7 @@ def plan(count, epochs, size=4, seed=7):
 
 def test_the_stable_hash_never_changes():
     # printf '3\x1forder\x1f1' | sha256sum, its first 16 digits shifted right by one bit
-    assert data.stable_hash(3, "order", 1) == 0x82917169D5F38C5A >> 1
+    assert stable_hash(3, "order", 1) == 0x82917169D5F38C5A >> 1
 
 
 def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch_alone():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.training import devices, gpus
 
 

@@ -6,12 +6,12 @@ import torch
 from sklearn.metrics import log_loss
 from torch import nn
 
-from histobench.study.errors import HistoBenchError, Interrupted
+from histobench.io.errors import HistoBenchError, Interrupted
+from histobench.models.linear_head import LinearHead
 from histobench.study.spec import Recipe
 from histobench.training import data, microbatch
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import cosine, fit
-from histobench.training.probe import LinearProbe
 
 CPU = torch.device("cpu")
 
@@ -89,9 +89,9 @@ def test_training_is_textbook_adamw_with_pytorchs_cosine_schedule(tmp_path):
     y = (x[0, :, 0] > 0).astype(np.float32)
     source = data.Stored(x, np.arange(30), y)
     recipe = Recipe(epochs=4, batch_size=8, learning_rate=0.05, weight_decay=0.1)
-    fitted = run(tmp_path, LinearProbe(5, seed=2), recipe, source, source)
+    fitted = run(tmp_path, LinearHead(5, seed=2), recipe, source, source)
 
-    head = LinearProbe(5, seed=2).head
+    head = LinearHead(5, seed=2).head
     optimizer = torch.optim.AdamW(head.parameters(), lr=0.05, weight_decay=0.1, foreach=False)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4 * 4)
     losses, rates = [], []
@@ -338,7 +338,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(tmp_path):
     step = data.order(3, 2, 20).tolist().index(13) // 4 + 1
     message = f"training stopped in epoch 2: step {step} of 5 has loss nan; lower the recipe's learning_rate"
     with pytest.raises(HistoBenchError, match=message):
-        run(tmp_path, LinearProbe(2, 0), Recipe(epochs=3, batch_size=4), source, images_of(x[:1]))
+        run(tmp_path, LinearHead(2, 0), Recipe(epochs=3, batch_size=4), source, images_of(x[:1]))
     assert (tmp_path / "checkpoint.pt").exists()  # of the epoch before
 
 
@@ -349,7 +349,7 @@ def images_of(x):
 def test_logits_that_are_not_finite_are_not_scored(tmp_path):
     good, bad = np.zeros((1, 8, 2), np.float32), np.full((1, 8, 2), np.inf, np.float32)
     with pytest.raises(HistoBenchError, match="training stopped after epoch 1: some evaluation logits are not finite"):
-        run(tmp_path, LinearProbe(2, 0), Recipe(epochs=2), images_of(good), images_of(bad))
+        run(tmp_path, LinearHead(2, 0), Recipe(epochs=2), images_of(good), images_of(bad))
 
 
 class Cramped(Tiny):
@@ -411,7 +411,7 @@ def test_only_trainable_parameters_change(tmp_path):
 def test_a_linear_probe_standardises_by_what_it_was_given():
     random = np.random.default_rng(1)
     embeddings = (random.normal(size=(50, 4)) * [1, 10, 100, 0] + [5, 0, -3, 7]).astype(np.float32)
-    probe = LinearProbe(4, seed=0)
+    probe = LinearHead(4, seed=0)
     probe.standardise(embeddings)
     expected = embeddings - embeddings.mean(0)
     expected[:, :3] /= embeddings[:, :3].std(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.training import gpus
 from histobench.training.gpus import Gpu, Plan
 

@@ -13,7 +13,7 @@ LIBRARY = Path(interrupt.__file__).parents[2]
 
 def run(code):
     """Run a script through `run_script`; return what it printed and how it ended."""
-    head = "import os, signal, time\nfrom histobench.study.errors import run_script\n"
+    head = "import os, signal, time\nfrom histobench.io.errors import run_script\n"
     head += "from histobench.training.interrupt import Interrupt\n"
     result = subprocess.run(
         [sys.executable, "-c", head + code],

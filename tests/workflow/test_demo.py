@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.reporting import page_numbers
+from tests.report import page_numbers
 
 ARMS = [(model, "ft") for model in ("AlexNet", "VGG19", "ResNet34")]
 ARMS += [(model, mode) for model in ("Qwen2-VL", "SmolVLM") for mode in ("lp", "ft")]

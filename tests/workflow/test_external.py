@@ -7,10 +7,10 @@ import numpy as np
 import yaml
 
 from histobench.datasets import synthetic
-from histobench.study.synthetic import SyntheticSettings
+from histobench.study.synthetic_settings import SyntheticSettings
 from histobench.tools import bundle, pack, studies, verify
 from tests.datasets.standin import png
-from tests.reporting import page_numbers
+from tests.report import page_numbers
 
 RUN = (
     "--configfile",

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from histobench.fetch.downloads import downloads, listing, products
 from histobench.models import vlm
-from histobench.models.downloads import downloads, listing, products
 from histobench.study.config import Config, load
 from tests.datasets import standin
 from tests.models.hub_server import REPOSITORY, REVISION, files_of, serve

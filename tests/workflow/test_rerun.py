@@ -79,7 +79,7 @@ def test_a_label_re_runs_the_report_only(restored):
 
 @pytest.mark.parametrize("file", ["template.html", "style.css", "script.js", "protocol.py"])
 def test_a_change_of_the_page_re_runs_the_page_only(restored, file):
-    path = restored.folder / "workflow/histobench/reporting/page" / file
+    path = restored.folder / "workflow/histobench/report/page" / file
     kept = path.read_text()
     path.write_text(kept + ("\n\nCHANGED = 1\n" if file.endswith(".py") else "\n"))
     jobs = restored.jobs(*TINY)
@@ -88,7 +88,9 @@ def test_a_change_of_the_page_re_runs_the_page_only(restored, file):
 
 
 def test_the_tables_code_re_runs_the_report_only(restored):
-    restored.edit("workflow/histobench/reporting/tables.py", "The best epoch is optimistic", "This is optimistic")
+    restored.edit(
+        "workflow/histobench/report/tables/paper_tables.py", "The best epoch is optimistic", "This is optimistic"
+    )
     jobs = restored.jobs(*TINY)
     assert jobs
     assert jobs.keys() <= REPORT | {"claims_published"}

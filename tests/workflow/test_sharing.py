@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.tools import bundle, pack, verify
 from histobench.tools.studies import study
 

@@ -30,17 +30,18 @@ os.environ |= {
 from snakemake.exceptions import WorkflowError
 
 from histobench.datasets.folds import check_unedited
-from histobench.models import snapshot
-from histobench.models.downloads import downloads, failed, listing, products
-from histobench.models.snapshot import check_own
-from histobench.study import checkout, lifetime, paths
+from histobench.fetch import snapshot
+from histobench.fetch.downloads import downloads, failed, listing, products
+from histobench.fetch.snapshot import check_own
+from histobench.io import checkout
+from histobench.study import lifetime, paths
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
-from histobench.study.errors import HistoBenchError
-from histobench.study.files import remove_partials, require_writable
-from histobench.study.fingerprint import fingerprint
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import remove_partials, require_writable
+from histobench.io.fingerprint import fingerprint
 from histobench.study.spec import canonical_json
-from histobench.study.standing import stands
+from histobench.study.up_to_date import is_up_to_date
 from histobench.training import gpus
 
 try:
@@ -197,7 +198,7 @@ def code_of(script, families):
     """The fingerprint itself. Of the code for single families of models, only that of `families` counts."""
     vlms = sorted(set(families) - {"cnn"})
     # What is downloaded must have its hash, however it came.
-    without = ["histobench.datasets.download"]
+    without = ["histobench.fetch.http"]
     without += [] if "cnn" in families else ["histobench.models.cnn"]
     without += [] if vlms else ["histobench.models.vlm"]
     also = [f"histobench.models.families.{name.replace('-', '_')}" for name in vlms]
@@ -379,7 +380,7 @@ def train_inputs(w):
         inputs["manifest"] = paths.MANIFEST.format(dataset=w.dataset)
     else:
         inputs |= token_inputs(w)
-    if probe or (STUDY.tokens(w.model, w.mode) and not run_stands(w)):
+    if probe or (STUDY.tokens(w.model, w.mode) and not run_is_up_to_date(w)):
         made = features if probe else tokens
         views = STUDY.views(w.model, w.mode, w.augmentation)
         inputs["features"] = made(w, w.augmentation, views)
@@ -388,13 +389,13 @@ def train_inputs(w):
     return inputs
 
 
-def run_stands(w):
+def run_is_up_to_date(w):
     """Whether a run's results are there and were made with its present settings.
 
     It then has no claim on visual tokens. They are temporary, and if they must be made again for a new arm, Snakemake
     would repeat every job that has them as input. A run that is stale for another reason computes its tokens live.
     """
-    return stands(Path(paths.RUN.format(**dict(w.items()))), specification(w))
+    return is_up_to_date(Path(paths.RUN.format(**dict(w.items()))), specification(w))
 
 
 def forget_finished():

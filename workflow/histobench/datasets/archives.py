@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 MAX_MEMBER_BYTES = 64 * 2**20
 """Largest file that is read from an archive, unpacked: a hundred times an image of BreakHis, three times one of BACH."""

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 _ONE_AT_A_TIME = threading.Lock()
 """Held while the warning filters, which belong to the whole process, are changed."""

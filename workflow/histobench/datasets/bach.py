@@ -10,9 +10,9 @@ import hashlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from histobench.datasets import reading
+from histobench.datasets import formats
 from histobench.datasets.manifest import Image
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 CLASSES = {
     "Normal": ("benign", "normal"),
@@ -41,23 +41,23 @@ def read(source: Path, complete: bool, workers: int, progress: bool = True) -> t
         progress: draw a progress bar on stderr.
 
     Returns:
-        As :func:`histobench.datasets.reading.read`; `magnification` is 0 and `subtype` is normal, benign, insitu or
+        As :func:`histobench.datasets.formats.read`; `magnification` is 0 and `subtype` is normal, benign, insitu or
         invasive.
 
     Raises:
-        HistoBenchError: as :func:`histobench.datasets.reading.read`; and when `complete` is asked for and does not hold.
+        HistoBenchError: as :func:`histobench.datasets.formats.read`; and when `complete` is asked for and does not hold.
     """
     source = Path(source)
     if complete and source.is_file():
         _assert_official(source)
     tree = "TIFF files such as Photos/Normal/n001.tif"
-    images, skipped = reading.read(source, facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None, progress)
+    images, skipped = formats.read(source, facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None, progress)
     if complete:
         _assert_complete(source, images)
     return images, skipped
 
 
-def facts(member: str) -> reading.Facts | None:
+def facts(member: str) -> formats.Facts | None:
     """Return what the path of a file says of it; None where it is no image of the four classes."""
     path = PurePosixPath(member)
     inside = len(path.parts) == 2 or path.parts[-3:-2] == ("Photos",)
@@ -93,6 +93,6 @@ def _assert_complete(source: Path, images: list[Image]) -> None:
     if other:
         width, height = OFFICIAL_SIZE
         raise HistoBenchError(
-            f"{source}: {len(other)} images are not of {width}x{height} pixels ({reading.shown(other)}); "
+            f"{source}: {len(other)} images are not of {width}x{height} pixels ({formats.shown(other)}); "
             "get the official archive, or set complete: false for this dataset"
         )

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from histobench.datasets import reading
+from histobench.datasets import formats
 from histobench.datasets.manifest import Image
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 SUBTYPES = {
     "A": ("benign", "adenosis"),
@@ -158,21 +158,21 @@ def read(source: Path, complete: bool, workers: int, progress: bool = True) -> t
         progress: draw a progress bar on stderr.
 
     Returns:
-        As :func:`histobench.datasets.reading.read`.
+        As :func:`histobench.datasets.formats.read`.
 
     Raises:
-        HistoBenchError: as :func:`histobench.datasets.reading.read` and :func:`identify`; and when `complete` is asked
+        HistoBenchError: as :func:`histobench.datasets.formats.read` and :func:`identify`; and when `complete` is asked
             for and images are missing or surplus.
     """
     expected = {identity.image_id for identity in official()} if complete else set()
     tree = f"PNG files in the tree of BreakHis such as {official()[0].member}"
-    images, skipped = reading.read(source, _facts, tree, workers, len(expected) or None, progress)
+    images, skipped = formats.read(source, _facts, tree, workers, len(expected) or None, progress)
     if complete:
         _assert_complete(source, {image.image_id for image in images}, expected)
     return images, skipped
 
 
-def _facts(member: str) -> reading.Facts | None:
+def _facts(member: str) -> formats.Facts | None:
     identity = identify(member)
     return identity and asdict(identity) | {"patient": identity.slide}
 
@@ -181,7 +181,7 @@ def _assert_complete(source: Path, found: set[str], expected: set[str]) -> None:
     missing, surplus = sorted(expected.difference(found)), sorted(found.difference(expected))
     if missing or surplus:
         what = " and ".join(
-            f"{len(names)} {'is' if len(names) == 1 else 'are'} {kind} ({reading.shown(names)})"
+            f"{len(names)} {'is' if len(names) == 1 else 'are'} {kind} ({formats.shown(names)})"
             for kind, names in (("missing", missing), ("surplus", surplus))
             if names
         )

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import cv2
 import numpy as np
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 MAX_PIXELS = 2**24
 """Largest image that is decoded, in pixels: 50 times a BreakHis field of view, five times one of BACH."""

@@ -10,7 +10,7 @@ from histobench.datasets.archives import members
 from histobench.datasets.decode import decode
 from histobench.datasets.manifest import LABELS, Image
 from histobench.datasets.synthetic import BACH_FIELD, BREAKHIS_FIELD
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 FIELDS = {
     # 700 pixels of 0.49, 0.20, 0.10 and 0.05 um: about, for no primary source states them.

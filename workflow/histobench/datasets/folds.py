@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from histobench.datasets.manifest import LABELS, Image
-from histobench.study.errors import HistoBenchError
-from histobench.study.files import atomic_path, read_csv, sha256_of, write_csv
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import atomic_path, read_csv, sha256_of, write_csv
 
 POLICIES = ("patient", "accession", "image", "official")
 COLUMNS = ("group", "images", "label")

@@ -7,8 +7,8 @@ from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
-from histobench.study.errors import HistoBenchError
-from histobench.study.files import read_csv, write_csv
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_csv, write_csv
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from histobench.datasets.arrays import mapped
 from histobench.datasets.manifest import Image
-from histobench.study.errors import HistoBenchError
-from histobench.study.files import atomic_path
+from histobench.io.arrays import mapped
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import atomic_path
 
 
 def squash(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -33,7 +33,7 @@ import cv2
 import numpy as np
 
 from histobench.study.spec import canonical_json
-from histobench.study.synthetic import SyntheticSettings
+from histobench.study.synthetic_settings import SyntheticSettings
 
 HAEMATOXYLIN = np.array([0.650, 0.704, 0.286])
 EOSIN = np.array([0.072, 0.990, 0.105])

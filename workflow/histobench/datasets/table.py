@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from histobench.datasets import reading
+from histobench.datasets import formats
 from histobench.datasets.decode import FORMATS
 from histobench.datasets.manifest import LABELS, Image, equal_pixels
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.study.spec import MAGNIFICATIONS
 
 REQUIRED = ("path", "label", "patient")
@@ -32,16 +32,16 @@ def read_table(
         progress: draw a progress bar on stderr.
 
     Returns:
-        As :func:`histobench.datasets.reading.read`; files that the table does not list are skipped.
+        As :func:`histobench.datasets.formats.read`; files that the table does not list are skipped.
 
     Raises:
         HistoBenchError: a column is missing, a row is not what its columns hold, the source lacks an image, a class does
             not occur, images of two patients or of two classes have equal pixels, or as
-            :func:`histobench.datasets.reading.read`.
+            :func:`histobench.datasets.formats.read`.
     """
     rows = _rows(table, classes)
     expected = f"the images that {table} lists, such as {next(iter(rows))}"
-    images, skipped = reading.read(
+    images, skipped = formats.read(
         source, lambda name: rows.get(name, (0, None))[1], expected, workers, len(rows), progress
     )
     missing = rows.keys() - {image.member for image in images}
@@ -69,16 +69,16 @@ def read_folders(
         progress: draw a progress bar on stderr.
 
     Returns:
-        As :func:`histobench.datasets.reading.read`; `subtype` is the name of the class folder, `magnification` 0.
+        As :func:`histobench.datasets.formats.read`; `subtype` is the name of the class folder, `magnification` 0.
 
     Raises:
         HistoBenchError: an image stands in no class folder or in two, the pattern does not find its patient, a class
             does not occur, images of two patients or of two classes have equal pixels, or as
-            :func:`histobench.datasets.reading.read`.
+            :func:`histobench.datasets.formats.read`.
     """
     pattern = re.compile(patient)
 
-    def facts(member: str) -> reading.Facts | None:
+    def facts(member: str) -> formats.Facts | None:
         path = PurePosixPath(member)
         if path.suffix.lower() not in FORMATS or path.name.startswith("._"):
             return None
@@ -97,7 +97,7 @@ def read_folders(
         return _facts(member, classes[own[0]], own[0], found[1], found[1], 0)
 
     names = " or ".join(f"{name}/" for name in classes)
-    images, skipped = reading.read(source, facts, f"PNG, TIFF or JPEG files below {names}", workers, None, progress)
+    images, skipped = formats.read(source, facts, f"PNG, TIFF or JPEG files below {names}", workers, None, progress)
     _check(images, f"{source}")
     return images, skipped
 

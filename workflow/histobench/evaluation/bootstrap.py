@@ -15,8 +15,8 @@ from functools import cached_property
 import numpy as np
 
 from histobench.evaluation.calibration import BINS, bins, probability
-from histobench.evaluation.metrics import METRICS, decide
 from histobench.evaluation.statistics import midranks, placements
+from histobench.metrics import METRICS, decide
 
 SPECIFICITY = 0.95
 POOLED = (*METRICS, "balanced_accuracy", "ece", "sensitivity_at_95_specificity")

@@ -25,11 +25,11 @@ from histobench.evaluation.bootstrap import (
     sign_flip_p,
 )
 from histobench.evaluation.external import External
-from histobench.evaluation.metrics import METRICS, decide
 from histobench.evaluation.predictions import GAPS_COLUMNS as GAPS_COLUMNS
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
+from histobench.metrics import METRICS, decide
 from histobench.study.paths import Run
 
 INTERVALS_COLUMNS = (*ARM, "selection", "metric", "estimate", "low", "high", "level", "patients", "images")

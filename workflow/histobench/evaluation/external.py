@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from histobench.evaluation import summary
-from histobench.evaluation.metrics import METRICS, PATIENT_RATE, decide, patient_rate, scores
 from histobench.evaluation.predictions import Gap, named, read_rows
 from histobench.evaluation.summary import ARM
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
+from histobench.metrics import METRICS, PATIENT_RATE, decide, patient_rate, scores
 from histobench.study.paths import Run, of_external
 
 COLUMNS = ("image_id", "patient", "group", "label", "logit")

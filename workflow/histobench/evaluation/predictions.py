@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from histobench.study.errors import HistoBenchError
-from histobench.study.files import read_csv
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_csv
 from histobench.study.paths import Run
 
 SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}

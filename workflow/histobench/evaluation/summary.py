@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from histobench.evaluation.metrics import METRICS, PATIENT_RATE, patient_rate, scores
 from histobench.evaluation.predictions import SELECTIONS, Predictions
+from histobench.metrics import METRICS, PATIENT_RATE, patient_rate, scores
 from histobench.study.paths import Run
 
 ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")

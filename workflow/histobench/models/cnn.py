@@ -12,7 +12,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.study.spec import CnnSettings
 
 # The second classifiers of these networks serve training from scratch alone and are left out; their published weights

@@ -62,7 +62,7 @@ def operations(
         recompute: its decoder's activations are computed again in the backward pass.
     """
     from histobench.models import vlm
-    from histobench.models.sizes import size
+    from histobench.models.parameters import size
 
     counted = size(settings, recipe)
     sizes = counted.published_form, counted.total, counted.trainable
@@ -140,7 +140,7 @@ def _vlm(settings: VlmSettings, recipe: Recipe) -> tuple[_Count, _Count]:
     from torch import nn
 
     from histobench.models import vlm
-    from histobench.models.sizes import skeleton
+    from histobench.models.parameters import skeleton
 
     made, lora = vlm.architecture(settings), recipe.lora
     vision, connector = bool(lora and lora.vision), bool(lora and lora.connector)

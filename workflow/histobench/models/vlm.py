@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.study.spec import Lora, VlmSettings
 
 Part = Literal["vision", "decoder"]
@@ -234,7 +234,7 @@ def build(
     Args:
         settings: the model.
         seed: decides the head and, without `weights`, every other parameter.
-        weights: a file that :func:`histobench.models.hub.convert` made; None for random parameters.
+        weights: a file that :func:`histobench.training.pretrained_vlm.convert` made; None for random parameters.
         parts: what is needed: "vision" to compute visual tokens, "decoder" to go on from them. The rest is not loaded.
         dtype: type of the frozen parameters.
 

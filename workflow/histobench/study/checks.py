@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from histobench.study.errors import HistoBenchError
-from histobench.study.sentences import at, shown
+from histobench.io.errors import HistoBenchError
+from histobench.study.messages import at, shown
 from histobench.study.spec import EXPONENT
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"

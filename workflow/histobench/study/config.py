@@ -24,12 +24,12 @@ from pydantic import (
     model_validator,
 )
 
+from histobench.io.errors import HistoBenchError
 from histobench.study import checks, transforms, vlm
 from histobench.study.checks import catalogue as _catalogue
-from histobench.study.errors import HistoBenchError
+from histobench.study.messages import at, sentences, shown
+from histobench.study.messages import meant as _meant
 from histobench.study.paths import Run
-from histobench.study.sentences import at, sentences, shown
-from histobench.study.sentences import meant as _meant
 from histobench.study.spec import (
     CnnSettings,
     FeatureSpec,
@@ -44,7 +44,7 @@ from histobench.study.spec import (
     WeightsFile,
     settings_kind,
 )
-from histobench.study.synthetic import SyntheticSettings
+from histobench.study.synthetic_settings import SyntheticSettings
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1), AfterValidator(checks.distinct)]
@@ -664,7 +664,7 @@ def schema() -> str:
 def _docstrings() -> dict[str, dict[str, str]]:
     """Return the docstring of each key of each class of settings, those of its base classes among them."""
     found: dict[str, dict[str, str]] = {}
-    for module in ("spec", "synthetic", "config"):
+    for module in ("spec", "synthetic_settings", "config"):
         tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
         for item in (item for item in tree.body if isinstance(item, ast.ClassDef)):
             own = found.setdefault(item.name, {})

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 JOBS = "HISTOBENCH_JOBS"
 """Environment variable that names to a job the file whose lock it waits for."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from histobench.study.checks import catalogue, number_of
-from histobench.study.sentences import at, meant, options, shown
+from histobench.study.messages import at, meant, options, shown
 
 OPENCV = {
     **dict.fromkeys(("BORDER_REFLECT_101", "BORDER_REFLECT101", "BORDER_DEFAULT"), 4),

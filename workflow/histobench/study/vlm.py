@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from histobench.study.checks import catalogue, number_of
-from histobench.study.sentences import at, meant, options, shown
+from histobench.study.messages import at, meant, options, shown
 
 LARGEST = 10_000_000
 """Largest whole number in the config of a vision-language model; the vocabularies in use have 50,000 to 260,000."""

@@ -21,10 +21,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from histobench.io.checkout import commit
+from histobench.io.errors import HistoBenchError
 from histobench.study import paths
-from histobench.study.checkout import commit
 from histobench.study.config import Config
-from histobench.study.errors import HistoBenchError
 
 ROOT = Path(__file__).parents[3]
 """The checkout whose workflow makes, packs and verifies studies."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from histobench.models.downloads import Download
+from histobench.fetch.downloads import Download
 from histobench.tools.disk import Need
 from histobench.tools.machine import Card, Leftovers, Memory, Package, Place, host
 from histobench.tools.rates import Device

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from histobench.models.repository import folder_name
+from histobench.fetch.hub import folder_name
 from histobench.study import paths
 from histobench.study.config import Config, VlmEntry
 from histobench.study.paths import Run

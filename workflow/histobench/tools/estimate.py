@@ -12,7 +12,7 @@ from typing import Literal
 from histobench.study import paths
 from histobench.study.config import Config, Mode
 from histobench.study.paths import Run
-from histobench.study.standing import stands
+from histobench.study.up_to_date import is_up_to_date
 from histobench.tools.arms import cost
 from histobench.tools.images import Images, images
 
@@ -97,7 +97,7 @@ class Estimate:
             here * recipe.epochs,
             recipe.epochs * (train * counted.training + (here - train) * counted.evaluation),
             train * recipe.epochs if config.augmentations[run.augmentation] and not self._stored(run) else 0,
-            stands(Path(run.folder), specification),
+            is_up_to_date(Path(run.folder), specification),
         )  # fmt: skip
 
     def _stored(self, run: Run) -> bool:

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from histobench.models.downloads import Download, downloads
-from histobench.models.snapshot import check_own
+from histobench.fetch.downloads import Download, downloads
+from histobench.fetch.snapshot import check_own
+from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.config import Config
-from histobench.study.errors import HistoBenchError
 from histobench.tools import checks, machine
 from histobench.tools.arms import cost
 from histobench.tools.checks import Line

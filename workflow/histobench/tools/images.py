@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from histobench.datasets import breakhis
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_csv
 from histobench.study import paths
 from histobench.study.config import Config
-from histobench.study.errors import HistoBenchError
-from histobench.study.files import read_csv
 
 BACH = 400
 """Labelled photographs of BACH: 100 of each class (ICIAR 2018 Grand Challenge)."""

@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from histobench.io.errors import HistoBenchError, run_script
+from histobench.io.files import atomic_path
 from histobench.study import paths
 from histobench.study.config import Config
-from histobench.study.errors import HistoBenchError, run_script
-from histobench.study.files import atomic_path
-from histobench.study.standing import stands
+from histobench.study.up_to_date import is_up_to_date
 from histobench.tools import bundle
 from histobench.tools.studies import DEFAULT, study
 
@@ -65,7 +65,7 @@ def require_finished(config: Config, made: bundle.Made, configfiles: Sequence[Pa
     for run in config.runs:
         whole["runs"] += 1
         specification = config.specification(run.model, run.mode, run.magnification, run.augmentation, run.fold)
-        if not stands(Path(run.folder), specification) or not Path(run.folder, "history.csv").is_file():
+        if not is_up_to_date(Path(run.folder), specification) or not Path(run.folder, "history.csv").is_file():
             absent.setdefault("runs", []).append(run.folder)
     files = {path: kind for path, kind in bundle.inputs(config).items() if kind != "runs"}
     files |= dict.fromkeys(made.tables, "tables") | dict.fromkeys([*made.figures, made.page], "figures and pages")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from histobench.study.errors import run_script
+from histobench.io.errors import run_script
 from histobench.tools.disk import Need, needs
 from histobench.tools.estimate import Estimate, Job
 from histobench.tools.rates import Rates, named, present, probed, rates, view_seconds

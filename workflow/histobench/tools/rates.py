@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.config import Config
-from histobench.study.errors import HistoBenchError
-from histobench.study.standing import record
+from histobench.study.up_to_date import record
 from histobench.tools.arms import arms, cost
 from histobench.tools.estimate import Job, kind_of
 from histobench.tools.text import speed

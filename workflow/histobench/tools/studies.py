@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
+from histobench.io.errors import HistoBenchError
 from histobench.study.config import Config, load
-from histobench.study.errors import HistoBenchError
 
 DEFAULT = Path("config/config.yaml")
 """What the workflow's `configfile:` names, from the working directory like every other path of the workflow."""

@@ -27,13 +27,13 @@ from typing import Any
 from histobench.datasets import folds, manifest
 from histobench.datasets.archives import members
 from histobench.evaluation import external, predictions
-from histobench.evaluation.metrics import METRICS
 from histobench.evaluation.summary import METRICS_COLUMNS
+from histobench.io.errors import HistoBenchError, run_script
+from histobench.io.files import read_csv, sha256_of, write_csv
+from histobench.metrics import METRICS
 from histobench.study import paths
 from histobench.study.config import Config, load
-from histobench.study.errors import HistoBenchError, run_script
-from histobench.study.files import read_csv, sha256_of, write_csv
-from histobench.study.standing import record, stands
+from histobench.study.up_to_date import is_up_to_date, record
 from histobench.tools import bundle
 
 MAX_BYTES = 2 * 2**30
@@ -285,7 +285,7 @@ def contradictions(config: Config, packed: Path, folder: Path) -> list[str]:
     for run in config.runs:
         specification = config.specification(run.model, run.mode, run.magnification, run.augmentation, run.fold)
         place = folder / run.folder
-        if not stands(place, specification):
+        if not is_up_to_date(place, specification):
             raise HistoBenchError(f"{run.folder}/run.json: is of other settings than the configuration gives this run")
         train, test = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
         recorded = record(place)

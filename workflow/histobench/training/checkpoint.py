@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from histobench.models.state import trained_state
-from histobench.study.errors import HistoBenchError
-from histobench.study.files import atomic_path
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import atomic_path
+from histobench.io.state_dicts import trained_state
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """Batches for the training loop: what they hold depends on (seed, epoch) alone, not on workers, machine or a resume."""
 
 import ctypes
-import hashlib
 import os
 import signal
 import sys
@@ -14,7 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
+from histobench.io.hashing import stable_hash
 from histobench.training.interrupt import SIGNALS
 
 Plan = Iterable[tuple[int, np.ndarray]]
@@ -35,12 +35,6 @@ class Source(Protocol):
     def batches(self, plan: Plan) -> Batches:
         """Yield one pair of host tensors for each batch of the plan, in its order."""
         ...
-
-
-def stable_hash(*parts: object) -> int:
-    """Return a 63-bit hash of the parts' texts that is the same in every process, release and machine."""
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def order(seed: int, epoch: int, count: int) -> np.ndarray:

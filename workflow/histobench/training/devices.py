@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.training import gpus, lease
 
 log = logging.getLogger(__name__)

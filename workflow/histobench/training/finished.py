@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from histobench.io.files import atomic_path
 from histobench.study import paths
-from histobench.study.files import atomic_path
 
 _FILE = Path(paths.FINISHED).name
 

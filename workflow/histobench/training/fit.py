@@ -17,7 +17,8 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
-from histobench.study.errors import HistoBenchError, Interrupted
+from histobench.io.errors import HistoBenchError, Interrupted
+from histobench.io.hashing import stable_hash
 from histobench.study.spec import Recipe
 from histobench.training import data
 from histobench.training.checkpoint import Checkpoint, random_state, set_random_state
@@ -117,7 +118,7 @@ def fit(
     with closing(stream), closing(checkpoint), _progress(sizes, len(history), begun["step"], recipe.epochs) as bar:
         for epoch in epochs:
             began = time.perf_counter() - begun["seconds"]
-            torch.manual_seed(data.stable_hash(seed, "dropout", epoch))
+            torch.manual_seed(stable_hash(seed, "dropout", epoch))
             set_random_state(begun["random"], device)
             module.train()
             done = begun["step"]

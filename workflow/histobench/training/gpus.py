@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 
 SCHEDULERS = {
     "SLURM_JOB_ID": "Slurm",

@@ -4,7 +4,7 @@ import signal
 import time
 from types import FrameType
 
-from histobench.study.errors import Interrupted
+from histobench.io.errors import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """Queues, Ctrl-C, a closed terminal, and the end of the Snakemake that a job belongs to."""

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from histobench.study.errors import HistoBenchError
+from histobench.io.errors import HistoBenchError
 from histobench.training.gpus import Gpu
 
 log = logging.getLogger(__name__)

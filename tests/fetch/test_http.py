@@ -1,0 +1,528 @@
+"""Downloads against a server on this machine: whole, broken off, false, and not to be had."""
+
+import hashlib
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from histobench.fetch.http import Patience, fetch, reach
+from histobench.io.errors import HistoBenchError
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "fetch_dataset.py"
+CONTENT = bytes(range(256)) * 2000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+QUICK = Patience(silence=0.3, pause=0, attempts=3)
+ONCE = Patience(pause=0, attempts=1, knocks=1)
+
+
+class Server:
+    """Answers every GET by `answer(handler)`, and keeps what was asked: the Range header of each request."""
+
+    def __init__(self) -> None:
+        self.ranges: list[str | None] = []
+        self.answer: Callable[[BaseHTTPRequestHandler], None] = whole
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.ranges.append(self.headers.get("Range"))
+                with suppress(ConnectionError):
+                    server.answer(self)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/folder/archive.tar.gz"
+
+
+def whole(handler: BaseHTTPRequestHandler, content: bytes = CONTENT, tag: str = '"1"', kind: str = "x/y") -> None:
+    """Send everything, or the part asked for if the client's version is this one."""
+    start = 0
+    asked = handler.headers.get("Range")
+    if asked and handler.headers.get("If-Range") in (None, tag):
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+        if start >= len(content):
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(content)}")
+            handler.end_headers()
+            return
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+    else:
+        handler.send_response(200)
+    handler.send_header("Content-Type", kind)
+    handler.send_header("ETag", tag)
+    handler.send_header("Content-Length", str(len(content) - start))
+    handler.end_headers()
+    handler.wfile.write(content[start:])
+
+
+def broken(at: int, then: Callable[[], object] = lambda: None) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Promise everything from the start, send `at` bytes, do what comes `then`, and close."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("ETag", '"1"')
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:at])
+        then()
+
+    return answer
+
+
+def error(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer with a status and headers, `Retry_After` for Retry-After."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+def in_turn(*answers: Callable[[BaseHTTPRequestHandler], None]) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Give each answer once; the last one ever after."""
+    waiting = list(answers)
+    return lambda handler: (waiting.pop(0) if len(waiting) > 1 else waiting[0])(handler)
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.http.shutdown()
+        thread.join()
+        server.http.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def mirror(server):
+    with running() as mirror:
+        yield mirror
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """An address at which nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{unused.getsockname()[1]}/archive.tar.gz"
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses between attempts, which are not waited for."""
+    pauses = []
+    monkeypatch.setattr("histobench.fetch.http.time.sleep", pauses.append)
+    return pauses
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "resources" / "breakhis" / "archive.tar.gz"
+
+
+def only(path: Path, *others: str) -> None:
+    """Assert that the folder holds the file, `others`, and nothing half-finished."""
+    assert sorted(file.name for file in path.parent.iterdir()) == sorted([path.name, *others])
+
+
+def test_a_file_is_downloaded_and_checked_against_its_digest(server, path):
+    fetch(server.url, path, DIGEST)
+    assert path.read_bytes() == CONTENT
+    only(path)
+
+
+def test_the_beginning_of_a_digest_is_enough(server, path):
+    fetch(server.url, path, DIGEST[:8])
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_file_put_there_by_hand_is_checked_and_no_server_is_asked(server, path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    fetch(server.url, path, DIGEST)
+    path.write_bytes(CONTENT + b"!")
+    with pytest.raises(HistoBenchError, match=f"archive.tar.gz: its SHA-256 is .*, expected {DIGEST}"):
+        fetch(server.url, path, DIGEST)
+    assert server.ranges == []
+
+
+def test_without_a_digest_that_of_the_first_download_is_kept_and_required_ever_after(server, path):
+    fetch(server.url, path)
+    record = path.with_name("archive.tar.gz.sha256")
+    checked = subprocess.run(["sha256sum", "--check", record.name], cwd=path.parent, capture_output=True, text=True)
+    assert checked.stdout == "archive.tar.gz: OK\n"
+    only(path, record.name)
+    path.unlink()
+    server.answer = lambda handler: whole(handler, CONTENT[:-1] + b"!")
+    with pytest.raises(HistoBenchError, match=f"expected {DIGEST}"):
+        fetch(server.url, path)
+    assert not path.exists()
+    path.write_bytes(b"other")
+    with pytest.raises(HistoBenchError, match=r"correct .*archive\.tar\.gz\.sha256"):
+        fetch(server.url, path)
+
+
+def test_a_digest_beside_the_file_that_is_none_is_named(server, path):
+    path.parent.mkdir(parents=True)
+    path.with_name("archive.tar.gz.sha256").write_text("tbd\n")
+    with pytest.raises(HistoBenchError, match=r"archive\.tar\.gz\.sha256: does not begin with a SHA-256"):
+        fetch(server.url, path)
+
+
+def test_another_file_than_the_expected_one_is_not_kept(server, path):
+    with pytest.raises(HistoBenchError, match=f"SHA-256 {DIGEST}, expected {'0' * 64}"):
+        fetch(server.url, path, "0" * 64)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(server, path):
+    answers = [broken(100_000), whole]
+    server.answer = lambda handler: answers.pop(0)(handler)
+    fetch(server.url, path, DIGEST, patience=QUICK)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=100000-"]
+
+
+def test_the_next_process_goes_on_where_the_last_one_stopped(server, path):
+    server.answer = broken(100_000)
+    with pytest.raises(HistoBenchError, match=f"closed after 100000 of {len(CONTENT)} bytes"):
+        fetch(server.url, path, DIGEST, patience=QUICK)
+    assert not path.exists()
+    server.ranges.clear()
+    server.answer = whole
+    fetch(server.url, path, DIGEST)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=100000-"]
+    only(path)
+
+
+def test_a_part_of_an_older_version_is_not_mixed_with_the_new_one(server, path):
+    server.answer = broken(100_000)
+    with pytest.raises(HistoBenchError):
+        fetch(server.url, path, patience=ONCE)
+    newer = CONTENT[::-1]
+    server.answer = lambda handler: whole(handler, newer, '"2"')
+    fetch(server.url, path)
+    assert path.read_bytes() == newer
+
+
+def test_a_damaged_part_is_thrown_away_and_the_file_downloaded_afresh(server, path):
+    server.answer = broken(100_000)
+    with pytest.raises(HistoBenchError):
+        fetch(server.url, path, DIGEST, patience=ONCE)
+    path.with_name(".archive.tar.gz.part").write_bytes(bytes(100_000))
+    server.ranges.clear()
+    server.answer = whole
+    fetch(server.url, path, DIGEST)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=100000-", None]
+
+
+def test_a_process_killed_after_the_last_byte_loses_nothing(server, path):
+    server.answer = broken(100_000)
+    with pytest.raises(HistoBenchError):
+        fetch(server.url, path, DIGEST, patience=ONCE)
+    path.with_name(".archive.tar.gz.part").write_bytes(CONTENT)
+    server.ranges.clear()
+    server.answer = whole
+    fetch(server.url, path, DIGEST)
+    assert server.ranges == [f"bytes={len(CONTENT)}-"]
+    only(path)
+
+
+def test_a_server_that_stumbles_is_asked_again(server, path):
+    answers = [lambda handler: handler.send_error(503), broken(0), whole]
+    server.answer = lambda handler: answers.pop(0)(handler)
+    fetch(server.url, path, DIGEST, patience=QUICK)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("at", [0, 1, 100_000])
+def test_a_server_that_falls_silent_is_left_and_what_it_sent_is_kept(server, path, at):
+    released = threading.Event()
+    server.answer = in_turn(broken(at, lambda: released.wait(10)), whole)
+    fetch(server.url, path, DIGEST, patience=QUICK)
+    released.set()
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=100000-" if at > 1 else None]  # a page shows itself in more than a byte
+
+
+def test_a_server_that_never_answers_is_left(server, path):
+    released = threading.Event()
+    server.answer = lambda handler: released.wait(10)
+    with pytest.raises(HistoBenchError, match=r"could not be downloaded \(nothing came for 0.3 s\)"):
+        fetch(server.url, path, DIGEST, patience=QUICK)
+    released.set()
+    assert len(server.ranges) == QUICK.knocks
+
+
+def test_a_server_that_knows_no_ranges_sends_it_all_again(server, path):
+    def unknowing(handler: BaseHTTPRequestHandler) -> None:
+        del handler.headers["Range"]
+        whole(handler)
+
+    server.answer = in_turn(broken(100_000), unknowing)
+    fetch(server.url, path, patience=QUICK)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=100000-"]
+
+
+@pytest.mark.parametrize("content", [CONTENT[::-1], CONTENT + b"!"], ids=["other", "longer"])
+def test_a_file_that_changes_between_two_attempts_is_not_mixed_even_if_the_server_heeds_no_condition(
+    server, path, content
+):
+    def heedless(handler: BaseHTTPRequestHandler) -> None:
+        del handler.headers["If-Range"]
+        whole(handler, content, '"2"' if len(content) == len(CONTENT) else '"1"')
+
+    server.answer = in_turn(broken(100_000), heedless)
+    fetch(server.url, path, patience=QUICK)
+    assert path.read_bytes() == content
+    assert server.ranges == [None, "bytes=100000-", None]
+
+
+def test_a_server_that_tells_no_version_is_asked_for_the_rest_where_the_digest_is_known(server, path):
+    def plain(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:100_000])
+
+    server.answer = in_turn(plain, whole)
+    fetch(server.url, path, DIGEST, patience=QUICK)
+    path.unlink()
+    server.answer = in_turn(plain, whole)
+    fetch(server.url, path, patience=QUICK)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=100000-", None, None]
+
+
+def test_a_server_that_has_answered_is_given_a_minute_and_one_that_never_has_a_moment(server, path, nowhere, pauses):
+    server.answer = error(503)
+    with pytest.raises(HistoBenchError, match=r"\(503 Service Unavailable\)"):
+        fetch(server.url, path, DIGEST)
+    assert pauses == [2, 4, 8, 16, 32]
+    pauses.clear()
+    with pytest.raises(HistoBenchError, match=r"\(Connection refused\)"):
+        fetch(nowhere, path, DIGEST)
+    assert pauses == [2]
+    pauses.clear()
+    with pytest.raises(ConnectionError, match="Connection refused"):
+        reach(nowhere)
+    assert pauses == [2]
+    reach(server.url)
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_server_that_asks_for_a_pause_gets_it(server, path, pauses, code):
+    later = formatdate(time.time() + 100, usegmt=True)
+    server.answer = in_turn(error(code, Retry_After="77"), error(code, Retry_After=later), error(code), whole)
+    fetch(server.url, path, DIGEST)
+    assert (pauses[0], pauses[2]) == (77, 8)
+    assert 90 < pauses[1] <= 100
+
+
+def test_a_server_that_asks_for_too_long_a_pause_is_left(server, path, pauses):
+    server.answer = error(503, Retry_After="3600")
+    with pytest.raises(HistoBenchError, match=r"\(503 Service Unavailable, and asks to come back in 3600 s\)"):
+        fetch(server.url, path, DIGEST)
+    assert (pauses, len(server.ranges)) == ([], 1)
+
+
+def test_a_redirection_is_followed_also_for_the_rest(server, mirror, path):
+    server.answer = error(302, Location=mirror.url)
+    mirror.answer = in_turn(broken(100_000), whole)
+    fetch(server.url, path, patience=QUICK)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == mirror.ranges == [None, "bytes=100000-"]
+
+
+def test_redirections_in_a_circle_are_one_sentence(server, path):
+    server.answer = error(302, Location=server.url)
+    with pytest.raises(HistoBenchError, match=r"could not be downloaded \(302 "):
+        fetch(server.url, path, DIGEST, patience=QUICK)
+
+
+def test_mirrors_are_tried_in_order_and_what_has_come_goes_on_where_the_digest_is_known(
+    server, mirror, path, nowhere, capsys
+):
+    server.answer = in_turn(broken(100_000), error(404))
+    fetch(server.url, path, DIGEST, [nowhere, mirror.url], QUICK)
+    assert path.read_bytes() == CONTENT
+    assert mirror.ranges == ["bytes=100000-"]
+    said = capsys.readouterr().err
+    assert f"archive.tar.gz: {server.url} failed (404 Not Found)\n" in said
+    assert f"archive.tar.gz: {nowhere} failed (Connection refused)\n" in said
+    assert f"archive.tar.gz: downloading from {mirror.url}\n" in said
+
+
+def test_without_a_digest_a_mirror_sends_it_all(server, mirror, path):
+    server.answer = in_turn(broken(100_000), error(404))
+    fetch(server.url, path, "", [mirror.url], QUICK)
+    assert path.read_bytes() == CONTENT
+    assert mirror.ranges == [None]
+
+
+@pytest.mark.parametrize("other", [CONTENT[::-1], CONTENT[:200_000]], ids=["as-long", "shorter"])
+def test_a_part_of_another_file_is_given_up_for_the_mirrors(server, mirror, path, other):
+    """The first server has another file than the expected one, and breaks off before that shows."""
+
+    def wrong(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(other)))
+        handler.end_headers()
+        handler.wfile.write(other[:100_000][::-1])
+
+    server.answer = in_turn(wrong, error(404))
+    fetch(server.url, path, DIGEST, [mirror.url], QUICK)
+    assert path.read_bytes() == CONTENT
+    assert mirror.ranges == ["bytes=100000-", None]
+
+
+def test_a_mirror_takes_over_from_a_server_with_another_file(server, mirror, path):
+    server.answer = lambda handler: whole(handler, b"another file")
+    fetch(server.url, path, DIGEST, [mirror.url], QUICK)
+    assert path.read_bytes() == CONTENT
+
+
+def test_when_every_address_fails_one_sentence_gives_all_reasons(server, mirror, path):
+    server.answer, mirror.answer = error(404), error(403)
+    with pytest.raises(HistoBenchError) as caught:
+        fetch(server.url, path, DIGEST, [mirror.url], QUICK)
+    assert str(caught.value) == (
+        f"{path} is missing and could not be downloaded ({server.url}: 404 Not Found; {mirror.url}: 403 Forbidden): get it "
+        "from one of these addresses in another way and put it there, or run the same command again later"
+    )
+    with pytest.raises(HistoBenchError, match="begins with http"):
+        fetch(server.url, path, DIGEST, ["/archive.tar.gz"])
+
+
+def test_one_process_downloads_and_the_others_wait_for_it(server, path, capsys):
+    server.answer = broken(len(CONTENT) - 1, lambda: time.sleep(0.2))
+    path.parent.mkdir(parents=True)
+    path.with_name(".archive.tar.gz.lock").touch()  # of a process that was killed
+    server.answer = in_turn(server.answer, whole)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(fetch, server.url, path, DIGEST, patience=QUICK) for _ in range(4)]
+    downloaded = [future.result() for future in asked]
+    assert sorted(downloaded) == [False, False, False, True]
+    assert server.ranges == [None, f"bytes={len(CONTENT) - 1}-"]
+    assert capsys.readouterr().err.count("another process downloads it; waiting for that one") >= 3
+    only(path)
+
+
+def test_a_missing_file_is_asked_for_once(server, path):
+    server.answer = lambda handler: handler.send_error(404)
+    with pytest.raises(HistoBenchError, match=r"could not be downloaded \(404 Not Found\)"):
+        fetch(server.url, path, DIGEST, patience=QUICK)
+    assert len(server.ranges) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "page"),
+    [
+        ("text/html; charset=utf-8", b"please log in"),
+        ("x/y", b"\n<!DOCTYPE HTML>"),
+        ("application/gzip", b"\xef\xbb\xbf<?xml version='1.0'?><html/>"),
+        ("application/octet-stream", b"<!-- proxy --><HTML>" + bytes(100_000)),
+    ],
+)
+def test_a_web_page_instead_of_the_file_is_refused_and_costs_nothing_of_what_has_come(server, path, kind, page):
+    server.answer = lambda handler: whole(handler, page, kind=kind)
+    with pytest.raises(HistoBenchError, match="a web page instead of the file"):
+        fetch(server.url, path)
+    assert list(path.parent.iterdir()) == []
+    server.answer = in_turn(broken(100_000), lambda handler: whole(handler, page, '"2"', kind=kind))
+    with pytest.raises(HistoBenchError, match="a web page instead of the file"):
+        fetch(server.url, path, patience=QUICK)
+    server.ranges.clear()
+    server.answer = whole
+    fetch(server.url, path)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=100000-"]
+
+
+def test_an_empty_file_is_refused(server, path):
+    server.answer = lambda handler: whole(handler, b"")
+    with pytest.raises(HistoBenchError, match="the server sends an empty file"):
+        fetch(server.url, path)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/archive.tar.gz"])
+def test_other_schemes_are_refused_also_when_redirected_to(server, path, url):
+    with pytest.raises(HistoBenchError, match="begins with http"):
+        fetch(url, path)
+
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", url)
+        handler.end_headers()
+
+    server.answer = redirect
+    with pytest.raises(HistoBenchError, match="could not be downloaded"):
+        fetch(server.url, path, patience=ONCE)
+    assert not path.exists()
+
+
+def test_without_network_one_sentence_says_what_is_missing_where_to_get_it_and_where_to_put_it(
+    path, nowhere, monkeypatch
+):
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(HistoBenchError) as caught:
+        fetch(nowhere, path, patience=QUICK)
+    assert str(caught.value) == (
+        f"{path} is missing and could not be downloaded (Connection refused): get it from {nowhere} in another way "
+        "and put it there, or run the same command again later"
+    )
+
+
+def test_the_script_ends_with_one_line(path, server):
+    server.answer = lambda handler: handler.send_error(404)
+    command = [sys.executable, SCRIPT, "--url", server.url, "--sha256", "", "--output", path]
+    environment = {"PYTHONPATH": str(SCRIPT.parents[1] / "workflow"), "no_proxy": "*"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 1
+    begun, error = ended.stderr.splitlines()
+    assert begun == f"archive.tar.gz: downloading from {server.url}"
+    assert re.fullmatch(rf"error: {path} is missing .*{server.url}.*", error)
+    server.answer = whole
+    command[2:2] = ["--mirrors", f"{server.url}.gone", server.url]
+    command += ["--licence", "CC BY 4.0", "--citation", "Some One (2016)"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 0
+    assert path.read_bytes() == CONTENT
+    assert ended.stderr.splitlines()[-2:] == [
+        "archive.tar.gz: its licence is CC BY 4.0",
+        "archive.tar.gz: if you publish what you find with it, cite Some One (2016)",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stderr) == (0, "")  # said once, with the download

@@ -1,0 +1,102 @@
+"""Writing where it cannot be done: every writer's own way to fail becomes one sentence, and nothing is left behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from histobench.io import files
+from histobench.io.errors import HistoBenchError
+from tests.disks import fill, read_only, small_disk
+
+LIBRARY = Path(files.__file__).parents[2]
+NUMBERS = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+
+WRITERS = {
+    "text": lambda path: path.write_bytes(NUMBERS.tobytes()),
+    "numpy": lambda path: np.save(path.open("wb"), NUMBERS),
+    "numpy, unbuffered": lambda path: NUMBERS.tofile(path),
+    "PyTorch": lambda path: torch.save({"a": torch.from_numpy(NUMBERS)}, path),
+    "PyTorch, many tensors": lambda path: torch.save([torch.arange(500) for _ in range(200)], path),
+    "safetensors": lambda path: save_file({"a": torch.from_numpy(NUMBERS)}, path),
+    "Pillow": lambda path: PIL.Image.fromarray(NUMBERS).save(path, "png"),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_is_a_sentence_and_the_old_file_survives(tmp_path, writer):
+    with small_disk(tmp_path / "disk", 256) as disk:
+        path = disk / "folder" / "file"
+        path.parent.mkdir()
+        path.write_text("old")
+        with pytest.raises(HistoBenchError) as caught, files.atomic_path(path) as temporary:
+            WRITERS[writer](temporary)
+        assert str(caught.value) == f"{path}: the disk or quota is full; free some space and run the same command again"
+        assert [each.name for each in path.parent.iterdir()] == ["file"]
+        assert path.read_text() == "old"
+
+
+def test_an_error_that_is_none_of_the_disk_is_passed_on(tmp_path):
+    for error in (ValueError("wrong"), OSError("strange"), HistoBenchError("known"), KeyboardInterrupt()):
+
+        def write(error=error):
+            with files.atomic_path(tmp_path / "file") as temporary:
+                temporary.write_text("half")
+                raise error
+
+        with pytest.raises(type(error)) as caught:
+            write()
+        assert caught.value is error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_limit_of_the_files_size_is_a_sentence(tmp_path):
+    code = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from histobench.io.errors import run_script
+from histobench.io.files import atomic_path
+def main():
+    with atomic_path(Path("file")) as temporary:
+        np.zeros(1_000_000).tofile(temporary)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+run_script(main)
+"""
+    environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.stderr == (
+        "error: file: is larger than files may be here; raise the limit (ulimit -f) or use another file system\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_are_made_and_must_be_writable(tmp_path):
+    files.require_writable([tmp_path / "new" / "folder", tmp_path])
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "folder"]
+    with (
+        read_only(tmp_path / "new"),
+        pytest.raises(HistoBenchError, match=r"new: cannot be written \(Read-only"),
+    ):
+        files.require_writable([tmp_path, tmp_path / "new"])
+    with small_disk(tmp_path / "disk", 64) as disk:
+        fill(disk)
+        with pytest.raises(HistoBenchError, match="disk: the disk or quota is full"):
+            files.require_writable([disk])
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    inner = tmp_path / "results" / "runs"
+    inner.mkdir(parents=True)
+    kept = {".archive.tar.gz.part", ".archive.tar.gz.part.json", "a.partial", ".a.partial", "predictions.csv"}
+    for name in (*kept, ".predictions.csv.0a1b2c3d.partial", ".px.npy.00000000.partial"):
+        (inner / name).touch()
+    files.remove_partials([tmp_path / "results", tmp_path / "absent"])
+    assert {path.name for path in inner.iterdir()} == kept

@@ -1,0 +1,216 @@
+"""Numbers of parameters against those that torchvision publishes, and against sums by hand."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from histobench.models import vlm
+from histobench.models.parameters import size, skeleton
+from histobench.study import config
+from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
+
+ROOT = Path(__file__).parents[2]
+STUDY = config.load(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "published", "embedding"),
+    [
+        ("torchvision/alexnet", 61_100_840, 4096),
+        ("torchvision/vgg19", 143_667_240, 4096),
+        ("torchvision/resnet34", 21_797_672, 512),
+    ],
+)
+def test_the_papers_networks(architecture, published, embedding):
+    """A classifier of 1000 classes has 1000 (D + 1) parameters, ours D + 1."""
+    settings = CnnSettings(architecture=architecture)
+    trained = published - 1000 * (embedding + 1) + embedding + 1
+    whole = size(settings, Recipe())
+    assert (whole.published_form, whole.total, whole.trainable, whole.lora) == (published, trained, trained, 0)
+    assert size(settings, Recipe(trainable="head")).trainable == embedding + 1
+
+
+def test_a_narrow_alexnet_layer_by_layer():
+    """Widths 64 192 384 256 256 and 4096 divided by 8, kernels 11 5 3 3 3, 6x6 positions before the linear layers."""
+    convolutions = 8 * (3 * 121 + 1) + 24 * (8 * 25 + 1) + 48 * (24 * 9 + 1) + 32 * (48 * 9 + 1) + 32 * (32 * 9 + 1)
+    linear = 512 * (32 * 36 + 1) + 512 * (512 + 1)
+    settings = CnnSettings(architecture="torchvision/alexnet", weights="random", width=0.125, image_size=64)
+    counted = size(settings, Recipe())
+    assert counted.total == convolutions + linear + 513
+    assert counted.published_form == convolutions + linear + 1000 * 513
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A published vision-language model from its data sheet: what it holds, worked out by hand."""
+
+    name: str
+    hidden: int
+    layers: int
+    key_value: int
+    """Outputs of the key and value projections: heads of theirs times 128 or 64."""
+    mlp: int
+    decoder: int
+    vision: int
+    connector: int
+    lm_head: int
+    vision_adapters: int
+    """Inputs and outputs of all projections of the vision tower's attention."""
+
+    @property
+    def model(self) -> int:
+        return self.decoder + self.vision + self.connector
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Inputs and outputs of each projection of a decoder layer: an adapter has rank times these."""
+        query, key, mlp = 2 * self.hidden, self.hidden + self.key_value, self.hidden + self.mlp
+        return {"q": query, "k": key, "v": key, "o": query, "gate": mlp, "up": mlp, "down": mlp}
+
+    def settings(self) -> VlmSettings:
+        settings = STUDY.models[self.name].settings
+        assert isinstance(settings, VlmSettings)
+        return settings
+
+
+def _linear(inputs: int, outputs: int) -> int:
+    """A linear layer with bias."""
+    return inputs * outputs + outputs
+
+
+QWEN = Sheet(
+    name="qwen2-vl-2b",
+    hidden=1536,
+    layers=28,
+    key_value=2 * 128,
+    mlp=8960,
+    # Biases on q, k and v; two norms a layer and one at the end; embeddings that are the language-model head too.
+    decoder=28 * (_linear(1536, 1536) + 2 * _linear(1536, 256) + 1536 * 1536 + 3 * 1536 * 8960 + 2 * 1536)
+    + 1536
+    + 151_936 * 1536,
+    # Patches of 14 x 14 x 3 in two frames; layer norms have a bias.
+    vision=2 * 14 * 14 * 3 * 1280
+    + 32 * (_linear(1280, 3840) + _linear(1280, 1280) + _linear(1280, 5120) + _linear(5120, 1280) + 2 * 2 * 1280),
+    connector=2 * 1280 + _linear(4 * 1280, 4 * 1280) + _linear(4 * 1280, 1536),
+    lm_head=0,
+    vision_adapters=32 * ((1280 + 3 * 1280) + (1280 + 1280)),
+)
+SMOL = Sheet(
+    name="smolvlm",
+    hidden=2048,
+    layers=24,
+    key_value=32 * 64,
+    mlp=8192,
+    decoder=24 * (4 * 2048**2 + 3 * 2048 * 8192 + 2 * 2048) + 2048 + 49_155 * 2048,
+    # A convolution with bias over 14 x 14 x 3, and 27 x 27 learned positions.
+    vision=_linear(14 * 14 * 3, 1152)
+    + 27**2 * 1152
+    + 27 * (4 * _linear(1152, 1152) + _linear(1152, 4304) + _linear(4304, 1152) + 2 * 2 * 1152)
+    + 2 * 1152,
+    # 3 x 3 tokens are shuffled into one.
+    connector=9 * 1152 * 2048,
+    lm_head=49_155 * 2048,
+    vision_adapters=27 * 4 * (1152 + 1152),
+)
+both = pytest.mark.parametrize("sheet", [QWEN, SMOL], ids=lambda sheet: sheet.name)
+
+
+@pytest.mark.parametrize(
+    ("sheet", "published", "lora", "head"),
+    [(QWEN, 2_208_985_600, 4_358_144, 1_537), (SMOL, 2_246_272_880, 6_291_456, 2_049)],
+    ids=["qwen2-vl-2b", "smolvlm"],
+)
+def test_the_papers_vision_language_models(sheet, published, lora, head):
+    """The sheet adds up to the published repositories' number of parameters, and to the paper's adapters."""
+    assert (sheet.model + sheet.lm_head, sheet.hidden + 1) == (published, head)
+    assert sheet.layers * 16 * sum(sheet.widths[projection] for projection in "qkvo") == lora
+    tuned = size(sheet.settings(), STUDY.recipe(sheet.name, "ft"))
+    assert (tuned.published_form, tuned.total) == (published, sheet.model + lora + head)
+    assert (tuned.trainable, tuned.lora) == (lora + head, lora)
+    probe = size(sheet.settings(), STUDY.recipe(sheet.name, "lp"))
+    assert (probe.published_form, probe.total, probe.trainable, probe.lora) == (published, sheet.model + head, head, 0)
+
+
+@both
+@pytest.mark.parametrize(
+    ("changes", "lora", "connector"),
+    [
+        ({"rank": 4}, lambda s: s.layers * 4 * sum(s.widths[p] for p in "qkvo"), False),
+        ({"projections": ["q", "v"]}, lambda s: s.layers * 16 * (s.widths["q"] + s.widths["v"]), False),
+        ({"projections": ["gate", "up", "down"]}, lambda s: s.layers * 16 * 3 * (s.hidden + s.mlp), False),
+        ({"layers": [0, 5, 23], "projections": ["o"]}, lambda s: 3 * 16 * 2 * s.hidden, False),
+        (
+            {"vision": True, "rank": 8},
+            lambda s: 8 * (s.layers * sum(s.widths[p] for p in "qkvo") + s.vision_adapters),
+            False,
+        ),
+        ({"connector": True, "projections": ["k"]}, lambda s: s.layers * 16 * s.widths["k"], True),
+    ],
+    ids=["rank", "projections", "mlp", "layers", "vision", "connector"],
+)
+def test_other_recipes(sheet, changes, lora, connector):
+    counted = size(sheet.settings(), Recipe(trainable="lora", lora=Lora(**changes)))
+    adapters, head = lora(sheet), sheet.hidden + 1
+    assert (counted.lora, counted.total) == (adapters, sheet.model + adapters + head)
+    assert counted.trainable == adapters + head + (sheet.connector if connector else 0)
+
+
+@both
+def test_by_default_only_decoder_attention_and_head_are_trained(sheet):
+    settings = sheet.settings()
+    classifier = skeleton(settings, STUDY.recipe(sheet.name, "ft"))
+    decoder = f"model.{vlm.family(settings.family).DECODER}.base_model.model"
+    expected = {
+        f"{decoder}.layers.{layer}.self_attn.{projection}_proj.lora_{side}.default.weight"
+        for layer in range(sheet.layers)
+        for projection in "qkvo"
+        for side in "AB"
+    }
+    trained = {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    assert trained == expected | {"head.weight", "head.bias"}
+
+
+def test_a_list_of_suffixes_would_reach_into_siglip():
+    """Its attention has q_proj, k_proj and v_proj too (its fourth is an out_proj): why `adapt` gives whole names."""
+    from peft import LoraConfig, get_peft_model
+
+    model = skeleton(SMOL.settings(), Recipe(trainable="head")).model
+    naive = LoraConfig(r=16, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+    with torch.device("meta"):
+        wrapped = get_peft_model(model, naive)  # type: ignore[arg-type]
+    trained = {name: parameter.numel() for name, parameter in wrapped.named_parameters() if parameter.requires_grad}
+    unwanted = sum(count for name, count in trained.items() if ".vision_model." in name)
+    assert unwanted == 27 * 3 * 16 * (1152 + 1152) == 2_985_984
+    assert sum(trained.values()) == 6_291_456 + unwanted
+
+
+def test_the_script_writes_a_row_for_each_mode(tmp_path):
+    recipes = {"ft": {"trainable": "all"}, "lp": {"trainable": "head"}}
+    models = {"r": {"settings": {"architecture": "torchvision/resnet34"}, "recipes": recipes}}
+    tuned = STUDY.recipe("smolvlm", "ft").model_dump(mode="json")
+    models["s"] = {"settings": SMOL.settings().model_dump(mode="json"), "recipes": {"ft": tuned}}
+    output = tmp_path / "parameters.csv"
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "count_parameters.py",
+        "--models",
+        json.dumps(models),
+        "--output",
+        output,
+    ]
+    subprocess.run(command, check=True, env={"PYTHONPATH": str(ROOT / "workflow")})
+    with output.open() as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    total = str(21_797_672 - 1000 * 513 + 513)
+    assert rows == [
+        ("r", "ft", "21797672", total, total, "0"),
+        ("r", "lp", "21797672", total, "513", "0"),
+        ("s", "ft", "2246272880", str(SMOL.model + 6_291_456 + 2_049), "6293505", "6291456"),
+    ]

@@ -1,0 +1,385 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from histobench.evaluation.summary import SUMMARY_COLUMNS
+from histobench.io.errors import HistoBenchError
+from histobench.metrics import METRICS
+from histobench.report.published_tables import load
+from histobench.report.render import Bold, markdown
+from histobench.report.tables import paper_tables
+from histobench.study.spec import Lora, Recipe
+
+TABLES = Path(__file__).parents[2] / "resources" / "paper" / "tables"
+NAMES = {
+    "alexnet": "AlexNet",
+    "vgg19": "VGG19",
+    "resnet34": "ResNet34",
+    "qwen2-vl-2b": "Qwen2-VL-2B",
+    "smolvlm": "SmolVLM",
+}
+CONTEXT = paper_tables.Context("demo", NAMES, ["Synthetic images.", "Random weights."])
+
+
+def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object) -> dict[str, str]:
+    identity = {"dataset": "breakhis", "model": model, "mode": "ft", "split": "patient", "magnification": 40}
+    identity |= {"augmentation": "none", "selection": "last", "folds": 5}
+    scores = {f"{metric}_mean": mean for metric in METRICS} | {f"{metric}_std": std for metric in METRICS}
+    row = {name: str(value) for name, value in (identity | scores | other).items()}
+    assert set(row) == set(SUMMARY_COLUMNS)
+    return row
+
+
+def results(*summary: dict[str, str], selection: str = "last", number: int = 4):
+    published = load(TABLES / f"table{number}.csv")
+    return paper_tables.results_tables(summary, published, number, "breakhis", "patient", "none", selection, CONTEXT)
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_results_have_exactly_the_published_columns(number: int) -> None:
+    with (TABLES / f"table{number}.csv").open(newline="") as file:
+        header = next(csv.reader(file))
+    table, _ = results(arm("alexnet"), number=number)
+    assert list(table.columns) == header
+    assert list(table.rows[0]) == header
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_the_published_rows_come_back_in_their_own_order(number: int) -> None:
+    published = load(TABLES / f"table{number}.csv")
+    back = {name: model for model, name in NAMES.items()}
+    summary = [
+        {**arm("", patient_rate_mean=0, patient_rate_std=0), **row, "model": back[row["model"]]}
+        for row in reversed(published)
+    ]
+    table, beside = results(*summary, number=number)
+    assert [dict(row) for row in table.rows] == published
+    assert len(beside.rows) == 28 * 10
+    assert {row["difference"] for row in beside.rows} == {"0.0000"}
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_all_seven_arms_of_the_study_meet_their_published_rows(number: int) -> None:
+    """In the order of the default study's grid; the published table has ResNet34 before VGG19."""
+    arms = [("alexnet", "ft"), ("vgg19", "ft"), ("resnet34", "ft")]
+    arms += [(model, mode) for model in ("qwen2-vl-2b", "smolvlm") for mode in ("lp", "ft")]
+    summary = [arm(model, mode=mode, magnification=size) for model, mode in arms for size in (40, 100, 200, 400)]
+    table, beside = results(*summary, number=number)
+    printed = ["AlexNet FT", "ResNet34 FT", "VGG19 FT", "Qwen2-VL-2B LP", "Qwen2-VL-2B FT", "SmolVLM LP", "SmolVLM FT"]
+    for side in (table, beside):
+        assert [f"{model} {mode}" for model, mode, *_ in side.cells[::4]] == printed
+    matched = {(row["model"], row["mode"], row["magnification"]) for row in beside.rows if row["published"]}
+    assert len(matched) == len(load(TABLES / f"table{number}.csv")) == 28
+    assert not [row for row in beside.rows if not row["published"] or not row["reproduced"]]
+
+
+def test_numbers_are_rounded_to_four_decimals() -> None:
+    table, _ = results(arm("alexnet", 0.95004999, 0.01995001))
+    assert (table.rows[0]["accuracy_mean"], table.rows[0]["accuracy_std"]) == ("0.9500", "0.0200")
+    assert table.cells[0][3] == "0.9500 ± 0.0200"
+
+
+def test_own_models_follow_the_published_ones_and_magnifications_ascend() -> None:
+    summary = [arm("tiny", magnification=200), arm("tiny", magnification=40), arm("vgg19"), arm("own"), arm("alexnet")]
+    table, beside = results(*summary)
+    order = [(row["model"], row["magnification"]) for row in table.rows]
+    assert order == [("AlexNet", "40"), ("VGG19", "40"), ("tiny", "40"), ("tiny", "200"), ("own", "40")]
+    tiny = [row for row in beside.rows if row["model"] == "tiny"]
+    assert {(row["published"], row["difference"]) for row in tiny} == {("", "")}
+
+
+def test_differences_from_the_published_table() -> None:
+    # Table 4, AlexNet 40x: accuracy 0.9512 +- 0.0110, AUC 0.9912.
+    _, beside = results(arm("alexnet", 0.90124, 0.0500))
+    rows = {row["quantity"]: (row["reproduced"], row["published"], row["difference"]) for row in beside.rows}
+    assert rows["accuracy_mean"] == ("0.9012", "0.9512", "-0.0500")
+    assert rows["accuracy_std"] == ("0.0500", "0.0110", "+0.0390")
+    assert rows["auc_mean"] == ("0.9012", "0.9912", "-0.0900")
+    assert beside.header == ("Model", "Mode", "Magnification", "Accuracy", "Precision", "Recall", "F1-score", "AUC")
+    assert beside.cells[0][:4] == ("AlexNet", "FT", "40×", "0.9012 / 0.9512 (−0.0500)")
+
+
+def test_the_best_of_each_magnification_is_bold() -> None:
+    table, _ = results(
+        arm("alexnet", 0.8),
+        arm("vgg19", 0.9, auc_mean=0.7),
+        arm("resnet34", 0.9),
+        arm("alexnet", 0.1, magnification=400),
+    )
+    bold = {
+        (row[0], row[2], column) for row in table.cells for column, cell in enumerate(row) if isinstance(cell, Bold)
+    }
+    # VGG19 and ResNet34 tie but for the AUC (column 7); alone at 400x, AlexNet is no winner.
+    tied = {(model, "40×", column) for model in ("VGG19", "ResNet34") for column in (3, 4, 5, 6, 7)}
+    assert bold == tied - {("VGG19", "40×", 7)}
+
+
+def test_only_the_wanted_arms_are_shown() -> None:
+    table, _ = results(
+        arm("alexnet", 0.9),
+        arm("alexnet", 0.1, split="image"),
+        arm("alexnet", 0.2, augmentation="paper"),
+        arm("alexnet", 0.3, selection="best_epoch"),
+        arm("alexnet", 0.4, dataset="other"),
+    )
+    assert [row["accuracy_mean"] for row in table.rows] == ["0.9000"]
+
+
+def test_the_caption_says_what_the_numbers_are() -> None:
+    table, beside = results(arm("alexnet"), arm("vgg19", folds=3))
+    for caption in (table.caption, beside.caption):
+        for part in (
+            "split policy patient",
+            "3 to 5 folds",
+            "last epoch",
+            "Study: demo.",
+            "Synthetic images. Random weights.",
+        ):
+            assert part in caption
+        assert "optimistic" not in caption
+
+
+def test_the_best_epoch_is_called_optimistic() -> None:
+    table, beside = results(arm("alexnet", selection="best_epoch"), selection="best_epoch")
+    assert table.title == "Table 4, best epoch"
+    assert "optimistic" in table.caption
+    assert "optimistic" in beside.caption
+
+
+def test_one_fold_has_no_deviation() -> None:
+    table, beside = results(arm("alexnet", 0.9, "", folds=1))
+    assert table.rows[0]["accuracy_std"] == ""
+    assert table.cells[0][3] == "0.9000"
+    assert "over 1 fold." in table.caption
+    assert [row["difference"] for row in beside.rows if row["quantity"] == "accuracy_std"] == [""]
+
+
+def test_without_an_arm_the_table_is_empty_and_names_the_gaps() -> None:
+    for table in results(arm("alexnet", split="image")):
+        assert (table.rows, table.cells) == ([], [])
+        assert "over no fold. Empty: none of its rows could be made; gaps.csv says" in table.caption
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    with pytest.raises(HistoBenchError, match="same name in print"):
+        results(arm("alexnet"), arm("AlexNet"))
+
+
+def test_a_small_table_in_markdown() -> None:
+    table, _ = results(arm("alexnet", 0.9), arm("resnet34", 0.95))
+    assert markdown(table) == (
+        "**Table 4.** Classification results: dataset breakhis, split policy patient, augmentation none, last epoch, "
+        "mean ± sample standard deviation over 5 folds. Bold: best per metric and magnification. Study: demo. "
+        "Synthetic images. Random weights.\n\n"
+        "| Model    | Mode | Magnification |            Accuracy |           Precision |              Recall "
+        "|            F1-score |                 AUC |\n"
+        "| -------- | ---- | ------------: | ------------------: | ------------------: | ------------------: "
+        "| ------------------: | ------------------: |\n"
+        "| AlexNet  | FT   |           40× |     0.9000 ± 0.0500 |     0.9000 ± 0.0500 |     0.9000 ± 0.0500 "
+        "|     0.9000 ± 0.0500 |     0.9000 ± 0.0500 |\n"
+        "| ResNet34 | FT   |           40× | **0.9500 ± 0.0500** | **0.9500 ± 0.0500** | **0.9500 ± 0.0500** "
+        "| **0.9500 ± 0.0500** | **0.9500 ± 0.0500** |\n"
+    )
+
+
+def test_scores_set_split_policies_and_selections_under_each_other() -> None:
+    summary = [
+        arm("alexnet", mean, split=split, magnification=magnification, selection=selection)
+        for split, mean in (("patient", 0.8), ("leaky", 0.9))
+        for magnification in (200, 40)
+        for selection in ("last", "best_epoch")
+    ]
+    splits = {"patient": {"by": "patient"}, "leaky": {"by": "image"}}
+    equal_pixels = {("breakhis", "patient"): [0, 0], ("breakhis", "leaky"): [0, 7]}
+    table = paper_tables.scores_table(summary, splits, equal_pixels, CONTEXT)
+    assert [(row["magnification"], row["split"], row["selection"], row["accuracy_mean"]) for row in table.rows] == [
+        (magnification, split, selection, mean)
+        for magnification in ("40", "200")
+        for split, mean in (("patient", "0.8000"), ("leaky", "0.9000"))
+        for selection in ("last", "best_epoch")
+    ]
+    assert table.header[:7] == ("Model", "Mode", "Magnification", "Augmentation", "Split", "Selection", "Folds")
+    assert table.header[-1] == "Patient rate"
+    assert table.cells[1] == (
+        ("AlexNet", "FT", "40×", "none", "patient", "best epoch (optimistic)", "5") + ("0.8000 ± 0.0500",) * 6
+    )
+    assert "Split policy leaky lets images of one patient into both sides" in table.caption
+    assert "Split policy patient" not in table.caption
+    assert (
+        "Dataset breakhis, split policy leaky: images with equal pixels stand on both sides of a fold, 0, 7 pairs in folds "
+        "1 to 2." in table.caption
+    )
+    assert "split policy patient" not in table.caption
+    # A leaky policy wins always: no best value is marked across policies.
+    assert not any(isinstance(cell, Bold) for row in table.cells for cell in row)
+
+
+def test_dataset_table_of_the_official_counts() -> None:
+    # The published table's own counts; 5-fold mean sizes are n 4/5 and n/5.
+    counts = {40: (625, 1370), 100: (644, 1437), 200: (623, 1390), 400: (588, 1232)}
+    sizes = {
+        40: [(1596, 399)] * 5,
+        100: [(1665, 416)] * 4 + [(1664, 417)],
+        200: [(1610, 403)] * 5,
+        400: [(1456, 364)] * 5,
+    }
+    images = {magnification: {"benign": b, "malignant": m} for magnification, (b, m) in counts.items()}
+    table, beside = paper_tables.dataset_tables(
+        images, sizes, load(TABLES / "table1.csv"), "breakhis", "patient", CONTEXT
+    )
+    assert [tuple(row.values()) for row in table.rows] == [
+        ("40", "625", "1370", "1995", "1596.0", "399.0"),
+        ("100", "644", "1437", "2081", "1664.8", "416.2"),
+        ("200", "623", "1390", "2013", "1610.0", "403.0"),
+        ("400", "588", "1232", "1820", "1456.0", "364.0"),
+        ("total", "2480", "5429", "7909", "6326.8", "1582.2"),
+    ]
+    assert [row[0] for row in table.cells] == ["40×", "100×", "200×", "400×", "Total"]
+    differences = {(row["magnification"], row["quantity"]): row["difference"] for row in beside.rows}
+    assert differences["40", "train"] == "+200.0"
+    assert differences["100", "test"] == "-207.8"
+    assert {differences[m, q] for m in ("40", "total") for q in ("benign", "malignant", "total")} == {"0"}
+    assert "mean number of images over 5 folds of the split policy patient" in table.caption
+
+
+def test_model_table_counts_with_both_heads() -> None:
+    parameters = [
+        {"model": "resnet34", "mode": mode, "parameters_published_form": "21797672", "parameters": "21285185"}
+        | {"trainable": trainable, "lora": "0"}
+        for mode, trainable in (("ft", "21285185"), ("lp", "513"))
+    ]
+    own = {"parameters_published_form": "", "parameters": "9", "trainable": "9", "lora": "0"}
+    parameters.append({"model": "own", "mode": "ft"} | own)
+    settings = {
+        "resnet34": {"image_size": 336, "weights": "imagenet"},
+        "own": {"image_size": 64, "weights": {"file": "folder/own_net.pth", "package": None, "sha256": "0" * 64}},
+    }
+    table, beside = paper_tables.model_tables(parameters, settings, load(TABLES / "table2.csv"), CONTEXT)
+    assert table.cells == [
+        ("ResNet34", "FT", "21.8", "21,285,185", "21,285,185", "0", "336 × 336", "ImageNet"),
+        ("ResNet34", "LP", "21.8", "21,285,185", "513", "0", "336 × 336", "ImageNet"),
+        ("own", "FT", "", "9", "9", "0", "64 × 64", "own_net.pth"),
+    ]
+    assert table.rows[1]["trainable"] == "513"
+    assert beside.cells == [
+        ("ResNet34", "21.8 / 21.8 (0.0)", "336 / 336 (0)", "ImageNet / ImageNet (same)"),
+        ("own", "– / –", "64 / –", "own_net.pth / –"),
+    ]
+
+
+def test_vision_language_models_have_a_row_for_each_mode() -> None:
+    """Qwen2-VL-2B: 2,208,985,600 parameters, adapters of 4,358,144 and a head of 1,537."""
+    probe = {"parameters_published_form": "2208985600", "parameters": "2208987137", "trainable": "1537", "lora": "0"}
+    tuned = probe | {"parameters": "2213345281", "trainable": "4359681", "lora": "4358144"}
+    parameters = [{"model": "qwen2-vl-2b", "mode": mode} | row for mode, row in (("lp", probe), ("ft", tuned))]
+    weights = {"hub": "Qwen/Qwen2-VL-2B-Instruct", "revision": "895c3a49bc3fa70a340399125c650a463535e71c"}
+    settings = {"qwen2-vl-2b": {"image_size": 336, "weights": weights}}
+    table, beside = paper_tables.model_tables(parameters, settings, load(TABLES / "table2.csv"), CONTEXT)
+    pretrained = "Qwen/Qwen2-VL-2B-Instruct (895c3a4)"
+    assert table.cells == [
+        ("Qwen2-VL-2B", "LP", "2209.0", "2,208,987,137", "1,537", "0", "336 × 336", pretrained),
+        ("Qwen2-VL-2B", "FT", "2209.0", "2,213,345,281", "4,359,681", "4,358,144", "336 × 336", pretrained),
+    ]
+    assert [row["lora"] for row in table.rows] == ["0", "4358144"]
+    # The published table has CNNs alone.
+    assert beside.cells == [("Qwen2-VL-2B", "2209.0 / –", "336 / –", f"{pretrained} / –")]
+
+
+def test_random_weights_and_a_package_are_called_so() -> None:
+    own = {"parameters_published_form": "", "parameters": "9", "trainable": "9", "lora": "0"}
+    parameters = [{"model": model, "mode": "ft"} | own for model in "ab"]
+    settings = {
+        "a": {"image_size": 64, "weights": "random"},
+        "b": {"image_size": 64, "weights": {"package": "p", "file": "f"}},
+    }
+    table, _ = paper_tables.model_tables(parameters, settings, [], CONTEXT)
+    assert [row["pretrained"] for row in table.rows] == ["no (random)", "p"]
+
+
+PATIENT = {"patient": {"by": "patient", "folds": 5}}
+
+
+def test_the_default_recipe_is_the_published_one() -> None:
+    recipe = Recipe().model_dump(mode="json")
+    _, beside = paper_tables.hyperparameter_tables(
+        {("alexnet", "ft"): recipe}, {"none": []}, PATIENT, load(TABLES / "table3.csv"), CONTEXT
+    )
+    compared = {row["hyperparameter"]: (row["reproduced"], row["published"], row["difference"]) for row in beside.rows}
+    assert compared["Learning rate"] == ("1e-4", "1e-4", "0.0000")
+    assert compared["Batch size"] == ("64", "64", "0")
+    assert compared["Epochs"] == ("20", "20", "0")
+    for same in ("Optimizer", "Loss function", "Evaluation"):
+        assert compared[same][2] == "same"
+    assert compared["Weight decay"] == ("0.01", "", "")
+    assert compared["Scheduler"][2] == "differs"
+    # LoRA belongs to models that this study does not have: published only.
+    assert compared["Rank r"] == ("", "16", "")
+
+
+def table_3(recipes: dict[tuple[str, str], Recipe]):
+    dumped = {arm: recipe.model_dump(mode="json") for arm, recipe in recipes.items()}
+    return paper_tables.hyperparameter_tables(dumped, {"none": []}, PATIENT, load(TABLES / "table3.csv"), CONTEXT)
+
+
+def test_with_adapters_every_published_row_has_its_counterpart() -> None:
+    recipes = {("alexnet", "ft"): Recipe(), ("smolvlm", "lp"): Recipe(trainable="head")}
+    table, beside = table_3(recipes | {("smolvlm", "ft"): Recipe(trainable="lora", lora=Lora())})
+    compared = {
+        row["hyperparameter"]: (row["reproduced"], row["difference"]) for row in beside.rows if row["published"]
+    }
+    assert len(compared) == len(load(TABLES / "table3.csv"))
+    assert all(reproduced for reproduced, _ in compared.values())
+    assert [compared[name] for name in ("Rank r", "alpha", "Dropout")] == [("16", "0"), ("32", "0"), ("0.05", "0.00")]
+    values = {row["hyperparameter"]: row["value"] for row in table.rows}
+    own = [values[name] for name in ("Projections", "Decoder layers", "Vision tower", "Connector")]
+    assert own == ["q, k, v, o", "all", "frozen", "frozen"]
+    assert values["Trained parameters"] == (
+        "all (AlexNet FT); linear head on frozen backbone (SmolVLM LP); LoRA adapters and linear head (SmolVLM FT)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "title", "values"),
+    [
+        ({"rank": 4}, "Rank r", ("16", "4")),
+        ({"alpha": 8}, "alpha", ("32", "8")),
+        ({"dropout": 0}, "Dropout", ("0.05", "0")),
+        ({"projections": ["q", "v"]}, "Projections", ("q, k, v, o", "q, v")),
+        ({"layers": [0, 23]}, "Decoder layers", ("all", "0, 23")),
+        ({"vision": True}, "Vision tower", ("frozen", "LoRA on its attention")),
+        ({"connector": True}, "Connector", ("frozen", "trained")),
+    ],
+)
+def test_adapters_that_differ_name_their_arms(changes: dict[str, object], title: str, values: tuple[str, str]) -> None:
+    """Each field of the adapters' settings moves one row of the table."""
+    recipes = {("smolvlm", "ft"): Lora(), ("smolvlm", "own"): Lora.model_validate(changes)}
+    table, _ = table_3({arm: Recipe(trainable="lora", lora=lora) for arm, lora in recipes.items()})
+    default, changed = values
+    differing = {row["hyperparameter"]: row["value"] for row in table.rows if "SmolVLM" in str(row["value"])}
+    assert differing == {title: f"{default} (SmolVLM FT); {changed} (SmolVLM own)"}
+
+
+def test_values_that_differ_name_their_arms() -> None:
+    base = Recipe().model_dump(mode="json")
+    recipes = {
+        ("alexnet", "ft"): base,
+        ("vgg19", "ft"): base | {"learning_rate": 3e-5},
+        ("resnet34", "lp"): base | {"trainable": "head", "standardise": True, "learning_rate": 1e-3, "epochs": 12},
+    }
+    augmentations = {"none": [], "flips": [{"HorizontalFlip": {"p": 0.5}}, {"VerticalFlip": {"p": 0.5}}]}
+    splits = PATIENT | {"control": {"by": "image", "folds": 5}, "authors": {"by": "official", "folds": 5}}
+    table, _ = paper_tables.hyperparameter_tables(recipes, augmentations, splits, [], CONTEXT)
+    values = {row["hyperparameter"]: row["value"] for row in table.rows}
+    assert values["Learning rate"] == "1e-4 (AlexNet FT); 3e-5 (VGG19 FT); 1e-3 (ResNet34 LP)"
+    assert values["Epochs"] == "20 (AlexNet FT, VGG19 FT); 12 (ResNet34 LP)"
+    assert values["Embeddings standardised"] == "yes"
+    assert values["Augmentation"] == "none; flips: HorizontalFlip, VerticalFlip"
+    assert values["Evaluation"] == (
+        "5-fold patient-level cross-validation; 5-fold image-level cross-validation; 5 official patient-level hold-outs"
+    )
+
+
+def test_every_field_of_a_recipe_that_matters_is_in_table_3() -> None:
+    shown = {field for *_, fields in paper_tables.HYPERPARAMETERS for field in fields}
+    assert set(Recipe.model_fields) - shown == {"keep_weights"}

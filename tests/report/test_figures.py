@@ -1,0 +1,604 @@
+"""What is drawn equals the data, stays on the page, and can be told apart without colour; files are the same each time."""
+
+import hashlib
+import io
+import itertools
+import json
+import runpy
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from histobench.datasets import examples, manifest
+from histobench.datasets.manifest import Image
+from histobench.evaluation.predictions import Predictions
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import write_csv
+from histobench.report import published_tables
+from histobench.report.figures import cost, losses, methods, patients, reliability, samples, scores, style
+from histobench.report.figures.style import Arm
+from histobench.study.paths import Run
+from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
+
+ROOT = Path(__file__).parents[2]
+TABLE4 = ROOT / "resources" / "paper" / "tables" / "table4.csv"
+NOTE = "The images are SYNTHETIC."
+ARMS = [
+    Arm("alexnet", "ft", "AlexNet", "cnn", "all"),
+    Arm("vgg19", "ft", "VGG19", "cnn", "all"),
+    Arm("resnet34", "ft", "ResNet34", "cnn", "all"),
+    Arm("qwen2-vl-2b", "lp", "Qwen2-VL-2B", "qwen2-vl", "head"),
+    Arm("qwen2-vl-2b", "ft", "Qwen2-VL-2B", "qwen2-vl", "lora"),
+    Arm("smolvlm", "lp", "SmolVLM", "smolvlm", "head"),
+    Arm("smolvlm", "ft", "SmolVLM", "smolvlm", "lora"),
+]
+SCALES = (40, 100, 200, 400)
+SPLITS = {"patient": {"by": "patient", "folds": 5}, "image": {"by": "image", "folds": 5}}
+VALUE = {(arm.key, scale): 0.7 + 0.03 * a + 0.005 * s for a, arm in enumerate(ARMS) for s, scale in enumerate(SCALES)}
+"""Accuracy of each arm at each magnification."""
+
+
+def row(arm: Arm, scale: int, **more: object) -> dict[str, str]:
+    identity = {"dataset": "small", "model": arm.model, "mode": arm.mode, "split": "patient", "magnification": scale}
+    return {key: str(value) for key, value in (identity | {"augmentation": "none", "selection": "last"} | more).items()}
+
+
+EVERY = [(arm, scale) for arm in ARMS for scale in SCALES]
+INTERVALS = [
+    row(arm, scale, metric="accuracy", estimate=VALUE[arm.key, scale], low=VALUE[arm.key, scale] - 0.04, high=0.95)
+    for arm, scale in EVERY
+]
+SUMMARY = [row(arm, scale, accuracy_mean=VALUE[arm.key, scale], accuracy_std=0.05) for arm, scale in EVERY]
+METRICS = [
+    row(ARMS[2], scale, split=split, selection=selection, fold=fold, accuracy=base + bonus + 0.01 * (fold - 2))
+    for scale in (40, 200)
+    for split, base in (("patient", 0.85), ("image", 0.95))
+    for selection, bonus in (("last", 0.0), ("best_epoch", 0.02))
+    for fold in (1, 2, 3)
+]
+GROUPS = [
+    row(arm, scale, on="bach", group=group, label=label, fold=fold, malignant_rate=rate)
+    for arm in (ARMS[2], ARMS[6])
+    for scale in SCALES
+    for group, label in (("insitu", 1), ("invasive", 1), ("benign", 0), ("normal", 0))
+    for fold, rate in ((1, 0.2 + 0.5 * label), (2, 0.3 + 0.5 * label), ("mean", 0.25 + 0.5 * label))
+]
+CALIBRATION = [
+    row(arm, scale, bin=b + 1, low=b / 10, high=(b + 1) / 10, images=10 * b, mean_probability=(b + 0.5) / 10 if b else "",
+        malignant_share=b / 10 if b else "")
+    for arm, scale in EVERY
+    for b in range(10)
+]  # fmt: skip
+COSTS = [
+    row(arm, s, runs=5, seconds=5 * 10.0 ** (1 + a / 4), device="NVIDIA H100")
+    for a, arm in enumerate(ARMS)
+    for s in SCALES
+]
+TRAINABLE = (57_007_937, 139_574_337, 21_285_185, 1_537, 4_359_681, 2_049, 6_293_505)
+LORA = (0, 0, 0, 0, 4_358_144, 0, 6_291_456)
+PARAMETERS = [
+    {"model": arm.model, "mode": arm.mode, "trainable": str(trainable), "lora": str(lora)}
+    for arm, trainable, lora in zip(ARMS, TRAINABLE, LORA, strict=True)
+]
+
+
+def run(arm: Arm, scale: int, fold: int) -> Run:
+    return Run("small", arm.model, arm.mode, "patient", scale, "none", fold)
+
+
+def history(level: float) -> list[dict[str, str]]:
+    return [
+        {
+            "epoch": str(epoch),
+            "train_loss": str(level / epoch),
+            "validation_loss": str(level),
+            "accuracy": str(1 - level),
+        }
+        for epoch in range(1, 9)
+    ]
+
+
+HISTORIES = {run(arm, scale, fold): history(0.1 * fold) for arm, scale in EVERY for fold in (1, 2, 3)}
+SUBTYPES = {"a1": "A", "a2": "A", "b1": "DC", "b2": "DC", "c1": "LC"}
+
+
+def predicted(wrong: set[str]) -> Predictions:
+    label = np.array([0, 0, 1, 1, 1], dtype=np.int8)
+    sign = np.where([image in wrong for image in SUBTYPES], -1.0, 1.0)
+    logit = sign * np.where(label == 1, 2.0, -2.0)
+    patient = np.array(["p1", "p1", "p2", "p2", "p3"])
+    return Predictions(tuple(SUBTYPES), patient, label, {"last": logit, "best_epoch": logit}, 1)
+
+
+PREDICTIONS = {run(arm, scale, 1): predicted({"a1", "c1"}) for arm, scale in EVERY}
+
+
+def settings() -> dict[str, dict]:
+    text = {"hidden_size": 1536, "num_hidden_layers": 28}
+    tower = {"depth": 32, "embed_dim": 1280, "patch_size": 14, "spatial_merge_size": 2}
+    qwen = VlmSettings(family="qwen2-vl", weights="random", config={"text_config": text, "vision_config": tower})
+    text = {"hidden_size": 2048, "num_hidden_layers": 24}
+    tower = {"hidden_size": 1152, "num_hidden_layers": 27, "patch_size": 14}
+    config = {"scale_factor": 3, "text_config": text, "vision_config": tower}
+    smol = VlmSettings(family="smolvlm", weights="random", config=config)
+    cnns = {name: CnnSettings(architecture=f"torchvision/{name}") for name in ("alexnet", "vgg19", "resnet34")}
+    return {
+        name: found.model_dump(mode="json") for name, found in (cnns | {"qwen2-vl-2b": qwen, "smolvlm": smol}).items()
+    }
+
+
+def recipes() -> dict[tuple[str, str], dict]:
+    return {
+        arm.key: Recipe(trainable=arm.trainable, lora=Lora() if arm.trainable == "lora" else None).model_dump(
+            mode="json"
+        )  # type: ignore[arg-type]
+        for arm in ARMS
+    }
+
+
+def method() -> methods.Method:
+    lists = {"none": [], "paper": [{"HorizontalFlip": {}}, {"RandomBrightnessContrast": {}}, {"RandomResizedCrop": {}}]}
+    return methods.Method("breakhis", ARMS, settings(), recipes(), PARAMETERS, lists, list(SPLITS.values()))
+
+
+def theirs() -> dict:
+    return scores.published_means(published_tables.load(TABLE4), "accuracy", ARMS)
+
+
+def panels() -> list[scores.Panel]:
+    found = scores.pooled(
+        INTERVALS, "accuracy", dataset="small", split="patient", augmentation="none", selection="last"
+    )
+    return [scores.Panel("augmentation: none", found, theirs()), scores.Panel("augmentation: paper", found, {})]
+
+
+def tissue(height: int = 460, width: int = 700) -> np.ndarray:
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+def shown() -> list:
+    row = [samples.Sample(f"{scale}×", tissue(), 0.49) for scale in SCALES]
+    return [("benign (A)", row), ("malignant (DC)", row)]
+
+
+FIGURES: dict[str, Callable[[list[str]], Figure]] = {
+    "figure1": lambda notes: samples.samples(shown(), notes),
+    "figure2": lambda notes: samples.samples([("bach", [samples.Sample("normal", tissue(96, 128), None)])], notes),
+    "figure3": lambda notes: methods.cnn(method(), notes),
+    "figure4": lambda notes: methods.vlm(method(), notes),
+    "figure5": lambda notes: scores.accuracy(panels(), ARMS, notes),
+    "figure6": lambda notes: losses.losses(HISTORIES, 200, ARMS, notes),
+    "figure7": lambda notes: losses.overlay(HISTORIES, ARMS, notes),
+    "ladder": lambda notes: scores.ladder(METRICS, SPLITS, theirs(), ARMS, notes),
+    "patients": lambda notes: patients.error_map(PREDICTIONS, SUBTYPES, ARMS, notes),
+    "reliability": lambda notes: reliability.reliability(CALIBRATION, ARMS, notes),
+    "bach": lambda notes: scores.external(GROUPS, "bach", ARMS, notes),
+    "cost": lambda notes: cost.cost(COSTS, PARAMETERS, SUMMARY, ARMS, notes),
+}
+
+
+def marked(figure: Figure, gid: str) -> list[tuple[list[float], list[float]]]:
+    """Return the (x, y) of every line with this id, axes in their order."""
+    lines = (line for axis in figure.axes for line in axis.lines if line.get_gid() == gid)
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in lines]  # type: ignore[arg-type]
+
+
+def drawn(figure: Figure) -> Figure:
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+# --- every figure ---
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_text_lies_on_the_page_and_the_notes_at_its_foot(name: str) -> None:
+    notes = [NOTE, "Models start from RANDOM weights.", "Models are NARROWED to a share of their channels."]
+    figure = drawn(FIGURES[name](notes))
+    (foot,) = [text for text in figure.texts if text.get_gid() == "notes"]
+    assert " ".join(foot.get_text().split()).endswith(" ".join(notes))
+    # The tight box of axes holds whatever is drawn in and around them, labels of ticks among it.
+    parts = [axis for axis in figure.axes if axis.get_visible()] + figure.legends
+    boxes = {part: part.get_tightbbox() for part in [foot, *parts]}
+    for part, box in boxes.items():
+        assert box is not None
+        assert box.x0 > -0.5, part
+        assert box.y0 > -0.5, part
+        assert box.x1 < figure.bbox.x1 + 0.5, part
+        assert box.y1 < figure.bbox.y1 + 0.5, part
+    for above, below in itertools.pairwise([parts[: len(parts) - len(figure.legends)], figure.legends, [foot]]):
+        for part, other in itertools.product(above, below):
+            assert boxes[part].y0 >= boxes[other].y1 - 1, (part, other)  # type: ignore[union-attr]
+    for part in parts:
+        assert boxes[part].y0 >= boxes[foot].y1 - 1, part  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_width_is_that_of_a_column_or_a_page_and_a_caption_is_there(name: str) -> None:
+    figure = FIGURES[name]([])
+    assert round(figure.get_figwidth() * 25.4, 3) in (85, 175)
+    assert figure.get_figheight() * 25.4 < 250
+    caption = ROOT / "workflow" / "report" / f"{name}.rst"
+    assert caption.read_text().strip().endswith(".")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.1)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_arms_differ_without_colour_and_in_colour() -> None:
+    looks = list(style.looks(ARMS).values())
+    for first, second in itertools.combinations(looks, 2):
+        assert first.colour != second.colour
+        assert (first.marker, first.filled) != (second.marker, second.filled)
+    # On white, every line has a contrast of 2 at least.
+    assert all(1.05 / (luminance(look.colour) + 0.05) > 2 for look in looks)
+    many = [Arm(f"model{number}", "ft", "", "cnn", "all") for number in range(56)]
+    assert len({(look.colour, look.marker) for look in style.looks(many).values()}) == 56
+    assert style.looks(ARMS[2:])[ARMS[3].key].line == ":"
+    assert [style.looks(ARMS)[ARMS[place].key].line for place in (0, 4, 5)] == ["-", "--", ":"]
+
+
+def test_magnifications_differ_without_colour() -> None:
+    for scales in (SCALES, (40, 200), (0,)):
+        found = list(style.magnification_looks(scales).values())
+        assert len({marker for _, marker in found}) == len(scales)
+        light = [luminance(colour) for colour, _ in found]
+        assert light == sorted(light, reverse=True)
+    assert min(-np.diff([luminance(colour) for colour, _ in style.MAGNIFICATION_LOOKS])) > 0.05
+
+
+# --- what is drawn ---
+
+
+def test_figure5_draws_estimates_intervals_and_published_values() -> None:
+    figure = FIGURES["figure5"]([])
+    for arm in ARMS:
+        upper, lower = marked(figure, f"{arm.name}: reproduced")
+        assert upper[1] == lower[1] == pytest.approx([VALUE[arm.key, scale] for scale in SCALES])
+        assert [round(x) for x in upper[0]] == [0, 1, 2, 3]
+    ends = [y for _, y in marked(figure, "interval")]
+    assert len(ends) == 2 * len(EVERY)
+    assert ends[0] == pytest.approx([0.66, 0.95])
+    # Table 4 of the paper
+    assert marked(figure, "ResNet34 FT: published")[0][1] == [0.9879, 0.9698, 0.9824, 0.9781]
+    assert marked(figure, "SmolVLM LP: published")[0][1] == [0.8884, 0.8825, 0.8657, 0.8293]
+    assert marked(figure, "ResNet34 FT: published")[1] == ([], [])
+    assert [text.get_text() for text in figure.legends[0].texts] == [*(arm.name for arm in ARMS), "published"]
+
+
+def test_figures_without_an_arm_name_the_gaps(tmp_path: Path) -> None:
+    for name, file, figure in (
+        ("figure5", "gaps.csv", scores.accuracy([scores.Panel("", {}, theirs())], ARMS, [NOTE])),
+        ("bach", "external_gaps.csv", scores.external([], "bach", ARMS, [NOTE])),
+    ):
+        (text,) = [text.get_text() for text in figure.texts]
+        assert " ".join(text.split()).startswith(f"No arm could be drawn: {file} says what could not be used")
+        assert " ".join(text.split()).endswith(NOTE)
+        style.save(figure, tmp_path / name)
+
+
+def test_figure6_draws_mean_and_range_over_folds() -> None:
+    figure = FIGURES["figure6"]([])
+    visible = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title(loc="left") for axis in visible] == [arm.name for arm in ARMS]
+    assert marked(figure, "validation_loss")[0] == (list(range(1, 9)), pytest.approx([0.2] * 8))  # 0.1, 0.2, 0.3
+    assert marked(figure, "train_loss")[0][1] == pytest.approx([0.2 / epoch for epoch in range(1, 9)])
+    for axis in visible:
+        (band,) = [item for item in axis.collections if item.get_gid() == "validation_loss range"]
+        heights = band.get_paths()[0].vertices[:, 1]  # type: ignore[index]
+        assert (heights.min(), heights.max()) == pytest.approx((0.1, 0.3))
+    with pytest.raises(HistoBenchError, match="no run has the magnification 41"):
+        losses.losses(HISTORIES, 41, ARMS)
+
+
+def test_figure7_draws_all_arms_over_the_epochs_that_all_folds_have() -> None:
+    figure = FIGURES["figure7"]([])
+    for arm in ARMS:
+        assert [y for _, y in marked(figure, f"{arm.name}: accuracy")] == [pytest.approx([0.8] * 8)] * 4
+        assert len(marked(figure, f"{arm.name}: validation_loss")) == 4
+    short = HISTORIES | {run(ARMS[0], 40, 2): history(0.2)[:3]}
+    epochs, values = losses.curves(short, ARMS[0], 40, "validation_loss")
+    assert epochs.tolist() == [1, 2, 3]
+    assert values.shape == (3, 3)
+
+
+def test_the_ladder_draws_each_rung_and_says_what_it_adds() -> None:
+    figure = FIGURES["ladder"]([])
+    means = [y[0] for _, y in marked(figure, "mean")]
+    assert means == pytest.approx([0.85, 0.95, 0.97] * 2)
+    assert [y for _, y in marked(figure, "best epoch")] == [pytest.approx([0.87]), pytest.approx([0.97])] * 2
+    assert [y[0] for _, y in marked(figure, "published")] == [0.9879, 0.9824]
+    assert sorted(marked(figure, "folds")[0][1]) == pytest.approx([0.84, 0.85, 0.86])
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["+0.100", "+0.020", "published 0.9879"]
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks == ["patient\nlast epoch\n0.850", "image\nlast epoch\n0.950", "image\nbest epoch\n0.970"]
+    with pytest.raises(HistoBenchError, match="no arm was trained under two split policies"):
+        scores.ladder([line for line in METRICS if line["split"] == "image"], SPLITS, {}, ARMS)
+
+
+def test_the_error_map_holds_shares_of_misclassified_images() -> None:
+    rows, columns, shares = patients.errors(
+        {run(ARMS[1], 40, 1): predicted({"a1", "c1"}), run(ARMS[0], 200, 1): predicted({"b2"})}, SUBTYPES, ARMS
+    )
+    assert columns == [(ARMS[0].key, 200), (ARMS[1].key, 40)]
+    # Benign first; of the malignant p3 (errors 0 and 1) is harder than p2 (0.5 and 0).
+    assert rows == [("p1", 0, "A"), ("p3", 1, "LC"), ("p2", 1, "DC")]
+    assert shares.tolist() == [[0, 0.5], [0, 1], [0.5, 0]]
+    figure = FIGURES["patients"]([])
+    (mesh,) = [item for item in figure.axes[0].collections if item.get_array() is not None]
+    assert np.asarray(mesh.get_array()).reshape(3, 28)[:, 0].tolist() == [0.5, 1, 0]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A p1", "LC p3", "DC p2"]
+    with pytest.raises(HistoBenchError, match="no predictions"):
+        patients.error_map({}, SUBTYPES, ARMS)
+
+
+def test_reliability_draws_the_curve_of_filled_bins_over_their_counts() -> None:
+    figure = FIGURES["reliability"]([])
+    x, y = marked(figure, "SmolVLM FT: 400")[0]
+    assert (x, y) == (
+        pytest.approx([b / 10 + 0.05 for b in range(1, 10)]),
+        pytest.approx([b / 10 for b in range(1, 10)]),
+    )
+    bars = figure.axes[4]  # below the first of four columns
+    tops = [patch.get_y() + patch.get_height() for patch in bars.patches][-10:]  # type: ignore[attr-defined]
+    assert tops == [4 * 10 * b for b in range(10)]
+
+
+def test_reliability_without_a_usable_arm_is_an_empty_panel() -> None:
+    figure = reliability.reliability([], ARMS)
+    assert not any(axes.get_visible() for axes in figure.axes)
+
+
+def test_the_external_figure_draws_folds_and_the_mean_that_the_file_gives() -> None:
+    figure = FIGURES["bach"]([])
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
+        "benign",
+        "normal",
+        "insitu",
+        "invasive",
+    ]
+    for arm in (ARMS[2], ARMS[6]):
+        drawn = marked(figure, f"{arm.name}: mean")
+        assert [y for _, y in drawn] == [[0.25, 0.25, 0.75, 0.75]] * 4
+        assert marked(figure, f"{arm.name}: folds")[0][1] == [0.2, 0.3]
+    shade = figure.axes[0].patches[0]
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == (1.5, 3.5)  # type: ignore[attr-defined]
+    # The same look as in the other figures, where all seven arms are shown.
+    assert figure.legends[0].legend_handles[1].get_color() == style.looks(ARMS)[ARMS[6].key].colour  # type: ignore[union-attr]
+
+
+def test_cost_draws_seconds_of_a_run_and_trainable_parameters() -> None:
+    figure = FIGURES["cost"]([])
+    seconds, trainable = marked(figure, "Qwen2-VL-2B FT")
+    mean = 0.7 + 0.03 * 4 + 0.005 * 1.5
+    assert seconds == (pytest.approx([100.0]), pytest.approx([mean]))  # 10 ** (1 + 4 / 4)
+    assert trainable == ([4_359_681.0], pytest.approx([mean]))
+    assert marked(figure, "Qwen2-VL-2B FT: range")[0][1] == pytest.approx([0.82, 0.835])
+    assert figure.axes[0].get_xlabel() == "GPU-seconds per run"
+    assert cost.unit(["cpu (x86_64)"]) == "CPU-seconds"
+    assert cost.unit(["cpu (x86_64)", "NVIDIA H100"]) == "seconds, on CPU or GPU,"
+
+
+def test_methods_say_what_the_configuration_says_inside_their_boxes() -> None:
+    def words(figure: Figure) -> str:
+        return " ".join(text.get_text().strip() for text in figure.axes[0].texts)
+
+    cnn = words(FIGURES["figure3"]([]))
+    for part in ("squashed to 336 × 336 px", "pretrained on ImageNet", "VGG19 FT: 139,574,337", "5 folds by patient"):
+        assert part in cnn
+    assert "SmolVLM" not in cnn
+    vlm = words(FIGURES["figure4"]([]))
+    for part in (
+        "Qwen2-VL-2B: 32 layers × 1280, patch 14", "SmolVLM: 27 layers × 1152, patch 14", "Qwen2-VL-2B: 144", "SmolVLM: 64",
+        "r 16, α 32, dropout 0.05 on q, k, v, o of every layer", "Qwen2-VL-2B FT: 4,358,144", "SmolVLM: 2048 to 1",
+        "SmolVLM FT: 6,293,505", "learning rate 0.0001", "batch 64, 20 epochs",
+    ):  # fmt: skip
+        assert part in vlm, part
+    for name in ("figure3", "figure4"):
+        figure = drawn(FIGURES[name]([]))
+        boxes = [item.get_window_extent() for item in figure.axes[0].patches if isinstance(item, FancyBboxPatch)]
+        for text in figure.axes[0].texts:
+            if str(text.get_gid()).startswith("box"):
+                inside = text.get_window_extent()
+                assert any(
+                    box.x0 <= inside.x0 and inside.x1 <= box.x1 and box.y0 <= inside.y0 and inside.y1 <= box.y1
+                    for box in boxes
+                ), text
+
+
+def test_scale_bars_have_the_length_they_say() -> None:
+    # Up to a quarter of fields of 343, 140, 70, 35 and 860 um.
+    assert [samples.bar(field) for field in (343, 140, 70, 35, 860)] == [50, 20, 10, 5, 200]
+    figure = FIGURES["figure1"]([])
+    for axis in figure.axes:
+        (drawn,) = [patch for patch in axis.patches if patch.get_gid() == "scale bar"]
+        assert drawn.get_width() * 0.49 == pytest.approx(50)  # type: ignore[attr-defined]
+        assert axis.texts[0].get_text() == "≈ 50 µm"
+    assert not FIGURES["figure2"]([]).axes[0].patches
+
+
+# --- examples ---
+
+
+def image(name: str, label: str, patient: str, scale: int, subtype: str = "A", width: int = 700) -> Image:
+    sha = hashlib.sha256(name.encode()).hexdigest()
+    return Image(name, label, subtype, patient, patient, patient, scale, width, 460, sha, f"tree/{name}.png")
+
+
+IMAGES = manifest.ordered(
+    [
+        image("b-1", "benign", "p1", 40),
+        image("b-2", "benign", "p2", 40),
+        image("b-3", "benign", "p2", 40),
+        image("b-4", "benign", "p2", 200),
+        image("m-1", "malignant", "p3", 40, "DC"),
+        image("m-2", "malignant", "p4", 200, "LC"),
+    ]
+)
+
+
+def test_examples_are_of_one_patient_where_one_has_all_magnifications() -> None:
+    chosen = [[image.image_id for image in row] for row in examples.per_class(IMAGES)]
+    assert chosen == [["b-2", "b-4"], ["m-1", "m-2"]]
+    assert [image.image_id for image in examples.per_group(IMAGES)] == ["b-1", "m-1", "m-2"]
+
+
+def test_the_size_of_a_pixel_goes_with_the_width_of_the_whole_field() -> None:
+    size = examples.micrometres_per_pixel
+    real = {scale: size(image("x", "benign", "p", scale), "breakhis", False) for scale in SCALES}
+    assert real == pytest.approx({40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05})
+    assert size(image("x", "benign", "p", 0, width=2048), "bach", False) == pytest.approx(0.42, rel=1e-3)
+    assert size(image("x", "benign", "p", 40, width=140), "breakhis", True) == pytest.approx(980 / 140)
+    assert size(image("x", "benign", "p", 0), "csv", False) is None
+
+
+# --- files ---
+
+
+def digests(prefix: Path) -> dict[str, str]:
+    return {form: hashlib.sha256(Path(f"{prefix}.{form}").read_bytes()).hexdigest() for form in ("pdf", "svg", "png")}
+
+
+@pytest.mark.parametrize("name", ["figure1", "figure4", "figure5", "patients"])
+def test_two_runs_give_the_same_bytes_without_dates_and_with_fonts_inside(name: str, tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        style.save(FIGURES[name]([NOTE]), tmp_path / folder / name)
+    assert digests(tmp_path / "first" / name) == digests(tmp_path / "second" / name)
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == [f"{name}.pdf", f"{name}.png", f"{name}.svg"]
+    pdf = (tmp_path / "first" / f"{name}.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    assert b"CreationDate" not in pdf
+    svg = (tmp_path / "first" / f"{name}.svg").read_text()
+    assert "<dc:date>" not in svg
+    assert "http://matplotlib" not in svg
+    with PIL.Image.open(tmp_path / "first" / f"{name}.png") as png:
+        assert png.width == int(FIGURES[name]([]).get_figwidth() * 200)
+
+
+def test_a_failing_form_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cost.pdf").write_text("old")
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("no more ink")
+
+    figure = FIGURES["cost"]([])
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(RuntimeError):
+        style.save(figure, tmp_path / "cost")
+    assert [path.name for path in tmp_path.iterdir()] == ["cost.pdf"]
+    assert (tmp_path / "cost.pdf").read_text() == "old"
+
+
+def test_matplotlib_settings_of_the_machine_change_nothing(tmp_path: Path) -> None:
+    import matplotlib
+
+    style.save(FIGURES["cost"]([]), tmp_path / "first")
+    with matplotlib.rc_context({"font.size": 20, "axes.spines.top": True, "savefig.dpi": 30, "svg.hashsalt": "other"}):
+        style.save(FIGURES["cost"]([]), tmp_path / "second")
+    assert digests(tmp_path / "first") == digests(tmp_path / "second")
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
+
+
+def arms() -> str:
+    return json.dumps([vars(arm) for arm in ARMS])
+
+
+def test_the_scripts_write_three_forms_of_each_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, rows in (
+        ("intervals", INTERVALS), ("summary", SUMMARY), ("metrics", METRICS), ("groups", GROUPS), ("costs", COSTS),
+        ("calibration", CALIBRATION), ("parameters", PARAMETERS),
+    ):  # fmt: skip
+        write_csv(tmp_path / f"{name}.csv", list(rows[0]), rows)
+    for identity, rows in HISTORIES.items():
+        write_csv(Path(identity.folder, "history.csv"), losses.COLUMNS, rows)
+    common = ("--arms", arms(), "--note", NOTE)
+    setting = ("--dataset", "small", "--split", "patient")
+    panel = json.dumps({"none": str(TABLE4)})
+    script("figure_accuracy", monkeypatch, "--intervals", "intervals.csv", *setting, "--panels", panel, *common,
+           "--output-prefix", "figures/figure5")  # fmt: skip
+    script("figure_losses", monkeypatch, "--histories", *(f"{run.folder}/history.csv" for run in HISTORIES),
+           "--magnification", 40, *common, "--per-arm", "figures/figure6", "--overlay", "figures/figure7")  # fmt: skip
+    script("figure_ladder", monkeypatch, "--metrics", "metrics.csv", "--published", TABLE4, "--dataset", "small",
+           "--augmentation", "none", "--splits", json.dumps(SPLITS), *common, "--output-prefix", "figures/ladder")  # fmt: skip
+    script("figure_reliability", monkeypatch, "--calibration", "calibration.csv", *setting, "--augmentation", "none",
+           *common, "--output-prefix", "figures/reliability")  # fmt: skip
+    script("figure_external", monkeypatch, "--groups", "groups.csv", "--on", "bach", *setting, "--augmentation", "none",
+           *common, "--output-prefix", "figures/bach")  # fmt: skip
+    script("figure_cost", monkeypatch, "--costs", "costs.csv", "--parameters", "parameters.csv", "--summary", "summary.csv",
+           *setting, "--augmentation", "none", *common, "--output-prefix", "figures/cost")  # fmt: skip
+    nested: dict[str, dict] = {}
+    for (model, mode), recipe in recipes().items():
+        nested.setdefault(model, {})[mode] = recipe
+    script("figure_methods", monkeypatch, "--parameters", "parameters.csv", "--dataset", "small",
+           "--models", json.dumps(settings()), "--recipes", json.dumps(nested), "--augmentations", json.dumps({"none": []}),
+           "--splits", json.dumps(SPLITS), *common, "--cnn", "figures/figure3", "--vlm", "figures/figure4")  # fmt: skip
+    names = ("bach", "cost", "figure3", "figure4", "figure5", "figure6", "figure7", "ladder", "reliability")
+    expected = sorted(f"{name}.{form}" for name in names for form in ("pdf", "svg", "png"))
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == expected
+
+
+def test_unusable_predictions_are_named_and_the_others_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [Path(run(ARMS[0], 40, fold).predictions) for fold in (1, 2)]
+    for path, logit in zip(paths, ("1.5", "nan"), strict=True):
+        rows = [
+            {"image_id": name, "patient": name[0], "fold": path.parent.name[-1], "label": label, "logit": logit, "best_epoch_logit": 1}
+            for name, label in (("a1", 0), ("b1", 1))
+        ]  # fmt: skip
+        write_csv(path, list(rows[0]), rows)
+    write_csv(Path("manifest.csv"), ("image_id", "subtype"), [{"image_id": "a1", "subtype": "A"}])
+    arguments = ("--manifest", "manifest.csv", "--arms", arms(), "--output-prefix", "patients")
+    script("figure_patients", monkeypatch, "--predictions", *paths, *arguments)
+    assert "fold2/predictions.csv, line 2: logit is 'nan'" in capsys.readouterr().err
+    assert Path("patients.png").is_file()
+    with pytest.raises(SystemExit):
+        script("figure_patients", monkeypatch, "--predictions", paths[1], *arguments)
+    assert "error: patients: there are no predictions" in capsys.readouterr().err
+
+
+def test_sample_figures_show_originals_from_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open("archive.tar.gz", "w:gz") as archive:
+        for number, known in enumerate(IMAGES):
+            file = io.BytesIO()
+            PIL.Image.fromarray(np.full((46, 70, 3), 20 * number, np.uint8)).save(file, "PNG")
+            info = tarfile.TarInfo(known.member)
+            info.size = file.tell()
+            file.seek(0)
+            archive.addfile(info, file)
+    manifest.save(Path("manifest.csv"), IMAGES)
+    pixels = examples.fetch(Path("archive.tar.gz"), [IMAGES[4], IMAGES[1]])
+    assert {name: int(found[0, 0, 0]) for name, found in pixels.items()} == {
+        IMAGES[1].image_id: 20,
+        IMAGES[4].image_id: 80,
+    }
+    wanted = {"dataset": "small", "format": "breakhis", "synthetic": False, "manifest": "manifest.csv"}
+    wanted |= {"source": "archive.tar.gz", "rows": "class", "prefix": "figures/figure1"}
+    other = wanted | {"rows": "group", "prefix": "figures/figure2"}
+    script("figure_samples", monkeypatch, "--figure", json.dumps(wanted), "--figure", json.dumps(other), "--note", NOTE)
+    assert len(list(Path("figures").iterdir())) == 6
+    with pytest.raises(HistoBenchError, match="holds no image x, which its manifest names"):
+        examples.fetch(Path("archive.tar.gz"), [image("x", "benign", "p", 40)])

@@ -1,0 +1,329 @@
+"""The report page, without a browser: every number, every section, what is absent, who wins."""
+
+import base64
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_csv, write_csv
+from histobench.report.page import answer, protocol
+from histobench.report.page.cells import Source, number
+from histobench.report.page.page import build
+from histobench.report.tables import costs
+from histobench.study.paths import Run
+from tests.report import made_study, page_numbers
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A study, and its page."""
+    folder = tmp_path_factory.mktemp("made") / "results/studies/made"
+    study = made_study.make(folder)
+    page = folder / "report.html"
+    page.write_text(build(study, page), encoding="utf-8")
+    return study, page
+
+
+def built(study, page, **changes) -> page_numbers.Read:
+    other = page.with_name("other.html")
+    other.write_text(build(replace(study, **changes), other), encoding="utf-8")
+    page_numbers.check(other)
+    return page_numbers.read(other)
+
+
+def text_of(read: page_numbers.Read) -> str:
+    return " ".join(" ".join(read.texts).split())
+
+
+def test_every_number_is_its_csvs(made):
+    # 12 arms in both tables with 13 cells and more: the page is not empty by mistake.
+    assert page_numbers.check(made[1]) > 1000
+
+
+def test_a_number_that_is_not_its_csvs_is_found(made):
+    _, page = made
+    wrong = page.with_name("wrong.html")
+    wrong.write_text(page.read_text().replace("0.0212</data>", "0.0213</data>"))
+    assert wrong.read_text() != page.read_text()
+    with pytest.raises(AssertionError):
+        page_numbers.check(wrong)
+
+
+def test_all_sections_stand_in_order_and_the_first_line_warns(made):
+    found = page_numbers.read(made[1])
+    assert found.sections == page_numbers.SECTIONS
+    body = made[1].read_text().split("<body>")[1].lstrip()
+    assert body.startswith(
+        '<p class="notes" role="note"><strong>The images are SYNTHETIC. Models start from RANDOM weights.'
+    )
+    assert 'class="notes"' not in build(replace(made[0], notes=[]), made[1])
+
+
+def test_the_page_needs_no_other_file(made):
+    for tag, attribute, address in page_numbers.read(made[1]).addresses:
+        if tag != "a":
+            assert address.startswith("data:"), (tag, attribute, address)
+        elif not address.startswith(("#", "https://doi.org/")):
+            assert not address.startswith("/")
+            if not address.endswith(".pdf") and not address.startswith("figures/"):
+                assert (made[1].parent / address).is_file(), address
+    for word in ("url(", "@import", "fetch(", "XMLHttpRequest"):
+        assert word not in made[1].read_text()
+
+
+def test_texts_of_csvs_are_escaped(made):
+    page = made[1].read_text()
+    assert "Sentence one &lt;of the paper&gt; &amp; more" in page
+    assert "<of the paper>" not in page
+
+
+def test_a_large_svg_is_shown_as_its_png(made):
+    figures = [address for tag, _, address in page_numbers.read(made[1]).addresses if tag == "img"]
+    assert [address.split(";")[0] for address in figures] == ["data:image/svg+xml", "data:image/png"]
+    assert base64.b64decode(figures[0].split(",")[1]) == (made[1].parent / "figures/figure5.svg").read_bytes()
+    assert base64.b64decode(figures[1].split(",")[1]) == made_study.PIXEL
+
+
+def test_a_figures_caption_is_that_of_snakemakes_report(made):
+    assert "Accuracy by magnification, with intervals. The images are SYNTHETIC." in text_of(page_numbers.read(made[1]))
+
+
+def test_what_the_configuration_leaves_out_is_said_in_a_sentence(made):
+    study, page = made
+    found = built(study, page, results={}, figures=[], tables=[])
+    assert found.sections == page_numbers.SECTIONS
+    text = text_of(found)
+    for sentence in (
+        "No pooled scores with intervals are part of this study, so no arm is named first.",
+        "The claims were not evaluated in this study.",
+        "No table is part of this study.",
+        "This study has no pair of arms to compare.",
+        "No figure is part of this study.",
+        "No external dataset is part of this study's configuration.",
+        "No records of runs are part of this study.",
+        "Every run's predictions could be used.",
+    ):
+        assert sentence in text, sentence
+
+
+def test_gaps_of_the_external_test_stand_beside_the_others(made):
+    study, page = made
+    gaps = page.parent / "external_gaps.csv"
+    write_csv(gaps, ("where", "what"), [{"where": "bach/fold2", "what": "the file has another image"}])
+    for results in ({"external_gaps": gaps}, study.results | {"external_gaps": gaps}):
+        text = text_of(built(study, page, results=results)).split("Gaps")[-1]
+        assert "The rest of the study is reported without these." in text
+        assert "the file has another image" in text
+        assert ("NaN logit in 2 images" in text) == (len(results) > 1)
+
+
+def test_a_missing_file_is_one_sentence(made):
+    study, page = made
+    with pytest.raises(HistoBenchError, match=r"absent\.csv: no such file"):
+        build(replace(study, results={"intervals": Path("absent.csv")}), page)
+    with pytest.raises(HistoBenchError, match=r"absent\.svg: no such file"):
+        build(replace(study, figures=[Path("absent.svg")]), page)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("0.7191", "0.7191"),
+        ("0.83", "0.83"),
+        ("0.829450830140", "0.8295"),
+        ("-0.0314159", "−0.0314"),
+        ("+0.0009", "+0.0009"),
+        ("-1850", "−1,850"),
+        ("21285185", "21,285,185"),
+        ("0.00009999", "0.0001"),
+        ("0.0000123456", "1.2e−5"),
+        ("1e-07", "1e−7"),
+        ("0.0", "0.0"),
+        ("12345.678", "12,345.678"),
+        ("AlexNet", None),
+        ("nan", None),
+        ("1e-3 (lp)", None),
+    ],
+)
+def test_how_numbers_are_shown(text, shown):
+    assert number(text) == shown
+
+
+def interval(model: str, estimate: str, magnification: int = 40) -> dict[str, object]:
+    return {
+        "dataset": "d", "model": model, "mode": "ft", "split": "patient", "magnification": magnification,
+        "augmentation": "none", "selection": "last", "metric": "accuracy", "estimate": estimate, "low": "0.5",
+        "high": "0.9", "level": "0.95", "patients": 10, "images": 100,
+    }  # fmt: skip
+
+
+def pair(first: str, second: str, difference: str, low: str, high: str, holm: str) -> dict[str, object]:
+    row = dict.fromkeys(made_study.COMPARISONS, "") | dict(
+        zip(made_study.COMPARISON_KEYS, ("d", "patient", 40, "none", "last", first, second, "accuracy"), strict=True)
+    )
+    return row | {"pooled_difference": difference, "low": low, "high": high, "holm_p": holm}
+
+
+def test_the_first_arm_its_lead_and_who_is_behind_it(tmp_path):
+    write_csv(
+        tmp_path / "intervals.csv",
+        (*made_study.KEYS, "metric", "estimate", "low", "high", "level", "patients", "images"),
+        [
+            interval(name, value)
+            for name, value in (("a", "0.7"), ("b", "0.9"), ("c", "0.88"), ("e", "0.6"), ("f", "0.65"))
+        ],
+    )
+    write_csv(
+        tmp_path / "comparisons.csv",
+        made_study.COMPARISONS,
+        [
+            pair("a/ft", "b/ft", "-0.2", "-0.3", "-0.1", "0.01"),  # told from the loser's side
+            pair("b/ft", "c/ft", "0.02", "-0.01", "0.05", "0.4"),
+            pair("b/ft", "e/ft", "0.3", "0.2", "0.4", "0.06"),  # its interval leaves out zero, Holm's p does not agree
+        ],
+    )
+    intervals, comparisons = (Source.read(tmp_path / f"{name}.csv", tmp_path) for name in ("intervals", "comparisons"))
+    (setting,) = answer.settings(intervals, "d", "patient")
+    found = answer.winner(setting, intervals, comparisons, "d", "patient", dict(zip("abcef", "aBcef", strict=True)))
+    assert found.arm == ["B FT"]
+    assert found.second == ["c FT"]
+    assert (found.ahead, found.level, found.unknown) == (["a FT"], ["c FT", "e FT"], ["f FT"])
+    assert not found.clear
+    assert [getattr(part, "text", part) for part in found.difference] == ["0.02", " [", "−0.01", ", ", "0.05", "]"]
+
+    lost = replace(setting, arms=[setting.arms[0], setting.arms[2]])  # b, then a
+    turned = answer.winner(lost, intervals, comparisons, "d", "patient", dict(zip("abcef", "abcef", strict=True)))
+    assert turned.clear
+    assert [getattr(part, "text", part) for part in turned.difference] == ["0.2", " [", "0.1", ", ", "0.3", "]"]
+    assert [part.value for part in turned.difference if not isinstance(part, str)] == ["-0.2", "-0.1", "-0.3"]
+
+
+def test_arms_with_the_same_accuracy_share_the_first_place(made):
+    study, page = made
+    rows = read_csv(study.results["intervals"], ())
+    place = ("200", "none", "last", "accuracy")
+    for row in rows:
+        if (row["magnification"], row["augmentation"], row["selection"], row["metric"]) == place:
+            row["estimate"] = "0.5" if row["model"] == "alexnet" else "0.875"
+    equal = page.parent / "equal" / "intervals.csv"
+    write_csv(equal, tuple(rows[0]), rows)
+    text = text_of(built(study, page, results=study.results | {"intervals": equal}))
+    assert "without augmentation, ResNet34 FT and SmolVLM FT share the first place: pooled accuracy 0.8750 [" in text
+
+
+def test_the_answer_reads_as_a_sentence(made):
+    text = text_of(page_numbers.read(made[1]))
+    assert "At 200× , without augmentation, SmolVLM FT comes first: pooled accuracy" in text
+    assert "First with augmentation paper" in text
+
+
+def test_claims_are_counted_and_the_worst_told_first(made):
+    claims = Source.read(made[0].results["claims"], made[1].parent)
+    counts = {title: {verdict: tally.text for verdict, tally in found} for title, found in answer.tallies(claims)}
+    assert counts["By the paper's own numbers"] == {
+        "holds": "1",
+        "contradicted": "1",
+        "impossible": "2",
+        "not checkable": "1",
+    }
+    assert counts["By this study"] == {"supported": "1", "contradicted": "1", "undecided": "1", "not run": "2"}
+    titles = [title for title, _ in answer.telling(claims, {})]
+    assert titles[0] == "Impossible"
+    assert titles[-1] == "Supported by this study"
+
+
+def test_the_protocol_follows_the_configuration():
+    study = json.loads(json.dumps(made_study.CONFIGURATION))
+    decided = {point: text for point, _, text in protocol.decisions(study)}
+    assert decided["CNN input"].startswith("the whole field is squashed to 336 × 336 pixels")
+    assert decided["LoRA"] == (
+        "q, k, v, o projections of every decoder layer, nothing in the vision tower, nothing in the connector"
+    )
+    assert "External test" not in decided
+    assert decided["Significance"].count("10,000 draws") == 1
+    study["splits"] = {"image": {"by": "image", "folds": 3, "seed": 7}}
+    study["comparisons"]["draws"] = 250
+    study["models"]["alexnet"]["settings"]["image_size"] = 64
+    study["external"] = [
+        {"on": "bach", "models": ["resnet34"], "modes": ["ft"], "magnifications": [40], "headline": 40}
+    ]
+    decided = {point: text for point, _, text in protocol.decisions(study)}
+    assert "250 draws" in decided["Significance"]
+    assert decided["Folds"].startswith("3 folds")
+    assert "leaky" in decided["Patients"]
+    assert decided["Patients"].startswith("BreakHis has 82 pairs of subtype and slide")
+    study["datasets"]["breakhis"]["synthetic"] = {"seed": 0}
+    assert protocol.decisions(study)[0][2] == f"image: {protocol.SPLITS['image']}"
+    assert "336 × 336 and 64 × 64" in decided["CNN input"]
+    assert decided["External test"].startswith("every run of resnet34 (FT) trained at 40×")
+    del study["models"]["smolvlm"], study["recipes"]["smolvlm"]
+    assert not {"VLM input", "LoRA", "Which checkpoints", "Final hidden state"} & {
+        point for point, *_ in protocol.decisions(study)
+    }
+
+
+def record(seconds: float, speed: float, memory: float, device: str = "cpu (x86_64)") -> dict:
+    return {
+        "seconds": {"total": seconds, "training": seconds / 2},
+        "parameters": {"trainable": 7},
+        "images_per_second": speed,
+        "device": device,
+        "precision": "fp32",
+        "versions": {"python": "3.11", "torch": "2"},
+        "peak_memory_mib": {"host": memory},
+    }
+
+
+def test_costs_add_up_over_an_arms_runs(tmp_path):
+    run = Run("d", "m", "ft", "patient", 40, "none", 1)
+    rows = costs.table(
+        [
+            (run, record(10.0, 4.0, 100.2)),
+            (replace(run, fold=2), record(20.5, 6.0, 90.0, "cuda")),
+            (replace(run, magnification=200), record(1.0, 1.0, 1.0)),
+        ]
+    )
+    assert len(rows) == 2
+    assert (rows[0]["runs"], rows[0]["seconds"], rows[0]["training_seconds"]) == (2, "30.5", "15.2")
+    assert (rows[0]["images_per_second"], rows[0]["host_mib"], rows[0]["device_mib"]) == ("5.0", "100", "")
+    assert (rows[0]["device"], rows[0]["versions"]) == ("cpu (x86_64); cuda", "python 3.11, torch 2")
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(HistoBenchError, match=r"run\.json: this is no record of a run"):
+        costs.read(tmp_path / "run.json")
+
+
+def test_the_script_writes_the_page_that_the_library_makes(made, tmp_path):
+    study, page = made
+    command = [
+        *(sys.executable, ROOT / "scripts/page.py", "--study", study.name, "--names", json.dumps(study.names)),
+        *(part for note in study.notes for part in ("--note", note)),
+        *("--configuration", json.dumps(study.configuration), "--captions", study.captions, "--commit", study.commit),
+        *("--tables", *study.tables, "--figures", *study.figures, "--results", *study.results.values()),
+        *("--output", page.with_name("script.html")),
+    ]
+    environment = {"PYTHONPATH": str(ROOT / "workflow")}
+    subprocess.run(command, check=True, env=environment)
+    assert page.with_name("script.html").read_text() == page.read_text()
+    found = subprocess.run([*command, "--results", "absent.csv"], env=environment, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert found.stderr == "error: absent.csv: no such file; run the workflow again to make it\n"
+
+
+def test_every_number_of_a_full_study_is_its_csvs(tmp_path):
+    arms = (
+        ("alexnet", "ft"),
+        ("vgg19", "ft"),
+        ("resnet34", "ft"),
+        *((m, n) for m in ("qwen", "smolvlm") for n in ("lp", "ft")),
+    )
+    study = made_study.make(tmp_path, arms, (40, 100, 200, 400))
+    page = tmp_path / "report.html"
+    page.write_text(build(study, page), encoding="utf-8")
+    assert page_numbers.check(page) > 8000

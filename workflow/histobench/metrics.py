@@ -1,0 +1,78 @@
+"""Scores of labels and logits, in plain numpy. Training and evaluation both use them.
+
+Malignant is the positive class. An image is called malignant where its logit is at least 0, which is a probability of at
+least 0.5. Tests compare every score with scikit-learn's.
+"""
+
+import numpy as np
+
+SCORES = ("accuracy", "precision", "recall", "f1", "auc")
+"""The scores of Tables 4 and 5, in their order."""
+PATIENT_RATE = "patient_rate"
+METRICS = (*SCORES, PATIENT_RATE)
+
+
+def decide(logit: np.ndarray) -> np.ndarray:
+    """Return (N,) bool: whether each image is called malignant."""
+    return logit >= 0
+
+
+def scores(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
+    """Return accuracy, precision, recall, F1 and the area under the ROC curve.
+
+    Precision, recall and F1 are 0 where they are undefined; the area is NaN where a class does not occur.
+
+    Args:
+        label: (N,) 0 benign, 1 malignant.
+        logit: (N,) finite real numbers.
+    """
+    positive, called = np.asarray(label) > 0.5, decide(np.asarray(logit))
+    hits, calls, positives = (int(np.count_nonzero(which)) for which in (called & positive, called, positive))
+    values = (
+        np.mean(called == positive),
+        hits / calls if calls else 0.0,
+        hits / positives if positives else 0.0,
+        2 * hits / (calls + positives) if calls + positives else 0.0,
+        auc(positive, logit),
+    )
+    return dict(zip(SCORES, map(float, values), strict=True))
+
+
+def auc(label: np.ndarray, logit: np.ndarray) -> float:
+    """Return the area under the ROC curve from mid-ranks (Mann-Whitney U); NaN where a class does not occur."""
+    positive = np.asarray(label) > 0.5
+    positives = np.count_nonzero(positive)
+    negatives = len(positive) - positives
+    if not positives or not negatives:
+        return float("nan")
+    _, value, count = np.unique(logit, return_inverse=True, return_counts=True)
+    mid_rank = np.cumsum(count) - (count - 1) / 2
+    return float((mid_rank[value][positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def patient_rate(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> float:
+    """Return the patient recognition rate: the mean over patients of the share of a patient's images called correctly.
+
+    Spanhol, Oliveira, Petitjean and Heutte, "A dataset for breast cancer histopathological image classification", IEEE
+    Transactions on Biomedical Engineering 63(7), 2016, equations 1 and 2.
+
+    Args:
+        label: (N,) 0 benign, 1 malignant.
+        logit: (N,) real numbers.
+        patient: (N,) the patient of each image.
+    """
+    _, index, images = np.unique(patient, return_inverse=True, return_counts=True)
+    correct = np.bincount(index, weights=decide(np.asarray(logit)) == (np.asarray(label) > 0.5))
+    return float(np.mean(correct / images))
+
+
+def cross_entropy(label: np.ndarray, logit: np.ndarray) -> float:
+    """Return the mean binary cross-entropy in nats, finite for any finite logit."""
+    positive, logit = np.asarray(label) > 0.5, np.asarray(logit, dtype=np.float64)
+    return float(np.mean(np.logaddexp(0, logit) - logit * positive))
+
+
+def epoch_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
+    """Return `validation_loss`, the scores and the patient rate of one epoch; arguments as above."""
+    rate = {PATIENT_RATE: patient_rate(label, logit, patient)}
+    return {"validation_loss": cross_entropy(label, logit)} | scores(label, logit) | rate

@@ -1,0 +1,206 @@
+"""The one style of all figures: sizes, letters, how each arm and each magnification looks, and the three file forms."""
+
+import json
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import matplotlib.style
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from histobench.io.files import atomic_path
+from histobench.report.terms import printed
+
+COLUMN, PAGE = 85.0, 175.0
+"""Width in mm of one column of a journal, and of its page."""
+DPI = 200
+"""Resolution of the PNG, and of images inside the PDF and SVG."""
+SMALL, TINY = 6.0, 5.5
+"""Letters of ticks and legends, and of notes, in points; titles and labels have 7."""
+GREY = "0.55"
+FORMATS: Mapping[str, Mapping[str, None]] = {
+    # No dates and no versions of the writer: two runs give the same bytes.
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+# DejaVu Sans comes with matplotlib, so that figures are the same on every machine.
+_RC = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "legend.columnspacing": 1.4,
+    "legend.labelspacing": 0.35,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "pdf.fonttype": 42,  # fonts are embedded as outlines that stay text
+    "svg.fonttype": "path",
+    "svg.hashsalt": "histobench",
+}
+
+# Okabe & Ito's palette without its yellow, which is too light for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#000000", "#56B4E9", "#009E73", "#CC79A7", "#E69F00")
+MARKERS = ("o", "s", "D", "v", "^", "P", "X", "h")
+"""As many markers as are not a multiple of the colours: 56 arms look different."""
+MAGNIFICATION_LOOKS = (("#b5b5b5", "o"), ("#6f9fc8", "s"), ("#2b5c8a", "^"), ("#0b1d33", "D"))
+"""From light to dark and with markers of their own, in the order of magnifications."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model in one of its modes, as a figure shows it."""
+
+    model: str
+    mode: str
+    label: str
+    """Name of the model in print."""
+    family: str
+    """`cnn`, or a family of vision-language models."""
+    trainable: str
+    """`all`, `head` or `lora`."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What rows of the study's files name the arm by."""
+        return self.model, self.mode
+
+    @property
+    def name(self) -> str:
+        """Name of the arm in print."""
+        return f"{self.label} {printed('mode', self.mode)}"
+
+
+def arms_of(text: str) -> list[Arm]:
+    """Return the arms that a JSON list of objects with the fields of :class:`Arm` names."""
+    return [Arm(**fields) for fields in json.loads(text)]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one arm is drawn in every figure of a study."""
+
+    colour: str
+    marker: str
+    line: str
+    """Solid for CNNs, dashed for vision-language models, dotted where only a head is trained."""
+    filled: bool
+    """Markers are hollow where only a head is trained."""
+
+    @property
+    def marks(self) -> dict[str, object]:
+        """Arguments of a plot that draws the markers."""
+        face = self.colour if self.filled else "white"
+        return {"color": self.colour, "marker": self.marker, "markerfacecolor": face, "markeredgewidth": 0.8}
+
+
+def looks(arms: Sequence[Arm]) -> dict[tuple[str, str], Look]:
+    """Return the look of each arm, by its key; it depends on the place of the arm in the study alone."""
+    return {
+        arm.key: Look(
+            COLOURS[place % len(COLOURS)],
+            MARKERS[place % len(MARKERS)],
+            ":" if arm.trainable == "head" else "-" if arm.family == "cnn" else "--",
+            arm.trainable != "head",
+        )
+        for place, arm in enumerate(arms)
+    }
+
+
+def magnification_looks(magnifications: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Return (colour, marker) of each magnification, darker where it is higher."""
+    last = len(MAGNIFICATION_LOOKS) - len(magnifications)
+    return {
+        magnification: MAGNIFICATION_LOOKS[max(place + last, 0)]
+        for place, magnification in enumerate(sorted(magnifications))
+    }
+
+
+def arm_handles(arms: Sequence[Arm], known: Mapping[tuple[str, str], Look], line: bool = True) -> list[Artist]:
+    """Return the legend's entries of `arms`, which look as `known` says."""
+    return [
+        Line2D([], [], label=arm.name, linestyle=known[arm.key].line if line else "none", **known[arm.key].marks)  # type: ignore[arg-type]
+        for arm in arms
+    ]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function draw in this style, whatever matplotlib's own settings on the machine are."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.style.context(["default", _RC]):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def canvas(
+    width: float, height: float, notes: Sequence[str] = (), legend: Sequence[Artist] = (), columns: int = 4
+) -> Figure:
+    """Return an empty figure with a legend below it and `notes` at its foot.
+
+    Args:
+        width: in mm.
+        height: of what is drawn above legend and notes, in mm.
+        notes: sentences, for example that images are synthetic.
+        legend: its entries.
+        columns: of the legend.
+    """
+    lines = textwrap.wrap(" ".join(notes), round(width * 0.9))
+    noted = 2.5 * len(lines) + 1.5 if lines else 0.0
+    foot = noted + (3.3 * -(-len(legend) // columns) + 1.5 if legend else 0.0)
+    figure = Figure(figsize=(width / 25.4, (height + foot) / 25.4), layout="constrained")
+    engine = figure.get_layout_engine()
+    share = foot / (height + foot)
+    assert engine is not None
+    engine.set(rect=(0, share, 1, 1 - share), w_pad=1.2 / 25.4, h_pad=1.2 / 25.4)  # type: ignore[call-arg]
+    if lines:
+        figure.text(
+            1.2 / width, 1 / (height + foot), "\n".join(lines), size=TINY, color="0.25", va="bottom", gid="notes"
+        )
+    if legend:
+        place = (0.5, noted / (height + foot))
+        # Kept out of the layout, which would set it at the very foot, upon the notes.
+        figure.legend(handles=legend, loc="lower center", bbox_to_anchor=place, ncols=columns).set_in_layout(False)
+    return figure
+
+
+@styled
+def save(figure: Figure, prefix: Path) -> None:
+    """Write PREFIX.pdf, PREFIX.svg and PREFIX.png, each whole or not at all; the same figure gives the same bytes.
+
+    Raises:
+        HistoBenchError: the folder cannot be written, or the disk is full.
+    """
+    for suffix, metadata in FORMATS.items():
+        with atomic_path(Path(f"{prefix}.{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)

@@ -1,0 +1,317 @@
+"""CSV tables as the page shows them: each shown value remembers the cell that it was read from."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from string import Formatter
+
+from histobench.io.files import read_csv
+from histobench.report.terms import HEADS, printed
+
+ABSENT = "–"
+FINE = re.compile(r"[+-]?\d+\.\d{5,}(e[+-]?\d+)?", re.IGNORECASE)
+SHORT = re.compile(r"[+-]?\d(\.\d)?e[+-]?\d+", re.IGNORECASE)
+TERMS = {
+    "lora": "LoRA",
+    "holm_p": "Holm p",
+    "wilcoxon_p": "Wilcoxon p",
+    "delong_p": "DeLong p",
+    "mcnemar_p": "McNemar p",
+    "sign_flip_p": "Sign-flip p",
+    "nadeau_bengio_p": "Nadeau–Bengio p",
+    "effect_size": "Effect size (dz)",
+}
+"""Heads that :data:`histobench.report.terms.HEADS` lacks and that are no plain words."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value on the page and the CSV cell that it was read from."""
+
+    text: str
+    """As shown."""
+    value: str
+    """As the CSV has it."""
+    column: str
+    row: int
+    """Number of the CSV's row, from 0 after the header."""
+    file: str | None = None
+    """Where it is not the file of the table around it."""
+    negated: bool = False
+    """Shown with the opposite sign."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A number that counts rows of a CSV, or sums a column of it."""
+
+    text: str
+    file: str
+    column: str
+    equals: str | None
+    """Rows with this text in `column` are counted; where it is None the column is summed."""
+
+
+Cell = Sequence[Mark | Tally | str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A CSV file: its rows as texts, and its path as seen from the page."""
+
+    path: Path
+    link: str
+    columns: tuple[str, ...]
+    rows: Sequence[Mapping[str, str]]
+    fine: frozenset[str]
+    """Columns of more than four decimals; all their numbers are shown with four."""
+
+    @classmethod
+    def read(cls, path: Path, folder: Path) -> "Source":
+        """Read `path`, which a page in `folder` links to.
+
+        Raises:
+            HistoBenchError: the file is missing.
+        """
+        rows = read_csv(path, ())
+        with Path(path).open(encoding="utf-8") as file:
+            columns = tuple(file.readline().rstrip("\n").split(","))
+        fine = frozenset(name for name in columns if any(FINE.fullmatch(row[name] or "") for row in rows))
+        return cls(Path(path), Path(os.path.relpath(path, folder)).as_posix(), columns, rows, fine)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the page: its head, and a template whose fields are columns of the CSV."""
+
+    head: str
+    template: str
+    kind: str = ""
+    """`text` for prose that may wrap, `verdict` for a badge; numbers and names are told apart by what they hold."""
+    more: Sequence[str] = ()
+    """Further templates for the same cell; one whose fields are empty is left out."""
+
+
+@dataclass(frozen=True)
+class Row:
+    cells: Sequence[Cell]
+    index: int | None
+    """The CSV's row of every mark in it; None where marks come from several."""
+
+
+@dataclass
+class View:
+    """A table on the page."""
+
+    identity: str
+    title: str
+    caption: str
+    link: str
+    heads: Sequence[str]
+    kinds: Sequence[str]
+    """For each column `number`, `name`, `text` or `verdict`."""
+    rows: Sequence[Row]
+    shared: Sequence[tuple[str, Mark]] = ()
+    """Values that all rows have, told once above the table."""
+    best: set[tuple[int, str]] = field(default_factory=set)
+    """(CSV row, column) of what is shown in bold."""
+    companions: Sequence["View"] = ()
+    """Folded away below it."""
+
+
+def number(text: str, fine: bool = False) -> str | None:
+    """Return how a number's text is shown, or None if `text` is none.
+
+    Up to four decimals are shown as they are; more are rounded to four, or to two digits where nothing would be left.
+    Where `fine` is true, fewer are filled up to four.
+    """
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not value.is_finite():
+        return None
+    digits = text.lstrip("+-")
+    if SHORT.fullmatch(text):
+        mantissa, _, exponent = text.lower().lstrip("+").partition("e")
+        shown = f"{mantissa}e{int(exponent)}".replace("e-", "e−")
+    elif "e" not in digits.lower() and len(digits.partition(".")[2]) <= 4:
+        shown = f"{value:,.4f}" if fine and "." in digits else f"{value:,}"
+    elif 0 < abs(value) < Decimal("0.00005"):
+        mantissa, _, exponent = f"{float(value):.1e}".partition("e")
+        shown = f"{mantissa}e{int(exponent)}".replace("e-", "e−")
+    elif abs(value) >= 1000:
+        shown = f"{value:,.0f}"
+    else:
+        shown = f"{value:.4f}"
+    sign = "+" if text.startswith("+") else ""
+    return sign + shown.replace("-", "−", 1) if shown.startswith("-") else sign + shown
+
+
+def shown(column: str, text: str, names: Mapping[str, str], fine: bool = False) -> str:
+    """Return how a cell's text is shown; see :func:`number` for `fine`."""
+    if column == "model":
+        return names.get(text, text)
+    model, _, mode = text.rpartition("/")
+    if column in ("first", "second") and model in names:
+        return f"{names.get(model, model)} {printed('mode', mode)}"
+    if column == "metric":
+        return head(text)
+    if column in ("mode", "magnification") or (column == "selection" and text in ("last", "best_epoch")):
+        return printed(column, text)
+    return number(text, fine) or text
+
+
+def head(column: str) -> str:
+    """Return the head of a CSV's column in print."""
+    if column in TERMS or column in HEADS:
+        return TERMS.get(column) or HEADS[column]
+    if column.endswith("_p") and column.removesuffix("_p") in HEADS:
+        return f"{HEADS[column.removesuffix('_p')]} p"
+    stem = column.removesuffix("_mean").removesuffix("_estimate")
+    words = stem.replace("_", " ")
+    return TERMS.get(stem) or HEADS.get(stem, words[:1].upper() + words[1:])
+
+
+def mark(source: Source, row: int, column: str, names: Mapping[str, str], *, away: bool = False) -> Mark:
+    """Return the value of a cell; `away` where it stands outside a table of its file."""
+    value = source.rows[row][column] or ""
+    return Mark(shown(column, value, names, column in source.fine), value, column, row, source.link if away else None)
+
+
+def negated(cell: Mark) -> Mark:
+    """Return a number with the opposite sign, as where a difference is told from the other side."""
+    text = cell.text[1:] if cell.text[:1] in "−+" else cell.text
+    sign = "−" if cell.text[:1] not in "−" and float(cell.value) else ""
+    return Mark(sign + text, cell.value, cell.column, cell.row, cell.file, not cell.negated)
+
+
+def fill(template: str, source: Source, row: int, names: Mapping[str, str], *, away: bool = False) -> list[Mark | str]:
+    """Return a cell: the template with its fields filled in, cut before the first field that is empty."""
+    parts: list[Mark | str] = []
+    for literal, name, _, _ in Formatter().parse(template):
+        if name is None:
+            parts.append(literal)
+            continue
+        if name not in source.columns or not source.rows[row][name]:
+            return parts if any(isinstance(part, Mark) for part in parts) else [ABSENT]
+        if literal:
+            parts.append(literal)
+        parts.append(mark(source, row, name, names, away=away))
+    return parts
+
+
+def _cell(column: Column, source: Source, row: int, names: Mapping[str, str]) -> Cell:
+    further = [fill(template, source, row, names) for template in column.more]
+    filled = [part for cell in further if cell != [ABSENT] for part in (" ", *cell)]
+    return [*fill(column.template, source, row, names), *filled]
+
+
+def columns_of(source: Source, hidden: Sequence[str] = ()) -> list[Column]:
+    """Return a column for each of the CSV's; mean and deviation, an estimate and its interval are one."""
+    found, done = [], set(hidden)
+    for name, following in zip(source.columns, (*source.columns[1:], ""), strict=True):
+        if name in done:
+            continue
+        mean, estimate = name.removesuffix("_mean"), name.removesuffix("_estimate")
+        template, parts = f"{{{name}}}", []
+        if name.endswith("_mean") and f"{mean}_std" in source.columns:
+            template, parts = f"{{{name}}} ± {{{mean}_std}}", [f"{mean}_std"]
+        elif name.endswith("_estimate") and f"{estimate}_high" in source.columns:
+            template = f"{{{name}}} [{{{estimate}_low}}, {{{estimate}_high}}]"
+            parts = [f"{estimate}_low", f"{estimate}_high"]
+        elif following == "low" and "high" in source.columns:
+            template, parts = f"{{{name}}} [{{low}}, {{high}}]", ["low", "high"]
+        done |= set(parts)
+        found.append(Column(head(name), template))
+    return found
+
+
+def view(
+    source: Source,
+    title: str,
+    caption: str,
+    names: Mapping[str, str],
+    columns: Sequence[Column] | None = None,
+    rows: Sequence[int] | None = None,
+    fold: Sequence[str] = (),
+) -> View:
+    """Return rows of a CSV as a table of the page.
+
+    Args:
+        source: the CSV.
+        title: of the table.
+        caption: below the title.
+        names: of the models in print.
+        columns: what is shown; every column of the CSV by default.
+        rows: which rows, in which order; all by default.
+        fold: columns that are told once, above the table, where all rows agree in them.
+    """
+    chosen = range(len(source.rows)) if rows is None else rows
+    constant = [
+        name
+        for name in fold
+        if name in source.columns and len(chosen) > 1 and len({source.rows[row][name] for row in chosen}) == 1
+    ]
+    shared = [(head(name), mark(source, chosen[0], name, names)) for name in constant if source.rows[chosen[0]][name]]
+    shows = [column for column in columns or columns_of(source) if column.template[1:-1] not in constant]
+    lines = [Row([_cell(column, source, row, names) for column in shows], row) for row in chosen]
+    return View(
+        identity=re.sub(r"[^a-z0-9]+", "-", f"{Path(source.link).stem} {title}".lower()).strip("-"),
+        title=title,
+        caption=caption,
+        link=source.link,
+        heads=[column.head for column in shows],
+        kinds=[column.kind or _kind(cells) for column, cells in zip(shows, _transposed(lines, shows), strict=True)],
+        rows=lines,
+        shared=shared,
+    )
+
+
+def beside(source: Source, title: str, caption: str, names: Mapping[str, str]) -> View:
+    """Return a companion's CSV with a row per key, and per quantity a cell `reproduced / published (difference)`.
+
+    A table of a single quantity keeps a column for each of the three. Deviations stay in the CSV.
+    """
+    keys = source.columns[: source.columns.index("quantity")]
+    quantities = dict.fromkeys(row["quantity"] for row in source.rows)
+    if len(quantities) == 1:
+        columns = [Column(head(name), f"{{{name}}}", "" if name in keys else "text") for name in source.columns]
+        return view(source, title, caption, names, [column for column in columns if column.head != head("quantity")])
+    quantities = [name for name in quantities if not name.endswith("_std")]
+    places: dict[tuple[str, ...], dict[str, int]] = {}
+    for index, row in enumerate(source.rows):
+        places.setdefault(tuple(row[key] for key in keys), {})[row["quantity"]] = index
+    lines = []
+    for indices in places.values():
+        first = next(iter(indices.values()))
+        cells: list[Cell] = [[mark(source, first, key, names)] for key in keys]
+        for name in quantities:
+            cells.append(_three(source, indices[name], names) if name in indices else [ABSENT])
+        lines.append(Row(cells, None))
+    heads = [*(head(key) for key in keys), *(head(name) for name in quantities)]
+    kinds = [_kind([line.cells[place] for line in lines]) for place in range(len(heads))]
+    return View(source.path.stem, title, caption, source.link, heads, kinds, lines)
+
+
+def _three(source: Source, row: int, names: Mapping[str, str]) -> Cell:
+    ours, theirs, apart = (mark(source, row, name, names) for name in ("reproduced", "published", "difference"))
+    if not ours.value and not theirs.value:
+        return [ABSENT]
+    cell = [ours if ours.value else ABSENT, " / ", theirs if theirs.value else ABSENT]
+    return [*cell, " (", apart, ")"] if apart.value else cell
+
+
+def _transposed(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[Cell]]:
+    return [[row.cells[place] for row in rows] for place in range(len(columns))]
+
+
+def _kind(cells: Sequence[Cell]) -> str:
+    """Return `number` where every filled cell starts with one, `text` where some are long, else `name`."""
+    marks = [cell[0] for cell in cells if cell and isinstance(cell[0], Mark)]
+    if marks and all(number(cell.value) is not None for cell in marks):
+        return "number"
+    return "text" if any(len(cell.text) > 48 for cell in marks) else "name"

@@ -1,0 +1,238 @@
+"""The protocol in words, read from a study's resolved configuration."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from histobench.report.terms import count
+
+Settings = Mapping[str, Any]
+
+SPLITS = {
+    "patient": "no patient (in BreakHis: slide id) is on both sides",
+    "accession": "no accession number (slide id without its trailing letters) is on both sides: the strictest grouping",
+    "image": "images are dealt out singly, so that a patient is on both sides: a deliberately leaky control",
+    "official": "the official lists of the dataset's authors",
+}
+BREAKHIS = (
+    "BreakHis has 82 pairs of subtype and slide, 81 slide ids, since the tissue of one occurs under two diagnoses, and "
+    "70 accession numbers"
+)
+READOUTS = {
+    "end_marker": "the last position, the end-of-image marker, after the final norm",
+    "last_image_token": "the last visual token, after the final norm",
+    "mean": "the mean over the visual tokens, after the final norm",
+}
+
+
+def splits(configuration: Settings) -> list[tuple[str, str]]:
+    """Return each split policy and what it keeps together."""
+    return [
+        (name, f"{split['folds']} folds, seed {split['seed']}: {SPLITS[split['by']]}.")
+        for name, split in configuration["splits"].items()
+    ]
+
+
+def augmentations(configuration: Settings) -> list[tuple[str, list[str]]]:
+    """Return each augmentation and its transforms, in their order."""
+    return [
+        (name, [_transform(transform) for transform in transforms])
+        for name, transforms in configuration["augmentations"].items()
+    ]
+
+
+def recipes(configuration: Settings) -> list[tuple[str, str]]:
+    """Return how each arm is trained."""
+    found = []
+    for model, modes in configuration["recipes"].items():
+        label = configuration["models"][model]["label"] or model
+        found += [(f"{label} {_mode(mode)}", _recipe(recipe)) for mode, recipe in modes.items()]
+    return found
+
+
+def decisions(configuration: Settings) -> list[tuple[str, str, str]]:
+    """Return the points that the paper leaves open: point, what the paper says, what is decided here.
+
+    Points that the study has nothing to do with, for example vision-language models in a study without one, are out.
+    """
+    return [(point, says, decided) for point, says, decide in POINTS if (decided := decide(configuration))]
+
+
+def _breakhis(configuration: Settings) -> list[str]:
+    datasets = configuration["datasets"].values()
+    return [BREAKHIS] if any(one["format"] == "breakhis" and not one.get("synthetic") for one in datasets) else []
+
+
+def _models(configuration: Settings, vlm: bool) -> list[Settings]:
+    return [model for model in configuration["models"].values() if (model["settings"]["family"] != "cnn") == vlm]
+
+
+def _values(configuration: Settings, key: str) -> str:
+    return _list({f"{recipe[key]:g}" for recipe in _recipes(configuration)})
+
+
+def _recipes(configuration: Settings) -> Iterable[Settings]:
+    return (recipe for modes in configuration["recipes"].values() for recipe in modes.values())
+
+
+def _list(texts: Iterable[str]) -> str:
+    *first, last = sorted(texts)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _sizes(models: Sequence[Settings]) -> str:
+    return _list({f"{model['settings']['image_size']} × {model['settings']['image_size']}" for model in models})
+
+
+def _cnn_input(configuration: Settings) -> str:
+    models = _models(configuration, vlm=False)
+    if not models:
+        return ""
+    scales = {(tuple(model["settings"]["mean"]), tuple(model["settings"]["std"])) for model in models}
+    (mean, std), *others = sorted(scales)
+    scale = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
+    return f"the whole field is squashed to {_sizes(models)} pixels, antialiased; {scale}"
+
+
+def _vlm_input(configuration: Settings) -> str:
+    models = _models(configuration, vlm=True)
+    if not models:
+        return ""
+    return (
+        f"squashed to {_sizes(models)} pixels, then the native processor's own rescaling and normalization and nothing on "
+        "top; no tiling, no text; the model's begin- and end-of-image markers around the visual tokens"
+    )
+
+
+def _readout(configuration: Settings) -> str:
+    return _list({READOUTS[model["settings"]["readout"]] for model in _models(configuration, vlm=True)} or [""])
+
+
+def _which(configuration: Settings) -> str:
+    found = {
+        f"{model['label'] or name}: {model['settings']['weights']['hub']}"
+        for name, model in configuration["models"].items()
+        if isinstance(model["settings"]["weights"], Mapping) and "hub" in model["settings"]["weights"]
+    }
+    return "; ".join(sorted(found))
+
+
+def _lora(configuration: Settings) -> str:
+    found = set()
+    for recipe in _recipes(configuration):
+        if lora := recipe["lora"]:
+            layers = "every decoder layer" if lora["layers"] is None else f"decoder layers {lora['layers']}"
+            tower = "on the vision tower's attention too" if lora["vision"] else "nothing in the vision tower"
+            connector = "the connector trained" if lora["connector"] else "nothing in the connector"
+            found.add(f"{', '.join(lora['projections'])} projections of {layers}, {tower}, {connector}")
+    return "; ".join(sorted(found))
+
+
+def _external(configuration: Settings) -> str:
+    blocks = [
+        f"every run of {', '.join(block['models'])} ({', '.join(map(_mode, block['modes']))}) trained at "
+        f"{', '.join(f'{value}×' for value in block['magnifications'])} is evaluated on {block['on']}; the headline is "
+        f"{block['headline']}×, the full table stands beside it"
+        for block in configuration["external"]
+    ]
+    return "; ".join(blocks)
+
+
+def _crops(configuration: Settings) -> str:
+    found = {
+        f"scale {_plain(arguments.get('scale'))}, ratio {_plain(arguments.get('ratio'))}"
+        for transforms in configuration["augmentations"].values()
+        for transform in transforms
+        for kind, arguments in transform.items()
+        if kind == "RandomResizedCrop"
+    }
+    return f"no crop is larger than the image: {_list(found)}" if found else ""
+
+
+POINTS: tuple[tuple[str, str, Callable[[Settings], str]], ...] = (
+    (
+        "Patients",
+        "82 patients",
+        lambda study: "; ".join(
+            [*_breakhis(study), *(f"{name}: {SPLITS[split['by']]}" for name, split in study["splits"].items())]
+        ),
+    ),
+    (
+        "Folds",
+        "5-fold, patient level",
+        lambda study: (
+            f"{_list({str(split['folds']) for split in study['splits'].values()})} folds, stratified by label, one "
+            "assignment for all magnifications; every fold has both classes"
+        ),
+    ),
+    (
+        "Which epoch counts",
+        "model selection and performance estimation by cross-validation",
+        lambda study: (
+            "the last: nothing is chosen on the evaluation fold; the best epoch on that fold is reported beside it, "
+            "labelled optimistic"
+        ),
+    ),
+    (
+        "Cosine annealing",
+        "T_max = |D_train| × epochs",
+        lambda study: "optimizer steps per epoch × epochs, stepped once per optimizer step",
+    ),
+    ("Weight decay", "not given", lambda study: f"AdamW with {_values(study, 'weight_decay')}, stated explicitly"),
+    ("CNN input", "336 × 336, ImageNet weights", _cnn_input),
+    ("VLM input", "native image processor, no additional normalization", _vlm_input),
+    ("Which checkpoints", "Qwen2-VL-2B and SmolVLM", _which),
+    ("Final hidden state", "h_T", _readout),
+    ("LoRA", "attention layers of the decoder, vision encoder frozen", _lora),
+    (
+        "Batch",
+        "64; SmolVLM 8 with 8 accumulation steps",
+        lambda study: (
+            f"logical batch {_values(study, 'batch_size')}; the micro-batch is a hardware setting that changes nothing "
+            "beyond rounding"
+        ),
+    ),
+    ("Crop", "scale [0.9, 1.1], ratio [0.05, 1.1]", _crops),
+    (
+        "Scores",
+        "mean ± std over folds",
+        lambda study: "per fold, then mean and sample standard deviation (ddof 1); threshold 0.5, positive = malignant",
+    ),
+    ("External test", "best-performing models, no fine-tuning", _external),
+    (
+        "Significance",
+        "Wilcoxon on five fold scores, p below 0.05 throughout",
+        lambda study: (
+            "exact two-sided signed-rank test beside its attainable floor; patient-clustered paired bootstrap with "
+            f"{study['comparisons']['draws']:,} draws, patient-level sign flips, Nadeau-Bengio corrected t, Holm over the "
+            "declared pairs"
+        ),
+    ),
+)
+"""Point, what the paper says, and how the configuration decides it (nothing where the study has no such thing)."""
+
+
+def _recipe(recipe: Settings) -> str:
+    trained = {"all": "all parameters", "head": "linear head on the frozen backbone", "lora": "LoRA adapters and head"}
+    parts = [
+        trained[recipe["trainable"]],
+        count([recipe["epochs"]], "epoch"),
+        f"batch {recipe['batch_size']}",
+        f"learning rate {recipe['learning_rate']:g}, cosine",
+        f"weight decay {recipe['weight_decay']:g}",
+    ]
+    if lora := recipe["lora"]:
+        parts.append(f"rank {lora['rank']}, alpha {lora['alpha']}, dropout {lora['dropout']:g}")
+    return ", ".join(parts)
+
+
+def _transform(transform: Mapping[str, Settings]) -> str:
+    ((kind, arguments),) = transform.items()
+    return f"{kind}({', '.join(f'{name} {_plain(value)}' for name, value in arguments.items())})"
+
+
+def _plain(value: Any) -> str:
+    return f"[{', '.join(map(_plain, value))}]" if isinstance(value, list | tuple) else str(value)
+
+
+def _mode(mode: str) -> str:
+    return {"ft": "FT", "lp": "LP"}.get(mode, mode)

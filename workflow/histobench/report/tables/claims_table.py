@@ -1,0 +1,74 @@
+"""The ledger of claims as a table."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
+from histobench.report.render import Bold, Table
+from histobench.report.tables.paper_tables import Context
+
+Rows = Sequence[Mapping[str, object]]
+GOOD = ("holds", "supported", "not checkable", "not run", "undecided")
+
+
+def published_table(rows: Rows) -> Table:
+    """Return the claims as the published tables leave them, as rows of :func:`histobench.claims.ledger.on_paper`."""
+    return Table(
+        title="Claims of the paper on its own tables",
+        caption=f"{_counted(rows, 'published_verdict')} Evidence is recomputed from the published tables alone.",
+        columns=PUBLISHED_COLUMNS,
+        rows=rows,
+        header=("Claim", "Section", "Sentence", "Verdict", "Evidence"),
+        cells=[(*_claim(row), _verdict(row["published_verdict"]), str(row["published_evidence"])) for row in rows],
+    )
+
+
+def study_table(rows: Rows, context: Context) -> Table:
+    """Return the claims on the published tables and on a study, as rows of :func:`histobench.claims.ledger.on_study`."""
+    return Table(
+        title="Claims of the paper",
+        caption=context.caption(
+            f"On the published tables: {_counted(rows, 'published_verdict')}",
+            f"On this study: {_counted(rows, 'study_verdict')}",
+            "Supported: the 95 % interval of the effect is wholly inside what is claimed; contradicted: wholly outside; "
+            "a claim about many cases is contradicted by one whose interval, widened for their number, is outside.",
+        ),
+        columns=COLUMNS,
+        rows=rows,
+        header=("Claim", "Section", "Sentence", "Published tables", "Evidence", "This study", "Effect [95 %]", "Shown"),
+        cells=[
+            (
+                *_claim(row),
+                _verdict(row["published_verdict"]),
+                str(row["published_evidence"]),
+                _verdict(row["study_verdict"]),
+                _interval(row),
+                str(row["study_evidence"]),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _claim(row: Mapping[str, object]) -> tuple[str, str, str]:
+    return str(row["id"]), str(row["section"]), str(row["sentence"])
+
+
+def _verdict(verdict: object) -> str:
+    return str(verdict) if verdict in GOOD else Bold(verdict)
+
+
+def _interval(row: Mapping[str, object]) -> str:
+    effect, low, high = (row[name] for name in ("effect", "low", "high"))
+    if not isinstance(effect, float):
+        return ""
+    text = f"{effect:+.4f}"
+    if isinstance(low, float) and isinstance(high, float):
+        text += f" [{low:+.4f}, {high:+.4f}]"
+    return text.replace("-", "−")
+
+
+def _counted(rows: Rows, column: str) -> str:
+    """Return for example `71 claims: 39 holds, 22 contradicted.`"""
+    counts = Counter(str(row[column]) for row in rows).most_common()
+    return f"{len(rows)} claims: {', '.join(f'{count} {verdict}' for verdict, count in counts)}."
