@@ -336,7 +336,10 @@ def test_a_view_of_another_shape_or_type_is_refused(transforms: list[dict[str, d
 
 def test_check_reports_every_wrong_transform_and_accepts_what_works() -> None:
     assert check(PAPER, 32) == check([], 32) == []
-    assert check([{"PadIfNeeded": {"min_height": 40, "min_width": 40}}, {"CenterCrop": {"height": 32, "width": 32}}], 32) == []
+    assert (
+        check([{"PadIfNeeded": {"min_height": 40, "min_width": 40}}, {"CenterCrop": {"height": 32, "width": 32}}], 32)
+        == []
+    )
     messages = check([{"Rotat": {}}, FLIP, {"Blur": {"blur": 3}}], 32)
     assert [("Rotat" in message, "blur" in message) for message in messages] == [(True, False), (False, True)]
 
