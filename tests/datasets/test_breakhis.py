@@ -245,17 +245,12 @@ def test_other_files_are_skipped_and_counted(tmp_path: Path) -> None:
 
 
 def test_missing_and_surplus_images_are_named(tmp_path: Path) -> None:
-    gone = paths()[10:17]
-    files = {name: data for name, data in contents(paths()) if name not in gone}
-    files[MEMBER.replace("-001.png", "-999.png")] = files[MEMBER]
-    sentence = refusal(write_files(tmp_path / "source.zip", files.items(), "zip"), complete=True)
-    stems = sorted(Path(name).stem for name in gone)
-    assert f"7 are missing ({', '.join(stems[:5])}, …)" in sentence
+    surplus = {MEMBER.replace("-001.png", "-999.png"): png(np.zeros((2, 2, 3), np.uint8))}
+    sentence = refusal(of(tmp_path / "source.tar.gz", **surplus), complete=True)
+    missing = sorted(Path(name).stem for name in paths()[6:])
+    assert "is not the official BreakHis of 7909 images" in sentence
+    assert f"7903 are missing ({', '.join(missing[:5])}, …)" in sentence
     assert "1 are surplus (SOB_B_A-14-22549AB-40-999)" in sentence
-    assert "7909" in sentence
-    few = refusal(write_standin(tmp_path / "few", members=paths()[:100]), complete=True)
-    assert "7809 are missing" in few
-    assert "0 are surplus (none)" in few
 
 
 def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
@@ -298,9 +293,8 @@ def script(source: Path, folder: Path, *options: str) -> subprocess.CompletedPro
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_script(tmp_path: Path) -> None:
-    source = write_standin(tmp_path / "source.zip", kind="zip")
-    results = tmp_path / "results"
+def test_script(tmp_path: Path, archive: Path) -> None:
+    source, results = archive, tmp_path / "results"
     done = script(source, results, "--complete")
     assert done.returncode == 0, done.stderr
     assert len(manifest.load(results / "manifest.csv")) == 7909
