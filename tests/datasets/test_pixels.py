@@ -166,7 +166,7 @@ def script(source: Path, images: Path, output: Path, size: int) -> list[str]:
 
 
 def test_a_killed_script_leaves_no_store(tmp_path: Path) -> None:
-    images = dataset(tmp_path / "source", 60, "folder", lambda number: picture(number, 700, 460))
+    images = dataset(tmp_path / "source", 20, "folder", lambda number: picture(number, 700, 460))
     manifest.save(tmp_path / "manifest.csv", images)
     folder = tmp_path / "pixels"
     command = script(tmp_path / "source", tmp_path / "manifest.csv", folder / "336px.npy", 336)
@@ -178,10 +178,10 @@ def test_a_killed_script_leaves_no_store(tmp_path: Path) -> None:
     assert [file.suffix for file in folder.iterdir()] == [".partial"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "60 images of 336x336 pixels" in done.stdout
-    assert "60/60" in done.stderr  # the progress bar
-    store = pixels.load(folder / "336px.npy", 60, 336)
-    assert np.array_equal(store[59], pixels.squash(picture(59, 700, 460), 336))
+    assert "20 images of 336x336 pixels" in done.stdout
+    assert "20/20" in done.stderr  # the progress bar
+    store = pixels.load(folder / "336px.npy", 20, 336)
+    assert np.array_equal(store[19], pixels.squash(picture(19, 700, 460), 336))
 
 
 def test_full_disk(tmp_path: Path) -> None:
