@@ -60,10 +60,13 @@ def print_summary(source: Path, images: list[manifest.Image], skipped: Counter[s
         print(f"  {label} {counts.total()}:", ", ".join(scales) or "magnification not known")
     types = Counter(image.subtype for image in images)
     print(f"  types: {', '.join(f'{name} {count}' for name, count in sorted(types.items()))}")
-    print(
-        f"  {len({image.patient for image in images})} patients, {len(manifest.slides(images))} slides, "
-        f"{len(manifest.accessions(images))} accession numbers, {len(manifest.pairs(images))} (subtype, slide) pairs"
-    )
+    units = {
+        "patients": {image.patient for image in images},
+        "slides": {image.slide for image in images},
+        "accession numbers": {image.accession for image in images},
+        "(subtype, slide) pairs": {(image.subtype, image.slide) for image in images},
+    }
+    print(f"  {', '.join(f'{len(found)} {unit}' for unit, found in units.items())}")
     if twins := manifest.equal_pixels(images):
         slides = sorted({f"{image.subtype} {image.slide}" for group in twins for image in group})
         print(f"  {len(twins)} sets of images with equal pixels, in {shown(slides)}")

@@ -306,9 +306,7 @@ def test_a_wrong_official_list_is_refused(tmp_path: Path, old: str, new: str, fo
     assert "\n" not in str(raised.value)
 
 
-def test_official_without_files(tmp_path: Path) -> None:
-    with pytest.raises(HistoBenchError, match="no fold file is given"):
-        make_folds.official(small(), [])
+def test_a_missing_official_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HistoBenchError, match="cannot be read as a fold file"):
         make_folds.official(small(), [tmp_path / "dsfold1.txt"])
 

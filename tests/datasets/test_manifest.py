@@ -44,11 +44,7 @@ def test_a_saved_manifest_is_loaded_unchanged_and_in_order(tmp_path: Path) -> No
     assert manifest.load(tmp_path / "manifest.csv") == IN_ORDER
 
 
-def test_pairs_slides_accessions_and_equal_pixels() -> None:
-    a, b, c = "14-13412", "14-22549AB", "14-22549CD"
-    assert manifest.pairs(IMAGES) == [("A", b), ("A", c), ("DC", a), ("F", c), ("LC", a)]
-    assert manifest.slides(IMAGES) == [a, b, c]
-    assert manifest.accessions(IMAGES) == ["14-13412", "14-22549"]
+def test_equal_pixels() -> None:
     assert manifest.equal_pixels(IMAGES) == [IMAGES[:2], [IMAGES[index] for index in (4, 6, 7)]]
     assert manifest.equal_pixels(IMAGES[1:4]) == []
 

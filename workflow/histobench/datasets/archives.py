@@ -27,8 +27,7 @@ MAX_RATIO = 100
 archive of them grows by a few percent, one of blank pixels or tables perhaps tenfold, a bomb a thousandfold."""
 
 _BUFFER = 2**20
-_LINK = "is a link, expected a regular file"
-_SPECIAL = "is a device or special file, expected a regular file"
+_LINK, _SPECIAL = (f"is a {kind}, expected a regular file" for kind in ("link", "device or special file"))
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,

@@ -16,7 +16,6 @@ import os
 import random
 import threading
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -46,11 +45,8 @@ class Augmentation:
     def __init__(self, transforms: Sequence[Mapping[str, Mapping[str, Any]]], size: int) -> None:
         self.transforms = [(name, dict(arguments)) for item in transforms for name, arguments in item.items()]
         self.size = size
-        occurrences: Counter[str] = Counter()
-        self._streams: list[str] = []
-        for name, _ in self.transforms:
-            self._streams.append(f"{name} {occurrences[name]}")
-            occurrences[name] += 1
+        names = [name for name, _ in self.transforms]
+        self._streams = [f"{name} {names[:index].count(name)}" for index, name in enumerate(names)]
         self._local = threading.local()
         self._built()
 
@@ -77,6 +73,7 @@ class Augmentation:
         """
         if not self.transforms:
             return image
+        expected = (np.dtype(np.uint8), (self.size, self.size, 3))
         view, culprit = np.array(image), ""
         for (name, _), stream, transform in zip(self.transforms, self._streams, self._built(), strict=True):
             key = repr((int(seed), int(epoch), str(image_id), stream)).encode()
@@ -90,14 +87,11 @@ class Augmentation:
                     f"transform {name} failed on {image_id} ({type(error).__name__}: {reason}); "
                     "change its arguments or take it out of the list"
                 ) from error
-            good = isinstance(view, np.ndarray) and view.dtype == np.uint8 and view.shape == (self.size, self.size, 3)
-            culprit = "" if good else culprit or name
+            culprit = "" if (view.dtype, view.shape) == expected else culprit or name
         if culprit:
-            kind, shape = getattr(view, "dtype", type(view).__name__), tuple(getattr(view, "shape", ()))
             raise HistoBenchError(
-                f"after transform {culprit} the view of {image_id} is {kind} of shape {shape}, "
-                f"expected uint8 of shape ({self.size}, {self.size}, 3); "
-                "change its arguments or take it out of the list"
+                f"after transform {culprit} the view of {image_id} is {view.dtype} of shape {tuple(view.shape)}, "
+                f"expected uint8 of shape {expected[1]}; change its arguments or take it out of the list"
             )
         return view
 

@@ -45,10 +45,7 @@ def decode(data: bytes, name: str) -> np.ndarray:
         with PIL.Image.open(io.BytesIO(data), formats=[kind]) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise HistoBenchError(
-                    f"{name}: declares {width}x{height} pixels, more than the {MAX_PIXELS} that are read; "
-                    "remove it or scale it down"
-                )
+                raise PIL.Image.DecompressionBombError(f"{width}x{height} pixels")
             if unsupported := _unsupported(image, data):
                 raise HistoBenchError(
                     f"{name}: holds {unsupported}, expected a still 8-bit RGB image; save it as 8-bit RGB {kind}"
@@ -65,9 +62,9 @@ def decode(data: bytes, name: str) -> np.ndarray:
             f"{name}: is not a {kind} file that can be read although its name says so; replace it by an 8-bit RGB "
             f"{kind} or remove it"
         ) from error
-    except PIL.Image.DecompressionBombError as error:
+    except PIL.Image.DecompressionBombError as error:  # Pillow raises it, too, for much larger images
         raise HistoBenchError(
-            f"{name}: declares more than the {MAX_PIXELS} pixels that are read; remove it or scale it down"
+            f"{name}: declares more than the {MAX_PIXELS} pixels that are read ({error}); remove it or scale it down"
         ) from error
     except Exception as error:  # Pillow has no common class for the errors that damaged files lead to
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -65,36 +65,33 @@ def official(images: Sequence[Image], files: Sequence[Path]) -> folds.Folds:
             contradicts the manifest or another row of the same slide folder, an image has no row, or a fold lacks a
             class on one side at some magnification.
     """
-    if not files:
-        raise HistoBenchError("split by official: no fold file is given; name dsfold1.txt, dsfold2.txt, ... in `files`")
     known = {image.image_id: image for image in images}
     sides: dict[str, list[bool]] = {folds.group_of(image, "official"): [] for image in images}
     for fold, file in enumerate(map(Path, files), start=1):
         tested: dict[str, bool] = {}
         seen: set[str] = set()
-        for line, fields in _official_rows(file):
-            name, magnification, number, side = fields
+        for line, (name, magnification, number, side) in _official_rows(file):
+            where = f"{file}, line {line}"
             image = known.get(name.removesuffix(".png"))
-            fault = ""
-            group = folds.group_of(image, "official") if image else ""
             if image is None:
-                fault = (
-                    f"the manifest has no image {name!r}; the official folds need the complete dataset and nothing else"
+                raise HistoBenchError(
+                    f"{where}: the manifest has no image {name!r}; the official folds need exactly the complete dataset"
                 )
-            elif magnification != str(image.magnification):
-                fault = f"{name} is given magnification {magnification}, but has {image.magnification}; correct the row"
-            elif number != str(fold):
-                fault = (
-                    f"the row is of fold {number}, but the file is listed as fold {fold}; list the files in the order of "
-                    "their folds, from 1"
+            if magnification != str(image.magnification):
+                raise HistoBenchError(
+                    f"{where}: {name} is given magnification {magnification}, but has {image.magnification}; correct it"
                 )
-            elif tested.setdefault(group, side == "test") != (side == "test"):
-                fault = (
-                    f"{name} is in {side}, but an earlier row has another image of the slide folder {group} on the other "
-                    "side; a slide belongs to one side only"
+            if number != str(fold):
+                raise HistoBenchError(
+                    f"{where}: the row is of fold {number}, but the file is listed as fold {fold}; list the files in the "
+                    "order of their folds, from 1"
                 )
-            if fault:
-                raise HistoBenchError(f"{file}, line {line}: {fault}")
+            group = folds.group_of(image, "official")
+            if tested.setdefault(group, side == "test") != (side == "test"):
+                raise HistoBenchError(
+                    f"{where}: {name} is in {side}, but an earlier row has another image of the slide folder {group} on "
+                    "the other side; put a slide on one side only"
+                )
             seen.add(image.image_id)
         missing = [image.image_id for image in images if image.image_id not in seen]
         if missing:

@@ -85,21 +85,6 @@ def load(path: Path) -> list[Image]:
     return images
 
 
-def pairs(images: Iterable[Image]) -> list[tuple[str, str]]:
-    """Return the distinct (subtype, slide) pairs, sorted: 82 in BreakHis, which its authors count as patients."""
-    return sorted({(image.subtype, image.slide) for image in images})
-
-
-def slides(images: Iterable[Image]) -> list[str]:
-    """Return the distinct slide ids, sorted: 81 in BreakHis."""
-    return sorted({image.slide for image in images})
-
-
-def accessions(images: Iterable[Image]) -> list[str]:
-    """Return the distinct accession numbers, sorted: 70 in BreakHis."""
-    return sorted({image.accession for image in images})
-
-
 def equal_pixels(images: Iterable[Image]) -> list[list[Image]]:
     """Return the groups of two or more images with the same pixels, in the order of their first image."""
     groups: dict[str, list[Image]] = {}

@@ -123,7 +123,6 @@ def load(path: Path, count: int, size: int) -> np.memmap:
     Raises:
         HistoBenchError: the file is missing, truncated, or holds anything else.
     """
-    path = Path(path)
     shape = (count, size, size, 3)
     try:
         store = mapped(path)
@@ -131,6 +130,7 @@ def load(path: Path, count: int, size: int) -> np.memmap:
             raise ValueError(f"it holds {store.dtype} of shape {store.shape}")
         if path.stat().st_size != store.offset + store.nbytes:
             raise ValueError("its length does not match its header")
+        return store
     except FileNotFoundError as error:
         raise HistoBenchError(f"{path}: no such pixel store; run the workflow again to make it") from error
     except ValueError as error:
@@ -138,7 +138,6 @@ def load(path: Path, count: int, size: int) -> np.memmap:
             f"{path}: is not the pixel store of this dataset, uint8 of shape {shape} ({error}); "
             "delete it to have it made again"
         ) from error
-    return store
 
 
 def _decoded(data: bytes, image: Image, source: Path) -> np.ndarray:

@@ -163,15 +163,8 @@ def _checked(row: Mapping[str, str], classes: Mapping[str, str]) -> Facts:
         raise ValueError(
             f"magnification is {magnification!r}, expected {', '.join(known[1:])}, or nothing where it is not known"
         )
-    patient = row["patient"]
-    return _facts(
-        str(path),
-        classes[label],
-        row["subtype"] or label,
-        patient,
-        row["accession"] or patient,
-        int(magnification),
-    )
+    patient, accession = row["patient"], row["accession"] or row["patient"]
+    return _facts(str(path), classes[label], row["subtype"] or label, patient, accession, int(magnification))
 
 
 def _check(images: list[Image], where: str) -> None:
