@@ -21,7 +21,7 @@ import numpy as np
 import yaml
 
 from histobench import metrics
-from histobench.datasets import breakhis, folds, manifest
+from histobench.datasets import breakhis, folds, make_folds, manifest
 from histobench.io.files import write_csv
 from histobench.study import paths
 from histobench.study.config import Config, load
@@ -78,7 +78,7 @@ def simulate(folder: Path, config: Config) -> None:
         manifest.save_census(folder / paths.CENSUS.format(dataset=dataset), images)
         for name in dict.fromkeys(run.split for run in config.runs if run.dataset == dataset):
             split = config.splits[name]
-            assignments[name] = folds.make(images, split.by, split.folds, split.seed)
+            assignments[name] = make_folds.stratified(images, split.by, split.folds, split.seed)
             folds.save(assignments[name], folder / paths.FOLDS.format(dataset=dataset, split=name))
             census = folds.census(images, assignments[name])
             write_csv(folder / paths.FOLDS_CENSUS.format(dataset=dataset, split=name), folds.CENSUS_COLUMNS, census)

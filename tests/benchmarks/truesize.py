@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import yaml
 
-from histobench.datasets import breakhis, folds, manifest
+from histobench.datasets import breakhis, folds, make_folds, manifest
 from histobench.models import cnn, vlm
 from histobench.study import paths
 from histobench.study.config import Config, load
@@ -56,7 +56,7 @@ class Place:
         """Write manifests, folds, and pixel stores of black images for both datasets."""
         images = [row(identity) for identity in breakhis.official()]
         rest = [image for image in images if image.magnification != MAGNIFICATION]
-        made = folds.make(rest, "patient", 2, 0)
+        made = make_folds.stratified(rest, "patient", 2, 0)
         side = dict(zip(made.groups, made.tested, strict=True))
         few: dict[tuple[tuple[bool, ...], str], manifest.Image] = {}
         for image in images:

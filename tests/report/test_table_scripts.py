@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from histobench.datasets import folds, manifest
+from histobench.datasets import folds, make_folds, manifest
 from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.io.files import write_csv
 from histobench.metrics import METRICS
@@ -55,7 +55,7 @@ def test_table_dataset(tmp_path: Path) -> None:
         for name in [f"SOB_B_A-{patient}-40-{index:03d}"]
     ]
     manifest.save(tmp_path / "manifest.csv", images)
-    folds.save(folds.make(manifest.load(tmp_path / "manifest.csv"), "patient", 5, 0), tmp_path / "patient.csv")
+    folds.save(make_folds.stratified(manifest.load(tmp_path / "manifest.csv"), "patient", 5, 0), tmp_path / "patient.csv")
     run(
         "table_dataset", tmp_path, manifest="manifest.csv", folds="patient.csv", dataset="small", split="patient",
         split_by="patient", published=PUBLISHED / "table1.csv", output_prefix="tables/table1",
