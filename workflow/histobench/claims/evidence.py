@@ -1,7 +1,7 @@
 """What a study says about cells of the published tables: estimates with 95 % intervals, from its result files."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from histobench.claims.table_cells import CROSS_VALIDATION, EXTERNAL, Cell, Row,
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv
 from histobench.study.resolved import Study
+
+FILES = ("metrics", "summary", "intervals", "comparisons", "external_metrics", "external_intervals", "parameters")
+"""The result files of a study that claims are compared with, without `.csv`."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,7 @@ class Results:
 
     study: Study
     files: Mapping[str, Sequence[Row]]
-    """File name without `.csv` -> rows: metrics, summary, intervals, comparisons, parameters, and with an external test
-    external_metrics and external_intervals. Each may be absent."""
+    """Name in :data:`FILES` -> rows; a file that does not exist has no entry."""
 
     def estimate(self, terms: Terms) -> Estimate:
         """Return a weighted sum of cells with its interval.
@@ -176,9 +178,15 @@ class Results:
         return corrected_t(values, float(np.mean(sizes / (sizes.sum() - sizes))))
 
 
-def read_results(study: Study, paths: Iterable[Path]) -> Results:
-    """Return the result files of a study, which are known by their names."""
-    return Results(study, {path.stem: read_csv(path, ()) for path in paths})
+def read_results(study: Study, paths: Mapping[str, Path | None]) -> Results:
+    """Return the result files of a study.
+
+    Args:
+        study: the resolved study.
+        paths: name in :data:`FILES` -> path; a name may be absent, and so may the file. Other names are ignored.
+    """
+    found = {name: path for name in FILES if (path := paths.get(name)) is not None and Path(path).is_file()}
+    return Results(study, {name: read_csv(path, ()) for name, path in found.items()})
 
 
 def _estimate(row: Row, column: str, what: str, cell: Cell) -> Estimate:

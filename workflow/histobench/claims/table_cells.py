@@ -56,16 +56,20 @@ class Cell:
     @property
     def setting(self) -> str:
         """Return metric, magnification and table, for example `accuracy, 200X, Table 4`."""
-        return ", ".join([self.metric, *([f"{self.magnification}X"] if self.magnification else []), f"Table {self.table}"])
+        return ", ".join(
+            [self.metric, *([f"{self.magnification}X"] if self.magnification else []), f"Table {self.table}"]
+        )
 
 
 Row = Mapping[str, str]
 """A row of a table: column -> text."""
 Terms = Mapping[Cell, Fraction]
 """A weighted sum of cells: cell -> weight."""
+Each = Mapping[str, Sequence] | None
+"""Name -> values that replace `{name}` in the addresses of cells; every combination is one case."""
 
 
-def cases(terms: Mapping[str, Any], each: Mapping[str, Sequence] | None = None) -> Iterator[Terms]:
+def cases(terms: Mapping[str, Any], each: Each = None) -> Iterator[Terms]:
     """Yield a weighted sum of cells for every combination of the values in `each`.
 
     Args:
@@ -96,7 +100,9 @@ def describe(terms: Terms) -> str:
     setting = f" ({settings.pop()})" if len(settings) == 1 else ""
     added, subtracted = (
         " and ".join(
-            cell.arm if setting else f"{cell.arm} ({cell.setting})" for cell, weight in terms.items() if sign * weight > 0
+            cell.arm if setting else f"{cell.arm} ({cell.setting})"
+            for cell, weight in terms.items()
+            if sign * weight > 0
         )
         for sign in (1, -1)
     )

@@ -24,9 +24,7 @@ def class_ratio(paper: Paper, malignant_per_benign: str) -> Verdict:
     """Return whether there are so many malignant images per benign one, to the last digit."""
     malignant, benign = (sum(paper.images(column).values()) for column in ("malignant", "benign"))
     error = abs(Fraction(malignant, benign) - Fraction(malignant_per_benign))
-    return holds(
-        error <= rounding(malignant_per_benign), f"{malignant} / {benign} = {malignant / benign:.3f}."
-    )
+    return holds(error <= rounding(malignant_per_benign), f"{malignant} / {benign} = {malignant / benign:.3f}.")
 
 
 def patient_count(paper: Paper, patients: int) -> Verdict:
@@ -53,21 +51,12 @@ def split_sizes(paper: Paper, train_share: str) -> Verdict:
     )
 
 
-def split_of_patients(
-    paper: Paper, train_share: str, fewest: int, most: int, draws: int, seed: int
-) -> Verdict:
+def split_of_patients(paper: Paper, train_share: str, fewest: int, most: int, draws: int, seed: int) -> Verdict:
     """Return whether Table 1 is a split of images rather than of patients.
 
     Any given set of sizes is rare among splits of patients. But sizes that equal round(share x n) at every magnification
     are what a split of images gives every time, and a split of patients only by chance; how rarely is counted here.
-
-    Args:
-        paper: the published numbers, with the census of patients.
-        train_share: of the patients.
-        fewest: smallest number of patients in the training set.
-        most: largest number.
-        draws: number of random splits.
-        seed: of the generator.
+    Of `draws` random splits, each gives `train_share` of the patients, `fewest` to `most` of them, to the training set.
     """
     exact, sizes = _exact_sizes(paper, train_share), len(paper.images("total"))
     hits, near = patient_splits(paper, float(train_share), (fewest, most), draws, seed)

@@ -56,12 +56,7 @@ def accuracy_agrees(
       e; both of q are those of :func:`fold_balance`;
     - of rounding: half a unit of the last digit.
 
-    Args:
-        paper: the published numbers.
-        tables: of 4, 5 and 6.
-        malignant_share: the same in every fold, as in an external test; absent: as in Table 1.
-        folds: number of folds.
-        draws: number of random assignments of patients to folds.
+    `malignant_share` is the same in every fold, as in an external test; without it, it is that of Table 1.
     """
     malignant, total = paper.images("malignant"), paper.images("total")
     balance = {} if malignant_share else fold_balance(paper, folds, draws)

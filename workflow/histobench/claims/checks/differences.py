@@ -1,14 +1,12 @@
 """Claims that one score, or one sum of scores, is higher than another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Terms, cases, decimals, describe
+from histobench.claims.table_cells import Each, Terms, cases, decimals, describe
 from histobench.claims.verdicts import Case, Verdict, grade, holds
-
-Each = Mapping[str, Sequence] | None
 
 
 def exceeds(paper: Paper, terms: Mapping[str, Any], each: Each = None) -> Verdict:

@@ -1,14 +1,12 @@
 """Claims that scores have certain values. Numbers of the text are given as texts, so that they keep their last zeros."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Cell, bounds, cases, decimals, describe, rounding, span
+from histobench.claims.table_cells import Cell, Each, bounds, cases, decimals, describe, rounding, span
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, Case, Verdict, grade
-
-Each = Mapping[str, Sequence] | None
 
 
 def printed(paper: Paper, cells: Mapping[str, str]) -> Verdict:
@@ -37,12 +35,7 @@ def within(
 ) -> Verdict:
     """Return whether every cell lies between two numbers, either of which may be absent.
 
-    Args:
-        paper: the published numbers.
-        cells: a cell address, in which `{name}` is replaced by each of its values in `each`.
-        each: name -> values; every combination is a cell.
-        at_least: inclusive.
-        at_most: inclusive.
+    `cells` is a cell address, in which `{name}` is replaced by each of its values in `each`.
     """
     low, high = bounds(at_least, at_most)
     values = _values(paper, cells, each)

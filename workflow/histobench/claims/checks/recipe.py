@@ -8,7 +8,7 @@ from typing import Any
 from histobench.claims.evidence import Estimate, Results
 from histobench.claims.published import Paper
 from histobench.claims.table_cells import Unavailable, bounds, decimals, rounding
-from histobench.claims.verdicts import CONTRADICTED, IMPOSSIBLE, SUPPORTED, Verdict, holds
+from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPOSSIBLE, SUPPORTED, Verdict, holds
 
 
 def configured(paper: Paper, models: Sequence[str], key: str, value: int) -> Verdict:
@@ -18,19 +18,12 @@ def configured(paper: Paper, models: Sequence[str], key: str, value: int) -> Ver
     return holds(set(found.values()) == {value}, f"the true {key} is {text}.")
 
 
-def trainable(
-    paper: Paper, arms: Sequence[str], at_least: str | None = None, at_most: str | None = None
-) -> Verdict:
+def trainable(paper: Paper, arms: Sequence[str], at_least: str | None = None, at_most: str | None = None) -> Verdict:
     """Return whether LoRA on the decoder's attention trains so many parameters.
 
     A matrix from m to n features gets rank x (m + n) parameters (Hu et al. 2022); q, k, v and o of every layer are
     adapted, and the head adds one weight per feature and a bias. The rank is that of Table 3.
-
-    Args:
-        paper: the published numbers.
-        arms: `MODEL/MODE`.
-        at_least: fewest parameters, in millions.
-        at_most: most, in millions.
+    `arms` are `MODEL/MODE`, the bounds are in millions.
     """
     low, high = bounds(at_least, at_most)
     numbers = {arm: _lora_parameters(paper, arm.partition("/")[0]) for arm in arms}

@@ -20,12 +20,7 @@ def significant(
 ) -> Verdict:
     """Return whether p-values are below a bound, and whether a signed-rank test could give them.
 
-    Args:
-        paper: the published numbers.
-        pairs: the arm said to be better, then the other, both `MODEL/MODE`.
-        metrics: of accuracy, f1 and auc.
-        below: exclusive bound of p; this or `at_most` is given.
-        at_most: inclusive bound.
+    Each pair is the arm said to be better, then the other, both `MODEL/MODE`. Either bound is given.
     """
     values = [_p_value(paper, pair, metric) for pair in pairs for metric in metrics]
     bound = Fraction(below or at_most or 1)
@@ -36,7 +31,9 @@ def significant(
     limit = f"the exact two-sided signed-rank test on {FOLDS} pairs has no p-value below {float(smallest):g}"
     if wrong:
         are, end = "is" if wrong == 1 else "are", "." if possible else f"; {limit}."
-        text = f"{wrong} of {len(values)} printed p-values {are} not {relation} (largest {decimals(max(values), 3)}){end}"
+        text = (
+            f"{wrong} of {len(values)} printed p-values {are} not {relation} (largest {decimals(max(values), 3)}){end}"
+        )
         return Verdict(CONTRADICTED, text)
     text = f"printed {span(values, 3) if len(values) > 1 else decimals(values[0], 3)}, {relation}"
     return Verdict(HOLDS, f"{text}.") if possible else Verdict(IMPOSSIBLE, f"{text}, but {limit}.")

@@ -15,11 +15,8 @@ from histobench.claims.verdicts import CONTRADICTED, HOLDS, UNDECIDED, Verdict, 
 def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: str) -> Verdict:
     """Return whether the accuracy of each arm of `first` varies less in Table 4 than that of each arm of `second`.
 
-    Args:
-        paper: the published numbers.
-        first: arms, `MODEL/MODE`.
-        second: arms.
-        over: `folds`: the standard deviation, compared at each magnification; `magnifications`: the range of the means.
+    `over` is `folds` for the standard deviation, compared at each magnification, or `magnifications` for the range of the
+    means. Arms are `MODEL/MODE`.
     """
 
     def spreads(arm: str) -> dict[str, Fraction]:
@@ -41,7 +38,9 @@ def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: st
     shown = f"{one} {decimals(value)} against {other} {decimals(theirs)}{place}"
     what = "standard deviation over folds" if over == "folds" else "range over magnifications"
     if failing:
-        return Verdict(CONTRADICTED, f"the {what} is not the smaller one in {failing} of {len(pairs)} comparisons: {shown}.")
+        return Verdict(
+            CONTRADICTED, f"the {what} is not the smaller one in {failing} of {len(pairs)} comparisons: {shown}."
+        )
     return Verdict(HOLDS, f"the {what} is the smaller one in all {len(pairs)} comparisons, the closest {shown}.")
 
 
@@ -70,12 +69,8 @@ def fold_deviations(paper: Paper, arms: Sequence[str], reference: Sequence[str],
     The accuracy of n independent images has a binomial deviation of sqrt(a (1 - a) / n), here with n a fold's share of
     Table 1. Images of one patient are alike, so that folds of patients deviate more.
 
-    Args:
-        paper: the published numbers.
-        arms: `MODEL/MODE`.
-        reference: lowest and highest deviation of accuracy in published patient-level studies of BreakHis.
-        largest: the largest deviation of the paper, with which a study's is compared.
-        folds: number of folds.
+    `reference` holds the lowest and the highest deviation of accuracy in published patient-level studies of BreakHis,
+    `largest` is the largest of the paper, with which a study's is compared.
     """
     images = paper.images("total")
     rows = [row for _, row in paper.rows(CROSS_VALIDATION) if f"{row['model']}/{row['mode']}" in arms]
