@@ -15,7 +15,7 @@ from histobench.evaluation import summary
 from histobench.evaluation.predictions import Gap, named, read_rows
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
-from histobench.metrics import METRICS, PATIENT_RATE, decide, patient_rate, scores
+from histobench.metrics import METRICS, decide
 from histobench.study.paths import Run, of_external
 
 COLUMNS = ("image_id", "patient", "group", "label", "logit")
@@ -116,16 +116,9 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], l
 
 def score_run(on: str, run: Run, predictions: External) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
-    return (
-        {"on": on}
-        | asdict(run)
-        | scores(predictions.label, predictions.logit)
-        | {
-            PATIENT_RATE: patient_rate(predictions.label, predictions.logit, predictions.patient),
-            "images": len(predictions.label),
-            "patients": len(np.unique(predictions.patient)),
-        }
-    )
+    scores = summary.all_scores(predictions.label, predictions.logit, predictions.patient)
+    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
+    return {"on": on} | asdict(run) | scores | counts
 
 
 def group_rates(on: str, run: Run, predictions: External) -> list[Row]:

@@ -22,17 +22,17 @@ SUMMARY_COLUMNS = (
 Row = dict[str, object]
 
 
+def all_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
+    """Return every score of :data:`METRICS`; arguments as for :func:`histobench.metrics.patient_rate`."""
+    return scores(label, logit) | {PATIENT_RATE: patient_rate(label, logit, patient)}
+
+
 def score_run(run: Run, predictions: Predictions) -> list[Row]:
     """Return the rows of `metrics.csv` for one run: one per selection, with full precision."""
+    label, patient = predictions.label, predictions.patient
+    counts = {"images": len(label), "patients": len(np.unique(patient))}
     return [
-        asdict(run)
-        | {"selection": selection}
-        | scores(predictions.label, predictions.logit[selection])
-        | {
-            PATIENT_RATE: patient_rate(predictions.label, predictions.logit[selection], predictions.patient),
-            "images": len(predictions.label),
-            "patients": len(np.unique(predictions.patient)),
-        }
+        asdict(run) | {"selection": selection} | all_scores(label, predictions.logit[selection], patient) | counts
         for selection in SELECTIONS
     ]
 
