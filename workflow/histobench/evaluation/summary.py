@@ -1,4 +1,4 @@
-"""From the predictions of many runs to their scores, and from the scores of folds to means and deviations."""
+"""Scores of runs, and their means and standard deviations over folds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from histobench.metrics import METRICS, PATIENT_RATE, patient_rate, scores
 from histobench.study.paths import Run
 
 ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
-"""What names an arm of a study: its folds are averaged."""
+"""The columns that name an arm of a study, whose folds are averaged."""
 METRICS_COLUMNS = (*ARM, "fold", "selection", *METRICS, "images", "patients")
 SUMMARY_COLUMNS = (
     *ARM,
@@ -44,8 +44,7 @@ def summarise(
 ) -> list[Row]:
     """Return the rows of `summary.csv`: for each arm and selection the mean and sample standard deviation over folds.
 
-    Arms keep the order in which they first occur. The deviation has n - 1 in its denominator; of a single fold it does
-    not exist and is None.
+    Arms keep the order in which they first occur. The deviation has n - 1 in its denominator; of a single fold it is None.
 
     Args:
         rows: rows of `metrics.csv`; the metrics are numbers.
@@ -67,7 +66,7 @@ def summarise(
 
 
 def gaps(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield a sentence for each arm that lacks a fold which another arm of the same dataset and split has."""
+    """Yield a message for each arm that lacks a fold which another arm of the same dataset and split has."""
     expected: dict[tuple[str, str], set[int]] = {}
     arms: dict[str, list[Run]] = {}
     for run in runs:
