@@ -19,7 +19,6 @@ from histobench.evaluation.comparisons import (
 )
 from histobench.evaluation.external import External
 from histobench.evaluation.predictions import Predictions
-from histobench.evaluation.summary import score_run
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
 from histobench.study.paths import Run
@@ -50,11 +49,7 @@ def made(models: tuple[str, ...] = ARMS, split: str = "patient") -> Runs:
 
 
 def analysed(runs: Runs, usable: Mapping[Run, Predictions] | None = None, **options: Any) -> Findings:
-    usable = runs if usable is None else usable
-    rows = [
-        {key: str(value) for key, value in row.items()} for run, read in usable.items() for row in score_run(run, read)
-    ]
-    return analyse(list(runs), usable, rows, SPLITS, **({"draws": 200} | options))
+    return analyse(list(runs), runs if usable is None else usable, SPLITS, **({"draws": 200} | options))
 
 
 def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
