@@ -151,16 +151,6 @@ def test_a_missing_fold_leaves_out_its_arm_and_nothing_else() -> None:
     assert all(row["holm_p"] == pytest.approx(min(1, 3 * row["sign_flip_p"])) for row in found.comparisons)
 
 
-def test_an_image_in_two_folds_of_a_partition() -> None:
-    runs = made()
-    run = next(run for run in runs if (run.model, run.fold) == ("alexnet", 3))
-    runs[run] = replace(runs[run], image_id=("i105", *runs[run].image_id[1:]))
-    (gap,) = analysed(runs).gaps
-    assert gap.what.startswith(
-        "small/alexnet/ft/patient/40/none: image i105 is evaluated in folds 1 and 3 of a partition"
-    )
-
-
 @pytest.mark.parametrize("what", ["images", "labels", "patients"])
 def test_an_arm_with_other_images_has_intervals_but_is_not_compared(what: str) -> None:
     runs = made()

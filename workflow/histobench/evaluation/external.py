@@ -92,24 +92,22 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], l
     form = ".../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
     files = named(paths, of_external, form)
     found: dict[tuple[str, Run], External] = {}
-    versions: dict[str, Counter[tuple[object, ...]]] = {}
     faults: dict[tuple[str, Run], str] = {}
     for key, path in files.items():
         try:
             found[key] = read(path)
         except HistoBenchError as error:
             faults[key] = str(error)
-        else:
-            versions.setdefault(key[0], Counter())[found[key].images] += 1
-    usual = {on: counts.most_common(1)[0][0] for on, counts in versions.items()}
-    examples = {on: next(key for key in found if key[0] == on and found[key].images == usual[on]) for on in usual}
-    for key in [key for key, part in found.items() if part.images != usual[key[0]]]:
-        example = examples[key[0]]
-        faults[key] = (
-            f"{files[key]}: images, patients, groups or labels are not those of {files[example]} "
-            f"({len(found.pop(key).label)} and {len(found[example].label)} images); "
-            "delete the file that is wrong to have it made again"
-        )
+    for other in {on for on, _ in found}:
+        members = {key: part for key, part in found.items() if key[0] == other}
+        usual = Counter(part.images for part in members.values()).most_common(1)[0][0]
+        example = next(key for key, part in members.items() if part.images == usual)
+        for key in [key for key, part in members.items() if part.images != usual]:
+            faults[key] = (
+                f"{files[key]}: images, patients, groups or labels are not those of {files[example]} "
+                f"({len(found.pop(key).label)} and {len(found[example].label)} images); "
+                "delete the file that is wrong to have it made again"
+            )
     gaps = [Gap(f"{on}/{run.arm}/fold{run.fold}", faults[on, run]) for on, run in files if (on, run) in faults]
     return found, gaps
 

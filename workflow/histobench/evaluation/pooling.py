@@ -67,10 +67,7 @@ class Arm:
 def pool(
     declared: Sequence[Run], runs: Mapping[Run, Predictions], splits: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[Arm], list[Gap]]:
-    """Return the arms whose folds are all there, and a gap for each of the others.
-
-    An arm is left out where a fold is missing, and where a partition has an image in two folds.
-    """
+    """Return the arms whose folds are all there, and a gap for each of the others."""
     members: dict[str, list[Run]] = {}
     for run in declared:
         members.setdefault(run.arm, []).append(run)
@@ -92,23 +89,13 @@ def pool(
             for fold, part in parts
             for image, patient, label in zip(part.image_id, part.patient, part.label, strict=True)
         ]
-        partition = policy["by"] != "official"
-        image, times = Counter(row[1] for row in rows).most_common(1)[0]
-        if partition and times > 1:
-            folds = " and ".join(str(row[0]) for row in rows if row[1] == image)
-            gaps.append(
-                Gap(
-                    name,
-                    f"{name}: image {image} is evaluated in folds {folds} of a partition, so the arm has no intervals "
-                    "and is not compared; delete its predictions to have its runs repeated",
-                )
-            )
-            continue
         order = sorted(range(len(rows)), key=rows.__getitem__)
         logit = {
             selection: np.concatenate([part.logit[selection] for _, part in parts])[order] for selection in SELECTIONS
         }
-        arms.append(Arm(present[min(present)], tuple(rows[index] for index in order), logit, partition))
+        arms.append(
+            Arm(present[min(present)], tuple(rows[index] for index in order), logit, policy["by"] != "official")
+        )
     return arms, gaps
 
 
