@@ -35,7 +35,7 @@ def on_paper(claim: claims.Claim, paper: Paper) -> tuple[str, str]:
     return str(row["published_verdict"]), str(row["published_evidence"])
 
 
-def test_every_finding_of_the_protocol_is_among_the_verdicts(verdicts) -> None:
+def test_verdicts_worked_out_from_the_printed_numbers(verdicts) -> None:
     expected = {
         "signed-rank": ("impossible", ["0 of 9", "0.0625", "0.03125", "0.0431"]),
         "table1-patient-level": ("contradicted", ["4 of 4", "0 of 2,000,000"]),
@@ -51,32 +51,26 @@ def test_every_finding_of_the_protocol_is_among_the_verdicts(verdicts) -> None:
         "hidden-size": ("contradicted", ["1536"]),
         "patches": ("contradicted", ["14 in Qwen2-VL-2B, 14 in SmolVLM"]),
         "patient-level-folds": ("contradicted", ["56 of 56", "0.006 to 0.023", "0.04 to 0.07"]),
+        "all-significant": ("impossible", []),
+        "resnet34-vlm-p": ("impossible", []),
+        "resnet34-vlm-p-below": ("contradicted", []),  # Table 7 has 0.010, which is not below 0.01
+        "lora-5-to-8-million": ("contradicted", ["4,359,681", "6,293,505"]),  # adapters, and heads of 1537 and 2049
+        "lora-under-10-million": ("holds", []),
+        "lora-over-probe": ("contradicted", []),  # AUC of Qwen2 at 40X: 0.9188 after, 0.9215 before
+        "vlms-worse-at-400x": ("contradicted", []),  # Qwen2 lp: 0.8483 at 400X, 0.8124 at 100X
+        "bach-recall-pattern": ("contradicted", []),  # 0.7591 - 0.7327 = 0.0264 < 0.9682 - 0.9401 = 0.0281
+        "augmentation-lowers": ("holds", []),
+        "resnet34-best": ("holds", []),
+        "bach-larger-drop": ("holds", []),
+        "tables-f1": ("holds", []),
+        "dataset-patients": ("contradicted", []),
+        "crop-scale": ("impossible", []),
+        "native-batch": ("not checkable", []),
     }
     for name, (verdict, parts) in expected.items():
         assert verdicts[name][0] == verdict, name
         for part in parts:
             assert part in verdicts[name][1], (name, part)
-
-
-def test_further_verdicts(verdicts) -> None:
-    for name, verdict in {
-        "all-significant": "impossible",
-        "resnet34-vlm-p": "impossible",
-        "resnet34-vlm-p-below": "contradicted",  # Table 7 has 0.010, which is not below 0.01
-        "lora-5-to-8-million": "contradicted",
-        "lora-under-10-million": "holds",
-        "lora-over-probe": "contradicted",  # AUC of Qwen2 at 40X: 0.9188 after, 0.9215 before
-        "vlms-worse-at-400x": "contradicted",  # Qwen2 lp: 0.8483 at 400X, 0.8124 at 100X
-        "bach-recall-pattern": "contradicted",  # 0.7591 - 0.7327 = 0.0264 < 0.9682 - 0.9401 = 0.0281
-        "augmentation-lowers": "holds",
-        "resnet34-best": "holds",
-        "bach-larger-drop": "holds",
-        "tables-f1": "holds",
-        "dataset-patients": "contradicted",
-        "crop-scale": "impossible",
-        "native-batch": "not checkable",
-    }.items():
-        assert verdicts[name][0] == verdict, name
 
 
 # Arithmetic, worked out another way
@@ -165,12 +159,6 @@ def test_the_excess_of_accuracy_is_that_of_whole_counts(verdicts) -> None:
     assert 0.002 < 0.9879 - implied < 0.003
 
 
-def test_lora_counts_are_the_known_ones(verdicts) -> None:
-    # 4,358,144 and 6,291,456 adapters, plus a head of 1536 + 1 and 2048 + 1.
-    assert "4,359,681" in verdicts["lora-5-to-8-million"][1]
-    assert "6,293,505" in verdicts["lora-5-to-8-million"][1]
-
-
 def test_random_splits_of_patients_are_counted_as_one_by_one() -> None:
     paper = Paper(
         {
@@ -208,13 +196,7 @@ def test_a_split_of_other_sizes_is_no_evidence_for_a_split_of_images() -> None:
         ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9409"}, "holds"),
         ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9408"}, "contradicted"),
         ("augmentation-lowers", 5, {"model": "AlexNet", "magnification": "40"}, {"auc_mean": "0.9912"}, "contradicted"),
-        (
-            "augmentation-smolvlm-200x",
-            4,
-            {"model": "SmolVLM", "mode": "ft", "magnification": "200"},
-            {"accuracy_mean": "0.9570"},
-            "holds",
-        ),
+        ("augmentation-smolvlm-200x", 4, {"model": "SmolVLM", "mode": "ft", "magnification": "200"}, {"accuracy_mean": "0.9570"}, "holds"),
         ("bach-f1", 6, {"model": "ResNet34"}, {"f1_mean": "0.7779"}, "impossible"),  # SmolVLM's row stays
         ("bach-auc", 6, {"model": "ResNet34"}, {"auc_mean": "0.8600"}, "holds"),
         ("resnet34-best", 4, {"model": "VGG19", "magnification": "200"}, {"auc_mean": "0.9970"}, "contradicted"),

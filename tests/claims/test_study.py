@@ -22,26 +22,9 @@ def results(names: Mapping[str, str] | None = None, external: bool = False, **fi
     """Return the results of a study with these models and result files."""
     names = names or {"resnet34": "ResNet34", "smolvlm": "SmolVLM", "vgg19": "VGG19"}
     block = {"on": "bach", "dataset": "breakhis", "splits": ["patient"], "headline": 40, "augmentations": ["none"]}
-    study = Study(
-        name="made-up",
-        seed=0,
-        notes=[],
-        arms=[Arm(name, "ft", label, "cnn", "all") for name, label in names.items()],
-        models={},
-        recipes={},
-        datasets={},
-        splits={},
-        augmentations={},
-        grid=[],
-        tables={
-            "dataset": "breakhis",
-            "split": "patient",
-            "without_augmentation": "none",
-            "with_augmentation": "paper",
-        },
-        external=[block] if external else [],
-        comparisons={},
-    )
+    arms = [Arm(name, "ft", label, "cnn", "all") for name, label in names.items()]
+    tables = {"dataset": "breakhis", "split": "patient", "without_augmentation": "none", "with_augmentation": "paper"}
+    study = Study("made-up", 0, [], arms, {}, {}, {}, {}, {}, [], tables, [block] if external else [], {})
     return Results(study, files)
 
 
