@@ -115,8 +115,9 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], l
 def score_run(on: str, run: Run, predictions: External) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
     scores = summary.all_scores(predictions.label, predictions.logit, predictions.patient)
-    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
-    return {"on": on} | asdict(run) | scores | counts
+    counts: Row = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
+    key: Row = {"on": on, **asdict(run)}
+    return key | scores | counts
 
 
 def group_rates(on: str, run: Run, predictions: External) -> list[Row]:
