@@ -1,6 +1,6 @@
 """Give every arm of a study intervals, and compare its arms in pairs.
 
-From the predictions of every run and their scores (metrics.csv) four tables are made: intervals.csv (an arm's scores on
+Four tables are made from the predictions of every run: intervals.csv (an arm's scores on
 its pooled out-of-fold predictions, with 95 % intervals from resampled patients), comparisons.csv (a row per pair of arms
 and score), calibration.csv (reliability curves) and gaps.csv (what could not be used, also on stderr).
 """
@@ -11,14 +11,13 @@ import sys
 from pathlib import Path
 
 from histobench.io.errors import run_script
-from histobench.io.files import read_csv, write_csv
+from histobench.io.files import write_csv
 from histobench.study.paths import Run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predictions", nargs="+", required=True, metavar="CSV", help="one file per run")
-    parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv of the study")
     parser.add_argument("--splits", required=True, help="JSON: the study's split policies by name")
     parser.add_argument("--pairs", default="[]", help="JSON: pairs of arms, each MODEL/MODE; all where empty")
     parser.add_argument("--draws", type=int, default=10_000, help="bootstrap draws and sign flips")
@@ -27,13 +26,12 @@ def main() -> None:
         parser.add_argument(f"--{table}", type=Path, required=True, help="CSV to write")
     given = parser.parse_args()
 
-    from histobench.evaluation import comparisons, predictions, summary
+    from histobench.evaluation import comparisons, predictions
 
     runs, unusable = predictions.read_runs(map(Path, given.predictions))
     found = comparisons.analyse(
         [Run.of(path) for path in given.predictions],
         runs,
-        read_csv(given.metrics, summary.METRICS_COLUMNS),
         json.loads(given.splits),
         [(first, second) for first, second in json.loads(given.pairs)],
         given.draws,

@@ -46,7 +46,7 @@ def compared(folder: Path, paths: list[str], *options: str) -> subprocess.Comple
     outputs = [part for name in TABLES for part in (f"--{name}", f"{name}.csv")]
     splits = json.dumps({"patient": {"by": "patient", "folds": 2}})
     return call(
-        folder, "compare", "--predictions", *paths, "--metrics", "metrics.csv", "--splits", splits, "--draws", "300",
+        folder, "compare", "--predictions", *paths, "--splits", splits, "--draws", "300",
         *outputs, *options,
     )  # fmt: skip
 
