@@ -76,7 +76,7 @@ lint: $(READY) ## style, types, and Snakemake's own linter
 	@snakemake --lint
 
 bench: $(READY) ## speed and memory, measured on this machine
-	@python -m tests.benchmarks $(ARGS)
+	@python -m benchmarks $(ARGS)
 
 clean: ## remove the demo's and sample's results (the paper's stay)
 	@rm -rf results/studies/demo results/studies/sample results/synthetic results/synthetic-bach results/sample

@@ -9,7 +9,7 @@ import time
 import pytest
 import yaml
 
-from tests.benchmarks.soak import WAYS, Copy, differences, disturb, kill_everything, leftovers
+from benchmarks.soak import WAYS, Copy, differences, disturb, kill_everything, leftovers
 from tests.workflow.conftest import TINY
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

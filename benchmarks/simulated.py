@@ -1,4 +1,4 @@
-"""A SIMULATED full study on disk, for measuring what follows training: `python -m tests.benchmarks.simulated FOLDER`.
+"""A SIMULATED full study on disk, for measuring what follows training: `python -m benchmarks.simulated FOLDER`.
 
 Nothing was trained: logits are drawn from a model with patient effects for the 7,909 images that BreakHis has, under
 their true names. Give what is made from them the note in NOTE. Below FOLDER stand manifest, census, folds, the
@@ -26,7 +26,7 @@ from histobench.io.files import write_csv
 from histobench.study import paths
 from histobench.study.config import Config, load
 from histobench.study.paths import Run
-from tests.benchmarks import ROOT
+from benchmarks import ROOT
 
 NOTE = "The predictions are SIMULATED: nothing was trained."
 
@@ -260,7 +260,7 @@ def configured(*files: Path) -> Config:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.simulated", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulated", description=__doc__)
     parser.add_argument("folder", type=Path, help="where results/ is made")
     parser.add_argument("--configfile", type=Path, action="append", default=[], help="laid over config/config.yaml")
     given = parser.parse_args()

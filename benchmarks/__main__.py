@@ -1,4 +1,4 @@
-"""Measure and print: `python -m tests.benchmarks [PART ...] [--images FOLDER] [--cold]`."""
+"""Measure and print: `python -m benchmarks [PART ...] [--images FOLDER] [--cold]`."""
 
 import argparse
 import importlib
@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks import ROOT, cores
+from benchmarks import ROOT, cores
 
 PARTS = {
     "pixels": "Into the pixel store",
@@ -25,7 +25,7 @@ PARTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them by default")
     data = os.environ.get("HISTOBENCH_SHARED_DATA", "")
     parser.add_argument("--images", default=data, help="folder that holds breakhis-originals; HISTOBENCH_SHARED_DATA")
@@ -48,7 +48,7 @@ def main() -> None:
             print(f"\n{PARTS[part]}\n{'-' * len(PARTS[part])}", flush=True)
             place = Path(folder, part)
             place.mkdir()
-            importlib.import_module(f"tests.benchmarks.{part}").run(place, originals, given.cold)
+            importlib.import_module(f"benchmarks.{part}").run(place, originals, given.cold)
     print(f"\nMeasured in {(time.perf_counter() - began) / 60:.1f} minutes; temporary files are removed.")
 
 

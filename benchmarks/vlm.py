@@ -24,7 +24,7 @@ from histobench.study.spec import Lora, Recipe, VlmSettings
 from histobench.training import data, devices
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
-from tests.benchmarks import ROOT, cores, say
+from benchmarks import ROOT, cores, say
 
 LORA = Lora()  # the paper's
 FOLDS, EPOCHS = 5, 20  # the paper's; an image is trained on in all folds but one
@@ -78,7 +78,7 @@ EXPLANATION = f"""
   tokens   the vision tower alone, without gradients
   cached   `fit` on visual tokens that were computed before, as the workflow does by default
   live     `fit` on images; the vision tower runs for each image in each epoch (`vision: live`)
-  Trainer  Hugging Face Trainer and PEFT with the same adapters and batches: tests/benchmarks/trainer_baseline.py
+  Trainer  Hugging Face Trainer and PEFT with the same adapters and batches: benchmarks/trainer_baseline.py
   A first epoch warms up and is not counted; nor are evaluation and checkpoints. With the tokens: their computation is
   shared by {FOLDS} folds of {EPOCHS} epochs; once without augmentation, and for {EPOCHS} augmented views and the plain image with it.
   The arithmetic of an image is what histobench.models.operations counts."""
@@ -252,7 +252,7 @@ class Comparison:
 
     def trainer(self) -> list[float]:
         """Train by the Trainer; return the seconds of each epoch."""
-        from tests.benchmarks import trainer_baseline
+        from benchmarks import trainer_baseline
 
         pixels, labels = self.pixels(), labels_of(self.images)
         return trainer_baseline.train(

@@ -6,7 +6,7 @@ import time
 from itertools import cycle
 from pathlib import Path
 
-from tests.benchmarks import ROOT, cores, say
+from benchmarks import ROOT, cores, say
 from tests.datasets.standin import paths, write_files, write_standin
 
 SIZE = 336

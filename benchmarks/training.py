@@ -29,7 +29,7 @@ from histobench.study.spec import IMAGENET_MEAN, IMAGENET_STD, CnnSettings, Reci
 from histobench.training import data, devices
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
-from tests.benchmarks import ROOT, cores, say
+from benchmarks import ROOT, cores, say
 from tests.datasets.standin import paths, write_standin
 
 SIZE = 336

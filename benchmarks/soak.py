@@ -1,6 +1,6 @@
 """A study that is killed again and again, and restarted by the same command, must end with the very same numbers.
 
-Part `soak` of `make bench` does it with the demo; `python -m tests.benchmarks.soak` with any configuration.
+Part `soak` of `make bench` does it with the demo; `python -m benchmarks.soak` with any configuration.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.benchmarks import cores, say
+from benchmarks import cores, say
 from tests.workflow.conftest import copy_project
 
 DEMO = ("--workflow-profile", "workflow/profiles/demo")
@@ -353,7 +353,7 @@ def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=KILLS, help=f"how many, at least ({KILLS})")
     parser.add_argument("--seed", type=int, default=1, help="of the ways and the moments (1)")
     parser.add_argument(

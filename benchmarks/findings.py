@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.benchmarks import cores, say
-from tests.benchmarks.simulated import NOTE, configured, simulate
+from benchmarks import cores, say
+from benchmarks.simulated import NOTE, configured, simulate
 from tests.datasets.standin import write_standin
 from tests.workflow.conftest import copy_project
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks import ROOT, cores, say
+from benchmarks import ROOT, cores, say
 from tests.evaluation.null_studies import FOLDS, Design, study
 
 STUDIES = 1000
@@ -38,7 +38,7 @@ SETTINGS = {
 
 def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
     """Time score.py and compare.py on a simulated study, then print the table of rejection rates."""
-    from tests.benchmarks.simulated import configured, simulate
+    from benchmarks.simulated import configured, simulate
 
     config = configured()
     began = time.perf_counter()
