@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from histobench.report.tables.paper_tables import Context
+
 from histobench.evaluation.bootstrap import POOLED
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS, INTERVALS_COLUMNS
 from histobench.io.files import write_csv
 from histobench.report import published_tables
 from histobench.report.render import Bold, markdown
 from histobench.report.tables.comparison_tables import HONEST_COLUMNS, comparison_tables, intervals_table
-from histobench.report.tables.paper_tables import Context
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "resources" / "paper" / "tables"

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from histobench.report.tables.paper_tables import Context
 
 from histobench.evaluation import external as evaluation
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import write_csv
 from histobench.report.tables import external_tables
-from histobench.report.tables.paper_tables import Context
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "resources/paper/tables/table6.csv"
