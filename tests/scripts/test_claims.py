@@ -1,21 +1,20 @@
 """The scripts of the ledger as the workflow calls them."""
 
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from histobench.claims.evidence import FILES
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
 from histobench.io.files import write_csv
+from histobench.study import resolved
+from tests.report.studies import ARMS
+from tests.report.studies import study as made_study
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "resources" / "paper"
 TABLES = [PAPER / "tables" / f"table{number}.csv" for number in range(1, 8)]
-NAMES = {"resnet34": "ResNet34", "smolvlm": "SmolVLM"}
 
 
 def run(name: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -31,20 +30,18 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def published(folder: Path, ledger: Path = PAPER / "claims.yaml") -> subprocess.CompletedProcess[str]:
-    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    models = {model["label"]: model["config"] for model in config["models"].values() if "config" in model}
     return run(
-        "claims_published", folder, "--claims", ledger, "--tables", *TABLES, "--models", json.dumps(models),
-        "--output-prefix", "out/claims_published",
+        "claims_published", folder, "--claims", ledger, "--tables", *TABLES, "--architectures",
+        PAPER / "architectures.yaml", "--output-prefix", "out/claims_published",
     )  # fmt: skip
 
 
 def study(folder: Path, *more: object) -> subprocess.CompletedProcess[str]:
+    arms = [arm for arm in ARMS if arm.model in ("resnet34", "smolvlm")]
+    resolved.write(made_study(arms=arms), folder / "study.json")
     return run(
-        "claims", folder, "--claims", PAPER / "claims.yaml", "--published", "out/claims_published.csv",
-        "--dataset", "breakhis", "--split", "patient", "--without-augmentation", "none",
-        "--with-augmentation", "paper", "--names", json.dumps(NAMES), "--study", "demo",
-        "--note", "Synthetic images.", "--output-prefix", "out/claims", *more,
+        "claims", folder, "--study", "study.json", "--claims", PAPER / "claims.yaml", "--published",
+        "out/claims_published.csv", "--output-prefix", "out/claims", *more,
     )  # fmt: skip
 
 
