@@ -92,8 +92,10 @@ def test_a_script_writes_its_tables(folder, script, files, name, others, first) 
     }
     options = [part for key in files for part in paths[key]]
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / f"{script}.py", "--study", "study.json", *options]
-        + ["--output-prefix", f"{name}/{name}"],
+        [
+            *(sys.executable, ROOT / "scripts" / f"{script}.py", "--study", "study.json", *options),
+            *("--output-prefix", f"{name}/{name}"),
+        ],
         cwd=folder, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

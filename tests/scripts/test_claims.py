@@ -5,16 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from histobench.claims.evidence import FILES
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
 from histobench.io.files import write_csv
 from histobench.study import resolved
-from tests.report.studies import ARMS
-from tests.report.studies import study as made_study
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "resources" / "paper"
 TABLES = [PAPER / "tables" / f"table{number}.csv" for number in range(1, 8)]
+NAMES = {"resnet34": "ResNet34", "smolvlm": "SmolVLM"}
 
 
 def run(name: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -37,11 +35,13 @@ def published(folder: Path, ledger: Path = PAPER / "claims.yaml") -> subprocess.
 
 
 def study(folder: Path, *more: object) -> subprocess.CompletedProcess[str]:
-    arms = [arm for arm in ARMS if arm.model in ("resnet34", "smolvlm")]
-    resolved.write(made_study(arms=arms), folder / "study.json")
+    arms = [resolved.Arm(name, "ft", label, "cnn", "all") for name, label in NAMES.items()]
+    tables = {"dataset": "breakhis", "split": "patient", "without_augmentation": "none", "with_augmentation": "paper"}
+    made = resolved.Study("demo", 0, ["Synthetic images."], arms, {}, {}, {}, {}, {}, [], tables, [], {})
+    resolved.write(made, folder / "study.json")
     return run(
-        "claims", folder, "--study", "study.json", "--claims", PAPER / "claims.yaml", "--published",
-        "out/claims_published.csv", "--output-prefix", "out/claims", *more,
+        "claims", folder, "--claims", PAPER / "claims.yaml", "--published", "out/claims_published.csv",
+        "--study", "study.json", "--output-prefix", "out/claims", *more,
     )  # fmt: skip
 
 
@@ -65,10 +65,10 @@ def test_the_ledger_on_the_published_tables_and_on_a_study(tmp_path: Path) -> No
         pair | {"metric": metric, "pooled_difference": 0.03, "low": 0.01, "high": 0.05}
         for metric in ("accuracy", "f1", "auc")
     ]
-    write_csv(tmp_path / "comparisons.csv", FILES["comparisons"], comparisons)
+    write_csv(tmp_path / "comparisons.csv", list(comparisons[0]), comparisons)
     arm = place | {"selection": "last", "model": "smolvlm", "mode": "ft", "metric": "accuracy"}
     intervals = [arm | {"estimate": 0.88, "low": 0.84, "high": 0.91}]
-    write_csv(tmp_path / "intervals.csv", FILES["intervals"], intervals)
+    write_csv(tmp_path / "intervals.csv", list(intervals[0]), intervals)
     done = study(
         tmp_path, "--comparisons", "comparisons.csv", "--intervals", "intervals.csv", "--metrics", "absent.csv"
     )
@@ -90,7 +90,8 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "claims.yaml").write_text("claims: [{id: a, section: '1', sentence: s, predicate: p}]\n")
     done = published(tmp_path, tmp_path / "claims.yaml")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {tmp_path}/claims.yaml, claim a: there is no predicate 'p'")
+    assert done.stderr.startswith(f"error: {tmp_path}/claims.yaml: claims.0: ")
+    assert "there is no predicate 'p'" in done.stderr
     assert done.stderr.count("\n") == 1
     done = study(tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -65,9 +65,7 @@ def compared(
     scored = call(folder, "score", "--predictions", *paths, "--metrics", "metrics.csv", "--summary", "summary.csv")
     assert scored.returncode == 0, scored.stderr
     outputs = [part for name in TABLES for part in (f"--{name}", f"{name}.csv")]
-    return call(
-        folder, "compare", "--study", "study.json", "--predictions", *paths, "--metrics", "metrics.csv", *outputs
-    )
+    return call(folder, "compare", "--study", "study.json", "--predictions", *paths, *outputs)
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -214,6 +212,8 @@ def test_a_small_study_with_a_gap_goes_all_the_way_to_its_page(tmp_path: Path, a
     assert [done.returncode for done in externally(tmp_path, others)] == [0, 0]
     published = ROOT / "resources" / "paper" / "tables"
     write_study(tmp_path, MODELS[:arms])
+    (tmp_path / "ladder.svg").write_text("<svg/>")
+    (tmp_path / "ladder.rst").write_text("The ladder.")
     for name, number, *files in (
         ("table_results", 4, "--summary", "summary.csv", "--output-prefix", "tables/table4"),
         ("table_intervals", 4, "--intervals", "intervals.csv", "--output-prefix", "tables/table4-intervals"),
@@ -226,7 +226,8 @@ def test_a_small_study_with_a_gap_goes_all_the_way_to_its_page(tmp_path: Path, a
          "tables/table6-intervals.csv", "tables/external.csv", "tables/table7.csv", "tables/table7-beside-published.csv",
          "tables/table7-honest.csv"),
          "--results", *(f"{table}.csv" for table in (*TABLES, "summary", "metrics")),
-         *(f"external_{table}.csv" for table in ("metrics", "summary", "groups", "gaps")), "--page", "report.html"),
+         *(f"external_{table}.csv" for table in ("metrics", "summary", "groups", "gaps")), "--figures",
+         "ladder.svg", "--captions", "ladder.rst", "--page", "report.html"),
     ):  # fmt: skip
         if number:
             files += ["--published", str(published / f"table{number}.csv")]

@@ -6,7 +6,9 @@ from histobench.evaluation.bootstrap import POOLED
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS, INTERVALS_COLUMNS
 from histobench.report import published_tables
 from histobench.report.render import Bold, markdown
-from histobench.report.tables.comparison_tables import HONEST_COLUMNS, comparison_tables, intervals_table
+from histobench.report.tables.comparison_tables import HONEST_COLUMNS, comparison_tables
+from histobench.report.tables.interval_tables import intervals_table
+from tests.report.studies import ARMS, EXTERNAL, study
 
 PUBLISHED = Path(__file__).parents[3] / "resources" / "paper" / "tables"
 STUDY = study(arms=[arm for arm in ARMS if arm.model in ("resnet34", "smolvlm")], notes=["Numbers are MADE UP."])
