@@ -1,41 +1,31 @@
 """Give every arm of a study intervals, and compare its arms in pairs.
 
-Four tables are made from the predictions of every run: intervals.csv (an arm's scores on
-its pooled out-of-fold predictions, with 95 % intervals from resampled patients), comparisons.csv (a row per pair of arms
-and score), calibration.csv (reliability curves) and gaps.csv (what could not be used, also on stderr).
+Four tables are made from the predictions of every run: intervals.csv (an arm's scores on its pooled out-of-fold
+predictions, with 95 % intervals from resampled patients), comparisons.csv (a row per pair of arms and score),
+calibration.csv (reliability curves) and gaps.csv (what could not be used, also on stderr).
 """
 
-import argparse
-import json
 import sys
-from pathlib import Path
 
+from histobench.evaluation import comparisons, predictions
 from histobench.io.errors import run_script
 from histobench.io.files import write_csv
+from histobench.study import arguments, resolved
 from histobench.study.paths import Run
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--predictions", nargs="+", required=True, metavar="CSV", help="one file per run")
-    parser.add_argument("--splits", required=True, help="JSON: the study's split policies by name")
-    parser.add_argument("--pairs", default="[]", help="JSON: pairs of arms, each MODEL/MODE; all where empty")
-    parser.add_argument("--draws", type=int, default=10_000, help="bootstrap draws and sign flips")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
-    for table in ("intervals", "comparisons", "calibration", "gaps"):
-        parser.add_argument(f"--{table}", type=Path, required=True, help="CSV to write")
-    given = parser.parse_args()
-
-    from histobench.evaluation import comparisons, predictions
-
-    runs, unusable = predictions.read_runs(map(Path, given.predictions))
+    tables = ("intervals", "comparisons", "calibration", "gaps")
+    given = arguments.parse(__doc__, "study", *tables, several=["predictions"])
+    study = resolved.load(given.study)
+    runs, unusable = predictions.read_runs(given.predictions)
     found = comparisons.analyse(
-        [Run.of(path) for path in given.predictions],
+        [Run.of(str(path)) for path in given.predictions],
         runs,
-        json.loads(given.splits),
-        [(first, second) for first, second in json.loads(given.pairs)],
-        given.draws,
-        given.seed,
+        study.splits,
+        [(first, second) for first, second in study.comparisons["pairs"]],
+        study.comparisons["draws"],
+        study.comparisons["seed"],
     )
     gaps = [*unusable, *found.gaps]
     for gap in gaps:

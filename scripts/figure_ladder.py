@@ -1,32 +1,19 @@
-"""Draw what each step of optimism adds to the accuracy of an arm: PREFIX.pdf, .svg and .png."""
-
-import argparse
-import json
-from pathlib import Path
+"""Draw what each step of optimism adds to the accuracy of an arm."""
 
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
 from histobench.report import published_tables
 from histobench.report.figures import scores, style
+from histobench.study import arguments, resolved
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv of the study")
-    parser.add_argument("--dataset", required=True, help="name of the dataset")
-    parser.add_argument("--augmentation", required=True, help="name of the augmentation")
-    parser.add_argument("--splits", type=json.loads, required=True, help="JSON: the study's split policies by name")
-    parser.add_argument("--published", type=Path, required=True, help="the published Table 4")
-    parser.add_argument("--arms", type=style.arms_of, required=True, help="JSON: the arms of the study, in its order")
-    parser.add_argument("--note", action="append", default=[], help="sentence for the foot; may be repeated")
-    parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
-    arguments = parser.parse_args()
-
-    setting = {"dataset": arguments.dataset, "augmentation": arguments.augmentation}
-    metrics = scores.chosen(read_csv(arguments.metrics, scores.METRICS), setting)
-    theirs = scores.published_means(published_tables.load(arguments.published), "accuracy", arguments.arms)
-    figure = scores.ladder(metrics, arguments.splits, theirs, arguments.arms, arguments.note)
-    style.save(figure, arguments.output_prefix)
+    given = arguments.parse(__doc__, "study", "metrics", "published", "output_prefix")
+    study = resolved.load(given.study)
+    setting = {"dataset": study.dataset, "augmentation": study.augmentation}
+    metrics = scores.chosen(read_csv(given.metrics, scores.METRICS), setting)
+    published = scores.published_means(published_tables.load(given.published), "accuracy", study.arms)
+    style.save(scores.ladder(metrics, study.splits, published, study.arms, study.notes), given.output_prefix)
 
 
 if __name__ == "__main__":

@@ -1,55 +1,37 @@
-"""Draw sample images of datasets with scale bars (Figures 1 and 2): each as PDF, SVG and PNG."""
-
-import argparse
-import json
-from pathlib import Path
+"""Draw sample images with scale bars: of the study's dataset (figure1), and of the external one (figure2)."""
 
 from histobench.datasets import examples, manifest
 from histobench.io.errors import run_script
 from histobench.report.figures import samples, style
 from histobench.report.terms import printed
+from histobench.study import arguments, resolved
+from histobench.study.outputs import sampled
+
+
+def class_name(image: manifest.Image) -> str:
+    return f"{image.label} ({image.subtype})" if image.subtype else image.label
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--figure",
-        type=json.loads,
-        action="append",
-        required=True,
-        metavar="JSON",
-        help="dataset, format, synthetic, manifest, source, prefix to write, and rows: `class` or `group`; may be repeated",
-    )
-    parser.add_argument("--note", action="append", default=[], help="sentence for the foot; may be repeated")
-    arguments = parser.parse_args()
-
-    for wanted in arguments.figure:
-        images = manifest.load(Path(wanted["manifest"]))
-        if wanted["rows"] == "class":
-            chosen = {
-                f"{row[0].label} ({row[0].subtype})" if row[0].subtype else row[0].label: row
-                for row in examples.per_class(images)
-            }
-            title = lambda image: printed("magnification", str(image.magnification))  # noqa: E731
+    given = arguments.parse(__doc__, "study", "output_prefix", several=["manifests", "sources"])
+    study = resolved.load(given.study)
+    for (figure, dataset), file, source in zip(sampled(study).items(), given.manifests, given.sources, strict=True):
+        images = manifest.load(file)
+        if figure == "figure1":
+            rows = {class_name(row[0]): row for row in examples.per_class(images)}
         else:
-            chosen = {wanted["dataset"]: examples.per_group(images)}
-            title = lambda image: image.subtype or image.label  # noqa: E731
-        pixels = examples.fetch(Path(wanted["source"]), [image for row in chosen.values() for image in row])
-        rows = [
-            (
-                name,
-                [
-                    samples.Sample(
-                        title(image),
-                        pixels[image.image_id],
-                        examples.micrometres_per_pixel(image, wanted["format"], wanted["synthetic"]),
-                    )
-                    for image in row
-                ],
-            )
-            for name, row in chosen.items()
-        ]
-        style.save(samples.samples(rows, arguments.note), Path(wanted["prefix"]))
+            rows = {dataset: examples.per_group(images)}
+        pixels = examples.fetch(source, [image for row in rows.values() for image in row])
+        of = study.datasets[dataset]
+        drawn: list[tuple[str, list[samples.Sample]]] = []
+        for name, row in rows.items():
+            drawn.append((name, []))
+            for image in row:
+                magnification = printed("magnification", str(image.magnification))
+                title = magnification if figure == "figure1" else image.subtype or image.label
+                scale = examples.micrometres_per_pixel(image, of["format"], of["synthetic"] is not None)
+                drawn[-1][1].append(samples.Sample(title, pixels[image.image_id], scale))
+        style.save(samples.samples(drawn, study.notes), given.output_prefix.with_name(figure))
 
 
 if __name__ == "__main__":

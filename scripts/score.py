@@ -5,31 +5,22 @@ metrics.csv has a row per run and selection, summary.csv a row per arm and selec
 over folds. Both have full precision. Predictions that cannot be used are named on stderr and left out.
 """
 
-import argparse
 import sys
-from pathlib import Path
 
+from histobench.evaluation import predictions, summary
 from histobench.io.errors import run_script
 from histobench.io.files import write_csv
+from histobench.study import arguments
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--predictions", nargs="+", required=True, metavar="CSV", help="one file per run")
-    parser.add_argument("--metrics", type=Path, required=True, help="CSV to write")
-    parser.add_argument("--summary", type=Path, required=True, help="CSV to write")
-    arguments = parser.parse_args()
-
-    from histobench.evaluation import predictions, summary
-
-    runs, unusable = predictions.read_runs(map(Path, arguments.predictions))
-    for gap in unusable:
-        print(f"warning: {gap.what}", file=sys.stderr)
+    given = arguments.parse(__doc__, "metrics", "summary", several=["predictions"])
+    runs, unusable = predictions.read_runs(given.predictions)
+    for warning in [*(gap.what for gap in unusable), *summary.gaps(list(runs))]:
+        print(f"warning: {warning}", file=sys.stderr)
     rows = [row for run, read in runs.items() for row in summary.score_run(run, read)]
-    for gap in summary.gaps(list(runs)):
-        print(f"warning: {gap}", file=sys.stderr)
-    write_csv(arguments.metrics, summary.METRICS_COLUMNS, rows)
-    write_csv(arguments.summary, summary.SUMMARY_COLUMNS, summary.summarise(rows))
+    write_csv(given.metrics, summary.METRICS_COLUMNS, rows)
+    write_csv(given.summary, summary.SUMMARY_COLUMNS, summary.summarise(rows))
 
 
 if __name__ == "__main__":

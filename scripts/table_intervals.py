@@ -1,35 +1,23 @@
-"""Write the intervals of Table 4, 5 or 6, a cell for every arm, magnification and score: PREFIX.csv, .md and .tex."""
+"""Write the intervals of Table 4, 5 or 6: a cell for every arm, magnification and score.
 
-import argparse
-import json
-from pathlib import Path
+The name of the files says which: table4-intervals is of the last epoch, table4-best-epoch-intervals of the best one.
+"""
 
 from histobench.evaluation.comparisons import EXTERNAL_INTERVALS_COLUMNS, INTERVALS_COLUMNS
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
 from histobench.report import published_tables, render
-from histobench.report.tables import comparison_tables, paper_tables
+from histobench.report.tables.interval_tables import intervals_table
+from histobench.study import arguments, resolved
+from histobench.study.outputs import numbered
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--intervals", type=Path, required=True, help="intervals.csv or external_intervals.csv")
-    parser.add_argument("--number", type=int, choices=(4, 5, 6), required=True, help="number of the table")
-    parser.add_argument("--rows", required=True, help="JSON: which rows, for example {'split': 'patient'}")
-    parser.add_argument("--names", default="{}", help="JSON: the name in print of each model")
-    parser.add_argument("--study", required=True, help="name of the study")
-    parser.add_argument("--note", action="append", default=[], help="sentence for the caption; may be repeated")
-    parser.add_argument("--published", type=Path, required=True, help="the published table")
-    parser.add_argument("--output-prefix", type=Path, required=True, metavar="PREFIX")
-    given = parser.parse_args()
-
-    table = comparison_tables.intervals_table(
-        read_csv(given.intervals, EXTERNAL_INTERVALS_COLUMNS if given.number == 6 else INTERVALS_COLUMNS),
-        published_tables.load(given.published),
-        given.number,
-        json.loads(given.rows),
-        paper_tables.Context(given.study, json.loads(given.names), given.note),
-    )
+    given = arguments.parse(__doc__, "study", "intervals", "published", "output_prefix")
+    number, selection = numbered(given.output_prefix.name)
+    intervals = read_csv(given.intervals, EXTERNAL_INTERVALS_COLUMNS if number == 6 else INTERVALS_COLUMNS)
+    published = published_tables.load(given.published)
+    table = intervals_table(intervals, published, number, selection, resolved.load(given.study))
     render.write(table, given.output_prefix)
 
 

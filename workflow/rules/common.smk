@@ -33,8 +33,7 @@ from histobench.datasets.folds import check_unedited
 from histobench.fetch import snapshot
 from histobench.fetch.downloads import downloads, failed, listing, products
 from histobench.fetch.snapshot import check_own
-from histobench.io import checkout
-from histobench.study import lifetime, paths
+from histobench.study import lifetime, outputs, paths, resolved
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.io.errors import HistoBenchError
@@ -48,6 +47,9 @@ try:
     for file in workflow.configfiles:
         distinct_keys(os.path.relpath(file))
     STUDY = load(config)
+    STUDY_FILE = paths.STUDY_FILE.format(study=STUDY.study)
+    RESOLVED = resolved.resolve(STUDY)
+    resolved.write(RESOLVED, Path(STUDY_FILE))
 except HistoBenchError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
 
@@ -299,17 +301,6 @@ def own_files(w):
     except HistoBenchError:  # what was made of it stands without it
         names = []
     return [os.path.relpath(os.path.join(folder, name)) for name in names]
-
-
-def recipes_of_arms():
-    """Model -> mode -> recipe, for every arm of the study."""
-    arms = dict.fromkeys((run.model, run.mode) for run in STUDY.runs)
-    recipes = {}
-    for model, mode in arms:
-        recipes.setdefault(model, {})[mode] = STUDY.recipe(model, mode).model_dump(
-            mode="json"
-        )
-    return recipes
 
 
 def digest(value):

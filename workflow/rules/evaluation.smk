@@ -1,3 +1,5 @@
+# The rules of the report are this one with other files and another script. What only reads small tables runs where
+# Snakemake itself does: in a queue it would wait longer than it runs.
 rule score:
     input:
         predictions=[run.predictions for run in STUDY.runs],
@@ -5,80 +7,67 @@ rule score:
         metrics=report_table(f"{RESULTS}/metrics.csv", "metrics", "Scores"),
         summary=report_table(f"{RESULTS}/summary.csv", "summary", "Scores"),
     log:
-        f"results/logs/score/{STUDY.study}.log",
-    benchmark:
-        f"results/benchmarks/score/{STUDY.study}.tsv"
+        report_log("score"),
+    localrule: True
     conda:
         "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
     params:
+        **script("score"),
+        arguments=arguments,
         runs=digest([run.predictions for run in STUDY.runs]),
-        code=code("score"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/score.py --predictions {input.predictions}"
-        " --metrics {output.metrics} --summary {output.summary} > {log} 2>&1"
+        SCRIPT
 
 
-rule compare:
+use rule score as compare with:
     input:
+        # What it needs of the study is a parameter: a new label compares nothing again.
+        study=ancient(STUDY_FILE),
         predictions=[run.predictions for run in STUDY.runs],
-        metrics=rules.score.output.metrics,
     output:
-        intervals=report_table(
-            f"{RESULTS}/intervals.csv", "intervals", "Intervals and comparisons"
-        ),
-        comparisons=report_table(
-            f"{RESULTS}/comparisons.csv", "comparisons", "Intervals and comparisons"
-        ),
-        calibration=report_table(
-            f"{RESULTS}/calibration.csv", "calibration", "Intervals and comparisons"
-        ),
-        gaps=report_table(f"{RESULTS}/gaps.csv", "gaps", "Intervals and comparisons"),
+        intervals=compared("intervals"),
+        comparisons=compared("comparisons"),
+        calibration=compared("calibration"),
+        gaps=compared("gaps"),
     log:
-        f"results/logs/compare/{STUDY.study}.log",
-    benchmark:
-        f"results/benchmarks/compare/{STUDY.study}.tsv"
-    conda:
-        "../../envs/report.yaml"
+        report_log("compare"),
+    localrule: False
     resources:
-        mem_mb=grows(8000),
-        runtime=grows(60),
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
     params:
-        runs=digest([run.predictions for run in STUDY.runs]),
-        splits=SPLITS,
-        pairs=canonical_json(STUDY.comparisons.pairs),
-        draws=STUDY.comparisons.draws,
-        seed=STUDY.comparisons.seed,
-        code=code("compare"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/compare.py --predictions {input.predictions}"
-        " --metrics {input.metrics} --splits {params.splits:q}"
-        " --pairs {params.pairs:q} --draws {params.draws} --seed {params.seed}"
-        " --intervals {output.intervals} --comparisons {output.comparisons}"
-        " --calibration {output.calibration} --gaps {output.gaps} > {log} 2>&1"
+        **script("compare"),
+        study=digest([RESOLVED.splits, STUDY.comparisons.pairs, *DRAWS]),
 
 
-rule compare_external:
+use rule score as score_external with:
     input:
-        predictions=[paths.external(*pair) for pair in STUDY.external_runs],
+        predictions=EXTERNAL,
     output:
-        report_table(f"{RESULTS}/external_intervals.csv", "intervals", "External test"),
+        metrics=external("metrics", "external"),
+        summary=external("summary", "external"),
+        groups=external("groups", "external_groups"),
+        gaps=external("gaps", "gaps"),
     log:
-        f"results/logs/compare_external/{STUDY.study}.log",
-    benchmark:
-        f"results/benchmarks/compare_external/{STUDY.study}.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(8000),
-        runtime=grows(60),
+        report_log("score_external"),
     params:
-        runs=digest([paths.external(*pair) for pair in STUDY.external_runs]),
-        draws=STUDY.comparisons.draws,
-        seed=STUDY.comparisons.seed,
-        code=code("compare_external"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/compare_external.py --predictions {input.predictions}"
-        " --draws {params.draws} --seed {params.seed} --intervals {output} > {log} 2>&1"
+        **script("score_external"),
+        runs=digest(EXTERNAL),
+
+
+use rule score as compare_external with:
+    input:
+        study=ancient(STUDY_FILE),
+        predictions=EXTERNAL,
+    output:
+        intervals=external("intervals", "intervals"),
+    log:
+        report_log("compare_external"),
+    localrule: False
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+    params:
+        **script("compare_external"),
+        runs=digest(EXTERNAL),
+        study=digest(DRAWS),

@@ -29,35 +29,3 @@ rule predict:
         " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"
         " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device}"
         " --share {resources.share} --threads {threads} --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"
-
-
-rule score_external:
-    input:
-        predictions=[paths.external(*pair) for pair in STUDY.external_runs],
-    output:
-        metrics=report_table(
-            f"{RESULTS}/external_metrics.csv", "external", "External test"
-        ),
-        summary=report_table(
-            f"{RESULTS}/external_summary.csv", "external", "External test"
-        ),
-        groups=report_table(
-            f"{RESULTS}/external_groups.csv", "external_groups", "External test"
-        ),
-        gaps=report_table(f"{RESULTS}/external_gaps.csv", "gaps", "External test"),
-    log:
-        f"results/logs/score_external/{STUDY.study}.log",
-    benchmark:
-        f"results/benchmarks/score_external/{STUDY.study}.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
-    params:
-        runs=digest([paths.external(*pair) for pair in STUDY.external_runs]),
-        code=code("score_external"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/score_external.py --predictions {input.predictions}"
-        " --metrics {output.metrics} --summary {output.summary} --groups {output.groups}"
-        " --gaps {output.gaps} > {log} 2>&1"

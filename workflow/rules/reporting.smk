@@ -1,244 +1,115 @@
-rule table_dataset:
+use rule score as table_dataset with:
     input:
-        manifest=paths.MANIFEST.format(dataset=DATASET),
-        folds=paths.FOLDS.format(dataset=DATASET, split=SPLIT),
-        digest=paths.FOLDS_DIGEST.format(dataset=DATASET, split=SPLIT),
+        paths.FOLDS_DIGEST.format(dataset=RESOLVED.dataset, split=RESOLVED.split),
+        study=STUDY_FILE,
+        manifest=paths.MANIFEST.format(dataset=RESOLVED.dataset),
+        folds=paths.FOLDS.format(dataset=RESOLVED.dataset, split=RESOLVED.split),
         published=published(1),
     output:
-        table_files("table1"),
+        table("table1", "table1-beside-published"),
     log:
-        f"results/logs/tables/{STUDY.study}/table1.log",
-    benchmark:
-        f"results/benchmarks/tables/{STUDY.study}/table1.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
+        report_log("table1"),
     params:
-        heading=heading(names=False),
-        rows=f"--dataset {DATASET} --split {SPLIT}",
-        split_by=lambda w: STUDY.splits[SPLIT].by,
-        prefix=lambda w, output: prefix(output),
-        code=code("table_dataset"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/table_dataset.py --manifest {input.manifest} --folds {input.folds}"
-        " --split-by {params.split_by} {params.rows} {params.heading}"
-        " --published {input.published} --output-prefix {params.prefix} > {log} 2>&1"
+        **script("table_dataset"),
 
 
-rule table_models:
+use rule score as table_models with:
     input:
+        study=STUDY_FILE,
         parameters=rules.count_parameters.output,
         published=published(2),
     output:
-        table_files("table2"),
+        table("table2", "table2-beside-published"),
     log:
-        f"results/logs/tables/{STUDY.study}/table2.log",
-    benchmark:
-        f"results/benchmarks/tables/{STUDY.study}/table2.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
+        report_log("table2"),
     params:
-        heading=heading(),
-        models=canonical_json(
-            {
-                name: STUDY.models[name].settings.model_dump(mode="json")
-                for name in STUDY.labels
-            }
-        ),
-        prefix=lambda w, output: prefix(output),
-        code=code("table_models"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/table_models.py --parameters {input.parameters} --models {params.models:q}"
-        " {params.heading} --published {input.published}"
-        " --output-prefix {params.prefix} > {log} 2>&1"
+        **script("table_models"),
 
 
-rule table_hyperparameters:
+use rule score as table_hyperparameters with:
     input:
+        study=STUDY_FILE,
         published=published(3),
     output:
-        table_files("table3"),
+        table("table3", "table3-beside-published"),
     log:
-        f"results/logs/tables/{STUDY.study}/table3.log",
-    benchmark:
-        f"results/benchmarks/tables/{STUDY.study}/table3.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
+        report_log("table3"),
     params:
-        heading=heading(),
-        recipes=canonical_json(recipes_of_arms()),
-        augmentations=canonical_json(
-            {
-                name: STUDY.augmentations[name]
-                for name in dict.fromkeys(run.augmentation for run in STUDY.runs)
-            }
-        ),
-        splits=SPLITS,
-        prefix=lambda w, output: prefix(output),
-        code=code("table_hyperparameters"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/table_hyperparameters.py --recipes {params.recipes:q}"
-        " --augmentations {params.augmentations:q} --splits {params.splits:q}"
-        " {params.heading} --published {input.published}"
-        " --output-prefix {params.prefix} > {log} 2>&1"
+        **script("table_hyperparameters"),
 
 
-rule table_results:
+use rule score as table_results with:
     input:
+        study=STUDY_FILE,
         summary=rules.score.output.summary,
         published=lambda w: published(w.number),
     output:
-        table_files("table{number}{suffix}"),
+        table("table{number}{selection}", "table{number}{selection}-beside-published"),
     log:
-        f"results/logs/tables/{STUDY.study}/table{{number}}{{suffix}}.log",
-    benchmark:
-        f"results/benchmarks/tables/{STUDY.study}/table{{number}}{{suffix}}.tsv"
+        report_log("table{number}{selection}"),
     wildcard_constraints:
         number="4|5",
-        suffix="|-best-epoch",
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
+        selection="|-best-epoch",
     params:
-        heading=heading(),
-        rows=f"--dataset {DATASET} --split {SPLIT}",
-        augmentation=lambda w: NUMBERED[int(w.number)],
-        selection=lambda w: SELECTIONS[w.suffix],
-        prefix=lambda w, output: prefix(output),
-        code=code("table_results"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/table_results.py --summary {input.summary} --number {wildcards.number}"
-        " {params.rows} --augmentation {params.augmentation} --selection {params.selection}"
-        " {params.heading} --published {input.published}"
-        " --output-prefix {params.prefix} > {log} 2>&1"
+        **script("table_results"),
 
 
-rule table_scores:
+use rule score as table_scores with:
     input:
+        study=STUDY_FILE,
         summary=rules.score.output.summary,
-        folds=list(
-            dict.fromkeys(
-                paths.FOLDS_CENSUS.format(dataset=run.dataset, split=run.split)
-                for run in STUDY.runs
+        folds=[
+            paths.FOLDS_CENSUS.format(dataset=dataset, split=split)
+            for dataset, split in dict.fromkeys(
+                (run.dataset, run.split) for run in STUDY.runs
             )
-        ),
+        ],
     output:
-        table_files("scores", companion=False),
+        table("scores"),
     log:
-        f"results/logs/tables/{STUDY.study}/scores.log",
-    benchmark:
-        f"results/benchmarks/tables/{STUDY.study}/scores.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
+        report_log("scores"),
     params:
-        heading=heading(),
-        splits=SPLITS,
-        prefix=lambda w, output: prefix(output),
-        code=code("table_scores"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/table_scores.py --summary {input.summary} --folds {input.folds} --splits {params.splits:q}"
-        " {params.heading}"
-        " --output-prefix {params.prefix} > {log} 2>&1"
+        **script("table_scores"),
 
 
-rule table_external:
+use rule score as table_external with:
     input:
+        study=STUDY_FILE,
         summary=rules.score_external.output.summary,
         groups=rules.score_external.output.groups,
         published=published(6),
     output:
-        table_files("table6") + table_files("external", companion=False),
+        table("table6", "table6-beside-published", "external"),
     log:
-        f"results/logs/tables/{STUDY.study}/external.log",
-    benchmark:
-        f"results/benchmarks/tables/{STUDY.study}/external.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
+        report_log("table6"),
     params:
-        heading=external_heading(),
-        rows=canonical_json(table6_rows()),
-        folder=lambda w, output: os.path.dirname(output[0]),
-        code=code("table_external"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/table_external.py --summary {input.summary} --groups {input.groups}"
-        " --rows {params.rows:q} {params.heading}"
-        " --published {input.published} --output {params.folder} > {log} 2>&1"
+        **script("table_external"),
 
 
-rule table_comparisons:
+use rule score as table_comparisons with:
     input:
+        study=STUDY_FILE,
         comparisons=rules.compare.output.comparisons,
         published=published(7),
     output:
-        table_files("table7"),
-        table_files("table7-honest", companion=False),
+        table("table7", "table7-beside-published", "table7-honest"),
     log:
-        f"results/logs/tables/{STUDY.study}/table7.log",
-    benchmark:
-        f"results/benchmarks/tables/{STUDY.study}/table7.tsv"
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
+        report_log("table7"),
     params:
-        heading=heading(),
-        rows=f"--dataset {DATASET} --split {SPLIT}",
-        magnification=STUDY.comparisons.magnification,
-        augmentation=NUMBERED[4],
-        prefix=lambda w, output: prefix(output),
-        code=code("table_comparisons"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/table_comparisons.py --comparisons {input.comparisons}"
-        " {params.rows} --magnification {params.magnification} --augmentation {params.augmentation}"
-        " {params.heading} --published {input.published}"
-        " --output-prefix {params.prefix} > {log} 2>&1"
+        **script("table_comparisons"),
 
 
-rule table_intervals:
+use rule score as table_intervals with:
     input:
-        intervals=lambda w: (
-            rules.compare_external.output
-            if w.number == "6"
-            else rules.compare.output.intervals
-        ),
+        study=STUDY_FILE,
+        intervals=lambda w: INTERVALS[w.number],
         published=lambda w: published(w.number),
     output:
-        table_files("table{number}{suffix}-intervals", companion=False),
+        table("table{number}{selection}-intervals"),
     log:
-        f"results/logs/tables/{STUDY.study}/table{{number}}{{suffix}}-intervals.log",
-    benchmark:
-        f"results/benchmarks/tables/{STUDY.study}/table{{number}}{{suffix}}-intervals.tsv"
+        report_log("table{number}{selection}-intervals"),
     wildcard_constraints:
         number="4|5|6",
-        suffix="|-best-epoch",
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(4000),
-        runtime=grows(20),
+        selection="|-best-epoch",
     params:
-        heading=heading(),
-        rows=lambda w: canonical_json(interval_rows(w)),
-        prefix=lambda w, output: prefix(output),
-        code=code("table_intervals"),
-    shell:
-        "python $HISTOBENCH_SCRIPTS/table_intervals.py --intervals {input.intervals} --number {wildcards.number}"
-        " --rows {params.rows:q} {params.heading} --published {input.published}"
-        " --output-prefix {params.prefix} > {log} 2>&1"
+        **script("table_intervals"),

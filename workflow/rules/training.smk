@@ -58,7 +58,7 @@ rule count_parameters:
                     "settings": STUDY.models[name].settings.model_dump(mode="json"),
                     "recipes": recipes,
                 }
-                for name, recipes in recipes_of_arms().items()
+                for name, recipes in RESOLVED.recipes.items()
             }
         ),
         code=code(

@@ -31,8 +31,10 @@ class Table:
     """Printed cells, one sequence as long as `header` per row."""
 
 
-def write(table: Table, prefix: Path) -> None:
-    """Write PREFIX.csv, PREFIX.md and PREFIX.tex."""
+def write(table: Table, prefix: Path, beside: Table | None = None) -> None:
+    """Write PREFIX.csv, PREFIX.md and PREFIX.tex, and the same of PREFIX-beside-published."""
+    if beside:
+        write(beside, Path(f"{prefix}-beside-published"))
     write_csv(Path(f"{prefix}.csv"), table.columns, table.rows)
     label = Path(prefix).name
     for suffix, text in ((".md", markdown(table)), (".tex", latex(table, label))):

@@ -26,6 +26,7 @@ EXTERNAL_BENCHMARK = EXTERNAL.replace("/predictions/", "/benchmarks/predict/").r
 RUN_LOG = RUN.replace("/runs/", "/logs/") + ".log"
 RUN_BENCHMARK = RUN.replace("/runs/", "/benchmarks/") + ".tsv"
 STUDY = "results/studies/{study}"
+STUDY_FILE = f"{STUDY}/study.json"
 
 
 @dataclass(frozen=True, order=True)

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
@@ -36,6 +37,32 @@ class Arm:
     trainable: str
     """`all`, `head` or `lora`."""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return the values of `model` and `mode` in the study's CSVs."""
+        return self.model, self.mode
+
+    @property
+    def name(self) -> str:
+        """Return the name of the arm in print, for example `ResNet34 FT`."""
+        return f"{self.label} {printed_mode(self.mode)}"
+
+
+class Cell(NamedTuple):
+    """An arm in one setting: a run without its fold."""
+
+    dataset: str
+    model: str
+    mode: str
+    split: str
+    magnification: int
+    augmentation: str
+
+
+def printed_mode(mode: str) -> str:
+    """Return the name of a mode in print."""
+    return {"ft": "FT", "lp": "LP"}.get(mode, mode)
+
 
 @dataclass(frozen=True)
 class Study:
@@ -52,7 +79,7 @@ class Study:
     recipes: Mapping[str, Mapping[str, Settings]]
     """Model -> mode -> recipe."""
     datasets: Mapping[str, Settings]
-    """Settings of each dataset that is trained or evaluated on, without the keys of `ORIGIN`."""
+    """Settings of each dataset of the grid, of `external` and of `tables`, without the keys of `ORIGIN`."""
     splits: Mapping[str, Settings]
     """`by`, `folds` and `seed` of each split policy of the grid."""
     augmentations: Mapping[str, Sequence[Settings]]
@@ -69,6 +96,18 @@ class Study:
     def labels(self) -> dict[str, str]:
         """Return the name in print of each model."""
         return {arm.model: arm.label for arm in self.arms}
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Return every cell of the grid once, in its order."""
+        found = [
+            Cell(block["dataset"], *values)
+            for block in self.grid
+            for values in product(
+                *(block[key] for key in ("models", "modes", "splits", "magnifications", "augmentations"))
+            )
+        ]
+        return list(dict.fromkeys(found))
 
     @property
     def dataset(self) -> str:
@@ -89,6 +128,24 @@ class Study:
     def numbered(self) -> dict[int, str]:
         """Return the augmentation of Table 4 and that of Table 5."""
         return {4: self.tables["without_augmentation"], 5: self.tables["with_augmentation"]}
+
+    @property
+    def panels(self) -> dict[int, str]:
+        """Return those of :attr:`numbered` that the grid has on the dataset and split of the tables."""
+        main = {cell.augmentation for cell in self.cells if (cell.dataset, cell.split) == (self.dataset, self.split)}
+        return {number: augmentation for number, augmentation in self.numbered.items() if augmentation in main}
+
+    @property
+    def main(self) -> dict[str, str]:
+        """Return the columns that select the rows of Table 4, which the figures show too, from a CSV of the study."""
+        return {"dataset": self.dataset, "split": self.split, "augmentation": self.augmentation}
+
+    @property
+    def magnification(self) -> int:
+        """Return the magnification of Figure 6: that of Table 7, or else the highest of Table 4."""
+        known = {cell.magnification for cell in self.cells if self.main.items() <= cell._asdict().items()}
+        wanted = self.comparisons["magnification"]
+        return wanted if wanted in known else max(known, default=0)
 
     @property
     def table6(self) -> dict[str, str]:
@@ -121,6 +178,8 @@ def resolve(config: "Config") -> Study:
         recipes.setdefault(model, {})[mode] = config.recipe(model, mode).model_dump(mode="json")
     splits = dict.fromkeys(run.split for run in config.runs)
     augmentations = dict.fromkeys(run.augmentation for run in config.runs)
+    dataset = config.tables.dataset or config.runs[0].dataset
+    datasets = dict.fromkeys([*config.used_datasets, dataset])
     return Study(
         name=config.study,
         seed=config.seed,
@@ -131,11 +190,11 @@ def resolve(config: "Config") -> Study:
         ],
         models={model: config.models[model].settings.model_dump(mode="json") for model in config.labels},
         recipes=recipes,
-        datasets={name: config.datasets[name].model_dump(mode="json", exclude=ORIGIN) for name in config.used_datasets},
+        datasets={name: config.datasets[name].model_dump(mode="json", exclude=ORIGIN) for name in datasets},
         splits={name: config.splits[name].model_dump(mode="json", include={"by", "folds", "seed"}) for name in splits},
         augmentations={name: config.augmentations[name] for name in augmentations},
         grid=[block.model_dump(mode="json") for block in config.grid],
-        tables=config.tables.model_dump(mode="json") | {"dataset": config.tables.dataset or config.runs[0].dataset},
+        tables=config.tables.model_dump(mode="json") | {"dataset": dataset},
         external=[block.model_dump(mode="json") for block in config.tested],
         comparisons=config.comparisons.model_dump(mode="json"),
     )

@@ -1,6 +1,5 @@
 """The one style of all figures: sizes, letters, how each arm and each magnification looks, and the three file forms."""
 
-import json
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from histobench.io.files import atomic_path
-from histobench.report.terms import printed
+from histobench.study.resolved import Arm
 
 COLUMN, PAGE = 85.0, 175.0
 """Width in mm of one column of a journal, and of its page."""
@@ -69,35 +68,6 @@ MARKERS = ("o", "s", "D", "v", "^", "P", "X", "h")
 """As many markers as are not a multiple of the colours: 56 arms look different."""
 MAGNIFICATION_LOOKS = (("#b5b5b5", "o"), ("#6f9fc8", "s"), ("#2b5c8a", "^"), ("#0b1d33", "D"))
 """From light to dark and with markers of their own, in the order of magnifications."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A model in one of its modes, as a figure shows it."""
-
-    model: str
-    mode: str
-    label: str
-    """Name of the model in print."""
-    family: str
-    """`cnn`, or a family of vision-language models."""
-    trainable: str
-    """`all`, `head` or `lora`."""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What rows of the study's files name the arm by."""
-        return self.model, self.mode
-
-    @property
-    def name(self) -> str:
-        """Name of the arm in print."""
-        return f"{self.label} {printed('mode', self.mode)}"
-
-
-def arms_of(text: str) -> list[Arm]:
-    """Return the arms that a JSON list of objects with the fields of :class:`Arm` names."""
-    return [Arm(**fields) for fields in json.loads(text)]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from histobench.report.page.cells import (
     number,
     view,
 )
+from histobench.study.resolved import Study
 
 BESIDE, INTERVALS = "-beside-published", "-intervals"
 SVG_BYTES = 300_000
@@ -77,14 +79,10 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Study:
+class PageInput:
     """What a page is made of."""
 
-    name: str
-    notes: Sequence[str]
-    names: Mapping[str, str]
-    configuration: Mapping[str, Any]
-    """Resolved, as :mod:`histobench.report.page.protocol` reads it."""
+    study: Study
     tables: Sequence[Path]
     """CSVs of the tables and their companions; each has a Markdown file beside it, whose first line is the caption."""
     figures: Sequence[Path]
@@ -95,8 +93,33 @@ class Study:
     """Folder with a caption NAME.rst for each figure."""
     commit: str = ""
 
+    @property
+    def name(self) -> str:
+        """Return the name of the study."""
+        return self.study.name
 
-def build(study: Study, output: Path) -> str:
+    @property
+    def notes(self) -> Sequence[str]:
+        """Return the notes of the study."""
+        return self.study.notes
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Return the name in print of each model."""
+        return self.study.labels
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """Return the resolved configuration as :mod:`histobench.report.page.protocol` reads it."""
+        content = asdict(self.study)
+        del content["notes"], content["arms"]
+        content["models"] = {
+            name: {"label": self.names[name], "settings": settings} for name, settings in content["models"].items()
+        }
+        return {"study": content.pop("name"), **content}
+
+
+def build(study: PageInput, output: Path) -> str:
     """Return the page that is to stand at `output`.
 
     Raises:
@@ -139,7 +162,7 @@ def build(study: Study, output: Path) -> str:
     )
 
 
-def _answer(study: Study, sources: Mapping[str, Source]) -> dict[str, Any] | None:
+def _answer(study: PageInput, sources: Mapping[str, Source]) -> dict[str, Any] | None:
     if "intervals" not in sources:
         return None
     tables = study.configuration["tables"]
@@ -192,7 +215,7 @@ def _claims(claims: Source | None, names: Mapping[str, str]) -> dict[str, Any] |
     }  # fmt: skip
 
 
-def _tables(study: Study, folder: Path) -> list[View]:
+def _tables(study: PageInput, folder: Path) -> list[View]:
     """Return the tables in the order of their numbers, each with its companion."""
     found = {path.stem: path for path in study.tables}
     views = []
@@ -301,7 +324,7 @@ def _comparisons(source: Source | None, names: Mapping[str, str]) -> list[View]:
     return views
 
 
-def _figure(path: Path, folder: Path, study: Study) -> Figure:
+def _figure(path: Path, folder: Path, study: PageInput) -> Figure:
     kind, file = "image/svg+xml", path
     caption = study.captions / f"{path.stem}.rst"
     for needed in (path, caption):
@@ -321,7 +344,7 @@ def _figure(path: Path, folder: Path, study: Study) -> Figure:
     )
 
 
-def _provenance(study: Study, costs: Source | None) -> dict[str, Any]:
+def _provenance(study: PageInput, costs: Source | None) -> dict[str, Any]:
     versions = [("Python", platform.python_version())]
     for name in PACKAGES:
         try:
@@ -362,7 +385,7 @@ def _gaps(sources: Mapping[str, Source], names: Mapping[str, str]) -> list[View]
     return views
 
 
-def _files(study: Study, folder: Path) -> list[tuple[str, list[tuple[str, str]]]]:
+def _files(study: PageInput, folder: Path) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return groups of links: what is shown, and the address as seen from the page."""
 
     def link(path: Path) -> tuple[str, str]:

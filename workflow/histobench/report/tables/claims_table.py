@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
 from histobench.report.render import Bold, Table
-from histobench.report.tables.paper_tables import Context
+from histobench.study.resolved import Study
 
 Rows = Sequence[Mapping[str, object]]
 GOOD = ("holds", "supported", "not checkable", "not run", "undecided")
@@ -23,11 +23,11 @@ def published_table(rows: Rows) -> Table:
     )
 
 
-def study_table(rows: Rows, context: Context) -> Table:
+def study_table(rows: Rows, study: Study) -> Table:
     """Return the claims on the published tables and on a study, as rows of :func:`histobench.claims.ledger.on_study`."""
     return Table(
         title="Claims of the paper",
-        caption=context.caption(
+        caption=study.caption(
             f"On the published tables: {_counted(rows, 'published_verdict')}",
             f"On this study: {_counted(rows, 'study_verdict')}",
             "Supported: the 95 % interval of the effect is wholly inside what is claimed; contradicted: wholly outside; "

@@ -3,47 +3,43 @@
 Rows come as `external_summary.csv` and `external_groups.csv` hold them (texts by column name), tables go out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from histobench.evaluation.external import KEYS, MEAN, RATE
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, SCORES
-from histobench.report.published_tables import beside
+from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Table
-from histobench.report.tables.paper_tables import COMPARED, EMPTY_EXTERNAL, Context
-from histobench.report.terms import HEADS, count, printed
-
-Texts = Mapping[str, str]
+from histobench.report.terms import EMPTY, HEADS, Texts, count, fixed, printed, spread
+from histobench.study.resolved import Study
 
 ARM_KEYS = ("model", "mode")
 SPREADS = tuple(f"{score}_{statistic}" for score in SCORES for statistic in ("mean", "std"))
 TABLE6_COLUMNS = (*ARM_KEYS, *SPREADS)
+EMPTY_EXTERNAL = EMPTY.replace("gaps.csv", "external_gaps.csv")
 OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen on them."
 
 
-def table6(
-    summary: Sequence[Texts], published: Sequence[Texts], wanted: Mapping[str, str], context: Context
-) -> tuple[Table, Table]:
+def table6(summary: Sequence[Texts], published: Sequence[Texts], study: Study) -> tuple[Table, Table]:
     """Return Table 6, the scores of arms on another dataset, and its companion beside the published one.
 
     Args:
         summary: rows of `external_summary.csv`.
         published: rows of the published Table 6.
-        wanted: values of `on`, `dataset`, `split`, `magnification` (of the training images) and `augmentation`; the rows
-            that have these are the table.
-        context: study, names and notes.
+        study: the resolved study.
 
     Raises:
         HistoBenchError: two models have the same name in print.
     """
+    wanted = study.table6
     chosen = [row for row in summary if all(row[key] == value for key, value in wanted.items())]
     rows = [
-        {"model": context.name(row["model"]), "mode": row["mode"]} | {column: _fixed(row[column]) for column in SPREADS}
+        {"model": study.label(row["model"]), "mode": row["mode"]} | {column: fixed(row[column]) for column in SPREADS}
         for row in chosen
     ]
     if len({(row["model"], row["mode"]) for row in rows}) < len(rows):
         raise HistoBenchError(
-            f"Table 6: two models of study {context.study} have the same name in print; "
+            f"Table 6: two models of study {study.name} have the same name in print; "
             "give each its own `label` in the configuration"
         )
     arms = [(row.get("model"), row.get("mode")) for row in (*published, *rows)]
@@ -57,26 +53,26 @@ def table6(
     )
     table = Table(
         title="Table 6",
-        caption=context.caption(where, OWN, "All training magnifications, and the rates of each class: external.csv."),
+        caption=_caption(study, where, OWN, "All training magnifications, and the rates of each class: external.csv."),
         columns=TABLE6_COLUMNS,
         rows=rows,
         header=tuple(HEADS[column] for column in (*ARM_KEYS, *SCORES)),
         cells=[
-            (*(printed(key, row[key]) for key in ARM_KEYS), *(_spread(row, score) for score in SCORES)) for row in rows
+            (*(printed(key, row[key]) for key in ARM_KEYS), *(spread(row, score) for score in SCORES)) for row in rows
         ],
     )
     means = {f"{score}_mean": score for score in SCORES}
-    caption = context.caption(where, f"{COMPARED} Means are shown; the CSV has the standard deviations too.")
+    caption = _caption(study, where, f"{COMPARED} Means are shown; the CSV has the standard deviations too.")
     return table, beside(table.title, rows, published, ARM_KEYS, SPREADS, caption, means)
 
 
-def full_table(summary: Sequence[Texts], groups: Sequence[Texts], context: Context) -> Table:
+def full_table(summary: Sequence[Texts], groups: Sequence[Texts], study: Study) -> Table:
     """Return every arm's scores on every dataset it is evaluated on, and the malignant-call rate of each class there.
 
     Args:
         summary: rows of `external_summary.csv`.
         groups: rows of `external_groups.csv`.
-        context: study, names and notes.
+        study: the resolved study.
     """
     means = [row for row in groups if row["fold"] == MEAN]
     label = {row["group"]: row["label"] for row in means}
@@ -84,25 +80,26 @@ def full_table(summary: Sequence[Texts], groups: Sequence[Texts], context: Conte
     rates = {(*(row[key] for key in KEYS), row["group"]): row for row in means}
     rows: list[dict[str, str]] = []
     for line in sorted(summary, key=lambda row: int(row["magnification"])):
-        row = {key: line[key] for key in (*KEYS, "folds")} | {"model": context.name(line["model"])}
+        row = {key: line[key] for key in (*KEYS, "folds")} | {"model": study.label(line["model"])}
         for metric in METRICS:
-            row |= {f"{metric}_{kind}": _fixed(line[f"{metric}_{kind}"]) for kind in ("mean", "std")}
+            row |= {f"{metric}_{kind}": fixed(line[f"{metric}_{kind}"]) for kind in ("mean", "std")}
         for name in names:
             rate = rates.get((*(line[key] for key in KEYS), name), {})
-            row[f"rate_{name}_mean"] = _fixed(rate.get(RATE, ""))
-            row[f"rate_{name}_std"] = _fixed(rate.get(f"{RATE}_std", ""))
+            row[f"rate_{name}_mean"] = fixed(rate.get(RATE, ""))
+            row[f"rate_{name}_std"] = fixed(rate.get(f"{RATE}_std", ""))
         rows.append(row)
     places: dict[str, dict[str, int]] = {key: {} for key in KEYS if key != "magnification"}
     for line in summary:
         for key, seen in places.items():
-            seen.setdefault(context.name(line[key]) if key == "model" else line[key], len(seen))
+            seen.setdefault(study.label(line[key]) if key == "model" else line[key], len(seen))
     rows.sort(key=lambda row: [seen[row[key]] for key, seen in places.items()])  # stable: magnifications ascend
     columns = [f"rate_{name}" for name in names]
     shown = [key for key in KEYS if key in ("model", "mode", "magnification") or len({row[key] for row in rows}) > 1]
     constant = ", ".join(f"{HEADS[key].lower()} {rows[0][key]}" for key in KEYS if rows and key not in shown)
     return Table(
         title="External test",
-        caption=context.caption(
+        caption=_caption(
+            study,
             f"External test of every arm{f' ({constant})' if constant else ''}: mean ± sample standard deviation over "
             f"{_folds(rows)}; magnification is that of the training images.",
             OWN,
@@ -118,7 +115,7 @@ def full_table(summary: Sequence[Texts], groups: Sequence[Texts], context: Conte
         rows=rows,
         header=(*(HEADS[key] for key in shown), *(HEADS[score] for score in SCORES), *map(str.capitalize, names)),
         cells=[
-            (*(printed(key, row[key]) for key in shown), *(_spread(row, name) for name in (*SCORES, *columns)))
+            (*(printed(key, row[key]) for key in shown), *(spread(row, name) for name in (*SCORES, *columns)))
             for row in rows
         ],
     )
@@ -128,10 +125,10 @@ def _folds(rows: Sequence[Texts]) -> str:
     return count((int(row["folds"]) for row in rows), "fold") if rows else "no fold"
 
 
-def _fixed(number: str) -> str:
-    return f"{float(number):.4f}" if number else ""
-
-
-def _spread(row: Texts, name: str) -> str:
-    average, deviation = row[f"{name}_mean"], row[f"{name}_std"]
-    return f"{average} ± {deviation}" if deviation else average
+def _caption(study: Study, *sentences: str) -> str:
+    """Return a caption that says too which classes are new to models trained on BreakHis and evaluated on BACH."""
+    formats = {
+        (study.datasets[block["dataset"]]["format"], study.datasets[block["on"]]["format"]) for block in study.external
+    }
+    new = "BreakHis has neither normal tissue nor carcinoma in situ: two of BACH's four classes are new to the models."
+    return " ".join([study.caption(*sentences), *([new] if ("breakhis", "bach") in formats else [])])

@@ -1,0 +1,51 @@
+"""Table 1: the images of a dataset per magnification and class."""
+
+from collections.abc import Mapping, Sequence
+
+from histobench.report.published_tables import COMPARED, beside
+from histobench.report.render import Table
+from histobench.report.terms import HEADS, Texts, count, printed
+from histobench.study.resolved import Study
+
+
+def dataset_tables(
+    images: Mapping[int, Mapping[str, int]],
+    sizes: Mapping[int, Sequence[tuple[int, int]]],
+    published: Sequence[Texts],
+    study: Study,
+) -> tuple[Table, Table]:
+    """Return Table 1, images per magnification and class with mean sizes of the folds' two sides, and its companion.
+
+    Args:
+        images: for each magnification the number of `benign` and `malignant` images.
+        sizes: for each magnification the (train, test) images of each fold.
+        published: rows of the published Table 1.
+        study: the resolved study.
+    """
+    columns = ("magnification", "benign", "malignant", "total", "train", "test")
+    numbers = []
+    for magnification in sorted(images):
+        benign, malignant = images[magnification]["benign"], images[magnification]["malignant"]
+        means = [sum(side) / len(side) for side in zip(*sizes[magnification], strict=True)]
+        numbers.append((str(magnification), benign, malignant, benign + malignant, *means))
+    numbers.append(("total", *(sum(column) for column in list(zip(*numbers, strict=True))[1:])))
+    texts = ([f"{value:.1f}" if isinstance(value, float) else str(value) for value in row] for row in numbers)
+    rows: list[dict[str, str]] = [dict(zip(columns, row, strict=True)) for row in texts]
+    folds = count((len(side) for side in sizes.values()), "fold")
+    table = Table(
+        title="Table 1",
+        caption=study.caption(
+            f"Images of dataset {study.dataset} per magnification and class.",
+            f"Train and test: mean number of images over {folds} of the split policy {study.split}.",
+        ),
+        columns=columns,
+        rows=rows,
+        header=tuple(HEADS[column] for column in columns),
+        cells=[tuple(printed(column, row[column]) for column in columns) for row in rows],
+    )
+    caption = study.caption(
+        f"Images of dataset {study.dataset} per magnification and class, train and test as mean over {folds} of the "
+        f"split policy {study.split}; the published train and test sizes are those of one 70/30 split.",
+        COMPARED,
+    )
+    return table, beside(table.title, rows, published, columns[:1], columns[1:], caption)
