@@ -12,7 +12,7 @@ comma := ,
 # One Snakemake at a time by a lock of the kernel, which ends with its process however that ends; so Snakemake needs no
 # lock of its own, which would outlive it. Where there is no flock, Snakemake's own lock does it.
 BUSY := error: another make is running jobs in this folder; wait for it, or end it
-snakemake = $(if $(shell command -v flock),mkdir -p .snakemake && flock --nonblock --conflict-exit-code 75 .snakemake/make.lock \
+snakemake = $(if $(shell command -v flock),mkdir -p .snakemake && flock -n -E 75 .snakemake/make.lock \
 	snakemake --nolock $(1) || { status=$$?; test $$status -ne 75 || echo "$(BUSY)" >&2; exit $$status; },snakemake $(1))
 
 # Show some columns of a Markdown table in a terminal.
@@ -83,7 +83,7 @@ bench: $(READY) ## speed and memory, measured on this machine
 	@python -m benchmarks $(ARGS)
 
 schema: $(READY) ## write workflow/schemas/config.schema.json again
-	@python -m histobench.study.config > workflow/schemas/config.schema.json
+	@python -m histobench.study.schema > workflow/schemas/config.schema.json
 
 clean: ## remove the demo's and sample's results (the paper's stay)
 	@rm -rf results/studies/demo results/studies/sample results/synthetic results/synthetic-bach results/sample

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 from histobench.datasets import synthetic
@@ -36,6 +37,7 @@ def noise(number, red):
     return png(pixels)
 
 
+@pytest.mark.slow
 def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
     images, elsewhere = project.folder / "resources/mine/images", project.folder / "resources/elsewhere"
     table = ["path,label,patient"]

@@ -16,7 +16,7 @@ LIBRARY = ROOT / "workflow"
 # These are environment variables, because paths of this machine in rules would be tracked.
 sys.path.insert(0, str(LIBRARY))
 os.environ |= {
-    "HISTOBENCH_SCRIPTS": str(ROOT / "scripts"),
+    "HISTOBENCH_SCRIPTS": os.path.relpath(ROOT / "scripts"),
     "HISTOBENCH_SNAKEMAKE": str(os.getpid()),
     "PYTHONPATH": os.pathsep.join(
         filter(None, [str(LIBRARY), os.getenv("PYTHONPATH")])

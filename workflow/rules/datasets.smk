@@ -31,7 +31,7 @@ rule manifest:
     params:
         format=manifest_format,
         source=lambda w: STUDY.source(w.dataset),
-        tree=folder_state,
+        tree=lambda w: tree_state(STUDY.source(w.dataset)),
         # A function of the input is not tracked: another expected hash is no other data.
         sha256=lambda w, input: option("--sha256", STUDY.datasets[w.dataset].sha256),
         code=code("manifest"),

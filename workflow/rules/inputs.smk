@@ -50,10 +50,9 @@ def manifest_format(w):
     return shlex.join(parts)
 
 
-def folder_state(w):
+def tree_state(source):
     """Changes whenever a file of a dataset's folder does; for an archive Snakemake compares its own date."""
-    folder = Path(STUDY.source(w.dataset))
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in Path(source).rglob("*") if path.is_file())
     return digest(
         [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     )
