@@ -15,7 +15,7 @@ rule features:
         share=lambda w: share(STUDY.gpu(w.model)),
     params:
         specification=feature_specification("embeddings"),
-        data=feature_data,
+        data=computed_from,
         code=model_code("features"),
     shell:
         'exec python -m histobench.warm "$HISTOBENCH_SCRIPTS/features.py" --specification {params.specification:q}'
@@ -35,5 +35,5 @@ use rule features as tokens with:
     priority: 0
     params:
         specification=feature_specification("tokens"),
-        data=feature_data,
+        data=computed_from,
         code=model_code("features"),

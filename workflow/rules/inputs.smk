@@ -79,11 +79,6 @@ def feature_inputs(w):
     return inputs
 
 
-def feature_data(w, input):
-    source = "tokens" if "tokens" in input.keys() else "pixels"
-    return given(input, source, "weights")
-
-
 def feature_specification(part):
     return lambda w: STUDY.feature_specification(
         part, w.model, int(w.magnification), w.augmentation, int(w.views)
@@ -119,10 +114,10 @@ def run_is_up_to_date(w):
     return is_up_to_date(Path(paths.RUN.format(**dict(w.items()))), specification(w))
 
 
-def train_data(w, input):
-    stores = ["features", "evaluation_features"]
-    source = stores if "features" in input.keys() else ["pixels"]
-    return given(input, *source, "weights")
+def computed_from(w, input):
+    """Options for what a job computes from: its stores of embeddings or tokens, else pixels; and weights, if any."""
+    stores = given(input, "tokens", "features", "evaluation_features")
+    return f"{stores or given(input, 'pixels')} {given(input, 'weights')}"
 
 
 def models_and_recipes(w):

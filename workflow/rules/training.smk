@@ -23,7 +23,7 @@ rule train:
     params:
         specification=lambda w: specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
-        data=train_data,
+        data=computed_from,
         code=lambda w: codes.training_code(STUDY, w.model, w.mode),
     shell:
         'exec python -m histobench.warm "$HISTOBENCH_SCRIPTS/train.py" --specification {params.specification:q}'
