@@ -54,4 +54,6 @@ def report(title: str, folder: Path, launcher: str) -> None:
         kinds[path.parts[-7], path.parts[-6]].append(record["seconds"])
     for (model, mode), seconds in sorted(kinds.items()):
         total, start_up, training = (median(job[key] for job in seconds) for key in ("total", "start_up", "training"))
-        say(f"  {model:20} {mode:4} {len(seconds):3} runs: {total:6.2f} s, start {start_up:5.2f}, training {training:6.2f}")
+        say(
+            f"  {model:20} {mode:4} {len(seconds):3} runs: {total:6.2f} s, start {start_up:5.2f}, training {training:6.2f}"
+        )

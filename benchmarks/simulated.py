@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks import ROOT
 from histobench import metrics
 from histobench.datasets import breakhis, folds, make_folds, manifest
 from histobench.io.files import write_csv
 from histobench.study import paths
 from histobench.study.config import Config, load
-from histobench.study.paths import Run
-from benchmarks import ROOT
+from histobench.study.runs import Run
 
 NOTE = "The predictions are SIMULATED: nothing was trained."
 

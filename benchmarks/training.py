@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks import ROOT, cores, say
 from histobench.datasets import breakhis, pixels
 from histobench.datasets.augment import Augmentation
 from histobench.models import cnn
@@ -29,7 +30,6 @@ from histobench.study.spec import IMAGENET_MEAN, IMAGENET_STD, CnnSettings, Reci
 from histobench.training import data, devices
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
-from benchmarks import ROOT, cores, say
 from tests.datasets.standin import paths, write_standin
 
 SIZE = 336

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import yaml
 
+from benchmarks import ROOT, cores, say
 from histobench.models import vlm
 from histobench.models.operations import operations
 from histobench.study.config import VlmEntry
@@ -24,7 +25,6 @@ from histobench.study.spec import Lora, Recipe, VlmSettings
 from histobench.training import data, devices
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
-from benchmarks import ROOT, cores, say
 
 LORA = Lora()  # the paper's
 FOLDS, EPOCHS = 5, 20  # the paper's; an image is trained on in all folds but one

@@ -21,7 +21,7 @@ from histobench.evaluation.external import External
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 SPLITS: dict[str, dict[str, Any]] = {
     "patient": {"by": "patient", "folds": 3},

@@ -56,6 +56,9 @@ STATUS = struct.Struct("<iddq")
 
 def main() -> None:
     """Run the command line's script; never returns. Exits, or dies by a signal, exactly as the script did."""
+    from histobench.io.process import end_with_parent  # not in the server: jobs must import the code on disk
+
+    end_with_parent()
     preload, arguments = ",".join(filter(None, (PRELOAD, os.environ.get(ALSO)))), sys.argv[1:]
     if arguments and arguments[0].partition("=")[0] == "--preload":
         _, equals, preload = arguments.pop(0).partition("=")

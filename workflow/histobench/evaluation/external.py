@@ -16,7 +16,7 @@ from histobench.evaluation.predictions import Gap, named, read_rows
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, decide
-from histobench.study.paths import Run, of_external
+from histobench.study.runs import Run, of_external
 
 COLUMNS = ("image_id", "patient", "group", "label", "logit")
 KEYS = ("on", *ARM)

@@ -10,7 +10,7 @@ import numpy as np
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
 """Epoch that is scored -> column of its logits. `best_epoch` is optimistic: the epoch was chosen on the images that it is
