@@ -44,8 +44,8 @@ def at(key: str, reason: str) -> PydanticCustomError:
     return PydanticCustomError("at", "{reason}", {"key": key, "reason": reason})
 
 
-def sentences(error: ValidationError, place: str = "") -> Iterator[str]:
-    """Yield a sentence for each mistake: `KEY: what is wrong`, the key being dotted and below `place`."""
+def messages(error: ValidationError, place: str = "") -> Iterator[str]:
+    """Yield one sentence for each mistake, `KEY: what is wrong`; the key is dotted and below `place`."""
     items: dict[str, list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):
         items.setdefault(_key(place, item), []).append(item)

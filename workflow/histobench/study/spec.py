@@ -1,7 +1,7 @@
 """The settings of one training run: everything that may change its result, and nothing else.
 
-A run travels to its job as one canonical JSON string (:meth:`RunSpec.canonical`), which the workflow tracks: when the
-string changes the run is stale, when it does not the run stands.
+A job gets its run as one canonical JSON string (:meth:`RunSpec.canonical`), which the workflow tracks: the run is
+repeated when the string changes, and only then.
 """
 
 import json
@@ -150,8 +150,8 @@ class VlmSettings(Settings):
     """Which file of `histobench.models.families` knows it."""
     weights: VlmWeights
     """`random`, a pinned commit of a repository on the Hugging Face Hub, or a folder of your own."""
-    config: dict[str, Any]
-    """The architecture, with the keys and values of the repository's config.json; downloaded weights must agree."""
+    config: dict[str, Any] | None = None
+    """For `weights: random` alone: the architecture, with the keys of a config.json. Published weights bring their own."""
     image_size: int = Field(default=336, ge=16, le=2048)
     """Side of the square input in pixels; the whole field of view is squashed to it, never tiled."""
     readout: Literal["end_marker", "last_image_token", "mean"] = "end_marker"
