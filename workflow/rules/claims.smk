@@ -42,7 +42,7 @@ rule claims:
         summary=rules.score.output.summary,
         intervals=rules.compare.output.intervals,
         comparisons=rules.compare.output.comparisons,
-        parameters=rules.count_parameters.output,
+        parameters=rules.check_arms.output,
         external=(
             [rules.score_external.output.metrics, rules.compare_external.output[0]]
             if STUDY.tested

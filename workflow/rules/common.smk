@@ -301,6 +301,16 @@ def own_files(w):
     return [os.path.relpath(os.path.join(folder, name)) for name in names]
 
 
+def checked(done):
+    """The check of all arms as an input of what downloads weights, computes features or trains: it waits for the check.
+
+    Where `done`, its result is there. Then a check that is still to be made is left out: Snakemake would repeat a finished
+    job of another study, because the input is missing.
+    """
+    table = f"{RESULTS}/parameters.csv"
+    return {} if done and not Path(table).exists() else {"checked": ancient(table)}
+
+
 def recipes_of_arms():
     """Model -> mode -> recipe, for every arm of the study."""
     arms = dict.fromkeys((run.model, run.mode) for run in STUDY.runs)

@@ -1,6 +1,7 @@
 rule features:
     input:
         unpack(feature_inputs),
+        unpack(lambda w: checked(Path(features(w, w.augmentation, w.views)).exists())),
     output:
         paths.FEATURES,
     log:
@@ -34,6 +35,7 @@ rule features:
 use rule features as tokens with:
     input:
         unpack(token_inputs),
+        unpack(lambda w: checked(False)),
     output:
         temp(paths.TOKENS),
     log:

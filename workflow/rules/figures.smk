@@ -27,7 +27,7 @@ rule figure_samples:
 
 rule figure_methods:
     input:
-        rules.count_parameters.output,
+        rules.check_arms.output,
     output:
         figure_files("figure3", figure_forms("figure3")[0] in figures()),
         figure_files("figure4", figure_forms("figure4")[0] in figures()),
@@ -217,7 +217,7 @@ rule figure_external:
 rule figure_cost:
     input:
         costs=f"{RESULTS}/costs.csv",
-        parameters=rules.count_parameters.output,
+        parameters=rules.check_arms.output,
         summary=rules.score.output.summary,
     output:
         figure_files("cost"),

@@ -29,7 +29,7 @@ rule table_dataset:
 
 rule table_models:
     input:
-        parameters=rules.count_parameters.output,
+        parameters=rules.check_arms.output,
         published=published(2),
     output:
         table_files("table2"),

@@ -1,6 +1,7 @@
 rule train:
     input:
         unpack(train_inputs),
+        unpack(lambda w: checked(run_is_up_to_date(w))),
     output:
         predictions=paths.PREDICTIONS,
         history=paths.HISTORY,
@@ -39,31 +40,30 @@ rule train:
         " --run {output.run} > {log} 2>&1"
 
 
-rule count_parameters:
+# The first job of every study: what only a library can judge is tried here, before anything is downloaded or trained.
+rule check_arms:
+    input:
+        configs=[
+            paths.MODEL_CONFIG.format(model=name)
+            for name in dict.fromkeys(run.model for run in STUDY.runs)
+            if STUDY.models[name].family != "cnn" and not STUDY.models[name].config
+        ],
     output:
         report_table(f"{RESULTS}/parameters.csv", "parameters", "Tables"),
     log:
-        f"results/logs/count_parameters/{STUDY.study}.log",
+        f"results/logs/check_arms/{STUDY.study}.log",
     benchmark:
-        f"results/benchmarks/count_parameters/{STUDY.study}.tsv"
+        f"results/benchmarks/check_arms/{STUDY.study}.tsv"
+    priority: 3
     conda:
         "../../envs/compute.yaml"
     resources:
         mem_mb=grows(8000),
         runtime=grows(20),
     params:
-        models=canonical_json(
-            {
-                name: {
-                    "settings": STUDY.models[name].settings.model_dump(mode="json"),
-                    "recipes": recipes,
-                }
-                for name, recipes in recipes_of_arms().items()
-            }
-        ),
-        code=code(
-            "count_parameters", {STUDY.models[run.model].family for run in STUDY.runs}
-        ),
+        # A function, because Snakemake would take braces in a string for wildcards.
+        trials=lambda w: canonical_json(STUDY.trials()),
+        code=code("check_arms", {STUDY.models[run.model].family for run in STUDY.runs}),
     shell:
-        "python -m histobench.warm $HISTOBENCH_SCRIPTS/count_parameters.py --models {params.models:q} --output {output}"
-        " > {log} 2>&1"
+        "python -m histobench.warm $HISTOBENCH_SCRIPTS/check_arms.py --trials {params.trials:q}"
+        " --config-json {input.configs} --output {output} > {log} 2>&1"
