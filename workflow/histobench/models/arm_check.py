@@ -13,60 +13,71 @@ from histobench.io.errors import HistoBenchError
 from histobench.models import vlm
 from histobench.models.parameters import Size, size
 from histobench.study.messages import meant
-from histobench.study.spec import CnnSettings, Recipe, Transform, VlmSettings
+from histobench.study.spec import Recipe, Transform, VlmSettings, model_settings
 
 VIEWS = 10
 """Views that an augmentation is tried on: all of them leave out a transform of probability 0.5 once in 1000 cases."""
 
 
-def try_model(
-    name: str, settings: CnnSettings | VlmSettings, recipes: Mapping[str, Recipe]
-) -> tuple[dict[str, Size], list[str]]:
-    """Build a model, without filling it, for each mode that it is trained in, and let an image of its size pass.
+def check(study: Mapping[str, Any], configs: Mapping[str, Any]) -> tuple[dict[tuple[str, str], Size], list[str]]:
+    """Build every model of a study for every mode that it is trained in, and apply every augmentation.
 
     Args:
-        name: its name in the configuration.
-        settings: the model; a vision-language model's `config` is given, whatever its weights.
-        recipes: mode -> recipe, as `Config.recipe` gives it.
+        study: `models` (settings by name), `recipes` (by model and mode), `augmentations` and `grid` as plain data.
+        configs: model -> content of the config.json that belongs to its published weights, where it has one.
 
     Returns:
-        mode -> numbers of parameters; and a sentence for each fault, `KEY: what is wrong; what to do`.
+        (model, mode) -> numbers of parameters; and one sentence for each fault, `KEY: what is wrong; what to do`.
     """
-    sizes: dict[str, Size] = {}
+    sizes: dict[tuple[str, str], Size] = {}
     faults: list[str] = []
-    place = f"models.{name}"
-    try:
-        if isinstance(settings, VlmSettings):
-            if unknown := list(_unknown_keys(settings)):
-                return {}, [f"{place}.config.{fault}" for fault in unknown]
-            _pass_image(settings)
-        for mode, recipe in recipes.items():
-            place = f"modes.{mode} of models.{name}" if recipe.lora else f"models.{name}"
-            sizes[mode] = size(settings, recipe)
-    except HistoBenchError as error:
-        faults.append(f"{place}: {str(error).removeprefix(f'{settings.family}: ')}")
-    except Exception as error:  # whatever a library raises about values that it cannot use
+    models = {name: model_settings(settings) for name, settings in study["models"].items()}
+    for name, transforms in study["augmentations"].items():
+        used = {
+            models[model].image_size
+            for block in study["grid"]
+            if name in block["augmentations"]
+            for model in block["models"]
+        }
+        faults += _augmentation_faults(f"augmentations.{name}", transforms, sorted(used))
+    for name, settings in models.items():
+        place = f"models.{name}"
         keys = "`architecture`, `width` or `image_size`" if settings.family == "cnn" else "`config` or `image_size`"
-        faults.append(f"{place}: the model cannot be built ({_reason(error)}); correct its {keys}")
+        try:
+            if isinstance(settings, VlmSettings):
+                settings = settings.model_copy(update={"config": configs.get(name, settings.config)})
+                if unknown := list(_unknown_keys(settings)):
+                    faults += [f"{place}.config.{fault}" for fault in unknown]
+                    continue
+                _pass_image(settings)
+            for mode, recipe in study["recipes"][name].items():
+                place = f"modes.{mode} of models.{name}" if recipe["lora"] else f"models.{name}"
+                sizes[name, mode] = size(settings, Recipe.model_validate(recipe))
+        except HistoBenchError as error:
+            faults.append(f"{place}: {str(error).removeprefix(f'{settings.family}: ')}")
+        except Exception as error:  # whatever a library raises about values that it cannot use
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            faults.append(f"{place}: the model cannot be built ({reason}); correct its {keys}")
     return sizes, faults
 
 
-def try_augmentation(name: str, transforms: Sequence[Transform], sizes: Sequence[int]) -> list[str]:
-    """Apply an augmentation to a random image of each of `sizes` pixels; return a sentence for each fault."""
+def _augmentation_faults(place: str, transforms: Sequence[Transform], sizes: Sequence[int]) -> list[str]:
+    """Apply an augmentation to a random image of each of `sizes` pixels; return one sentence for each fault."""
     faults: list[str] = []
-    for number, transform in enumerate(transforms):
-        try:
-            Augmentation([transform], sizes[0])
-        except HistoBenchError as error:
-            faults.append(f"augmentations.{name}.{number}: {str(error).removeprefix('augmentation: ')}")
-    for side in sizes if not faults else ():
+
+    def trial(key: str, transforms: Sequence[Transform], side: int, views: int) -> None:
         image = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
         try:
             augmentation = Augmentation(transforms, side)
-            for epoch in range(VIEWS):
+            for epoch in range(views):
                 augmentation(image, 0, epoch, f"an image of {side} px")
         except HistoBenchError as error:
-            faults.append(f"augmentations.{name}: {str(error).removeprefix('augmentation: ')}")
+            faults.append(f"{key}: {str(error).removeprefix('augmentation: ')}")
+
+    for number, transform in enumerate(transforms):
+        trial(f"{place}.{number}", [transform], sizes[0], 0)
+    for side in sizes if not faults else ():
+        trial(place, transforms, side, VIEWS)
     return faults
 
 
@@ -75,9 +86,7 @@ def _unknown_keys(settings: VlmSettings) -> Iterator[str]:
     given = settings.config or {}
     if settings.weights != "random":  # a published config.json has keys for others, too
         return
-    kind = vlm.family(settings.family).classes(given)[0]
-    if given.get("model_type", kind.model_type) != kind.model_type:
-        yield f"model_type: expected {kind.model_type!r}, found {given['model_type']!r}; correct it or the family"
+    kind: Any = vlm.family(settings.family).classes(given)[0]
     whole = kind()
     parts = [(f"{part}.", getattr(whole, part), given.get(part)) for part in kind.sub_configs]
     for prefix, config, keys in [("", whole, given), *parts]:
@@ -110,7 +119,3 @@ def _pass_image(settings: VlmSettings) -> None:
     side = settings.image_size
     with torch.no_grad():
         classifier.eval()(torch.zeros(1, side, side, 3, dtype=torch.uint8))
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

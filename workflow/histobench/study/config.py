@@ -119,17 +119,16 @@ class Config(Settings):
         return self.mode(model, mode).epochs if self.augmentations[augmentation] else 1
 
     def trials(self) -> dict[str, Any]:
-        """Return what the first job of a study tries, as plain data: every arm, and every augmentation at its sizes."""
-        models: dict[str, Any] = {}
-        augmentations: dict[str, Any] = {}
-        for run in self.runs:
-            settings = self.models[run.model].settings
-            model = models.setdefault(run.model, {"settings": settings.model_dump(mode="json"), "recipes": {}})
-            model["recipes"][run.mode] = self.recipe(run.model, run.mode).model_dump(mode="json")
-            empty = {"transforms": self.augmentations[run.augmentation], "sizes": []}
-            sizes = augmentations.setdefault(run.augmentation, empty)["sizes"]
-            sizes += [settings.image_size] if settings.image_size not in sizes else []
-        return {"models": models, "augmentations": augmentations}
+        """Return what the first job of a study tries, as plain data: its models, recipes, augmentations and grid."""
+        recipes: dict[str, dict[str, Any]] = {}
+        for model, mode in dict.fromkeys((run.model, run.mode) for run in self.runs):
+            recipes.setdefault(model, {})[mode] = self.recipe(model, mode).model_dump(mode="json")
+        return {
+            "models": {model: self.models[model].settings.model_dump(mode="json") for model in recipes},
+            "recipes": recipes,
+            "augmentations": {run.augmentation: self.augmentations[run.augmentation] for run in self.runs},
+            "grid": [block.model_dump(mode="json") for block in self.grid],
+        }
 
     def source(self, dataset: str) -> str:
         """Return the path of a dataset's archive or folder."""
