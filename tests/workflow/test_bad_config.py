@@ -84,7 +84,7 @@ def test_overrides_on_the_command_line(untouched):
 
 SAMPLE = [
     ("demo", "datasets.synthetic.synthetic.patients_per_class", 4),
-    ("paper", "models.qwen2-vl-2b.config.vision_config.num_heads", 17),
+    ("paper", "modes.ft.lora.vision", True),
     ("paper", "comparisons.pairs", [["alexnet/ft", "vgg91/ft"]]),
 ]
 """Mistakes of the table that contradict another key."""

@@ -20,7 +20,7 @@ TABLES = {
     for name in ("dataset", "models", "hyperparameters", "results", "scores", "comparisons", "intervals", "external")
 }
 REPORT = TABLES | FIGURES | {"claims", "page"}
-SCORES = {"score", "compare", "costs", "count_parameters"}
+SCORES = {"score", "compare", "costs", "check_arms"}
 """What is computed again from runs, and then REPORT from it."""
 
 
