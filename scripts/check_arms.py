@@ -8,7 +8,7 @@ from pathlib import Path
 from histobench.io.errors import HistoBenchError, run_script
 from histobench.io.files import write_csv
 
-COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainable", "lora")
+COLUMNS: tuple[str, ...] = ("model", "mode", "parameters_published_form", "parameters", "trainable", "lora")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import copy
 import math
 import re
 from collections.abc import Iterator
+from datetime import date
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from histobench.io.errors import HistoBenchError
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
+from histobench.study.spec import canonical_json
 from tests.study.test_config import FOLDERS, OWN, PAPER, ROOT
 
 INF, NAN = math.inf, math.nan
@@ -236,6 +238,8 @@ AUGMENTATIONS = [
     Case(PAPERS, [{"HorizontalFlip": {}, "Blur": {}}], "one transform", f"{PAPERS}.0"),
     Case(PAPERS, [{}], "one transform", f"{PAPERS}.0"),
     Case(PAPERS, [[{"HorizontalFlip": {}}]], "keys and values", f"{PAPERS}.0"),
+    Case(PAPERS, [{"Rotate": {"p": NAN}}], "finite number", f"{PAPERS}.0.Rotate"),
+    Case(PAPERS, [{"Rotate": {"limit": [date(2026, 1, 1)]}}], "finite number", f"{PAPERS}.0.Rotate"),
     Case("augmentations", {"paper": PAPER["augmentations"]["paper"]}, "none", "augmentations"),
 ]
 
@@ -478,6 +482,7 @@ TABLES = [
 
 TINY = [
     Case("models.small.label", "smaller", "name of", "models.smaller.label"),
+    Case("models.tiny-vlm.config.text_config.rms_norm_eps", INF, "finite number", "models.tiny-vlm.config"),
     Case("models.tiny-vlm.config", GONE, "weights: random"),
     Case("models.tiny-vlm.config", {}, "weights: random"),
     Case("models.tiny-vlm.config", [], "keys and values"),
@@ -589,7 +594,7 @@ def test_whatever_stands_wherever_there_is_a_sentence_or_a_study(changes, as_key
         else:
             place[last] = junk
     try:
-        load(config).runs  # noqa: B018
+        canonical_json(load(config).trials())
     except HistoBenchError as error:
         for sentence in str(error).splitlines():
             assert ": " in sentence

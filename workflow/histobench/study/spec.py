@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -35,7 +36,27 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
 """A name that is also a folder: lower case letters, digits, dot, dash and underscore."""
 
-Transform = dict[str, dict[str, Any]]
+
+def canonical_json(value: object) -> str:
+    """Return `value` as JSON with sorted keys and no spaces, so that equal values give equal strings."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what JSON cannot hold, for example dates."""
+    try:
+        canonical_json(value)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(
+            "holds a value that is no finite number, text, true, false, null, list or keys and values; correct it"
+        ) from None
+    return value
+
+
+Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+"""Keys and values that are passed on to a library, as JSON can hold them."""
+
+Transform = dict[str, Plain]
 """One Albumentations transform: its class name, and its keyword arguments."""
 
 EXPONENT = r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"
@@ -150,7 +171,7 @@ class VlmSettings(Settings):
     """Which file of `histobench.models.families` knows it."""
     weights: VlmWeights
     """`random`, a pinned commit of a repository on the Hugging Face Hub, or a folder of your own."""
-    config: dict[str, Any] | None = None
+    config: Plain | None = None
     """For `weights: random` alone: the architecture, with the keys of a config.json. Published weights bring their own."""
     image_size: int = Field(default=336, ge=16, le=2048)
     """Side of the square input in pixels; the whole field of view is squashed to it, never tiled."""
@@ -260,8 +281,3 @@ class FeatureSpec(Settings):
     seed: int = Field(ge=0)
 
     canonical = RunSpec.canonical
-
-
-def canonical_json(value: object) -> str:
-    """Return `value` as JSON with sorted keys and no spaces, so that equal values give equal strings."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
