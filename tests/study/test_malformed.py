@@ -573,7 +573,7 @@ def places(config: Any, *above: Any) -> Iterator[tuple[Any, ...]]:
 PLACES = [(study, place) for study, config in STUDIES.items() for place in places(config)]
 
 
-@settings(max_examples=1000, derandomize=True, deadline=None)
+@settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(JUNK)), min_size=1, max_size=3), st.booleans())
 def test_whatever_stands_wherever_there_is_a_sentence_or_a_study(changes, as_key):
     """Up to three places of one study hold junk, or a junk key beside the right ones."""

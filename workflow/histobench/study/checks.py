@@ -8,14 +8,6 @@ from histobench.io.errors import HistoBenchError
 from histobench.study.messages import at, shown
 
 
-def distinct(values: list[Any]) -> list[Any]:
-    """Return a list as it is, if no value occurs twice in it."""
-    for number, value in enumerate(values):
-        if value in values[:number]:
-            raise ValueError(f"{shown(value)} is named twice; name it once")
-    return values
-
-
 def not_boolean(value: Any) -> Any:
     """Refuse true and false, which Python takes for 1 and 0."""
     if isinstance(value, bool):

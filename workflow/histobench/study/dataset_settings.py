@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from histobench.study import checks
-from histobench.study.spec import Settings, Sha256
+from histobench.study.spec import Settings, Sha256, distinct
 from histobench.study.synthetic_settings import SyntheticSettings
 
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -84,7 +84,7 @@ class Split(Settings):
     """What is never divided: a `patient` (slide id), an `accession` number, nothing (`image`), or the `official` lists."""
     folds: int = Field(default=5, ge=2, le=20)
     seed: int = Field(default=0, ge=0, lt=2**32)
-    files: Annotated[list[Text], AfterValidator(checks.distinct)] = []
+    files: Annotated[list[Text], AfterValidator(distinct)] = []
     """For `official` only: the dsfold1.txt, dsfold2.txt, ... files, one per fold."""
 
     @model_validator(mode="after")

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from histobench.study import checks
-from histobench.study.spec import Magnification, Name, Settings
+from histobench.study.spec import Magnification, Name, Settings, distinct
 
-Names = Annotated[list[Name], Field(min_length=1), AfterValidator(checks.distinct)]
+Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
 """Names of one section, each once."""
 Magnifications = Annotated[
     list[Annotated[Magnification, BeforeValidator(checks.not_boolean)]],
     Field(min_length=1),
-    AfterValidator(checks.distinct),
+    AfterValidator(distinct),
 ]
 
 

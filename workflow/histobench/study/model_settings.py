@@ -78,14 +78,8 @@ class Mode(Recipe):
     def _keys_of_its_kind(self) -> "Mode":
         if self.standardise and self.trainable != "head":
             raise ValueError(f"`standardise` belongs to `trainable: head`, not to `trainable: {self.trainable}`")
-        if self.lora is not None:
-            if self.trainable == "head":
-                raise ValueError("`lora` belongs to `trainable: lora` or `all`; a linear head has no adapters")
-            for key in ("projections", "layers"):
-                try:
-                    checks.distinct(getattr(self.lora, key) or [])
-                except ValueError as error:
-                    raise at(f"lora.{key}", str(error)) from None
+        if self.lora is not None and self.trainable == "head":
+            raise ValueError("`lora` belongs to `trainable: lora` or `all`; a linear head has no adapters")
         return self
 
     @property

@@ -42,6 +42,14 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def distinct(values: list[Any]) -> list[Any]:
+    """Return a list as it is, if no value occurs twice in it."""
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ValueError(f"{value!r} is named twice; name it once")
+    return values
+
+
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
     """Refuse what JSON cannot hold, for example dates."""
     try:
@@ -219,11 +227,13 @@ class Lora(Settings):
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Dropout before each adapter."""
-    projections: list[Literal["q", "k", "v", "o", "gate", "up", "down"]] = Field(
+    projections: Annotated[list[Literal["q", "k", "v", "o", "gate", "up", "down"]], AfterValidator(distinct)] = Field(
         default=["q", "k", "v", "o"], min_length=1
     )
     """Which linear layers of a decoder layer have one: attention's q, k, v, o, or those of its MLP."""
-    layers: list[Annotated[int, Field(ge=0, strict=True)]] | None = Field(default=None, min_length=1)
+    layers: (
+        Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1), AfterValidator(distinct)] | None
+    ) = None
     """Which decoder layers have them, counted from 0; all where absent."""
     vision: bool = False
     """Adapters on the attention of every layer of the vision tower too; needs `vision: live`."""
