@@ -42,14 +42,17 @@ def check(study: Mapping[str, Any], configs: Mapping[str, Any]) -> tuple[dict[tu
         faults += _augmentation_faults(f"augmentations.{name}", transforms, sorted(used))
     for name, settings in models.items():
         place = f"models.{name}"
-        keys = "`architecture`, `width` or `image_size`" if settings.family == "cnn" else "`config` or `image_size`"
+        keys = "`architecture`, `width` or `image_size`"
         try:
             if isinstance(settings, VlmSettings):
-                settings = settings.model_copy(update={"config": configs.get(name, settings.config)})
-                if unknown := list(_unknown_keys(settings)):
+                keys = f"`{'config' if settings.config else 'weights'}` or `image_size`"
+                own, config = settings.config or {}, configs.get(name, settings.config)
+                settings = settings.model_copy(update={"config": config})
+                made = vlm.architecture(settings)
+                if unknown := list(_unknown_keys(own, made)):
                     faults += [f"{place}.config.{fault}" for fault in unknown]
                     continue
-                _pass_image(settings)
+                _pass_image(settings, made)
             for mode, recipe in study["recipes"][name].items():
                 place = f"modes.{mode} of models.{name}" if recipe["lora"] else f"models.{name}"
                 sizes[name, mode] = size(settings, Recipe.model_validate(recipe))
@@ -81,26 +84,20 @@ def _augmentation_faults(place: str, transforms: Sequence[Transform], sizes: Seq
     return faults
 
 
-def _unknown_keys(settings: VlmSettings) -> Iterator[str]:
+def _unknown_keys(given: Mapping[str, Any], made: vlm.Architecture) -> Iterator[str]:
     """Yield a sentence for each key of a `config` written by hand that transformers would silently ignore."""
-    given = settings.config or {}
-    if settings.weights != "random":  # a published config.json has keys for others, too
-        return
-    kind: Any = vlm.family(settings.family).classes(given)[0]
-    whole = kind()
-    parts = [(f"{part}.", getattr(whole, part), given.get(part)) for part in kind.sub_configs]
-    for prefix, config, keys in [("", whole, given), *parts]:
+    parts = [(f"{part}.", getattr(made.config, part), given.get(part)) for part in made.config.sub_configs]
+    for prefix, config, keys in [("", made.config, given), *parts]:
         known = [field.name for field in dataclasses.fields(config)] + ["model_type", "rope_theta", "rope_scaling"]
         for key in keys if isinstance(keys, dict) else ():
             if key not in known:
-                yield f"{prefix}{key}: {settings.family} has no such key{meant(str(key), known)}"
+                yield f"{prefix}{key}: {config.model_type} has no such key{meant(str(key), known)}"
 
 
-def _pass_image(settings: VlmSettings) -> None:
-    """Let a black image pass a model with zeros for parameters and one layer in place of each stack of layers."""
+def _pass_image(settings: VlmSettings, made: vlm.Architecture) -> None:
+    """Let a black image pass a model with zeros for parameters and one layer instead of each stack of layers."""
     from accelerate import init_empty_weights
 
-    made = vlm.architecture(settings)
     start, image, end = made.family.marker_ids(made.config)
     if min(start, image, end) < 0 or image in (start, end):
         raise HistoBenchError(
