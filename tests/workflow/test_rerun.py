@@ -19,7 +19,7 @@ TABLES = {
     for name in ("dataset", "models", "hyperparameters", "results", "scores", "comparisons", "intervals", "external")
 }
 REPORT = TABLES | FIGURES | {"claims", "claims_published", "page"}
-SCORES = {"score", "compare", "costs", "count_parameters"}
+SCORES = {"score", "compare", "costs", "check_arms"}
 """What is computed again from runs, and then REPORT from it."""
 CONFIG, LIBRARY = "config/tiny.yaml", "workflow/histobench"
 RETRAINED = {"train", "features"} | SCORES | REPORT

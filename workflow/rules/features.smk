@@ -1,6 +1,11 @@
 rule features:
     input:
         unpack(feature_inputs),
+        unpack(
+            lambda w: checked(
+                Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists()
+            )
+        ),
     output:
         paths.FEATURES,
     log:
@@ -28,6 +33,7 @@ rule features:
 use rule features as tokens with:
     input:
         unpack(image_inputs),
+        unpack(lambda w: checked(False)),
     output:
         temp(paths.TOKENS),
     log:

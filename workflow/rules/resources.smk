@@ -29,6 +29,7 @@ rule fetch_dataset:
 rule fetch_weights:
     input:
         own_files,
+        unpack(lambda w: checked(Path(paths.WEIGHTS.format(model=w.model)).exists())),
     output:
         paths.WEIGHTS,
     log:

@@ -1,6 +1,7 @@
 rule train:
     input:
         unpack(train_inputs),
+        unpack(lambda w: checked(run_is_up_to_date(w))),
     output:
         predictions=paths.PREDICTIONS,
         history=paths.HISTORY,
@@ -34,19 +35,27 @@ rule train:
         " --run {output.run} > {log} 2>&1"
 
 
-rule count_parameters:
+# The first job of every study: what only a library can judge is tried here, before anything is downloaded or trained.
+rule check_arms:
+    input:
+        study=ancient(STUDY_FILE),
+        configs=[
+            paths.MODEL_CONFIG.format(model=name)
+            for name, model in RESOLVED.models.items()
+            if model["family"] != "cnn" and not model["config"]
+        ],
     output:
         report_table(f"{RESULTS}/parameters.csv", "parameters", "Tables"),
     log:
-        f"results/logs/count_parameters/{STUDY.study}.log",
+        f"results/logs/check_arms/{STUDY.study}.log",
+    priority: 3
     conda:
         "../../envs/compute.yaml"
     params:
-        models=models_and_recipes,
-        code=code(
-            "count_parameters",
-            sorted({STUDY.models[run.model].family for run in STUDY.runs}),
+        tried=digest(
+            [RESOLVED.models, RESOLVED.recipes, RESOLVED.augmentations, RESOLVED.grid]
         ),
+        code=code("check_arms", sorted({arm.family for arm in RESOLVED.arms})),
     shell:
-        'exec python -m histobench.warm "$HISTOBENCH_SCRIPTS/count_parameters.py" --models {params.models:q}'
-        " --output {output} > {log} 2>&1"
+        'exec python -m histobench.warm "$HISTOBENCH_SCRIPTS/check_arms.py" --study {input.study}'
+        " --config-json {input.configs} --output {output} > {log} 2>&1"
