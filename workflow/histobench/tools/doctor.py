@@ -16,16 +16,6 @@ from typing import Any
 
 SET_UP = "rm -f .venv/.requirements.lock && make doctor"
 LIBRARIES = ("torch", "torchvision", "cv2", "albumentations")
-    "torch",
-    "torchvision",
-    "timm",
-    "cv2",
-    "albumentations",
-    "transformers",
-    "peft",
-    "safetensors",
-    "matplotlib",
-)
 """What the jobs import: each is tried, because an installed library may still fail to load."""
 PROBE = """
 import importlib, json, os, sys
