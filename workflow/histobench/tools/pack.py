@@ -5,6 +5,7 @@ same study twice gives the same bytes. `make verify ARCHIVE=FILE` checks the arc
 """
 
 import base64
+import csv
 import gzip
 import hashlib
 import io
@@ -190,14 +191,19 @@ def harmless(config: Config) -> dict[str, Any]:
     return given
 
 
-def difference(packed: bytes, rebuilt: bytes) -> str:
-    """Return the first line in which two texts differ by more than rounding; empty where there is none."""
+def difference(packed: bytes, rebuilt: bytes, table: bool = False) -> str:
+    """Return where two texts, or CSV tables, first differ by more than rounding; empty where they do not."""
     lines = [data.decode("utf-8", "replace").split("\n") for data in (packed, rebuilt)]
-    for number, (ours, theirs) in enumerate(zip_longest(*lines, fillvalue="no such line"), start=1):
-        if not close(ours, theirs):
-            same = next((at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), 0)
-            part = slice(max(0, same - 30), same + 30)
-            return f"line {number}: packed {ours[part]!r}, rebuilt {theirs[part]!r}"
+    for number, pair in enumerate(zip_longest(*lines, fillvalue=""), start=1):
+        if close(*pair):
+            continue
+        if table:
+            cells = (next(csv.reader([line]), []) for line in (lines[1][0], *pair))
+            column, ours, theirs = next(cell for cell in zip_longest(*cells, fillvalue="") if not close(*cell[1:]))
+            return f"line {number}, column {column}: packed {ours}, rebuilt {theirs}"
+        first = next((at for at, letters in enumerate(zip(*pair, strict=False)) if letters[0] != letters[1]), 0)
+        ours, theirs = (line[max(0, first - 30) : first + 30] for line in pair)
+        return f"line {number}: packed {ours!r}, rebuilt {theirs!r}"
     return ""
 
 

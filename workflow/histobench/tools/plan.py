@@ -139,8 +139,13 @@ def images(config: Config, dataset: str) -> dict[int, int] | None:
     if settings.format == "bach":
         return {40: BACH}
     if settings.format == "breakhis" and settings.complete:
-        return dict(Counter(identity.magnification for identity in breakhis.official()))
+        return _official()
     return None
+
+
+@cache
+def _official() -> dict[int, int]:
+    return dict(Counter(identity.magnification for identity in breakhis.official()))
 
 
 @cache
