@@ -8,7 +8,7 @@ import yaml
 
 from histobench.datasets import synthetic
 from histobench.study.synthetic_settings import SyntheticSettings
-from histobench.tools import bundle, pack, studies, verify
+from histobench.tools import command_line, pack, verify
 from tests.datasets.standin import png
 from tests.report import page_numbers
 
@@ -102,15 +102,15 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
 
     # Packed, it is verified without any of the images; BACH's are not in it, nor is the figure that shows them.
     monkeypatch.chdir(project.folder)
-    config = studies.study([Path("config/own.yaml")])
-    members = pack.contents(config, bundle.made(config), [Path("config/own.yaml")])
+    config = command_line.study([Path("config/own.yaml")])
+    members = pack.contents(config)
     assert not [name for name in members if "figures/figure1" in name or "figures/figure2" in name]
     assert len([name for name in members if "/predictions/mine/" in name]) == len(config.external_runs) == 6
     pack.write(members, config.study, Path("own.tar.gz"))
     images.rename(images.with_name("elsewhere"))
     said: list[str] = []
     assert verify.verify(Path("own.tar.gz"), said.append), said
-    assert "External: 6 files predict each image of the other dataset once." in said
+    assert "External  6 runs predict each image of the other dataset once" in said
     images.with_name("elsewhere").rename(images)
 
     # A row that is wrong is one sentence, and costs nothing that stands.
