@@ -170,12 +170,12 @@ def gpu(config: Any, probed: dict[str, Any]) -> Iterator[Finding]:
 def disk(config: Any) -> Iterator[Finding]:
     """Check that the folders of the study can be written, and that what is known to come fits on the disk."""
     from histobench.tools.command_line import amount
-    from histobench.tools.plan import needs, to_come
+    from histobench.tools.plan import needs
 
     for folder in ("results", "resources"):
         if not os.access(folder if Path(folder).exists() else ".", os.W_OK):
             yield Finding("problem", "disk", f"{folder} cannot be written", f"# make the folder {folder} writable")
-    sizes = [to_come(parts) for parts in needs(config).values()]
+    sizes = list(needs(config).values())
     known = sum(size for size in sizes if size)
     free = shutil.disk_usage("results" if Path("results").exists() else ".").free
     text = f"{amount(free)} free, {'at least ' if None in sizes else ''}{amount(known) if known else 'nothing'} to come"

@@ -5,7 +5,6 @@ resources/rates.csv. Where neither has one, the time is not known.
 """
 
 import csv
-import math
 import shutil
 import subprocess
 from collections import Counter, defaultdict
@@ -287,42 +286,35 @@ def measured(config: Config, run: Run, device: str) -> float | None:
 # ---- disk ----
 
 
-def needs(config: Config) -> dict[str, list[tuple[float | None, bool]]]:
-    """Return what a study needs on the disk: kind -> the bytes (None where not known) of each part, and whether it is there."""
-    found = defaultdict(list)
+def needs(config: Config) -> dict[str, float | None]:
+    """Return how many bytes of each kind are still to come; None where they are not known."""
+    parts = defaultdict(list)
     totals = {name: images(config, name) for name in config.used_datasets}
     for name in config.used_datasets:
-        if config.datasets[name].url:
-            size = ARCHIVES.get(config.datasets[name].format)
-            found["archives of images"].append((size, Path(config.source(name)).exists()))
+        if config.datasets[name].url and not Path(config.source(name)).exists():
+            parts["archives of images"].append(ARCHIVES.get(config.datasets[name].format))
     for model in dict.fromkeys(run.model for run in config.runs):
-        if config.models[model].weights != "random":
-            there = Path(paths.WEIGHTS.format(model=model)).exists()
-            found["pretrained weights"].append((WEIGHTS.get(published(config, model)), there))
+        if config.models[model].weights != "random" and not Path(paths.WEIGHTS.format(model=model)).exists():
+            parts["pretrained weights"].append(WEIGHTS.get(published(config, model)))
     used = [(run.dataset, run.model) for run in config.runs] + [(on, run.model) for on, run in config.external_runs]
-    for dataset, side in dict.fromkeys((dataset, config.models[model].image_size) for dataset, model in used):
-        size = 3.0 * side**2 * sum(totals[dataset].values()) if totals[dataset] else None
-        found["pixels"].append((size, Path(paths.PIXELS.format(dataset=dataset, size=side)).exists()))
+    for dataset, size in dict.fromkeys((dataset, config.models[model].image_size) for dataset, model in used):
+        if not Path(paths.PIXELS.format(dataset=dataset, size=size)).exists():
+            number = sum(totals[dataset].values()) if totals[dataset] else None
+            parts["pixels"].append(None if number is None else 3.0 * size**2 * number)
     for job in shared_work(config, ""):
-        each = TOKENS.get(published(config, job.run.model))
         if job.what == "visual tokens" and not job.done:
-            found["visual tokens"].append((each * job.images if each and job.images else None, False))
-    if tokens := found.get("visual tokens"):  # each store is deleted before the next one is made
-        found["visual tokens"] = [max(tokens, key=lambda part: part[0] or math.inf)]
-    return found
-
-
-def to_come(parts: Sequence[tuple[float | None, bool]]) -> float | None:
-    """Return the bytes of the parts that are not there; None where those of one are not known."""
-    sizes = [size for size, there in parts if not there]
-    return None if None in sizes else sum(size for size in sizes if size)
+            each = TOKENS.get(published(config, job.run.model))
+            parts["visual tokens"].append(each * job.images if each and job.images else None)
+    # Each store of tokens is deleted before the next one is made.
+    add = {"visual tokens": max}
+    return {what: None if None in sizes else add.get(what, sum)(sizes) for what, sizes in parts.items()}
 
 
 def disk(config: Config) -> list[str]:
     """Return what a study still needs on the disk as a table, and what is free."""
-    rows = [[what, amount(to_come(parts))] for what, parts in needs(config).items()]
+    rows = [[what, amount(size)] for what, size in needs(config).items()]
     free = f"Disk: {amount(shutil.disk_usage(Path()).free)} free in this folder."
-    return [*columns(["disk", "to come"], rows, 1), "", free]
+    return [*(columns(["disk", "to come"], rows, 1) if rows else []), "", free]
 
 
 if __name__ == "__main__":
