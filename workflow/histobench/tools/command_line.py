@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,15 @@ def _read(path: Path) -> dict:
     if not isinstance(content, dict):
         raise HistoBenchError(f"{path}: holds no keys, expected a configuration such as {DEFAULT}; correct the file")
     return content
+
+
+def device(wanted: str) -> str:
+    """Return the name of this machine's GPU, or `cpu`, for `device: WANTED` of a configuration."""
+    if wanted == "auto" or wanted.startswith("cuda"):
+        with suppress(OSError, subprocess.SubprocessError, IndexError):
+            asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+            return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()[0]
+    return wanted if wanted in ("cpu", "mps") else "cpu"
 
 
 def run_tool(main: Callable[[], None]) -> None:

@@ -215,8 +215,8 @@ def missing(config: Any, options: str) -> Iterator[Finding]:
 def progress(config: Any, options: str) -> Finding:
     """Report how much of the study is done and how long the rest takes, as far as that is known."""
     from histobench.study import paths
-    from histobench.tools.command_line import duration
-    from histobench.tools.plan import device, shared_work, total, training
+    from histobench.tools.command_line import device, duration
+    from histobench.tools.plan import shared_work, total, training
 
     here = device(config.device)
     trained = list(training(config, here))

@@ -64,8 +64,7 @@ def main() -> None:
     members = contents(config)
     write(members, config.study, output)
     data = output.read_bytes()
-    print(f"Packed   {output}: {len(members)} files, {len(data) / 1e6:.1f} MB")
-    print("Without  images, weights, logs, and the figures that show images")
+    print(f"Packed   {output}: {len(members)} files, {len(data) / 1e6:.1f} MB, without images and weights")
     print(f"SHA-256  {hashlib.sha256(data).hexdigest()}")
     print(f"Check    make verify ARCHIVE={output}")
 
@@ -180,7 +179,7 @@ def rebuild(config: Config, given: Mapping[str, bytes], folder: Path) -> set[str
 
 def harmless(config: Config) -> dict[str, Any]:
     """Return a configuration with the same report, whose datasets and fold lists are an empty file, and which names no device."""
-    given = config.model_dump(mode="json", exclude_unset=True) | {"device": "cpu"}
+    given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True) | {"device": "cpu"}
     for dataset in given["datasets"].values():
         for key in ("url", "mirrors", "sha256"):
             dataset.pop(key, None)
@@ -194,15 +193,16 @@ def harmless(config: Config) -> dict[str, Any]:
 def difference(packed: bytes, rebuilt: bytes, table: bool = False) -> str:
     """Return where two texts, or CSV tables, first differ by more than rounding; empty where they do not."""
     lines = [data.decode("utf-8", "replace").split("\n") for data in (packed, rebuilt)]
-    for number, pair in enumerate(zip_longest(*lines, fillvalue=""), start=1):
-        if close(*pair):
+    for number, (one, other) in enumerate(zip_longest(*lines, fillvalue=""), start=1):
+        if close(one, other):
             continue
         if table:
-            cells = (next(csv.reader([line]), []) for line in (lines[1][0], *pair))
-            column, ours, theirs = next(cell for cell in zip_longest(*cells, fillvalue="") if not close(*cell[1:]))
+            cells = (next(csv.reader([line]), []) for line in (lines[1][0], one, other))
+            columns = zip_longest(*cells, fillvalue="")
+            column, ours, theirs = next(cell for cell in columns if not close(cell[1], cell[2]))
             return f"line {number}, column {column}: packed {ours}, rebuilt {theirs}"
-        first = next((at for at, letters in enumerate(zip(*pair, strict=False)) if letters[0] != letters[1]), 0)
-        ours, theirs = (line[max(0, first - 30) : first + 30] for line in pair)
+        first = next((at for at, letters in enumerate(zip(one, other, strict=False)) if letters[0] != letters[1]), 0)
+        ours, theirs = (line[max(0, first - 30) : first + 30] for line in (one, other))
         return f"line {number}: packed {ours!r}, rebuilt {theirs!r}"
     return ""
 
@@ -283,16 +283,11 @@ def readme(config: Config) -> str:
     return f"""# Results of the study `{config.study}`
 
 {len(config.runs)} training runs of HistoBench, and the report made of their predictions. {" ".join(config.notes)}
-Open `{results}/report.html` in a browser.
+Open `{results}/report.html` in a browser. Manifests, folds and runs are in `results/DATASET/`; the configuration is
+`{CONFIGURATION}`; commit, Python and packages are in `{ENVIRONMENT}`. Images, weights and logs are not in it.
 
-- `results/DATASET/manifest.csv`, `folds/`, `runs/`: the images, who trains and who evaluates, and predictions of every run
-- `{results}/`: scores, intervals, comparisons, claims, tables, charts and the page
-- `{CONFIGURATION}`: the configuration; `{ENVIRONMENT}`: commit of the code, Python and packages
-
-Images, weights, logs, and the figures that show images are not in it.
-
-To check it, without images or a GPU: `sha256sum -c {CHECKSUMS}` in this folder, which finds a changed file; and in a checkout
-of HistoBench, best at the commit of `{ENVIRONMENT}`, `make verify ARCHIVE=FILE`, which rebuilds every table.
+To check it without images: `sha256sum -c {CHECKSUMS}` here finds a changed file; in a checkout of HistoBench, best at that
+commit, `make verify ARCHIVE=FILE` makes every table again.
 """
 
 

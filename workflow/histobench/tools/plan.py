@@ -6,10 +6,8 @@ resources/rates.csv. Where neither has one, the time is not known.
 
 import csv
 import shutil
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,9 +19,9 @@ from histobench.io.files import read_csv
 from histobench.study import paths
 from histobench.study.config import Config
 from histobench.study.paths import Run
-from histobench.study.spec import RunSpec
+from histobench.study.spec import CnnSettings, RunSpec
 from histobench.study.up_to_date import is_up_to_date, record
-from histobench.tools.command_line import amount, columns, duration, parser, run_tool, study
+from histobench.tools.command_line import amount, columns, device, duration, parser, run_tool, study
 
 RATES = Path(__file__).parents[3] / "resources" / "rates.csv"
 RATES_SIZE = 336
@@ -67,15 +65,6 @@ def main() -> None:
     given = arguments.parse_args()
     config = study(given.configfile)
     print("\n".join(plan(config, given.gpu or device(config.device))))
-
-
-def device(wanted: str) -> str:
-    """Return the name of this machine's GPU, or `cpu`, for `device: WANTED` of a configuration."""
-    if wanted == "auto" or wanted.startswith("cuda"):
-        with suppress(OSError, subprocess.SubprocessError, IndexError):
-            asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-            return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()[0]
-    return wanted if wanted in ("cpu", "mps") else "cpu"
 
 
 def plan(config: Config, device: str) -> list[str]:
@@ -192,8 +181,7 @@ def shared_work(config: Config, device: str) -> list[Job]:
 
     def add(what: str, path: str, run: Run, done: bool, passes: int | None, *steps: str) -> None:
         rates = [rate(config, run.model, step, device) for step in steps]
-        known = passes is not None and None not in rates
-        seconds = sum(passes / each for each in rates if each) if known else None
+        seconds = sum(passes / each for each in rates if each) if passes is not None and None not in rates else None
         if path not in jobs or jobs[path].done:  # tokens are done for one run and not for another
             jobs[path] = Job(what, path, run, done, passes, seconds)
 
@@ -235,9 +223,8 @@ def is_device(name: str, wanted: str) -> bool:
 def published(config: Config, model: str) -> str:
     """Return what a model is known by, `torchvision/vgg19` or its repository; empty for a narrowed one or another size."""
     settings = config.models[model].settings
-    if settings.family != "cnn":
-        name = getattr(settings.weights, "hub", "")
-    else:
+    name = getattr(settings.weights, "hub", "")
+    if isinstance(settings, CnnSettings):
         name = settings.architecture if settings.width == 1 else ""
     return name if settings.image_size == RATES_SIZE else ""
 
@@ -289,7 +276,6 @@ def measured(config: Config, run: Run, device: str) -> float | None:
 def needs(config: Config) -> dict[str, float | None]:
     """Return how many bytes of each kind are still to come; None where they are not known."""
     parts = defaultdict(list)
-    totals = {name: images(config, name) for name in config.used_datasets}
     for name in config.used_datasets:
         if config.datasets[name].url and not Path(config.source(name)).exists():
             parts["archives of images"].append(ARCHIVES.get(config.datasets[name].format))
@@ -299,8 +285,8 @@ def needs(config: Config) -> dict[str, float | None]:
     used = [(run.dataset, run.model) for run in config.runs] + [(on, run.model) for on, run in config.external_runs]
     for dataset, size in dict.fromkeys((dataset, config.models[model].image_size) for dataset, model in used):
         if not Path(paths.PIXELS.format(dataset=dataset, size=size)).exists():
-            number = sum(totals[dataset].values()) if totals[dataset] else None
-            parts["pixels"].append(None if number is None else 3.0 * size**2 * number)
+            counts = images(config, dataset)
+            parts["pixels"].append(3.0 * size**2 * sum(counts.values()) if counts else None)
     for job in shared_work(config, ""):
         if job.what == "visual tokens" and not job.done:
             each = TOKENS.get(published(config, job.run.model))
