@@ -13,7 +13,7 @@ import yaml
 
 from histobench.models import vlm
 from histobench.models.parameters import size, skeleton
-from histobench.study import config
+from histobench.study import config, resolved
 from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
 from tests.models.published_configs import CONFIGS
 

@@ -4,6 +4,7 @@ import copy
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date
 from itertools import pairwise
 from typing import Any, NamedTuple
