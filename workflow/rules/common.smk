@@ -29,6 +29,7 @@ os.environ |= {
 
 from snakemake.exceptions import WorkflowError
 
+from histobench import launcher
 from histobench.datasets.folds import check_unedited
 from histobench.fetch import snapshot
 from histobench.fetch.downloads import downloads, failed, listing, products
@@ -52,15 +53,9 @@ except HistoBenchError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
 
 
-# The process that jobs are forked from imports these only where a study uses them: they take seconds.
-VLM_LIBRARIES = [
-    "transformers.models.qwen2_vl.modeling_qwen2_vl",
-    "transformers.models.idefics3.modeling_idefics3",
-    "transformers.models.llama.modeling_llama",
-    "peft",
-]
+# The process that jobs are forked from imports more where a study needs it.
 if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
-    os.environ |= {"HISTOBENCH_WARM_ALSO": ",".join(VLM_LIBRARIES)}
+    os.environ[launcher.MODULES] = f"{launcher.IMPORTS},{launcher.VLM_IMPORTS}"
 
 
 # The resource `gpu` counts slots of this machine's GPUs, or whole GPUs where jobs are sent to a queue. It is limited by

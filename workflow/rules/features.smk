@@ -24,7 +24,7 @@ rule features:
         data=feature_arguments,
         code=feature_code,
     shell:
-        "python -m histobench.warm $HISTOBENCH_SCRIPTS/features.py --specification {params.specification:q}"
+        "exec python -m histobench.launcher $HISTOBENCH_SCRIPTS/features.py --specification {params.specification:q}"
         " --manifest {input.manifest} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --output {output} > {log} 2>&1"
 

@@ -31,7 +31,7 @@ rule train:
         code=training_code,
     # A queue tells every process of a job to end, and a shell in between would end before the checkpoint is written.
     shell:
-        "exec python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
+        "exec python -m histobench.launcher $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
         " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
@@ -65,5 +65,5 @@ rule count_parameters:
             "count_parameters", {STUDY.models[run.model].family for run in STUDY.runs}
         ),
     shell:
-        "python -m histobench.warm $HISTOBENCH_SCRIPTS/count_parameters.py --models {params.models:q} --output {output}"
+        "exec python -m histobench.launcher $HISTOBENCH_SCRIPTS/count_parameters.py --models {params.models:q} --output {output}"
         " > {log} 2>&1"

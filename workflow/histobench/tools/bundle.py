@@ -118,7 +118,7 @@ def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: st
         if not name.startswith(("SNAKEMAKE_", "HISTOBENCH_")) and name != "PYTHONPATH"
     }
     private = {
-        "HISTOBENCH_WARM": "0",  # no process that outlives this one
+        "HISTOBENCH_LAUNCHER": "0",  # no process that outlives this one
         "HF_HUB_OFFLINE": "1",
         # What libraries store for themselves goes with the folder.
         **dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR", "HF_HOME"), str(folder / ".cache")),
