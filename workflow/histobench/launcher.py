@@ -44,22 +44,20 @@ VLM_IMPORTS = (
 """More of them for a study with vision-language models."""
 START = "HISTOBENCH_START"
 """Environment variable of a script: `launcher`, or `cold` and the reason."""
-SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "KUBERNETES_SERVICE_HOST")
+SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID")
 READ_AT_IMPORT = (MODULES, "PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "TORCH", "PYTORCH_", "TQDM_")
 """First letters of the environment variables that libraries read once: jobs share a server only if these are equal."""
 FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-IMPORT_SECONDS = 120.0
-"""How long a client waits for the server's imports."""
-IDLE_SECONDS = 60.0
-"""How long a server without a job lives; HISTOBENCH_LAUNCHER_IDLE replaces it."""
+IMPORT_SECONDS = 120.0  # how long a client waits for the server's imports
+IDLE_SECONDS = 60.0  # how long a server without a job lives, unless HISTOBENCH_LAUNCHER_IDLE says otherwise
 
 
 def main() -> None:
     """Run the script of the command line, and end as it ends: by the same exit status or signal."""
-    from histobench.io.process import end_with_parent  # in no server: jobs must import it anew
+    from histobench.io.process import end_with_parent  # not in the server: jobs must import the code on disk
 
+    end_with_parent()  # the job is a child of the server: it learns through this process that Snakemake has ended
     arguments = sys.argv[1:]
-    end_with_parent()  # the job is a child of the server, so that Snakemake's end must reach it through this process
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of this file
     try:
@@ -83,7 +81,7 @@ def address() -> str:
 
 
 def connect() -> socket.socket:
-    """Return a connection to this job's server, started if there is none, that is ready for a request.
+    """Return a connection to this job's server, started if there is none, that awaits the request.
 
     Raises:
         OSError: a server is not possible or not wanted here, cannot start jobs, ended, or is not ready in time.

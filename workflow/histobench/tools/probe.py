@@ -14,7 +14,7 @@ SECONDS = 0.4
 def main() -> None:
     import torch
 
-    from histobench.training import devices
+    from histobench.training import device as devices
 
     found = [torch.device("cpu")]
     if torch.backends.mps.is_available():
