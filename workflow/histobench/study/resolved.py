@@ -1,0 +1,164 @@
+"""The resolved study: what tables, figures, claims and page need of a configuration, as one JSON file.
+
+It is written while the workflow is read, to results/studies/STUDY/study.json, and only when its content has changed.
+Scripts are given it as `--study FILE`. It holds no path of this machine and nothing of the hardware.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import atomic_path
+
+if TYPE_CHECKING:
+    from histobench.study.config import Config
+
+Settings = Mapping[str, Any]
+
+ORIGIN = {"source", "table", "url", "mirrors", "sha256", "licence", "citation"}
+"""Keys of a dataset that say where its images come from, not which they are."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model in one of its modes."""
+
+    model: str
+    mode: str
+    label: str
+    """Name of the model in print."""
+    family: str
+    """`cnn`, or a family of vision-language models."""
+    trainable: str
+    """`all`, `head` or `lora`."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A resolved study. Mappings hold the settings as the configuration has them, every default written out."""
+
+    name: str
+    seed: int
+    notes: Sequence[str]
+    """Sentences that every caption shows, for example that images are synthetic or weights random."""
+    arms: Sequence[Arm]
+    """The arms of the study, in the order of the grid."""
+    models: Mapping[str, Settings]
+    """Settings of each model of the grid, by its name."""
+    recipes: Mapping[str, Mapping[str, Settings]]
+    """Model -> mode -> recipe."""
+    datasets: Mapping[str, Settings]
+    """Settings of each dataset that is trained or evaluated on, without the keys of `ORIGIN`."""
+    splits: Mapping[str, Settings]
+    """`by`, `folds` and `seed` of each split policy of the grid."""
+    augmentations: Mapping[str, Sequence[Settings]]
+    """The transforms of each augmentation of the grid."""
+    grid: Sequence[Settings]
+    tables: Settings
+    """`dataset`, `split`, `without_augmentation` (Table 4) and `with_augmentation` (Table 5)."""
+    external: Sequence[Settings]
+    """Blocks of arms that are evaluated on another dataset."""
+    comparisons: Settings
+    """`pairs`, `magnification`, `draws` and `seed`."""
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Return the name in print of each model."""
+        return {arm.model: arm.label for arm in self.arms}
+
+    @property
+    def dataset(self) -> str:
+        """Return the dataset of Tables 1, 4 and 5."""
+        return self.tables["dataset"]
+
+    @property
+    def split(self) -> str:
+        """Return the split policy of Tables 1, 4 and 5."""
+        return self.tables["split"]
+
+    @property
+    def augmentation(self) -> str:
+        """Return the augmentation of Table 4, which the figures show too."""
+        return self.tables["without_augmentation"]
+
+    @property
+    def numbered(self) -> dict[int, str]:
+        """Return the augmentation of Table 4 and that of Table 5."""
+        return {4: self.tables["without_augmentation"], 5: self.tables["with_augmentation"]}
+
+    @property
+    def table6(self) -> dict[str, str]:
+        """Return the columns that select the rows of Table 6 from the external test; empty without one."""
+        if not self.external:
+            return {}
+        block = self.external[0]
+        return {
+            "on": block["on"],
+            "dataset": block["dataset"],
+            "split": block["splits"][0],
+            "magnification": str(block["headline"]),
+            "augmentation": block["augmentations"][0],
+        }
+
+    def label(self, model: str) -> str:
+        """Return a model's name in print; the name itself where the study has no such model."""
+        return self.labels.get(model, model)
+
+    def caption(self, *sentences: str) -> str:
+        """Return `sentences`, the study's name and its notes as one caption."""
+        return " ".join([*sentences, f"Study: {self.name}.", *self.notes])
+
+
+def resolve(config: "Config") -> Study:
+    """Return the resolved study of a configuration."""
+    arms = dict.fromkeys((run.model, run.mode) for run in config.runs)
+    recipes: dict[str, dict[str, Any]] = {}
+    for model, mode in arms:
+        recipes.setdefault(model, {})[mode] = config.recipe(model, mode).model_dump(mode="json")
+    splits = dict.fromkeys(run.split for run in config.runs)
+    augmentations = dict.fromkeys(run.augmentation for run in config.runs)
+    return Study(
+        name=config.study,
+        seed=config.seed,
+        notes=config.notes,
+        arms=[
+            Arm(model, mode, config.labels[model], config.models[model].family, config.recipe(model, mode).trainable)
+            for model, mode in arms
+        ],
+        models={model: config.models[model].settings.model_dump(mode="json") for model in config.labels},
+        recipes=recipes,
+        datasets={name: config.datasets[name].model_dump(mode="json", exclude=ORIGIN) for name in config.used_datasets},
+        splits={name: config.splits[name].model_dump(mode="json", include={"by", "folds", "seed"}) for name in splits},
+        augmentations={name: config.augmentations[name] for name in augmentations},
+        grid=[block.model_dump(mode="json") for block in config.grid],
+        tables=config.tables.model_dump(mode="json") | {"dataset": config.tables.dataset or config.runs[0].dataset},
+        external=[block.model_dump(mode="json") for block in config.tested],
+        comparisons=config.comparisons.model_dump(mode="json"),
+    )
+
+
+def write(study: Study, path: Path) -> None:
+    """Write a resolved study, unless `path` holds just that already."""
+    text = json.dumps(asdict(study), indent=1, ensure_ascii=False) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def load(path: Path) -> Study:
+    """Return the resolved study that a file holds.
+
+    Raises:
+        HistoBenchError: the file is missing, or is none.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return Study(**content | {"arms": [Arm(**arm) for arm in content["arms"]]})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HistoBenchError(
+            f"{path}: is no resolved study ({error}); run the workflow again to have it written"
+        ) from error
