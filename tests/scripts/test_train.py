@@ -84,8 +84,8 @@ class Launcher:
 def launcher():
     launcher = Launcher()
     yield launcher
-    launcher.process.stdin.close()
-    launcher.process.wait(10)
+    launcher.process.kill()
+    launcher.process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +165,8 @@ def run(launcher, dataset, output, spec, **changes):
 
 
 def wait_for(path, newer_than=0, unless=Path("/nonexistent"), said=""):
-    """Wait for a file, that it is newer, and holds a text, at most 60 s."""
-    deadline = time.monotonic() + 60
+    """Wait for a file, that it is newer, and holds a text, at most 240 s."""
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         if unless.exists():
             return
