@@ -6,7 +6,7 @@ from pathlib import Path
 from histobench.io.errors import run_script
 from histobench.io.files import write_csv
 from histobench.report.tables import costs
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 
 def main() -> None:

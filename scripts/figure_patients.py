@@ -11,7 +11,7 @@ from histobench.evaluation import predictions
 from histobench.io.errors import HistoBenchError, run_script
 from histobench.io.files import read_csv
 from histobench.report.figures import patients, style
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from histobench.datasets import breakhis, folds, manifest
 from histobench.io.files import write_csv
 from histobench.study import paths
 from histobench.study.config import Config, load
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 from tests.benchmarks import ROOT
 
 NOTE = "The predictions are SIMULATED: nothing was trained."

@@ -22,7 +22,7 @@ from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.summary import score_run
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 SPLITS: dict[str, dict[str, Any]] = {
     "patient": {"by": "patient", "folds": 3},

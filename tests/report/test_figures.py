@@ -26,7 +26,7 @@ from histobench.io.files import write_csv
 from histobench.report import published_tables
 from histobench.report.figures import cost, losses, methods, patients, reliability, samples, scores, style
 from histobench.report.figures.style import Arm
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.study import config as module
 from histobench.study import spec
 from histobench.study.config import load
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 from histobench.study.synthetic_settings import SyntheticSettings
 
 ROOT = Path(__file__).parents[2]

@@ -7,31 +7,26 @@ rule train:
         run=paths.RECORD,
     log:
         paths.RUN_LOG,
-    benchmark:
-        paths.RUN_BENCHMARK
     priority: 2
     conda:
         "../../envs/compute.yaml"
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=lambda w: gpu_slots(STUDY.gpu(w.model, w.mode)),
+        gpu=lambda w: gpu_jobs(STUDY.gpu(w.model, w.mode)),
         share=lambda w: share(STUDY.gpu(w.model, w.mode)),
-        # Hardware settings are resources, since these are not tracked; 0 stands for the default.
+        # Hardware settings are resources, because these are not tracked; 0 stands for the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         gradient_checkpointing=lambda w: int(
             STUDY.mode(w.model, w.mode).gradient_checkpointing
         ),
-        mem_mb=training_mb,
-        runtime=training_minutes,
     params:
         specification=lambda w: specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
-        data=train_arguments,
-        code=training_code,
-    # A queue tells every process of a job to end, and a shell in between would end before the checkpoint is written.
+        data=train_data,
+        code=lambda w: codes.training_code(STUDY, w.model, w.mode),
     shell:
-        "exec python -m histobench.launcher $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/train.py" --specification {params.specification:q}'
         " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
@@ -44,26 +39,14 @@ rule count_parameters:
         report_table(f"{RESULTS}/parameters.csv", "parameters", "Tables"),
     log:
         f"results/logs/count_parameters/{STUDY.study}.log",
-    benchmark:
-        f"results/benchmarks/count_parameters/{STUDY.study}.tsv"
     conda:
         "../../envs/compute.yaml"
-    resources:
-        mem_mb=grows(8000),
-        runtime=grows(20),
     params:
-        models=canonical_json(
-            {
-                name: {
-                    "settings": STUDY.models[name].settings.model_dump(mode="json"),
-                    "recipes": recipes,
-                }
-                for name, recipes in recipes_of_arms().items()
-            }
-        ),
+        models=models_and_recipes,
         code=code(
-            "count_parameters", {STUDY.models[run.model].family for run in STUDY.runs}
+            "count_parameters",
+            sorted({STUDY.models[run.model].family for run in STUDY.runs}),
         ),
     shell:
-        "exec python -m histobench.launcher $HISTOBENCH_SCRIPTS/count_parameters.py --models {params.models:q} --output {output}"
-        " > {log} 2>&1"
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/count_parameters.py" --models {params.models:q}'
+        " --output {output} > {log} 2>&1"

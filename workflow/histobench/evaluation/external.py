@@ -16,8 +16,8 @@ from histobench.evaluation.predictions import Gap, named, read_rows
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, PATIENT_RATE, decide, patient_rate, scores
-from histobench.study.paths import Run, of_external
 from histobench.study.run_files import EXTERNAL
+from histobench.study.runs import Run, of_external
 
 KEYS = ("on", *ARM)
 METRICS_COLUMNS = (*KEYS, "fold", *METRICS, "images", "patients")

@@ -10,8 +10,8 @@ import numpy as np
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv
-from histobench.study.paths import Run
 from histobench.study.run_files import PREDICTIONS, SELECTIONS
+from histobench.study.runs import Run
 
 AGAIN = "delete the file to have it made again"
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from histobench.evaluation.predictions import SELECTIONS, Predictions
 from histobench.metrics import METRICS, PATIENT_RATE, patient_rate, scores
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
 """What names an arm of a study: its folds are averaged."""

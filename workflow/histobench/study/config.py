@@ -29,7 +29,7 @@ from histobench.study import checks, transforms, vlm
 from histobench.study.checks import catalogue as _catalogue
 from histobench.study.messages import at, sentences, shown
 from histobench.study.messages import meant as _meant
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 from histobench.study.spec import (
     CnnSettings,
     FeatureSpec,

@@ -33,7 +33,7 @@ CONFIGURATION, ENVIRONMENT = "configuration.json", "environment.json"
 CONFIG = "config"
 """Folder of the configuration files as they were given."""
 CODE = (
-    *("Snakefile", "Makefile", "LICENSE", "pyproject.toml", "requirements.lock"),
+    *("Makefile", "LICENSE", "pyproject.toml", "requirements.lock"),
     *("workflow", "scripts", "envs", "resources/paper"),
 )
 """The project's code, as files and folders."""
@@ -125,7 +125,7 @@ def snakemake(folder: Path, config: Config, targets: Iterable[str], *options: st
     }
     return subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", *targets, "--snakefile", str(ROOT / "Snakefile")),
+            *(sys.executable, "-m", "snakemake", *targets, "--snakefile", str(ROOT / "workflow" / "Snakefile")),
             *("--profile", "none", "--workflow-profile", "none", "--rerun-triggers", "mtime", *options),
         ],
         cwd=folder,

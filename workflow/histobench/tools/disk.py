@@ -8,7 +8,7 @@ from pathlib import Path
 from histobench.fetch.hub import folder_name
 from histobench.study import paths
 from histobench.study.config import Config, VlmEntry
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 from histobench.study.spec import FolderWeights, WeightsFile
 from histobench.tools.arms import cost
 from histobench.tools.estimate import Estimate

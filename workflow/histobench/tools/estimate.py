@@ -11,8 +11,7 @@ from typing import Literal
 
 from histobench.study import paths
 from histobench.study.config import Config, Mode
-from histobench.study.paths import Run
-from histobench.study.up_to_date import is_up_to_date
+from histobench.study.runs import Run, is_up_to_date
 from histobench.tools.arms import cost
 from histobench.tools.images import Images, images
 

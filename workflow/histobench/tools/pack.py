@@ -21,7 +21,7 @@ from histobench.io.errors import HistoBenchError, run_script
 from histobench.io.files import atomic_path
 from histobench.study import paths
 from histobench.study.config import Config
-from histobench.study.up_to_date import is_up_to_date
+from histobench.study.runs import is_up_to_date
 from histobench.tools import bundle
 from histobench.tools.studies import DEFAULT, study
 

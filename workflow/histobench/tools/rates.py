@@ -13,7 +13,7 @@ from typing import Any
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.config import Config
-from histobench.study.up_to_date import record
+from histobench.study.runs import record
 from histobench.tools.arms import arms, cost
 from histobench.tools.estimate import Job, kind_of
 from histobench.tools.text import speed

@@ -33,7 +33,7 @@ from histobench.io.files import read_csv, sha256_of, write_csv
 from histobench.metrics import METRICS
 from histobench.study import paths
 from histobench.study.config import Config, load
-from histobench.study.up_to_date import is_up_to_date, record
+from histobench.study.runs import is_up_to_date, record
 from histobench.tools import bundle
 
 MAX_BYTES = 2 * 2**30

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from histobench.study.runs import is_up_to_date, record
 from histobench.study.spec import CnnSettings, Recipe, RunSpec
-from histobench.study.up_to_date import is_up_to_date, record
 
 
 def specification(**recipe) -> RunSpec:
