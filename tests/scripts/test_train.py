@@ -327,7 +327,7 @@ def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next
         assert said, log
         epoch, step = map(int, said.groups())
         if last:
-            assert "continuing after epoch {} of 60, step {},".format(*last) in log
+            assert "continuing after epoch {} of 60, step {}\n".format(*last) in log
         assert (epoch - 1, step) > last
         last = epoch - 1, step
         assert not [helper for helper in helpers if Path(f"/proc/{helper}").exists()]
