@@ -783,7 +783,7 @@ def test_a_checkpoint_with_code_is_ignored(ground):
         assert outcome.status == 0, outcome.told
         assert not marker.exists()
         assert sorted(path.name for path in (ground.folder / "results").iterdir()) == [
-            *("finished.json", "history.csv", "predictions.csv", "run.json"),
+            *("history.csv", "predictions.csv", "run.json"),
         ]
         shutil.rmtree(ground.folder / "results")
         (ground.folder / "results").mkdir()

@@ -30,6 +30,7 @@ os.environ |= {
 
 from snakemake.exceptions import WorkflowError
 
+from histobench import launcher
 from histobench.datasets.given import check_given
 from histobench.fetch import snapshot
 from histobench.fetch.downloads import downloads, failed, listing, products
@@ -58,15 +59,9 @@ except HistoBenchError as error:
 
 RESULTS = paths.STUDY.format(study=STUDY.study)
 
-# They take seconds to import, so the process that jobs are forked from does it where a study uses them.
-VLM_LIBRARIES = [
-    "transformers.models.qwen2_vl.modeling_qwen2_vl",
-    "transformers.models.idefics3.modeling_idefics3",
-    "transformers.models.llama.modeling_llama",
-    "peft",
-]
+# The process that jobs are forked from imports more where a study needs it.
 if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
-    os.environ |= {"HISTOBENCH_WARM_ALSO": ",".join(VLM_LIBRARIES)}
+    os.environ[launcher.MODULES] = f"{launcher.IMPORTS},{launcher.VLM_IMPORTS}"
 
 
 wildcard_constraints:

@@ -25,7 +25,7 @@ rule predict:
         weights=lambda w, input: given(input, "weights"),
         code=model_code("predict"),
     shell:
-        "python -m histobench.warm $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
+        "exec python -m histobench.launcher $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
         " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"
         " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device}"
         " --share {resources.share} --threads {threads} --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"

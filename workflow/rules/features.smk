@@ -23,7 +23,7 @@ rule features:
         data=computed_from,
         code=model_code("features"),
     shell:
-        'exec python -m histobench.warm "$HISTOBENCH_SCRIPTS/features.py" --specification {params.specification:q}'
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/features.py" --specification {params.specification:q}'
         " --manifest {input.manifest} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --output {output} > {log} 2>&1"
 

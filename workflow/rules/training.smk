@@ -27,7 +27,7 @@ rule train:
         data=computed_from,
         code=lambda w: codes.training_code(STUDY, w.model, w.mode),
     shell:
-        'exec python -m histobench.warm "$HISTOBENCH_SCRIPTS/train.py" --specification {params.specification:q}'
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/train.py" --specification {params.specification:q}'
         " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
@@ -57,5 +57,5 @@ rule check_arms:
         ),
         code=code("check_arms", sorted({arm.family for arm in RESOLVED.arms})),
     shell:
-        'exec python -m histobench.warm "$HISTOBENCH_SCRIPTS/check_arms.py" --study {input.study}'
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/check_arms.py" --study {input.study}'
         " --config-json {input.configs} --output {output} > {log} 2>&1"

@@ -19,7 +19,6 @@ RUN = "results/{dataset}/runs/{model}/{mode}/{split}/{magnification}x/{augmentat
 PREDICTIONS = f"{RUN}/predictions.csv"
 HISTORY = f"{RUN}/history.csv"
 RECORD = f"{RUN}/run.json"
-FINISHED = f"{RUN}/finished.json"
 TRAINED = f"{RUN}/weights.safetensors"
 EXTERNAL = "results/{on}/predictions/{dataset}/{model}/{mode}/{split}/{magnification}x/{augmentation}/fold{fold}.csv"
 EXTERNAL_LOG = EXTERNAL.replace("/predictions/", "/logs/predict/").replace(".csv", ".log")

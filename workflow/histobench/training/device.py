@@ -1,6 +1,5 @@
-"""Where a run computes, in which precision, and what it took."""
+"""Where a run computes, in which precision, and how much memory it took."""
 
-import logging
 import os
 import platform
 import resource
@@ -11,9 +10,8 @@ from pathlib import Path
 import torch
 
 from histobench.io.errors import HistoBenchError
-from histobench.training import gpus, lease
-
-log = logging.getLogger(__name__)
+from histobench.training import gpu_lease
+from histobench.training.gpu_lease import Gpu
 
 _MIB = 1024**2
 
@@ -21,49 +19,37 @@ _MIB = 1024**2
 def choose(name: str, threads: int, share: int = 1) -> torch.device:
     """Return the device called `name`, and let PyTorch use `threads` processor threads.
 
-    A CUDA GPU that others may want too is leased for the life of this process, which waits until one is to be had.
+    A CUDA GPU that other jobs may use too is leased for the life of this process, which waits until one is free.
 
     Args:
-        name: `auto` (the first of cuda, mps and cpu that is there), `cpu`, `cuda`, `cuda:N` or `mps`.
+        name: `auto` (the first of cuda, mps and cpu that there is), `cpu`, `cuda`, `cuda:N` or `mps`.
         threads: number of threads for operations on the CPU, at least 1.
-        share: at most so many jobs on the GPU at once, this one among them; 0: none is needed, so it is the CPU.
+        share: at most this many jobs on the GPU at once, this one included; 0: no GPU is needed.
 
     Raises:
-        HistoBenchError: the name is none of these, the device is absent, `threads` is below 1 or `share` below 0, or
-            leases are not possible.
+        HistoBenchError: the name is none of these, the device is absent, or GPUs cannot be leased.
     """
-    if threads < 1:
-        raise HistoBenchError(f"--threads {threads}: at least 1 thread is needed; give the number of cores to use")
     torch.set_num_threads(threads)
     wanted = share > 0 and name.partition(":")[0] in ("auto", "cuda")
-    plan = gpus.plan(name, share, _visible() if wanted else [], torch.backends.mps.is_available(), os.environ)
-    if plan.why:
-        log.warning("%s", plan.why)
-    if plan.kind != "cuda":
-        return torch.device(plan.kind)
-    gpu = lease.take(plan.gpus, share) if plan.leased else plan.gpus[0]
-    torch.cuda.set_device(gpu.index)  # else page-locked memory, for one, would start a context on the first GPU
+    mps = torch.backends.mps.is_available()
+    kind, gpus, shared = gpu_lease.candidates(name, share, _visible() if wanted else [], mps, os.environ)
+    if kind != "cuda":
+        return torch.device(kind)
+    gpu = gpu_lease.lease(gpus, share) if shared else gpus[0]
+    torch.cuda.set_device(gpu.index)  # else page-locked memory would start a context on the first GPU
     return torch.device("cuda", gpu.index)
 
 
-def _visible() -> list[gpus.Gpu]:
-    """Return the GPUs that PyTorch sees; a context, and with it memory, is started on none of them."""
+def _visible() -> list[Gpu]:
+    """Return the GPUs that PyTorch sees, without starting a context on any."""
     try:
         count = torch.cuda.device_count()
-        return [gpus.Gpu(index, str(torch.cuda.get_device_properties(index).uuid)) for index in range(count)]
+        return [Gpu(index, str(torch.cuda.get_device_properties(index).uuid)) for index in range(count)]
     except RuntimeError as error:
         reason = str(error).splitlines()[0].rstrip(". ")
         raise HistoBenchError(
-            f"PyTorch cannot use the GPUs of this machine ({reason}); look at the driver, or set `device: cpu`"
+            f"PyTorch cannot use the GPUs of this machine ({reason}); check the driver, or set `device: cpu`"
         ) from error
-
-
-def crowded(device: int | None = None) -> str:
-    """Return what to do about other processes' memory on a CUDA GPU, where these have a good part of it, else nothing."""
-    if not torch.cuda.is_available():
-        return ""
-    free, total = torch.cuda.mem_get_info(device)
-    return gpus.crowded(free, total, torch.cuda.memory_reserved(device))
 
 
 def precision(device: torch.device) -> str:
@@ -85,7 +71,7 @@ def describe(device: torch.device) -> str:
     if device.type != "cpu":
         return f"{device.type} ({platform.machine()})"
     name = platform.processor() or platform.machine()
-    with suppress(OSError):  # Linux alone tells it there
+    with suppress(OSError):  # Linux has it only there
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -103,7 +89,7 @@ def peak_memory_mib(device: torch.device) -> dict[str, float]:
 def _peak_resident() -> int:
     """Return the peak resident size of this process in bytes.
 
-    The kernel's own mark, where it gives one: `getrusage` would count what stood here before this program was started.
+    Linux: from /proc, because `getrusage` also counts the program that this process ran before.
     """
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
