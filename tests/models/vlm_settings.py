@@ -74,7 +74,7 @@ def tiny(family: str, config: dict[str, Any] | None = None, **changes: Any) -> V
     Args:
         family: one of `FAMILIES`.
         config: keys of the transformers config to replace; those of a nested mapping are replaced one by one.
-        changes: further settings.
+        changes: further settings; with other weights than random ones there is no config among them.
     """
     merged = dict(_CONFIGS[family])
     for key, value in (config or {}).items():

@@ -43,6 +43,28 @@ rule fetch_dataset:
         " --output {output} 2>&1 > {log} | tee -a {log} >&2"
 
 
+# The published architecture of a vision-language model: kilobytes, so that it can be tried before anything is trained.
+rule fetch_config:
+    input:
+        lambda w: [file for file in own_files(w) if file.endswith("config.json")],
+    output:
+        paths.MODEL_CONFIG,
+    log:
+        "results/logs/fetch_config/{model}.log",
+    conda:
+        "../../envs/compute.yaml"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(10),
+    params:
+        model=lambda w: canonical_json(
+            STUDY.models[w.model].settings.model_dump(mode="json")
+        ),
+    shell:
+        "python $HISTOBENCH_SCRIPTS/fetch_config.py --model {params.model:q} --output {output}"
+        " 2>&1 > {log} | tee -a {log} >&2"
+
+
 rule fetch_weights:
     input:
         own_files,

@@ -3,6 +3,7 @@
 import csv
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 from histobench.io.errors import HistoBenchError
 
@@ -130,3 +132,17 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hex digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file that was downloaded or made.
+
+    Raises:
+        HistoBenchError: there is no such file, or it holds anything else.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise HistoBenchError(
+            f"{path}: is not a JSON object ({error}); delete it to have it made or downloaded again"
+        ) from error
