@@ -19,9 +19,9 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
-    from histobench.training.pretrained_vlm import fetch_config
+    from histobench.fetch.hub import fetch_config
 
-    fetch_config(arguments.model, arguments.output.parent, arguments.output)
+    fetch_config(arguments.model.weights, arguments.output.parent, arguments.output)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from histobench.fetch import http
-from histobench.fetch.snapshot import is_plain
+from histobench.fetch.snapshot import CONFIG, is_plain
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json, sha256_of
-from histobench.study.spec import HubWeights
+from histobench.study.spec import FolderWeights, HubWeights, canonical_json
 
 log = logging.getLogger(__name__)
 
@@ -145,3 +145,24 @@ def _listing(weights: HubWeights) -> dict[str, str]:
                 "folder; choose another repository or mirror"
             )
     return {name: digest for name, digest in digests.items() if name.endswith((".json", ".safetensors"))}
+
+
+def fetch_config(weights: HubWeights | FolderWeights, downloads: Path, output: Path) -> None:
+    """Write the published architecture of a model: the config.json of its repository, or of the user's own folder.
+
+    Args:
+        weights: where the model is published.
+        downloads: where the folders of downloaded repositories are.
+        output: the JSON file, written atomically.
+
+    Raises:
+        HistoBenchError: config.json is missing and cannot be downloaded, is not the published one, or no JSON object.
+    """
+    if isinstance(weights, HubWeights):
+        folder = downloads / folder_name(weights)
+        resolve(weights, folder).get(CONFIG)
+    else:
+        folder = Path(weights.folder)
+    config = canonical_json(read_json(folder / CONFIG))
+    with atomic_path(output) as temporary:
+        temporary.write_text(config + "\n", encoding="utf-8")

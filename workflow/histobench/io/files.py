@@ -141,8 +141,12 @@ def read_json(path: Path) -> dict[str, Any]:
         HistoBenchError: there is no such file, or it holds anything else.
     """
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise HistoBenchError(
             f"{path}: is not a JSON object ({error}); delete it to have it made or downloaded again"
         ) from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number in JSON")

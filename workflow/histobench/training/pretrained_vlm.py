@@ -48,27 +48,6 @@ def convert(settings: VlmSettings, downloads: Path, output: Path) -> bool:
     return downloaded
 
 
-def fetch_config(settings: VlmSettings, downloads: Path, output: Path) -> None:
-    """Write a model's published architecture: the config.json of its repository, or of the user's own folder.
-
-    Args:
-        settings: the model; its weights must not be `random`.
-        downloads: as in :func:`convert`.
-        output: the JSON file, written atomically.
-
-    Raises:
-        HistoBenchError: config.json is missing and cannot be downloaded, is not the published one, or no JSON object.
-    """
-    if isinstance(settings.weights, HubWeights):
-        folder = downloads / hub.folder_name(settings.weights)
-        hub.resolve(settings.weights, folder).get(CONFIG)
-    else:
-        folder = _own_folder(settings)
-    config = canonical_json(read_json(folder / CONFIG))
-    with atomic_path(output) as temporary:
-        temporary.write_text(config + "\n", encoding="utf-8")
-
-
 def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool]:
     """Make sure that config, tokenizer files and weights of a model are there, and are the published ones.
 
