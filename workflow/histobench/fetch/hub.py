@@ -90,8 +90,7 @@ def resolve(weights: HubWeights, folder: Path) -> Commit:
     """Return a commit as `hub.json` in `folder` describes it or, if there is no such file, as the Hub does.
 
     Raises:
-        HistoBenchError: the Hub has no such repository or revision, or lists a file outside its folder; or `folder`
-            holds files of another commit.
+        HistoBenchError: the Hub has no such repository or revision, or lists a file outside its folder.
     """
     record = folder / RECORD
     source: Path | str = record
@@ -103,11 +102,6 @@ def resolve(weights: HubWeights, folder: Path) -> Commit:
             known = {"hub": weights.hub, "revision": weights.revision, "files": _listing(weights)}
         except http.Unavailable as error:
             return Commit(weights, folder, None, str(error))
-    if (known.get("hub"), known.get("revision")) != (weights.hub, weights.revision):
-        raise HistoBenchError(
-            f"{folder}: holds files of {known.get('hub')} at {known.get('revision')}, not of {weights.hub} at "
-            f"{weights.revision}; move the folder away, or correct the model's weights"
-        )
     digests = known.get("files")
     if not isinstance(digests, dict) or not all(_DIGEST.fullmatch(str(digest)) for digest in digests.values()):
         raise HistoBenchError(
