@@ -406,7 +406,7 @@ def repository(marker: Path) -> dict[str, tuple[str, dict[str, bytes]]]:
     """Return by name what is said of files that stand in a model's folder as if they came from the Hub."""
     markers = [{"id": 2, "content": "<fake_token_around_image>"}, {"id": 3, "content": "<image>"}]
     good = {
-        "config.json": json.dumps({"model_type": "idefics3", **VLM.config}).encode(),
+        "config.json": json.dumps({"model_type": "idefics3", **tiny("smolvlm").config}).encode(),
         "tokenizer.json": json.dumps({"added_tokens": markers}).encode(),
         "model.safetensors": save({"a": torch.zeros(2)}),
     }
@@ -422,24 +422,24 @@ def repository(marker: Path) -> dict[str, tuple[str, dict[str, bytes]]]:
     return {
         "config.json deep": ("is not a JSON object", good | {"config.json": b"[" * 10**6}),
         "config.json list": ("is not a JSON object", good | {"config.json": b"[1, 2]"}),
-        "config.json code": (
-            "config.json",
-            good | {"config.json": edited(auto_map={"AutoConfig": "evil.Config"}, scale_factor=4)},
-        ),
+        # These keys would have transformers download code; they are ignored.
+        "config.json code": ("parameter", good | {"config.json": edited(auto_map={"AutoConfig": "evil.Config"})}),
+        "config.json kernel": ("parameter", good | {"config.json": edited(_attn_implementation="someone/kernels")}),
+        "config.json number": ("NaN is not", good | {"config.json": b'{"scale_factor": NaN}'}),
         "config.json huge number": ("config.json", good | {"config.json": edited(image_token_id=10**4000)}),
-        "config.json type": ("model_type is", good | {"config.json": edited(model_type="../../evil")}),
+        "config.json type": ("has the model_type", good | {"config.json": edited(model_type="../../evil")}),
         "tokenizer.json deep": ("is not a JSON object", good | {"tokenizer.json": b'{"added_tokens":' + b"[" * 10**6}),
         "tokenizer.json strange": ("added tokens", good | {"tokenizer.json": b'{"added_tokens": [1, [2]]}'}),
         "tokenizer.json lying": ("the tokenizer gives", good | {"tokenizer.json": b'{"added_tokens": []}'}),
-        f"{index} parent": ("names ['../../evil.safetensors']", indexed("../../evil.safetensors")),
-        f"{index} absolute": ("names ['/etc/passwd']", indexed("/etc/passwd")),
+        f"{index} parent": ("lists ['../../evil.safetensors']", indexed("../../evil.safetensors")),
+        f"{index} absolute": ("lists ['/etc/passwd']", indexed("/etc/passwd")),
         f"{index} pickle": (
-            "names ['pytorch_model.bin']",
+            "lists ['pytorch_model.bin']",
             indexed("pytorch_model.bin") | {"pytorch_model.bin": pickle.dumps(Trap(marker))},
         ),
-        f"{index} list": ("names", indexed(["x"]) | {index: b'{"weight_map": ["x"]}'}),
+        f"{index} list": ("lists", indexed(["x"]) | {index: b'{"weight_map": ["x"]}'}),
         "model.safetensors lying": (
-            "is not a whole safetensors file",
+            "cannot load the weights",
             good | {"model.safetensors": safetensors_file({}, length=2**62)},
         ),
         "model.safetensors foreign": ("parameter", good),
@@ -490,7 +490,7 @@ class Ground:
             json.dumps([str(ROOT / "scripts" / f"{name}.py"), *map(str, more)]) + "\n" for name, *more in jobs
         )
         own = {"HOME": str(self.outside / "home"), "TMPDIR": str(self.outside / "tmp"), "TQDM_DELAY": "60"}
-        own |= {"PYTHONPATH": str(ROOT / "workflow"), "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
+        own |= {"PYTHONPATH": str(ROOT / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"}
         result = subprocess.run(
             [sys.executable, "-c", DRIVER],
             input=text,

@@ -244,7 +244,9 @@ def test_the_head_computes_in_float32_also_under_autocast(name):
         hidden, logits = classifier.embed(images()), classifier(images())
     assert hidden.dtype == logits.dtype == torch.float32
     expected = hidden.double() @ classifier.head.weight[0].double() + classifier.head.bias.double()
-    bound = 50 * EPSILON * (hidden.abs() @ classifier.head.weight[0].abs()).max().item()  # a sum of 48 products and a bias
+    bound = (
+        50 * EPSILON * (hidden.abs() @ classifier.head.weight[0].abs()).max().item()
+    )  # a sum of 48 products and a bias
     torch.testing.assert_close(logits.double(), expected, rtol=0, atol=bound)
 
 
@@ -654,7 +656,9 @@ def test_without_a_config_in_the_settings_that_in_the_files_metadata_is_used(nam
 
 
 @pytest.mark.parametrize("place", [None, "text_config", "vision_config"])
-@pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation", "auto_map", "quantization_config", "dtype"])
+@pytest.mark.parametrize(
+    "key", ["_attn_implementation", "attn_implementation", "auto_map", "quantization_config", "dtype"]
+)
 def test_keys_of_a_config_that_name_code_or_types_are_ignored(key, place):
     """transformers would download and run a kernel of the name in `attn_implementation`."""
     config = copy.deepcopy(MODELS["smolvlm"].config)
