@@ -251,15 +251,11 @@ def test_the_papers_weights_have_the_published_address_and_digest(architecture, 
 
 
 def test_downloaded_imagenet_weights_with_another_digest_are_refused(tmp_path, monkeypatch):
-    settings = CnnSettings(architecture=RESNET)
-    with (
-        served(b"other bytes", monkeypatch) as (url, asked),
-        pytest.raises(
-            HistoBenchError, match=r"resnet18-f37072fd\.pth is missing and .* \(the file .*, expected f37072fd"
-        ),
-    ):
+    message = r"resnet18-f37072fd\.pth is missing and .* \(the file .*, expected f37072fd"
+    with served(b"other bytes", monkeypatch) as (url, asked):
         monkeypatch.setenv("HISTOBENCH_TORCHVISION_URL", f"{url}/models/")
-        converted(settings, tmp_path)
+        with pytest.raises(HistoBenchError, match=message):
+            converted(CnnSettings(architecture=RESNET), tmp_path)
     assert asked == ["/models/resnet18-f37072fd.pth"]
     assert list(tmp_path.iterdir()) == []
 

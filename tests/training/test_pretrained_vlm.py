@@ -179,15 +179,8 @@ def test_only_a_missing_file_is_downloaded_again(server, folder):
     assert server.requests == ["tokenizer.json", FIRST]
 
 
-def test_files_put_there_by_hand_are_verified_and_used(server, saved, folder):
-    put(folder, saved["smolvlm"][1])
-    fetch(folder)
-    assert server.requests == ["tree"]
-
-
-@pytest.mark.parametrize("redirected", [False, True])
-def test_an_interrupted_transfer_is_resumed_by_the_next_call(redirected, server, folder):
-    server.broken_at, server.redirects = 1000, redirected
+def test_an_interrupted_transfer_is_resumed_by_the_next_call_also_behind_a_redirection(server, folder):
+    server.broken_at, server.redirects = 1000, True
     with pytest.raises(HistoBenchError, match=f"closed after 1000 of {len(server.files[FIRST])} bytes"):
         fetch(folder)
     server.broken_at = None
@@ -197,11 +190,10 @@ def test_an_interrupted_transfer_is_resumed_by_the_next_call(redirected, server,
     assert (folder / FIRST).read_bytes() == server.files[FIRST]
 
 
-@pytest.mark.parametrize("name", ["tree", FIRST])
-def test_a_busy_hub_is_asked_again(name, server, folder):
-    server.busy[name] = 2
+def test_a_busy_hub_is_asked_again(server, folder):
+    server.busy["tree"] = 2
     fetch(folder)
-    assert server.requests.count(name) == 3
+    assert server.requests.count("tree") == 3
 
 
 @pytest.mark.parametrize("name", ["config.json", FIRST])
@@ -222,13 +214,6 @@ def test_a_file_other_than_the_listed_one_is_refused(name, server, folder):
     server.listed[name] = server.files[name][:-1] + b"!"
     message = refused(folder)
     assert "git object id" in message or "SHA-256" in message
-    assert not (folder / name).exists()
-
-
-@pytest.mark.parametrize("name", ["config.json", FIRST])
-def test_a_web_page_in_place_of_a_file_is_refused(name, server, folder):
-    server.pages.add(name)
-    assert refused(folder).startswith(f"{folder / name} is missing and ")
     assert not (folder / name).exists()
 
 
@@ -264,11 +249,6 @@ def test_names_outside_the_folder_are_refused_in_a_listing_and_in_an_index(name,
     assert "expected .safetensors files beside it" in refused(folder)
 
 
-def test_an_index_that_names_a_pickle_is_refused(server, folder):
-    server.files[INDEX] = edited(server.files, INDEX, lambda i: i["weight_map"].update({"x": "pytorch_model.bin"}))
-    assert "'pytorch_model.bin'" in refused(folder)
-
-
 def test_a_config_of_another_model_type_is_refused_before_the_weights_come(server, saved, folder):
     server.files["config.json"] = saved["qwen2-vl"][1]["config.json"]
     assert refused(folder) == (
@@ -276,13 +256,6 @@ def test_a_config_of_another_model_type_is_refused_before_the_weights_come(serve
         "`family`, or choose another model"
     )
     assert not any(name.endswith(".safetensors") for name in server.requests)
-
-
-def test_a_config_that_transformers_rejects_is_one_message(server, folder):
-    server.files["config.json"] = edited(
-        server.files, "config.json", lambda c: c["text_config"].update(hidden_size="x")
-    )
-    assert refused(folder).startswith(f"{folder / 'config.json'}: smolvlm: transformers does not accept the")
 
 
 def test_a_published_config_in_the_older_flat_form_is_the_same_architecture(saved):
@@ -376,13 +349,6 @@ def test_without_network_the_message_says_which_file_is_missing_and_where_to_get
     assert message.startswith(f"{folder / missing} is missing and http://127.0.0.1:9 cannot be reached (")
     assert f"files of http://127.0.0.1:9/{REPOSITORY}/tree/{REVISION} " in message
     assert f"put them into {folder}," in message
-
-
-def test_without_network_a_shard_lost_after_the_first_download_is_named(server, folder, monkeypatch):
-    fetch(folder)
-    (folder / FIRST).unlink()
-    unplug(monkeypatch)
-    assert refused(folder).startswith(f"{folder / FIRST} is missing and could not be downloaded (Connection refused)")
 
 
 def test_without_network_a_damaged_shard_is_refused(saved, folder, monkeypatch):
@@ -505,28 +471,3 @@ def test_a_wrong_digest_of_a_folder_is_refused_with_the_right_one(saved, folder)
 def test_a_file_that_a_folder_lacks_is_named(name, missing, saved, folder):
     put(folder, {key: content for key, content in saved["smolvlm"][1].items() if key != name})
     assert refused(folder, own(folder)).startswith(f"{folder / missing}: there is no such file, which loading needs;")
-
-
-def test_a_folder_that_is_none_is_named(folder):
-    assert refused(folder, own(folder)).startswith(f"{folder}: there is no such folder;")
-
-
-def test_a_folder_of_another_model_is_refused(saved, folder):
-    put(folder, saved["qwen2-vl"][1])
-    settings = own(folder, digest_of(folder, FILES))
-    assert f"{folder / 'config.json'}: smolvlm: the model's config has the model_type 'qwen2_vl'" in refused(
-        folder, settings
-    )
-
-
-def test_an_index_in_a_folder_that_leads_out_is_refused(saved, folder):
-    files = dict(saved["smolvlm"][1])
-    files[INDEX] = edited(files, INDEX, lambda index: index["weight_map"].update(stolen="../stolen.safetensors"))
-    put(folder, files)
-    assert "expected .safetensors files beside it" in refused(folder, own(folder))
-
-
-def test_a_tokenizer_in_a_folder_with_another_id_of_a_marker_is_refused(saved, folder):
-    put(folder, saved["smolvlm"][1] | {"added_tokens.json": json.dumps({"<image>": 9}).encode()})
-    settings = own(folder, digest_of(folder, [*FILES, "added_tokens.json"]))
-    assert refused(folder, settings).startswith(f"{folder}: the tokenizer gives <image> the id 3 and 9, the model's")
