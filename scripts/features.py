@@ -113,7 +113,7 @@ def backbone(arguments: argparse.Namespace, spec: FeatureSpec, device: "torch.de
     parts = ("vision",) if tokens else ("decoder",) if arguments.tokens else vlm.WHOLE
     dtype = torch.bfloat16 if bf16 else torch.float32
     model = vlm.build(spec.model, spec.seed, arguments.weights, parts, dtype).to(device).eval()
-    shape = vlm.architecture(spec.model).tokens
+    shape = model.token_shape
 
     def compute(batch: torch.Tensor) -> torch.Tensor:
         with devices.autocast(device):  # as in training

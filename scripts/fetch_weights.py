@@ -27,8 +27,10 @@ def main() -> None:
     from histobench.fetch.http import notices
     from histobench.training import pretrained_cnn, pretrained_vlm
 
-    convert = pretrained_cnn.convert if isinstance(model, CnnSettings) else pretrained_vlm.convert
-    downloaded = convert(model, output.parent, output)
+    if isinstance(model, CnnSettings):
+        downloaded = pretrained_cnn.convert(model, output.parent, output)
+    else:
+        downloaded = pretrained_vlm.convert(model, output.parent, output)
     for line in notices(output.stem, arguments.licence, arguments.citation) if downloaded else []:
         print(line, file=sys.stderr)
     print(f"{output}: written")

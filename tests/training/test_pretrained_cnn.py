@@ -189,7 +189,7 @@ def test_a_damaged_file_is_named(tmp_path, name, content, message):
 def test_a_checkpoint_around_the_state_dict_is_explained(state, tmp_path):
     path = tmp_path / "checkpoint.pth"
     torch.save({"epoch": 3, "model": state}, path)
-    with pytest.raises(HistoBenchError, match="holds a dictionary of epoch, model where tensors by name are expected"):
+    with pytest.raises(HistoBenchError, match="contains a dictionary of epoch, model, expected named tensors"):
         converted(from_file(path), tmp_path)
 
 

@@ -115,6 +115,7 @@ def _weights(config: Config) -> Iterator[Download]:
             if isinstance(chosen, WeightsFile):
                 address, sha256 = chosen.file, chosen.sha256
             else:
+                assert isinstance(model, CnnEntry)
                 address, sha256 = _published(model)
             path = converted.with_name(address.rpartition("/")[2])
             present = path.is_file()

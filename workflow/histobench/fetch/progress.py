@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -41,8 +41,12 @@ class Progress:
         if now >= self._next:
             self._interval = min(2 * self._interval, _LONGEST)
             self._next = now + self._interval
-            meter = {"unit": "B", "unit_scale": True, "ncols": 0, "initial": self._initial}
-            self.say(tqdm.format_meter(self._done, self._total, now - self._started, **meter).strip())
+            meter: dict[str, Any] = {
+                "total": self._total,
+                "initial": self._initial,
+            }  # tqdm also takes None as the total
+            meter |= {"unit": "B", "unit_scale": True, "ncols": 0}
+            self.say(tqdm.format_meter(self._done, elapsed=now - self._started, **meter).strip())
 
     def say(self, message: str) -> None:
         """Write a line."""

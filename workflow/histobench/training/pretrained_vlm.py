@@ -64,7 +64,9 @@ def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool
             used, or the tokenizer does not fit it.
     """
     if not isinstance(settings.weights, HubWeights):
-        folder = _own_folder(settings)
+        if settings.weights == "random":
+            raise HistoBenchError(f"{settings.family}: random weights are not fetched; leave out --weights")
+        folder = Path(settings.weights.folder)
         verify_folder(settings.weights)
         _check_description(settings, folder)
         return folder, files(folder), False
@@ -81,12 +83,6 @@ def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool
         names.append(SINGLE)
     downloaded += [commit.get(name) for name in names if name.endswith(".safetensors")]
     return folder, names, any(downloaded)
-
-
-def _own_folder(settings: VlmSettings) -> Path:
-    if settings.weights == "random":
-        raise HistoBenchError(f"{settings.family}: random weights are not fetched; leave out --weights")
-    return Path(settings.weights.folder)
 
 
 def _check_description(settings: VlmSettings, folder: Path) -> None:
