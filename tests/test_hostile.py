@@ -641,16 +641,8 @@ def fields_of(image: manifest.Image) -> dict[str, object]:
 
 
 RUN = ["--output", "results/predictions.csv", "--history", "results/history.csv", "--run", "results/run.json"]
-TRAIN = [
-    "--manifest",
-    "given/manifest.csv",
-    "--folds",
-    "given/patient.csv",
-    "--split-by",
-    "patient",
-    "--device",
-    "cpu",
-] + RUN
+INPUTS = ["--manifest", "given/manifest.csv", "--folds", "given/patient.csv", "--split-by", "patient"]
+TRAIN = [*INPUTS, "--device", "cpu", *RUN]
 
 
 def run_of(recipe: dict[str, object], model: CnnSettings = CNN, augmentation: list | None = None) -> str:

@@ -32,7 +32,7 @@ from snakemake.exceptions import WorkflowError
 from histobench.datasets.folds import check_unedited
 from histobench.fetch import snapshot
 from histobench.fetch.downloads import downloads, failed, listing, products
-from histobench.fetch.weights import check_own
+from histobench.fetch.snapshot import check_own
 from histobench.io import checkout
 from histobench.study import lifetime, paths
 from histobench.study.checks import distinct_keys

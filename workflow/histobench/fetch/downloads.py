@@ -89,7 +89,7 @@ def _models(config: Config) -> dict[str, CnnEntry | VlmEntry]:
 
 def _is_downloaded(chosen: object) -> bool:
     if isinstance(chosen, WeightsFile):
-        return not chosen.package and weights.is_url(chosen.file)
+        return not chosen.package and snapshot.is_url(chosen.file)
     return chosen == "imagenet" or isinstance(chosen, HubWeights)
 
 

@@ -1,4 +1,4 @@
-"""The files of a vision-language model's repository, in a folder."""
+"""Weights on this machine: the files of a vision-language model's repository in a folder, and files of the user's own."""
 
 import hashlib
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_json, sha256_of
-from histobench.study.spec import FolderWeights
+from histobench.study.spec import FolderWeights, WeightsFile
 
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
@@ -70,6 +70,29 @@ def verify_folder(weights: FolderWeights) -> None:
             f"{folder}: the SHA-256 of its files ({', '.join(names)}) is {digest}, expected {weights.sha256}; put "
             "the right files there, or correct `folder` or `sha256` in the model's weights"
         )
+
+
+def check_own(weights: object) -> None:
+    """Require that the user's own weights, a file or a folder, exist; do nothing for other weights.
+
+    Raises:
+        HistoBenchError: they do not.
+    """
+    if isinstance(weights, FolderWeights):
+        files(Path(weights.folder))
+    if isinstance(weights, WeightsFile) and not weights.package and not is_url(weights.file):
+        if Path(weights.file).is_dir():
+            raise HistoBenchError(
+                f"{weights.file}: is a folder, but the weights of a CNN are one file; give the .safetensors or .pth file "
+                "in it as `file`"
+            )
+        if not Path(weights.file).is_file():
+            raise HistoBenchError(f"{weights.file}: there is no such weights file; correct `file`, or put it there")
+
+
+def is_url(file: str) -> bool:
+    """Return whether a configured file is an address to download from."""
+    return file.startswith(("http://", "https://"))
 
 
 def is_plain(name: str) -> bool:

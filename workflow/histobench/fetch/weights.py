@@ -6,11 +6,11 @@ import os
 import re
 from pathlib import Path
 
-from histobench.fetch import snapshot
 from histobench.fetch.http import fetch
+from histobench.fetch.snapshot import check_own, is_url
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import sha256_of
-from histobench.study.spec import CnnSettings, FolderWeights, WeightsFile
+from histobench.study.spec import CnnSettings, WeightsFile
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +41,6 @@ def locate(settings: CnnSettings, downloads: Path) -> tuple[Path, bool]:
         return path, False
     path = downloads / url.rpartition("/")[2]
     return path, fetch(url, path, digest)
-
-
-def is_url(file: str) -> bool:
-    """Return whether a configured file is an address to download from."""
-    return file.startswith(("http://", "https://"))
 
 
 def published(settings: CnnSettings) -> tuple[str, str]:
@@ -93,24 +88,6 @@ def published(settings: CnnSettings) -> tuple[str, str]:
             (settings.mean, settings.std),
         )
     return url, digest[1]
-
-
-def check_own(weights: object) -> None:
-    """Require that the user's own weights, a file or a folder, exist; do nothing for other weights.
-
-    Raises:
-        HistoBenchError: they do not.
-    """
-    if isinstance(weights, FolderWeights):
-        snapshot.files(Path(weights.folder))
-    if isinstance(weights, WeightsFile) and not weights.package and not is_url(weights.file):
-        if Path(weights.file).is_dir():
-            raise HistoBenchError(
-                f"{weights.file}: is a folder, but the weights of a CNN are one file; give the .safetensors or .pth file "
-                "in it as `file`"
-            )
-        if not Path(weights.file).is_file():
-            raise HistoBenchError(f"{weights.file}: there is no such weights file; correct `file`, or put it there")
 
 
 def _in_package(package: str, file: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from histobench.fetch.downloads import Download, downloads
-from histobench.fetch.weights import check_own
+from histobench.fetch.snapshot import check_own
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.config import Config
