@@ -151,7 +151,7 @@ class VlmSettings(Settings):
     weights: VlmWeights
     """`random`, a pinned commit of a repository on the Hugging Face Hub, or a folder of your own."""
     config: dict[str, Any] | None = None
-    """The architecture for `random` weights, with the keys and values of a config.json; else the repository's is used."""
+    """For `weights: random` alone: the architecture, with the keys of a config.json. Published weights bring their own."""
     image_size: int = Field(default=336, ge=16, le=2048)
     """Side of the square input in pixels; the whole field of view is squashed to it, never tiled."""
     readout: Literal["end_marker", "last_image_token", "mean"] = "end_marker"
