@@ -143,7 +143,7 @@ def test_fetch_gets_what_a_study_downloads_and_what_says_where_re_runs_nothing(
     # A changed file in a folder of one's own is noticed; one that is gone is not needed any more.
     config = project.folder / "mine/config.json"
     config.write_text(config.read_text() + "\n")
-    assert jobs(project, *targets) == {"fetch_weights": 1}
+    assert jobs(project, *targets)["fetch_weights"] == 1
     shutil.rmtree(project.folder / "mine")
     assert jobs(project, *targets) == {}
 
