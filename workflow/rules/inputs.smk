@@ -120,8 +120,13 @@ def computed_from(w, input):
     return f"{stores or given(input, 'pixels')} {given(input, 'weights')}"
 
 
+def model_settings(w):
+    """What decides the weights of a model, as JSON."""
+    return canonical_json(STUDY.models[w.model].settings.model_dump(mode="json"))
+
+
 def checked(done):
-    """The check of all arms as an input of what downloads weights, computes features or trains: it waits for the check.
+    """The check of all arms as an input of what computes features or trains, which waits for it.
 
     Where `done`, its result is there. Then a check that is still to be made is left out: Snakemake would repeat a
     finished job of another study, because the input is missing.

@@ -26,10 +26,26 @@ rule fetch_dataset:
         " {params.terms} --output {output:q} > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
+# The published architecture of a vision-language model: kilobytes, so that it can be tried before anything is trained.
+rule fetch_config:
+    input:
+        lambda w: [file for file in own_files(w) if file.endswith("config.json")],
+    output:
+        paths.MODEL_CONFIG,
+    log:
+        "results/logs/fetch_config/{model}.log",
+    conda:
+        "../../envs/compute.yaml"
+    params:
+        model=model_settings,
+    shell:
+        'exec python "$HISTOBENCH_SCRIPTS/fetch_config.py" --model {params.model:q} --output {output}'
+        " > {log} 2> >(tee -a {log} >&2)"
+
+
 rule fetch_weights:
     input:
         own_files,
-        unpack(lambda w: checked(Path(paths.WEIGHTS.format(model=w.model)).exists())),
     output:
         paths.WEIGHTS,
     log:
@@ -37,9 +53,7 @@ rule fetch_weights:
     conda:
         "../../envs/compute.yaml"
     params:
-        model=lambda w: canonical_json(
-            STUDY.models[w.model].settings.model_dump(mode="json")
-        ),
+        model=model_settings,
         # A function of the output is not tracked: it does not change what is downloaded.
         terms=lambda w, output: terms(STUDY.models[w.model]),
         code=model_code("fetch_weights"),

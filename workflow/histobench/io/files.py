@@ -3,12 +3,14 @@
 import csv
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from histobench.io.errors import HistoBenchError
 
@@ -104,3 +106,21 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hex digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file that was downloaded or made.
+
+    Raises:
+        HistoBenchError: there is no such file, or it holds anything else.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise HistoBenchError(
+            f"{path}: is not a JSON object ({error}); delete it to have it made or downloaded again"
+        ) from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number in JSON")

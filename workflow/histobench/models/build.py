@@ -79,7 +79,7 @@ def feature_extractor(
     parts = ("vision",) if tokens else ("decoder",) if from_tokens else vlm.WHOLE
     dtype = torch.bfloat16 if bf16 else torch.float32
     model = vlm.build(spec.model, spec.seed, weights, parts, dtype).to(device).eval()
-    shape = vlm.architecture(spec.model).tokens
+    shape = model.token_shape
 
     def compute(batch: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):  # as in training
