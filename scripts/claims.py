@@ -14,16 +14,8 @@ from histobench.study import arguments, resolved
 def main() -> None:
     given = arguments.parse(__doc__, "study", "claims", "published", "output_prefix", optional=evidence.FILES)
     study = resolved.load(given.study)
-    found = evidence.Study(
-        names=study.labels,
-        dataset=study.dataset,
-        split=study.split,
-        augmentations=study.numbered,
-        table6=study.table6,
-        **{name: evidence.read_optional(getattr(given, name), columns) for name, columns in evidence.FILES.items()},
-    )
     published = read_csv(given.published, ledger.PUBLISHED_COLUMNS)
-    rows = ledger.on_study(ledger.load(given.claims), published, found)
+    rows = ledger.on_study(ledger.load(given.claims), published, evidence.read_results(study, vars(given)))
     render.write(study_table(rows, study), given.output_prefix)
 
 

@@ -1,28 +1,27 @@
 """Give every arm of a study intervals, and compare its arms in pairs.
 
-From the predictions of every run and their scores (metrics.csv) four tables are made: intervals.csv (an arm's scores on
-its pooled out-of-fold predictions, with 95 % intervals from resampled patients), comparisons.csv (a row per pair of arms
-and score), calibration.csv (reliability curves) and gaps.csv (what could not be used, also on stderr).
+Four tables are made from the predictions of every run: intervals.csv (an arm's scores on its pooled out-of-fold
+predictions, with 95 % intervals from resampled patients), comparisons.csv (a row per pair of arms and score),
+calibration.csv (reliability curves) and gaps.csv (what could not be used, also on stderr).
 """
 
 import sys
 
-from histobench.evaluation import comparisons, predictions, summary
+from histobench.evaluation import comparisons, predictions
 from histobench.io.errors import run_script
-from histobench.io.files import read_csv, write_csv
+from histobench.io.files import write_csv
 from histobench.study import arguments, resolved
 from histobench.study.paths import Run
 
 
 def main() -> None:
     tables = ("intervals", "comparisons", "calibration", "gaps")
-    given = arguments.parse(__doc__, "study", "metrics", *tables, several=["predictions"])
+    given = arguments.parse(__doc__, "study", *tables, several=["predictions"])
     study = resolved.load(given.study)
     runs, unusable = predictions.read_runs(given.predictions)
     found = comparisons.analyse(
         [Run.of(str(path)) for path in given.predictions],
         runs,
-        read_csv(given.metrics, summary.METRICS_COLUMNS),
         study.splits,
         [(first, second) for first, second in study.comparisons["pairs"]],
         study.comparisons["draws"],

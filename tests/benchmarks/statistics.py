@@ -49,7 +49,7 @@ def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
     outputs = [part for name in ("intervals", "comparisons", "calibration", "gaps") for part in (f"--{name}", name)]
     for name, arguments in (
         ("score", ["--metrics", "metrics.csv", "--summary", "summary.csv"]),
-        ("compare", ["--metrics", "metrics.csv", "--splits", splits, *outputs]),
+        ("compare", ["--splits", splits, *outputs]),
     ):
         seconds, peak = measured(
             [sys.executable, ROOT / "scripts" / f"{name}.py", "--predictions", *paths, *arguments], folder

@@ -146,8 +146,7 @@ def test_sign_flip_p_is_near_that_of_all_swaps() -> None:
         assert found[metric] == pytest.approx(exact, abs=0.015), metric  # four standard errors
     assert 0.01 < found["auc"] < 0.9
 
-
-def test_equal_arms_have_p_one() -> None:
+    # Equal arms have p = 1.
     label, logit, patient = drawn()
     arm = bootstrap.Clustered(label, logit, patient)
     assert set(bootstrap.sign_flip_p(arm, arm, bootstrap.flips(arm.names, 99, 0)).values()) == {1}

@@ -19,7 +19,6 @@ from histobench.evaluation.comparisons import (
 )
 from histobench.evaluation.external import External
 from histobench.evaluation.predictions import Predictions
-from histobench.evaluation.summary import score_run
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
 from histobench.study.paths import Run
@@ -50,11 +49,7 @@ def made(models: tuple[str, ...] = ARMS, split: str = "patient") -> Runs:
 
 
 def analysed(runs: Runs, usable: Mapping[Run, Predictions] | None = None, **options: Any) -> Findings:
-    usable = runs if usable is None else usable
-    rows = [
-        {key: str(value) for key, value in row.items()} for run, read in usable.items() for row in score_run(run, read)
-    ]
-    return analyse(list(runs), usable, rows, SPLITS, **({"draws": 200} | options))
+    return analyse(list(runs), runs if usable is None else usable, SPLITS, **({"draws": 200} | options))
 
 
 def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
@@ -154,16 +149,6 @@ def test_a_missing_fold_leaves_out_its_arm_and_nothing_else() -> None:
     assert [row | {"holm_p": 0} for row in found.comparisons] == [row | {"holm_p": 0} for row in rest]
     # The family was declared with three pairs: what could not be tested still counts.
     assert all(row["holm_p"] == pytest.approx(min(1, 3 * row["sign_flip_p"])) for row in found.comparisons)
-
-
-def test_an_image_in_two_folds_of_a_partition() -> None:
-    runs = made()
-    run = next(run for run in runs if (run.model, run.fold) == ("alexnet", 3))
-    runs[run] = replace(runs[run], image_id=("i105", *runs[run].image_id[1:]))
-    (gap,) = analysed(runs).gaps
-    assert gap.what.startswith(
-        "small/alexnet/ft/patient/40/none: image i105 is evaluated in folds 1 and 3 of a partition"
-    )
 
 
 @pytest.mark.parametrize("what", ["images", "labels", "patients"])

@@ -100,9 +100,6 @@ def test_by_hand(tmp_path: Path) -> None:
     assert [
         float(row["malignant_rate_std"]) for row in groups if row["group"] == "normal" and row["fold"] == "mean"
     ] == [pytest.approx(0.5 / 2**0.5)]
-
-
-def test_one_fold_has_no_deviation(tmp_path: Path) -> None:
     assert score(tmp_path, write(tmp_path, FIRST, 1)) == (0, "")
     assert rows(tmp_path / "summary.csv")[0]["accuracy_std"] == ""
 

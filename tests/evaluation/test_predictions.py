@@ -55,8 +55,5 @@ def test_a_faulty_file_is_one_sentence_that_names_it(tmp_path: Path, rows: list[
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(HistoBenchError, match=r"predictions.csv: column best_epoch_logit is missing"):
         read(written(tmp_path, "a-1,a,2,1,1.5", header=HEADER.removesuffix(",best_epoch_logit")))
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HistoBenchError, match=r"predictions.csv: no such file"):
-        read(tmp_path / "predictions.csv")
+    with pytest.raises(HistoBenchError, match=r"nowhere.csv: no such file"):
+        read(tmp_path / "nowhere.csv")

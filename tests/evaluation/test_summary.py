@@ -44,9 +44,6 @@ def test_mean_and_sample_deviation_over_folds() -> None:
     for metric in METRICS:
         assert found[f"{metric}_mean"] == pytest.approx(0.8, abs=1e-12)
         assert found[f"{metric}_std"] == pytest.approx(0.1, abs=1e-12)
-
-
-def test_a_single_fold_has_no_deviation() -> None:
     (found,) = summarise([row(0.7, 1)])
     assert found["accuracy_mean"] == 0.7
     assert found["accuracy_std"] is None
@@ -70,7 +67,4 @@ def test_a_missing_fold_is_told() -> None:
     assert list(gaps(runs)) == [
         "breakhis/vgg19/ft/patient/40/none: fold 1, 3 is missing, its mean is over 1 instead of 3"
     ]
-
-
-def test_complete_arms_are_silent() -> None:
     assert list(gaps([run(model, fold) for model in ("alexnet", "vgg19") for fold in (1, 2)])) == []

@@ -6,8 +6,10 @@ from pathlib import Path
 from histobench.io.files import write_csv
 from histobench.metrics import SCORES
 from histobench.report import published_tables, render
-from histobench.report.page.page import Study
-from histobench.report.tables import costs, paper_tables
+from histobench.report.page.page import PageInput
+from histobench.report.tables import costs
+from histobench.report.tables.results_tables import results_tables, scores_table
+from histobench.study.resolved import Arm, Study
 
 NAMES = {"resnet34": "ResNet34", "alexnet": "AlexNet", "smolvlm": "SmolVLM"}
 NOTES = ["The images are SYNTHETIC.", "Models start from RANDOM weights."]
@@ -78,6 +80,26 @@ def claim(identity: str, published_verdict: str, study_verdict: str, effect: str
     } | texts
 
 
+def resolved(configuration: dict, names: dict[str, str]) -> Study:
+    """Return the study that has this resolved configuration."""
+    models = configuration["models"]
+    return Study(
+        name=configuration["study"],
+        notes=NOTES,
+        arms=[
+            Arm(model, mode, names.get(model, model), models[model]["settings"]["family"], recipe["trainable"])
+            for model, modes in configuration["recipes"].items()
+            for mode, recipe in modes.items()
+        ],
+        models={name: model["settings"] for name, model in models.items()},
+        grid=configuration.get("grid", []),
+        **{
+            key: configuration[key]
+            for key in ("seed", "recipes", "datasets", "splits", "augmentations", "tables", "external", "comparisons")
+        },
+    )
+
+
 def make(
     folder: Path,
     arms: tuple[tuple[str, str], ...] = (("alexnet", "ft"), ("resnet34", "ft"), ("smolvlm", "ft")),
@@ -85,7 +107,7 @@ def make(
     augmentations: tuple[str, ...] = ("none", "paper"),
     configuration: dict = CONFIGURATION,
     names: dict[str, str] = NAMES,
-) -> Study:
+) -> PageInput:
     """Write the study's CSVs and figures below `folder`; return what its page is made of."""
     draw = random.Random(0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,20 +179,15 @@ def make(
         ],
     )  # fmt: skip
     texts = [{key: str(value) for key, value in row.items()} for row in summary]
-    context = paper_tables.Context("made", names, NOTES)
+    study = resolved(configuration, names)
     found = []
-    for number, augmentation in zip((4, 5), augmentations, strict=False):
+    for number in (4, 5)[: len(augmentations)]:
         rows = published_tables.load(Path(__file__).parents[2] / f"resources/paper/tables/table{number}.csv")
-        table, beside = paper_tables.results_tables(
-            texts, rows, number, "breakhis", "patient", augmentation, "last", context
-        )
-        for suffix, one in (("", table), ("-beside-published", beside)):
-            prefix = folder / "tables" / f"table{number}{suffix}"
-            render.write(one, prefix)
-            found.append(Path(f"{prefix}.csv"))
-    render.write(
-        paper_tables.scores_table(texts, {"patient": {"by": "patient"}}, {}, context), folder / "tables" / "scores"
-    )
+        table, beside = results_tables(texts, rows, number, "last", study)
+        prefix = folder / "tables" / f"table{number}"
+        render.write(table, prefix, beside)
+        found += [Path(f"{prefix}.csv"), Path(f"{prefix}-beside-published.csv")]
+    render.write(scores_table(texts, {}, study), folder / "tables" / "scores")
     found.append(folder / "tables" / "scores.csv")
     figures, captions = folder / "figures", folder / "captions"
     figures.mkdir(exist_ok=True)
@@ -183,11 +200,8 @@ def make(
     (captions / "figure5.rst").write_text("Accuracy by magnification,\n*with* intervals.\n")
     (figures / "ladder.svg").write_text(f"{drawing}<!--{'x' * 300_000}--></svg>")
     (figures / "ladder.png").write_bytes(PIXEL)
-    return Study(
-        name="made",
-        notes=NOTES,
-        names=names,
-        configuration=configuration,
+    return PageInput(
+        study=study,
         tables=found,
         figures=[figures / "figure5.svg", figures / "ladder.svg"],
         results={name: folder / f"{name}.csv" for name in ("intervals", "comparisons", "claims", "gaps", "costs")},

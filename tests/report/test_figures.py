@@ -3,7 +3,6 @@
 import hashlib
 import io
 import itertools
-import json
 import runpy
 import sys
 import tarfile
@@ -25,22 +24,15 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.files import write_csv
 from histobench.report import published_tables
 from histobench.report.figures import cost, losses, methods, patients, reliability, samples, scores, style
-from histobench.report.figures.style import Arm
+from histobench.study import resolved
 from histobench.study.paths import Run
+from histobench.study.resolved import Arm
 from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
+from tests.report.studies import ARMS, EXTERNAL, block, study
 
 ROOT = Path(__file__).parents[2]
 TABLE4 = ROOT / "resources" / "paper" / "tables" / "table4.csv"
 NOTE = "The images are SYNTHETIC."
-ARMS = [
-    Arm("alexnet", "ft", "AlexNet", "cnn", "all"),
-    Arm("vgg19", "ft", "VGG19", "cnn", "all"),
-    Arm("resnet34", "ft", "ResNet34", "cnn", "all"),
-    Arm("qwen2-vl-2b", "lp", "Qwen2-VL-2B", "qwen2-vl", "head"),
-    Arm("qwen2-vl-2b", "ft", "Qwen2-VL-2B", "qwen2-vl", "lora"),
-    Arm("smolvlm", "lp", "SmolVLM", "smolvlm", "head"),
-    Arm("smolvlm", "ft", "SmolVLM", "smolvlm", "lora"),
-]
 SCALES = (40, 100, 200, 400)
 SPLITS = {"patient": {"by": "patient", "folds": 5}, "image": {"by": "image", "folds": 5}}
 VALUE = {(arm.key, scale): 0.7 + 0.03 * a + 0.005 * s for a, arm in enumerate(ARMS) for s, scale in enumerate(SCALES)}
@@ -517,12 +509,19 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> No
     runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
 
 
-def arms() -> str:
-    return json.dumps([vars(arm) for arm in ARMS])
+def write_study(**changes: object) -> None:
+    """Write study.json, of a study on dataset `small` whose magnification of Table 7 is 40x."""
+    grid = [block(arm, dataset="small", splits=list(SPLITS), augmentations=["none"]) for arm in ARMS]
+    content = {"arms": ARMS, "notes": [NOTE], "models": settings(), "augmentations": {"none": []}, "splits": SPLITS}
+    content |= {"grid": grid, "tables": study().tables | {"dataset": "small"}}
+    content |= {"datasets": {name: {"format": "breakhis", "synthetic": None} for name in ("small", "bach")}}
+    content |= {"comparisons": {"magnification": 40}, "external": [EXTERNAL | {"dataset": "small"}]}
+    resolved.write(study(**content | changes), Path("study.json"))
 
 
 def test_the_scripts_write_three_forms_of_each_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    write_study()
     for name, rows in (
         ("intervals", INTERVALS), ("summary", SUMMARY), ("metrics", METRICS), ("groups", GROUPS), ("costs", COSTS),
         ("calibration", CALIBRATION), ("parameters", PARAMETERS),
@@ -530,27 +529,16 @@ def test_the_scripts_write_three_forms_of_each_figure(tmp_path: Path, monkeypatc
         write_csv(tmp_path / f"{name}.csv", list(rows[0]), rows)
     for identity, rows in HISTORIES.items():
         write_csv(Path(identity.folder, "history.csv"), losses.COLUMNS, rows)
-    common = ("--arms", arms(), "--note", NOTE)
-    setting = ("--dataset", "small", "--split", "patient")
-    panel = json.dumps({"none": str(TABLE4)})
-    script("figure_accuracy", monkeypatch, "--intervals", "intervals.csv", *setting, "--panels", panel, *common,
-           "--output-prefix", "figures/figure5")  # fmt: skip
-    script("figure_losses", monkeypatch, "--histories", *(f"{run.folder}/history.csv" for run in HISTORIES),
-           "--magnification", 40, *common, "--per-arm", "figures/figure6", "--overlay", "figures/figure7")  # fmt: skip
-    script("figure_ladder", monkeypatch, "--metrics", "metrics.csv", "--published", TABLE4, "--dataset", "small",
-           "--augmentation", "none", "--splits", json.dumps(SPLITS), *common, "--output-prefix", "figures/ladder")  # fmt: skip
-    script("figure_reliability", monkeypatch, "--calibration", "calibration.csv", *setting, "--augmentation", "none",
-           *common, "--output-prefix", "figures/reliability")  # fmt: skip
-    script("figure_external", monkeypatch, "--groups", "groups.csv", "--on", "bach", *setting, "--augmentation", "none",
-           *common, "--output-prefix", "figures/bach")  # fmt: skip
-    script("figure_cost", monkeypatch, "--costs", "costs.csv", "--parameters", "parameters.csv", "--summary", "summary.csv",
-           *setting, "--augmentation", "none", *common, "--output-prefix", "figures/cost")  # fmt: skip
-    nested: dict[str, dict] = {}
-    for (model, mode), recipe in recipes().items():
-        nested.setdefault(model, {})[mode] = recipe
-    script("figure_methods", monkeypatch, "--parameters", "parameters.csv", "--dataset", "small",
-           "--models", json.dumps(settings()), "--recipes", json.dumps(nested), "--augmentations", json.dumps({"none": []}),
-           "--splits", json.dumps(SPLITS), *common, "--cnn", "figures/figure3", "--vlm", "figures/figure4")  # fmt: skip
+    for name, figure, *files in (
+        ("figure_accuracy", "figure5", "--intervals", "intervals.csv", "--published", TABLE4),
+        ("figure_losses", "figure6", "--histories", *(f"{run.folder}/history.csv" for run in HISTORIES)),
+        ("figure_ladder", "ladder", "--metrics", "metrics.csv", "--published", TABLE4),
+        ("figure_reliability", "reliability", "--calibration", "calibration.csv"),
+        ("figure_external", "bach", "--groups", "groups.csv"),
+        ("figure_cost", "cost", "--costs", "costs.csv", "--parameters", "parameters.csv", "--summary", "summary.csv"),
+        ("figure_methods", "figure3", "--parameters", "parameters.csv"),
+    ):
+        script(name, monkeypatch, "--study", "study.json", *files, "--output-prefix", f"figures/{figure}")
     names = ("bach", "cost", "figure3", "figure4", "figure5", "figure6", "figure7", "ladder", "reliability")
     expected = sorted(f"{name}.{form}" for name in names for form in ("pdf", "svg", "png"))
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == expected
@@ -568,13 +556,14 @@ def test_unusable_predictions_are_named_and_the_others_drawn(
         ]  # fmt: skip
         write_csv(path, list(rows[0]), rows)
     write_csv(Path("manifest.csv"), ("image_id", "subtype"), [{"image_id": "a1", "subtype": "A"}])
-    arguments = ("--manifest", "manifest.csv", "--arms", arms(), "--output-prefix", "patients")
+    write_study()
+    arguments = ("--study", "study.json", "--manifest", "manifest.csv", "--output-prefix", "patients")
     script("figure_patients", monkeypatch, "--predictions", *paths, *arguments)
     assert "fold2/predictions.csv, line 2: logit is 'nan'" in capsys.readouterr().err
     assert Path("patients.png").is_file()
     with pytest.raises(SystemExit):
         script("figure_patients", monkeypatch, "--predictions", paths[1], *arguments)
-    assert "error: patients: there are no predictions" in capsys.readouterr().err
+    assert "error: " in capsys.readouterr().err
 
 
 def test_sample_figures_show_originals_from_the_archive(
@@ -595,10 +584,10 @@ def test_sample_figures_show_originals_from_the_archive(
         IMAGES[1].image_id: 20,
         IMAGES[4].image_id: 80,
     }
-    wanted = {"dataset": "small", "format": "breakhis", "synthetic": False, "manifest": "manifest.csv"}
-    wanted |= {"source": "archive.tar.gz", "rows": "class", "prefix": "figures/figure1"}
-    other = wanted | {"rows": "group", "prefix": "figures/figure2"}
-    script("figure_samples", monkeypatch, "--figure", json.dumps(wanted), "--figure", json.dumps(other), "--note", NOTE)
+    write_study()
+    twice = ("manifest.csv", "manifest.csv", "--sources", "archive.tar.gz", "archive.tar.gz")
+    options = ("--study", "study.json", "--manifests", *twice, "--output-prefix", "figures/figure1")
+    script("figure_samples", monkeypatch, *options)
     assert len(list(Path("figures").iterdir())) == 6
     with pytest.raises(HistoBenchError, match="holds no image x, which its manifest names"):
         examples.fetch(Path("archive.tar.gz"), [image("x", "benign", "p", 40)])

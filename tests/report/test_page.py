@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from histobench.io import checkout
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, write_csv
 from histobench.report.page import answer, protocol
 from histobench.report.page.cells import Source, number
 from histobench.report.page.page import build
 from histobench.report.tables import costs
+from histobench.study import resolved
 from histobench.study.paths import Run
 from tests.report import made_study, page_numbers
 
@@ -63,7 +65,7 @@ def test_all_sections_stand_in_order_and_the_first_line_warns(made):
     assert body.startswith(
         '<p class="notes" role="note"><strong>The images are SYNTHETIC. Models start from RANDOM weights.'
     )
-    assert 'class="notes"' not in build(replace(made[0], notes=[]), made[1])
+    assert 'class="notes"' not in build(replace(made[0], study=replace(made[0].study, notes=[])), made[1])
 
 
 def test_the_page_needs_no_other_file(made):
@@ -301,17 +303,19 @@ def test_costs_add_up_over_an_arms_runs(tmp_path):
 
 def test_the_script_writes_the_page_that_the_library_makes(made, tmp_path):
     study, page = made
+    folder = page.parent
+    resolved.write(study.study, folder / "study.json")
     command = [
-        *(sys.executable, ROOT / "scripts/page.py", "--study", study.name, "--names", json.dumps(study.names)),
-        *(part for note in study.notes for part in ("--note", note)),
-        *("--configuration", json.dumps(study.configuration), "--captions", study.captions, "--commit", study.commit),
-        *("--tables", *study.tables, "--figures", *study.figures, "--results", *study.results.values()),
-        *("--output", page.with_name("script.html")),
+        *(sys.executable, ROOT / "scripts/page.py", "--study", folder / "study.json", "--tables", *study.tables),
+        *("--figures", *study.figures, "--captions", *(study.captions / f"{path.stem}.rst" for path in study.figures)),
+        *("--page", folder / "script.html", "--results", *study.results.values()),
     ]
     environment = {"PYTHONPATH": str(ROOT / "workflow")}
     subprocess.run(command, check=True, env=environment)
-    assert page.with_name("script.html").read_text() == page.read_text()
-    found = subprocess.run([*command, "--results", "absent.csv"], env=environment, capture_output=True, text=True)
+    commit, clean = checkout.commit(ROOT)
+    study = replace(study, commit=f"{commit or ''}{'' if clean or not commit else '-modified'}")
+    assert (folder / "script.html").read_text() == build(study, page)
+    found = subprocess.run([*command, "absent.csv"], env=environment, capture_output=True, text=True)
     assert found.returncode == 1
     assert found.stderr == "error: absent.csv: no such file; run the workflow again to make it\n"
 

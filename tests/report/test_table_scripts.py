@@ -1,32 +1,25 @@
-"""The scripts as the workflow calls them."""
+"""Each script of a table, as its rule calls it: which files it writes, and what they hold."""
 
 import csv
 import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from histobench.datasets import folds, manifest
+from histobench.evaluation.bootstrap import POOLED
+from histobench.evaluation.comparisons import COMPARISONS_COLUMNS, INTERVALS_COLUMNS
 from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.io.files import write_csv
 from histobench.metrics import METRICS
-from histobench.study.spec import CnnSettings, Recipe
+from histobench.study import resolved
+from tests.report.studies import ARMS, study
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = ROOT / "resources" / "paper" / "tables"
-
-
-def run(name: str, folder: Path, **arguments: object) -> None:
-    command = [sys.executable, ROOT / "scripts" / f"{name}.py"]
-    for key, value in arguments.items():
-        text = value if isinstance(value, str | Path) else json.dumps(value)
-        command += [f"--{key.replace('_', '-')}", text]
-    command += ["--study", "demo", "--note", "Synthetic images."]
-    done = subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+ARM = {"dataset": "breakhis", "model": "alexnet", "mode": "ft", "split": "patient", "magnification": 40}
+ARM |= {"augmentation": "none"}
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -34,15 +27,11 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def made(folder: Path, *names: str) -> None:
-    expected = {f"{name}{suffix}" for name in names for suffix in (".csv", ".md", ".tex")}
-    assert {path.name for path in (folder / "tables").iterdir()} == expected
-    for name in names:
-        assert "Synthetic images." in (folder / "tables" / f"{name}.md").read_text()
-        assert "Synthetic images." in (folder / "tables" / f"{name}.tex").read_text()
-
-
-def test_table_dataset(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Return a folder with what the scripts read."""
+    folder = tmp_path_factory.mktemp("tables")
+    resolved.write(study(arms=ARMS[:1], grid=study().grid), folder / "study.json")
     # 5 patients a class; patient number p has p images: 15 of each class, every patient evaluated once.
     images = [
         manifest.Image(
@@ -54,66 +43,66 @@ def test_table_dataset(tmp_path: Path) -> None:
         for index in range(number)
         for name in [f"SOB_B_A-{patient}-40-{index:03d}"]
     ]
-    manifest.save(tmp_path / "manifest.csv", images)
-    folds.save(folds.make(manifest.load(tmp_path / "manifest.csv"), "patient", 5, 0), tmp_path / "patient.csv")
-    run(
-        "table_dataset", tmp_path, manifest="manifest.csv", folds="patient.csv", dataset="small", split="patient",
-        split_by="patient", published=PUBLISHED / "table1.csv", output_prefix="tables/table1",
-    )  # fmt: skip
-    made(tmp_path, "table1", "table1-beside-published")
-    assert [tuple(row.values()) for row in rows(tmp_path / "tables" / "table1.csv")] == [
-        ("40", "15", "15", "30", "24.0", "6.0"),
-        ("total", "15", "15", "30", "24.0", "6.0"),
-    ]
-
-
-def test_table_models(tmp_path: Path) -> None:
-    (tmp_path / "parameters.csv").write_text(
+    manifest.save(folder / "manifest.csv", images)
+    folds.save(folds.make(manifest.load(folder / "manifest.csv"), "patient", 5, 0), folder / "patient.csv")
+    (folder / "parameters.csv").write_text(
         "model,mode,parameters_published_form,parameters,trainable,lora\nalexnet,ft,61100840,57007937,57007937,0\n"
     )
-    settings = CnnSettings(architecture="torchvision/alexnet").model_dump(mode="json")
-    run(
-        "table_models", tmp_path, parameters="parameters.csv", models={"alexnet": settings},
-        names={"alexnet": "AlexNet"}, published=PUBLISHED / "table2.csv", output_prefix="tables/table2",
-    )  # fmt: skip
-    made(tmp_path, "table2", "table2-beside-published")
-    beside = rows(tmp_path / "tables" / "table2-beside-published.csv")
-    assert [row["difference"] for row in beside] == ["0.0", "0", "same"]
-
-
-def test_table_hyperparameters(tmp_path: Path) -> None:
-    run(
-        "table_hyperparameters", tmp_path, recipes={"alexnet": {"ft": Recipe().model_dump(mode="json")}},
-        augmentations={"none": []}, splits={"patient": {"by": "patient", "folds": 5}},
-        published=PUBLISHED / "table3.csv", output_prefix="tables/table3",
-    )  # fmt: skip
-    made(tmp_path, "table3", "table3-beside-published")
-    assert rows(tmp_path / "tables" / "table3.csv")[0]["value"] == "1e-4"
-
-
-def test_table_results_and_scores(tmp_path: Path) -> None:
-    arm = {"dataset": "small", "model": "alexnet", "mode": "ft", "split": "patient", "magnification": 40}
-    arm |= {"augmentation": "none", "folds": 5} | {f"{metric}_mean": 0.9 for metric in METRICS}
-    arm |= {f"{metric}_std": 0.05 for metric in METRICS}
-    summary = [arm | {"selection": "last"}, arm | {"selection": "best_epoch", "auc_mean": 0.91}]
-    write_csv(tmp_path / "summary.csv", SUMMARY_COLUMNS, summary)
-    run(
-        "table_results", tmp_path, summary="summary.csv", number=4, dataset="small", split="patient",
-        augmentation="none", selection="best_epoch", names={"alexnet": "AlexNet"}, published=PUBLISHED / "table4.csv",
-        output_prefix="tables/table4-best-epoch",
-    )  # fmt: skip
-    made(tmp_path, "table4-best-epoch", "table4-best-epoch-beside-published")
-    table = (tmp_path / "tables" / "table4-best-epoch.csv").read_text().splitlines()
-    assert table[0] == (PUBLISHED / "table4.csv").read_text().splitlines()[0]
-    assert table[1].startswith("AlexNet,ft,40,0.9000,0.0500,")
-    assert table[1].endswith(",0.9100,0.0500")
-    census = tmp_path / "small/folds/census/patient.csv"
+    scores = ARM | {"folds": 5} | {f"{metric}_mean": 0.9 for metric in METRICS}
+    scores |= {f"{metric}_std": 0.05 for metric in METRICS}
+    summary = [scores | {"selection": "last"}, scores | {"selection": "best_epoch", "auc_mean": 0.91}]
+    write_csv(folder / "summary.csv", SUMMARY_COLUMNS, summary)
+    census = folder / "breakhis/folds/census/patient.csv"
     census.parent.mkdir(parents=True)
     census.write_text("fold,equal_pixels\n1,0\n2,3\n")
-    run(
-        "table_scores", tmp_path, summary="summary.csv", folds=census, splits={"patient": {"by": "patient"}}, names={},
-        output_prefix="tables/scores",
+    interval = ARM | {"selection": "last", "estimate": 0.9, "low": 0.85, "high": 0.92, "patients": 81}
+    write_csv(folder / "intervals.csv", INTERVALS_COLUMNS, [interval | {"metric": metric} for metric in POOLED])
+    pair = {key: ARM[key] for key in ("dataset", "split", "augmentation")} | {"magnification": 200, "selection": "last"}
+    pair |= {"first": "alexnet/ft", "second": "vgg19/ft", "folds": 5, "patients": 81, "wilcoxon_floor": 0.0625}
+    pair |= dict.fromkeys(("first_value", "second_value", "difference", "pooled_difference", "low", "high"), 0.1)
+    pair |= dict.fromkeys(("holm_p", "sign_flip_p", "bootstrap_p", "nadeau_bengio_p", "wilcoxon_p"), 0.25)
+    write_csv(folder / "comparisons.csv", COMPARISONS_COLUMNS, [pair | {"metric": name} for name in METRICS])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("script", "files", "name", "others", "first"),
+    [
+        ("table_dataset", ["manifest", "folds", "published"], "table1", ["-beside-published"],
+         {"benign": "15", "total": "30", "train": "24.0", "test": "6.0"}),
+        ("table_models", ["parameters", "published"], "table2", ["-beside-published"],
+         {"model": "AlexNet", "parameters_millions": "61.1", "trainable": "57007937"}),
+        ("table_hyperparameters", ["published"], "table3", ["-beside-published"],
+         {"hyperparameter": "Learning rate", "value": "1e-4"}),
+        ("table_results", ["summary", "published"], "table4", ["-beside-published"], {"auc_mean": "0.9000"}),
+        ("table_results", ["summary", "published"], "table4-best-epoch", ["-beside-published"], {"auc_mean": "0.9100"}),
+        ("table_scores", ["summary", "census"], "scores", [], {"selection": "last", "folds": "5"}),
+        ("table_intervals", ["intervals", "published"], "table4-intervals", [],
+         {"accuracy_low": "0.8500", "auc_high": "0.9200"}),
+        ("table_comparisons", ["comparisons", "published"], "table7", ["-beside-published", "-honest"],
+         {"first": "AlexNet FT", "accuracy_p": "0.2500", "floor": "0.0625"}),
+    ],
+)  # fmt: skip
+def test_a_script_writes_its_tables(folder, script, files, name, others, first) -> None:
+    paths = {key: ("--" + key, f"{key}.csv") for key in files}
+    paths |= {
+        "folds": ("--folds", "patient.csv"),
+        "census": ("--folds", "breakhis/folds/census/patient.csv"),
+        "published": ("--published", str(ROOT / f"resources/paper/tables/{name[:6]}.csv")),
+    }
+    options = [part for key in files for part in paths[key]]
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "scripts" / f"{script}.py", "--study", "study.json", *options),
+            *("--output-prefix", f"{name}/{name}"),
+        ],
+        cwd=folder, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True,
     )  # fmt: skip
-    made(tmp_path, "table4-best-epoch", "table4-best-epoch-beside-published", "scores")
-    assert "Dataset small, split policy patient: images with" in (tmp_path / "tables" / "scores.md").read_text()
-    assert len(rows(tmp_path / "tables" / "scores.csv")) == 2
+    assert (done.returncode, done.stderr) == (0, "")
+    made = [f"{name}{suffix}" for suffix in ("", *others)]
+    expected = {f"{table}{suffix}" for table in made for suffix in (".csv", ".md", ".tex")}
+    assert {path.name for path in (folder / name).iterdir()} == expected
+    for table in made:
+        assert "Synthetic images." in (folder / name / f"{table}.md").read_text()
+        assert "Synthetic images." in (folder / name / f"{table}.tex").read_text()
+    assert first.items() <= rows(folder / name / f"{name}.csv")[0].items()

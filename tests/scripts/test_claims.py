@@ -1,16 +1,13 @@
 """The scripts of the ledger as the workflow calls them."""
 
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
-from histobench.claims.evidence import FILES
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
 from histobench.io.files import write_csv
+from histobench.study import resolved
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "resources" / "paper"
@@ -31,20 +28,20 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def published(folder: Path, ledger: Path = PAPER / "claims.yaml") -> subprocess.CompletedProcess[str]:
-    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    models = {model["label"]: model["config"] for model in config["models"].values() if "config" in model}
     return run(
-        "claims_published", folder, "--claims", ledger, "--tables", *TABLES, "--models", json.dumps(models),
-        "--output-prefix", "out/claims_published",
+        "claims_published", folder, "--claims", ledger, "--tables", *TABLES, "--architectures",
+        PAPER / "architectures.yaml", "--output-prefix", "out/claims_published",
     )  # fmt: skip
 
 
 def study(folder: Path, *more: object) -> subprocess.CompletedProcess[str]:
+    arms = [resolved.Arm(name, "ft", label, "cnn", "all") for name, label in NAMES.items()]
+    tables = {"dataset": "breakhis", "split": "patient", "without_augmentation": "none", "with_augmentation": "paper"}
+    made = resolved.Study("demo", 0, ["Synthetic images."], arms, {}, {}, {}, {}, {}, [], tables, [], {})
+    resolved.write(made, folder / "study.json")
     return run(
         "claims", folder, "--claims", PAPER / "claims.yaml", "--published", "out/claims_published.csv",
-        "--dataset", "breakhis", "--split", "patient", "--without-augmentation", "none",
-        "--with-augmentation", "paper", "--names", json.dumps(NAMES), "--study", "demo",
-        "--note", "Synthetic images.", "--output-prefix", "out/claims", *more,
+        "--study", "study.json", "--output-prefix", "out/claims", *more,
     )  # fmt: skip
 
 
@@ -68,10 +65,10 @@ def test_the_ledger_on_the_published_tables_and_on_a_study(tmp_path: Path) -> No
         pair | {"metric": metric, "pooled_difference": 0.03, "low": 0.01, "high": 0.05}
         for metric in ("accuracy", "f1", "auc")
     ]
-    write_csv(tmp_path / "comparisons.csv", FILES["comparisons"], comparisons)
+    write_csv(tmp_path / "comparisons.csv", list(comparisons[0]), comparisons)
     arm = place | {"selection": "last", "model": "smolvlm", "mode": "ft", "metric": "accuracy"}
     intervals = [arm | {"estimate": 0.88, "low": 0.84, "high": 0.91}]
-    write_csv(tmp_path / "intervals.csv", FILES["intervals"], intervals)
+    write_csv(tmp_path / "intervals.csv", list(intervals[0]), intervals)
     done = study(
         tmp_path, "--comparisons", "comparisons.csv", "--intervals", "intervals.csv", "--metrics", "absent.csv"
     )
@@ -93,7 +90,8 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "claims.yaml").write_text("claims: [{id: a, section: '1', sentence: s, predicate: p}]\n")
     done = published(tmp_path, tmp_path / "claims.yaml")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {tmp_path}/claims.yaml, claim a: there is no predicate 'p'")
+    assert done.stderr.startswith(f"error: {tmp_path}/claims.yaml: claims.0: ")
+    assert "there is no predicate 'p'" in done.stderr
     assert done.stderr.count("\n") == 1
     done = study(tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -1,7 +1,6 @@
 """compare.py, and score.py before it, as the workflow calls them: bad input leaves a gap, and the rest is reported."""
 
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report import made_study, page_numbers
+from histobench.study import resolved
+from histobench.study.resolved import Arm
+from tests.report import page_numbers
+from tests.report.studies import block, study
 
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = str(ROOT / "workflow")
@@ -40,15 +42,30 @@ def predicted(folder: Path) -> list[str]:
     return names
 
 
-def compared(folder: Path, paths: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+def write_study(folder: Path, models: tuple[str, ...] = MODELS, pairs: tuple[tuple[str, str], ...] = ()) -> None:
+    arms = [Arm(model, "ft", model, "cnn", "all") for model in models]
+    grid = [block(arm, dataset="small", magnifications=[40], augmentations=["none"]) for arm in arms]
+    external = grid[0] | {"on": "other", "headline": 40}
+    made = study(
+        arms=arms,
+        grid=grid,
+        external=[external],
+        datasets={name: {"format": "csv", "synthetic": None} for name in ("small", "other")},
+        splits={"patient": {"by": "patient", "folds": 2, "seed": 0}},
+        tables=study().tables | {"dataset": "small"},
+        comparisons={"pairs": pairs, "magnification": 40, "draws": 300, "seed": 0},
+    )
+    resolved.write(made, folder / "study.json")
+
+
+def compared(
+    folder: Path, paths: list[str], pairs: tuple[tuple[str, str], ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    write_study(folder, pairs=pairs)
     scored = call(folder, "score", "--predictions", *paths, "--metrics", "metrics.csv", "--summary", "summary.csv")
     assert scored.returncode == 0, scored.stderr
     outputs = [part for name in TABLES for part in (f"--{name}", f"{name}.csv")]
-    splits = json.dumps({"patient": {"by": "patient", "folds": 2}})
-    return call(
-        folder, "compare", "--predictions", *paths, "--metrics", "metrics.csv", "--splits", splits, "--draws", "300",
-        *outputs, *options,
-    )  # fmt: skip
+    return call(folder, "compare", "--study", "study.json", "--predictions", *paths, *outputs)
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -71,9 +88,9 @@ def test_four_tables_the_same_each_time(tmp_path: Path) -> None:
 
 def test_a_declared_pair(tmp_path: Path) -> None:
     paths = predicted(tmp_path)
-    assert compared(tmp_path, paths, "--pairs", '[["vgg19/ft", "alexnet/ft"]]').returncode == 0
+    assert compared(tmp_path, paths, (("vgg19/ft", "alexnet/ft"),)).returncode == 0
     assert {(row["first"], row["second"]) for row in read(tmp_path / "comparisons.csv")} == {("vgg19/ft", "alexnet/ft")}
-    done = compared(tmp_path, paths, "--pairs", '[["vgg91/ft", "alexnet/ft"]]')
+    done = compared(tmp_path, paths, (("vgg91/ft", "alexnet/ft"),))
     assert done.returncode == 1
     assert done.stderr.startswith("error: comparisons.pairs: 'vgg91/ft' is no arm of the study")
 
@@ -148,9 +165,10 @@ def externally(folder: Path, paths: list[str]) -> list[subprocess.CompletedProce
     outputs = [
         part for name in ("metrics", "summary", "groups", "gaps") for part in (f"--{name}", f"external_{name}.csv")
     ]
+    write_study(folder)
     return [
         call(folder, "score_external", "--predictions", *paths, *outputs),
-        call(folder, "compare_external", "--predictions", *paths, "--draws", "200", "--intervals",
+        call(folder, "compare_external", "--study", "study.json", "--predictions", *paths, "--intervals",
              "external_intervals.csv"),
     ]  # fmt: skip
 
@@ -193,31 +211,27 @@ def test_a_small_study_with_a_gap_goes_all_the_way_to_its_page(tmp_path: Path, a
     assert compared(tmp_path, paths).returncode == 0
     assert [done.returncode for done in externally(tmp_path, others)] == [0, 0]
     published = ROOT / "resources" / "paper" / "tables"
-    place = {"dataset": "small", "split": "patient", "augmentation": "none"}
-    setting = [part for key, value in place.items() for part in (f"--{key}", value)]
-    rows = json.dumps(place | {"selection": "last"})
-    table6 = json.dumps(place | {"on": "other", "magnification": "40"})
-    common = ["--study", "small"]
-    for name, *arguments in (
-        ("table_results", "--summary", "summary.csv", "--number", "4", *setting, "--published", published / "table4.csv",
-         "--output-prefix", "tables/table4"),
-        ("table_intervals", "--intervals", "intervals.csv", "--number", "4", "--rows", rows, "--published",
-         published / "table4.csv", "--output-prefix", "tables/table4-intervals"),
-        ("table_comparisons", "--comparisons", "comparisons.csv", *setting, "--magnification", "40", "--published",
-         published / "table7.csv", "--output-prefix", "tables/table7"),
-        ("table_external", "--summary", "external_summary.csv", "--groups", "external_groups.csv", "--rows", table6,
-         "--published", published / "table6.csv", "--output", "tables"),
-        ("table_intervals", "--intervals", "external_intervals.csv", "--number", "6", "--rows", table6, "--published",
-         published / "table6.csv", "--output-prefix", "tables/table6-intervals"),
-        ("page", "--configuration", json.dumps(made_study.CONFIGURATION), "--tables",
-         *("tables/table4.csv", "tables/table4-beside-published.csv", "tables/table4-intervals.csv", "tables/table6.csv",
-           "tables/table6-beside-published.csv", "tables/table6-intervals.csv", "tables/external.csv", "tables/table7.csv",
-           "tables/table7-beside-published.csv", "tables/table7-honest.csv"),
+    write_study(tmp_path, MODELS[:arms])
+    (tmp_path / "ladder.svg").write_text("<svg/>")
+    (tmp_path / "ladder.rst").write_text("The ladder.")
+    for name, number, *files in (
+        ("table_results", 4, "--summary", "summary.csv", "--output-prefix", "tables/table4"),
+        ("table_intervals", 4, "--intervals", "intervals.csv", "--output-prefix", "tables/table4-intervals"),
+        ("table_comparisons", 7, "--comparisons", "comparisons.csv", "--output-prefix", "tables/table7"),
+        ("table_external", 6, "--summary", "external_summary.csv", "--groups", "external_groups.csv", "--output-prefix",
+         "tables/table6"),
+        ("table_intervals", 6, "--intervals", "external_intervals.csv", "--output-prefix", "tables/table6-intervals"),
+        ("page", 0, "--tables", *("tables/table4.csv", "tables/table4-beside-published.csv",
+         "tables/table4-intervals.csv", "tables/table6.csv", "tables/table6-beside-published.csv",
+         "tables/table6-intervals.csv", "tables/external.csv", "tables/table7.csv", "tables/table7-beside-published.csv",
+         "tables/table7-honest.csv"),
          "--results", *(f"{table}.csv" for table in (*TABLES, "summary", "metrics")),
-         *(f"external_{table}.csv" for table in ("metrics", "summary", "groups", "gaps")), "--captions", ".",
-         "--output", "report.html"),
+         *(f"external_{table}.csv" for table in ("metrics", "summary", "groups", "gaps")), "--figures",
+         "ladder.svg", "--captions", "ladder.rst", "--page", "report.html"),
     ):  # fmt: skip
-        done = call(tmp_path, name, *map(str, arguments), *common)
+        if number:
+            files += ["--published", str(published / f"table{number}.csv")]
+        done = call(tmp_path, name, "--study", "study.json", *files)
         assert (done.returncode, done.stderr) == (0, ""), name
     page_numbers.check(tmp_path / "report.html")
     text = " ".join(" ".join(page_numbers.read(tmp_path / "report.html").texts).split())

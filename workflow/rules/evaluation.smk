@@ -24,7 +24,6 @@ use rule score as compare with:
         # What it needs of the study is a parameter: a new label compares nothing again.
         study=ancient(STUDY_FILE),
         predictions=[run.predictions for run in STUDY.runs],
-        metrics=rules.score.output.metrics,
     output:
         intervals=compared("intervals"),
         comparisons=compared("comparisons"),

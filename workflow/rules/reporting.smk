@@ -1,12 +1,3 @@
-def interval_file(w):
-    """Table 6 is of the external test."""
-    return (
-        rules.compare_external.output.intervals
-        if w.number == "6"
-        else rules.compare.output.intervals
-    )
-
-
 use rule score as table_dataset with:
     input:
         paths.FOLDS_DIGEST.format(dataset=RESOLVED.dataset, split=RESOLVED.split),
@@ -111,7 +102,7 @@ use rule score as table_comparisons with:
 use rule score as table_intervals with:
     input:
         study=STUDY_FILE,
-        intervals=interval_file,
+        intervals=lambda w: INTERVALS[w.number],
         published=lambda w: published(w.number),
     output:
         table("table{number}{selection}-intervals"),

@@ -1,6 +1,8 @@
 # What the report is made of: which outputs a study has is said in histobench/study/outputs.py.
 
 MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= asdict(run).items()]
+INTERVALS = dict.fromkeys("45", f"{RESULTS}/intervals.csv")
+INTERVALS |= {"6": f"{RESULTS}/external_intervals.csv"}
 EXTERNAL = [paths.external(*pair) for pair in STUDY.external_runs]
 DRAWS = [STUDY.comparisons.draws, STUDY.comparisons.seed]
 SAMPLED = list(outputs.sampled(RESOLVED).values())
@@ -17,15 +19,16 @@ def script(name):
 
 
 def arguments(w, input, output):
-    """Named inputs and outputs as options; where outputs have no names, the common start of them as --output-prefix."""
-    files = [*input.items(), *output.items()]
+    """Named inputs and outputs as options; outputs without names are told by their common start, --output-prefix."""
+    files = dict(input.items()) | dict(output.items())
     if not output.keys():
-        files.append(("output_prefix", os.path.splitext(output[0])[0]))
-    options = [
-        [f"--{name.replace('_', '-')}", *([file] if isinstance(file, str) else file)]
-        for name, file in files
-    ]
-    return shlex.join(part for option in options for part in option)
+        files["output_prefix"] = os.path.splitext(output[0])[0]
+    words = []
+    for name, paths in files.items():
+        if paths:
+            words += [f"--{name.replace('_', '-')}"]
+            words += [paths] if isinstance(paths, str) else paths
+    return shlex.join(words)
 
 
 def table(*names):

@@ -1,23 +1,17 @@
 """Table 7 and the intervals of Tables 4 and 5, from rows written by hand."""
 
-import csv
-import json
-import subprocess
-import sys
 from pathlib import Path
-
-from histobench.report.tables.paper_tables import Context
 
 from histobench.evaluation.bootstrap import POOLED
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS, INTERVALS_COLUMNS
-from histobench.io.files import write_csv
 from histobench.report import published_tables
 from histobench.report.render import Bold, markdown
-from histobench.report.tables.comparison_tables import HONEST_COLUMNS, comparison_tables, intervals_table
+from histobench.report.tables.comparison_tables import HONEST_COLUMNS, comparison_tables
+from histobench.report.tables.interval_tables import intervals_table
+from tests.report.studies import ARMS, EXTERNAL, study
 
-ROOT = Path(__file__).parents[2]
-PUBLISHED = ROOT / "resources" / "paper" / "tables"
-CONTEXT = Context("paper", {"smolvlm": "SmolVLM", "resnet34": "ResNet34"}, ["Numbers are MADE UP."])
+PUBLISHED = Path(__file__).parents[3] / "resources" / "paper" / "tables"
+STUDY = study(arms=[arm for arm in ARMS if arm.model in ("resnet34", "smolvlm")], notes=["Numbers are MADE UP."])
 
 
 def compared(first: str, second: str, metric: str, difference: float, **more: str) -> dict[str, str]:
@@ -41,9 +35,7 @@ ROWS = [
 
 
 def test_table_7_in_the_papers_form_with_its_floor() -> None:
-    table, beside, _ = comparison_tables(
-        ROWS, published_tables.load(PUBLISHED / "table7.csv"), "breakhis", "patient", 200, "none", CONTEXT
-    )
+    table, beside, _ = comparison_tables(ROWS, published_tables.load(PUBLISHED / "table7.csv"), STUDY)
     # The published pair comes first, and in the published direction.
     assert [tuple(row.values()) for row in table.rows] == [
         ("200", "SmolVLM FT", "ResNet34 FT", "0.0625", "0.0625", "0.0625", "0.0625"),
@@ -59,9 +51,7 @@ def test_table_7_in_the_papers_form_with_its_floor() -> None:
 
 
 def test_table_7_in_full_has_the_effect_first_and_turns_with_its_pair() -> None:
-    *_, full = comparison_tables(
-        ROWS, published_tables.load(PUBLISHED / "table7.csv"), "breakhis", "patient", 200, "none", CONTEXT
-    )
+    *_, full = comparison_tables(ROWS, published_tables.load(PUBLISHED / "table7.csv"), STUDY)
     assert tuple(full.columns) == HONEST_COLUMNS
     assert len(full.rows) == 6
     smolvlm, *_ = full.rows
@@ -82,12 +72,12 @@ def test_table_7_in_full_has_the_effect_first_and_turns_with_its_pair() -> None:
 
 def test_an_interval_that_holds_zero_is_not_bold() -> None:
     rows = [row | {"low": "-0.01"} for row in ROWS]
-    *_, full = comparison_tables(rows, [], "breakhis", "patient", 200, "none", CONTEXT)
+    *_, full = comparison_tables(rows, [], STUDY)
     assert not any(isinstance(cells[6], Bold) for cells in full.cells)
 
 
 def test_without_a_pair_the_tables_are_empty_and_name_the_gaps() -> None:
-    for table in comparison_tables(ROWS, [], "breakhis", "patient", 40, "none", CONTEXT):
+    for table in comparison_tables(ROWS, [], study(comparisons={"magnification": 40})):
         assert (table.rows, table.cells) == ([], [])
         assert (
             "40×, augmentation none, last epoch. Empty: no declared pair could be compared here; gaps.csv"
@@ -102,15 +92,14 @@ def interval(model: str, magnification: int, metric: str, estimate: float) -> di
     return dict(zip(INTERVALS_COLUMNS, values, strict=True))
 
 
-def test_intervals_stand_in_the_order_of_the_table(tmp_path: Path) -> None:
+def test_intervals_are_in_the_order_of_the_table() -> None:
     rows = [
         interval(model, magnification, metric, 0.9)
         for model in ("smolvlm", "resnet34")
         for magnification in (100, 40)
         for metric in POOLED
     ]
-    wanted = {"dataset": "breakhis", "split": "patient", "augmentation": "none", "selection": "last"}
-    table = intervals_table(rows, published_tables.load(PUBLISHED / "table4.csv"), 4, wanted, CONTEXT)
+    table = intervals_table(rows, published_tables.load(PUBLISHED / "table4.csv"), 4, "last", STUDY)
     assert [cells[:4] for cells in table.cells] == [
         ("ResNet34", "FT", "40×", "0.9000 [0.8500, 0.9200]"),
         ("ResNet34", "FT", "100×", "0.9000 [0.8500, 0.9200]"),
@@ -118,7 +107,7 @@ def test_intervals_stand_in_the_order_of_the_table(tmp_path: Path) -> None:
         ("SmolVLM", "FT", "100×", "0.9000 [0.8500, 0.9200]"),
     ]
     assert len(table.columns) == 3 + 3 * 9
-    empty = intervals_table(rows, [], 4, wanted | {"augmentation": "paper"}, CONTEXT)
+    empty = intervals_table(rows, [], 5, "last", STUDY)
     assert empty.rows == []
     assert "augmentation paper, selection last; no patient" in empty.caption
     assert "Empty: none of its rows could be made; gaps.csv says" in empty.caption
@@ -126,39 +115,10 @@ def test_intervals_stand_in_the_order_of_the_table(tmp_path: Path) -> None:
 
 def test_intervals_of_the_external_test_say_what_they_are() -> None:
     rows = [interval("resnet34", 40, metric, 0.7) | {"on": "bach", "patients": "400"} for metric in POOLED]
-    wanted = {"on": "bach", "dataset": "breakhis", "split": "patient", "magnification": "40", "augmentation": "none"}
-    table = intervals_table(rows, published_tables.load(PUBLISHED / "table6.csv"), 6, wanted, CONTEXT)
+    tested = study(external=[EXTERNAL])
+    table = intervals_table(rows, published_tables.load(PUBLISHED / "table6.csv"), 6, "last", tested)
     assert table.title == "Table 6, intervals"
     assert table.cells[0][:4] == ("ResNet34", "FT", "40×", "0.7000 [0.6500, 0.7200]")
-    empty = intervals_table([], [], 6, wanted, CONTEXT)
+    empty = intervals_table([], [], 6, "last", tested)
     assert "Empty: none of its rows could be made; external_gaps.csv says" in empty.caption
     assert "400 patients of that dataset (an image whose patient is unknown counts as one)" in table.caption
-
-
-def test_scripts_write_every_form(tmp_path: Path) -> None:
-    write_csv(tmp_path / "comparisons.csv", COMPARISONS_COLUMNS, ROWS)
-    rows = [interval("resnet34", 40, metric, 0.9) for metric in POOLED]
-    write_csv(tmp_path / "intervals.csv", INTERVALS_COLUMNS, rows)
-    place = {"dataset": "breakhis", "split": "patient", "augmentation": "none"}
-    common = ["--study", "s", "--note", "MADE UP."]
-    for command in (
-        ["table_comparisons", "--comparisons", "comparisons.csv", "--magnification", "200", "--published",
-         str(PUBLISHED / "table7.csv"), "--output-prefix", "t/table7",
-         *(part for key, value in place.items() for part in (f"--{key}", value))],
-        ["table_intervals", "--intervals", "intervals.csv", "--number", "4", "--published", str(PUBLISHED / "table4.csv"),
-         "--output-prefix", "t/table4-intervals", "--rows", json.dumps(place | {"selection": "last"})],
-    ):  # fmt: skip
-        name, *arguments = command
-        done = subprocess.run(
-            [sys.executable, ROOT / "scripts" / f"{name}.py", *arguments, *common],
-            cwd=tmp_path, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
-    names = ("table7", "table7-beside-published", "table7-honest", "table4-intervals")
-    assert {path.name for path in (tmp_path / "t").iterdir()} == {
-        f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")
-    }
-    for name in names:
-        assert "MADE UP." in (tmp_path / "t" / f"{name}.tex").read_text()
-    with (tmp_path / "t" / "table7.csv").open(newline="") as file:
-        assert next(csv.DictReader(file))["floor"] == "0.0625"

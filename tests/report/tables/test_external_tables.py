@@ -1,24 +1,23 @@
 """Table 6 and the whole external test, beside the published table."""
 
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from histobench.report.tables.paper_tables import Context
 
 from histobench.evaluation import external as evaluation
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import write_csv
 from histobench.report.tables import external_tables
+from histobench.study import resolved
+from histobench.study.resolved import Arm
+from tests.report.studies import EXTERNAL, study
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "resources/paper/tables/table6.csv"
-NAMES = {"resnet34": "ResNet34", "smolvlm": "SmolVLM"}
-WANTED = {"on": "bach", "dataset": "breakhis", "split": "patient", "magnification": "40", "augmentation": "none"}
-CONTEXT = Context("paper", NAMES, ["The images are SYNTHETIC."])
+STUDY = study(notes=["The images are SYNTHETIC."], external=[EXTERNAL])
 
 
 def arm(model: str, magnification: int) -> dict[str, object]:
@@ -53,12 +52,12 @@ def groups() -> list[dict[str, object]]:
 def made(tmp_path: Path) -> Path:
     write_csv(tmp_path / "summary.csv", evaluation.SUMMARY_COLUMNS, summary())
     write_csv(tmp_path / "groups.csv", evaluation.GROUPS_COLUMNS, groups())
+    resolved.write(STUDY, tmp_path / "study.json")
     done = subprocess.run(
         [
-            *(sys.executable, ROOT / "scripts" / "table_external.py", "--rows", json.dumps(WANTED)),
+            *(sys.executable, ROOT / "scripts" / "table_external.py", "--study", tmp_path / "study.json"),
             *("--summary", tmp_path / "summary.csv", "--groups", tmp_path / "groups.csv", "--published", PUBLISHED),
-            *("--study", "paper", "--names", json.dumps(NAMES), "--output", tmp_path / "tables"),
-            *("--note", "The images are SYNTHETIC."),
+            *("--output-prefix", tmp_path / "tables" / "table6"),
         ],
         env={"PYTHONPATH": str(ROOT / "workflow")},
         check=False,
@@ -90,7 +89,7 @@ def test_table_6_has_the_published_columns_and_arms_at_the_headline(made: Path) 
     assert "over 5 folds" in text
     assert "| ResNet34 | FT   |" in text
     for path in made.glob("*.md"):
-        assert "The images are SYNTHETIC." in path.read_text()
+        assert "The images are SYNTHETIC. BreakHis has neither normal tissue" in path.read_text()
 
 
 def test_the_whole_test_stands_beside_it_with_the_rates_of_each_class(made: Path) -> None:
@@ -120,20 +119,24 @@ def texts(table: list[dict[str, object]]) -> list[dict[str, str]]:
 
 def test_what_has_gaps_only_is_empty_and_names_them() -> None:
     published = texts([{"model": "ResNet34", "mode": "ft", "accuracy_mean": "0.7825"}])
-    table, companion = external_tables.table6(texts(summary()), published, WANTED | {"magnification": "400"}, CONTEXT)
-    for empty in (table, companion, external_tables.full_table([], [], CONTEXT)):
+    table, companion = external_tables.table6(
+        texts(summary()), published, study(external=[EXTERNAL | {"headline": 400}])
+    )
+    for empty in (table, companion, external_tables.full_table([], [], STUDY)):
         assert (empty.rows, empty.cells) == ([], [])
         assert "Empty: none of its rows could be made; external_gaps.csv says" in empty.caption
 
 
 def test_two_models_of_one_name_are_one_sentence() -> None:
-    with pytest.raises(HistoBenchError, match="two models of study paper have the same name in print"):
-        external_tables.table6(texts(summary()), [], WANTED, Context("paper", dict.fromkeys(NAMES, "one")))
+    arms = [Arm(model, "ft", "one", "cnn", "all") for model in ("resnet34", "smolvlm")]
+    same = study(arms=arms, external=[EXTERNAL])
+    with pytest.raises(HistoBenchError, match="two models of study demo have the same name in print"):
+        external_tables.table6(texts(summary()), [], same)
 
 
 def test_images_without_magnification() -> None:
     own = texts([row | {"magnification": 0} for row in summary() if row["magnification"] == 40])
-    table, _ = external_tables.table6(own, [], WANTED | {"magnification": "0"}, CONTEXT)
+    table, _ = external_tables.table6(own, [], study(external=[EXTERNAL | {"headline": 0}]))
     assert "trained on breakhis, split" in table.caption
-    whole = external_tables.full_table(own, texts(groups()), CONTEXT)
+    whole = external_tables.full_table(own, texts(groups()), STUDY)
     assert whole.cells[0][2] == "–"

@@ -1,11 +1,11 @@
-"""Resampling of patients: intervals, and tests of the difference of two arms, on pooled out-of-fold predictions.
+"""Patient-level bootstrap intervals and sign-flip tests on pooled out-of-fold predictions.
 
-Images of a patient are alike, so patients are what is drawn, within their class, and the same patients for every arm.
-Each score is a function of a few counts per patient, so a draw is a vector of weights w, one per patient, and all draws
-of a score are a few products of matrices. The AUC is the form w' M w / (n1 n0), where M holds, for each two patients,
-how many pairs of a malignant image of the one and a benign image of the other are in order: nothing is ranked again.
+Images of one patient are correlated, so patients are resampled: within their class, and the same patients for every arm.
+Each score is a function of a few counts per patient. A draw is a vector w of weights, one per patient, and all draws of a
+score are computed by a few matrix products. The AUC is w' M w / (n1 n0), where M holds for each pair of patients how many
+pairs of a malignant image of the first and a benign image of the second are in order, so nothing is ranked again.
 
-The trained models are taken as they are: what another training set would have changed is not in these intervals.
+The trained models are fixed: the intervals do not include the effect of another training set.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ LEVEL = 0.95
 
 
 class Clustered:
-    """The predictions of one arm as counts per patient: enough for every score of every resample."""
+    """The predictions of one arm as counts per patient, from which every score of every resample is computed."""
 
     def __init__(self, label: np.ndarray, logit: np.ndarray, patient: np.ndarray):
-        """Count.
+        """Count images per patient.
 
         Args:
             label: (N,) 0 benign, 1 malignant; both occur.
             logit: (N,) finite.
-            patient: (N,) ids. An image may occur several times, if it was predicted by several folds.
+            patient: (N,) ids. An image may occur several times, if several folds predicted it.
         """
         self.names, self._patient = np.unique(patient, return_inverse=True)
         self._malignant, self._logit = np.asarray(label, dtype=bool), np.asarray(logit, dtype=float)
@@ -49,7 +49,7 @@ class Clustered:
 
     @property
     def smaller(self) -> int:
-        """Patients of the smaller class, those with images of both classes being in both."""
+        """Return the number of patients in the smaller class; a patient with images of both classes counts in both."""
         return min(map(len, self._has))
 
     def _sums(self, *values: np.ndarray) -> np.ndarray:
@@ -57,14 +57,14 @@ class Clustered:
         return np.stack([np.bincount(self._patient, value, len(self.names)) for value in values], axis=1)
 
     def _per_class(self, malignant: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the logits of a class, ordered by patient, and where each patient's begin."""
+        """Return the logits of a class, ordered by patient, and the index of each patient's first."""
         which = np.flatnonzero(self._malignant == malignant)
         which = which[np.argsort(self._patient[which], kind="stable")]
         return self._logit[which], np.unique(self._patient[which], return_index=True)[1]
 
     @cached_property
     def _ordered(self) -> np.ndarray:
-        """(patients with malignant, patients with benign): pairs of images in order, an equal pair counting half."""
+        """(patients with malignant, patients with benign): pairs of images in order; an equal pair counts half."""
         malignant, starts = self._per_class(True)
         benign, edges = self._per_class(False)
         columns = [placements(malignant, part)[0] for part in np.split(benign, edges[1:])]
@@ -72,7 +72,7 @@ class Clustered:
 
     @cached_property
     def _above(self) -> list[np.ndarray]:
-        """For malignant and benign, (thresholds, patients): images above each distinct benign logit, from the highest."""
+        """For malignant and benign images, (thresholds, patients): images above each distinct benign logit, descending."""
         benign, edges = self._per_class(False)
         thresholds = np.unique(benign)[::-1]
         found = []
@@ -84,13 +84,13 @@ class Clustered:
         return found
 
     def values(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Return for each of :data:`POOLED` the value of each draw, (draws,).
+        """Return each score of :data:`POOLED` in each draw, (draws,).
 
-        Precision is 0 where nothing is called malignant. The sensitivity is that at the lowest threshold which leaves a
-        specificity of at least 0.95, chosen anew in each draw.
+        Precision is 0 where nothing is called malignant. The sensitivity is that at the lowest threshold with a specificity
+        of at least 0.95, chosen again in each draw.
 
         Args:
-            weights: (draws, P) how often each patient was drawn; each once, in a single draw, where it is None.
+            weights: (draws, P) how often each patient was drawn. None: a single draw with each patient once.
         """
         w = np.ones((1, len(self.names))) if weights is None else weights
         tp, fn, fp, tn = (w @ self.confusion).T
@@ -140,10 +140,10 @@ class Clustered:
         return ranks[self._malignant], ranks[~self._malignant]
 
     def swapped(self, other: "Clustered", signs: np.ndarray) -> dict[str, np.ndarray]:
-        """Return for each of METRICS the difference self - other after swapping the two arms' predictions of patients.
+        """Return for each of METRICS the difference self - other after swapping the arms' predictions of some patients.
 
-        Swapping whole patients leaves the AUC's difference linear in the signs: with X = M11 - M22 and Y = M12 - M21,
-        where Mab orders the malignant images of arm a and the benign of arm b, it is the sum over patients p, q of
+        The AUC's difference is linear in the signs s: with X = M11 - M22 and Y = M12 - M21, where Mab counts the ordered
+        pairs of malignant images under arm a and benign images under arm b, it is the sum over patients p, q of
         X (s_p + s_q) / 2 + Y (s_p - s_q) / 2. Arms are compared by ranks, since their logits may differ in scale
         (Bandos, Rockette and Gur, Statistics in Medicine 24, 2005, 2873-2893).
 
@@ -192,8 +192,8 @@ class Clustered:
 def resample(names: Sequence[str] | np.ndarray, classes: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Return (draws, P): how often each patient is drawn, with replacement and within its class.
 
-    Patients with images of both classes are a class of their own. The draws depend on the seed and these patients
-    only: whatever arms have the same patients, at whatever magnification, share them.
+    Patients with images of both classes are a third class. The draws depend on the seed and the patients only, so that all
+    arms with the same patients share them.
 
     Args:
         names: (P,) patients.
@@ -210,19 +210,19 @@ def resample(names: Sequence[str] | np.ndarray, classes: np.ndarray, draws: int,
 
 
 def flips(names: Sequence[str] | np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Return (draws, P) of 1 and -1: which patients are swapped. They depend on the seed and the patients only."""
+    """Return (draws, P): -1 where a patient is swapped, else 1. The draws depend on the seed and the patients only."""
     return 1.0 - 2.0 * _generator("sign flip", seed, names).integers(0, 2, (draws, len(names)), dtype=np.int8)
 
 
 def interval(estimate: float, drawn: np.ndarray, patients: int, metric: str = "") -> tuple[float, float]:
-    """Return the 95 % interval of a score or a difference: quantiles of its draws, moved out for small samples.
+    """Return the 95 % interval of a score or a difference: expanded percentiles of its draws.
 
-    Quantiles of few patients lie too close: they are those of a normal where a t with a variance of n - 1 belongs. The
-    expanded ones stand at -+sqrt(n / (n - 1)) t(n - 1) on the normal's scale (Hesterberg, The American Statistician
-    69(4), 2015, 371-386, section 4.1).
+    Percentiles of few patients are too narrow: they correspond to a normal distribution with variance s^2 (n - 1) / n, not
+    to Student's t. The expanded ones are those at -+sqrt(n / (n - 1)) t(n - 1) on the scale of the normal distribution
+    (Hesterberg, The American Statistician 69(4), 2015, 371-386, section 4.1).
 
-    Of the `ece` the interval is reversed, 2 * estimate less the quantiles, not below 0 and widened to hold the estimate:
-    resampling adds to a calibration error, which quantiles would add again to an estimate that is already too high.
+    The interval of `ece` is reversed, 2 * estimate minus the percentiles, at least 0 and widened to include the estimate:
+    resampling increases a calibration error, and percentiles would add this to an estimate that is already too high.
 
     Args:
         estimate: on the patients themselves.
@@ -242,11 +242,11 @@ def interval(estimate: float, drawn: np.ndarray, patients: int, metric: str = ""
 
 
 def bootstrap_p(drawn: np.ndarray, patients: int) -> float:
-    """Return the two-sided p of no difference: the level at which :func:`interval` begins to hold 0.
+    """Return the two-sided p of no difference: one minus the level of the :func:`interval` that just includes 0.
 
-    Twice the smaller share of draws on either side of 0 is moved out as the interval is. The share counts the observed
-    difference as one draw more, so that p is never 0 (Davison and Hinkley, Bootstrap Methods and their Application,
-    1997, section 4.2).
+    The smaller share of draws on either side of 0 is expanded as the interval is, and doubled. The observed difference
+    counts as one more draw, so that p is never 0 (Davison and Hinkley, Bootstrap Methods and their Application, 1997,
+    section 4.2).
     """
     from scipy.special import ndtri, stdtr
 
@@ -262,9 +262,9 @@ def _stretch(patients: int) -> float:
 
 
 def sign_flip_p(first: Clustered, second: Clustered, signs: np.ndarray) -> dict[str, float]:
-    """Return for each of METRICS the two-sided p that two arms are interchangeable patient by patient.
+    """Return for each of METRICS the two-sided p of the hypothesis that two arms are exchangeable within patients.
 
-    It is the share of swaps, the identity among them, whose difference is at least as far from 0 as the true one.
+    It is the share of swaps, including the identity, with a difference at least as far from 0 as the observed one.
 
     Args:
         first: an arm.
@@ -280,6 +280,6 @@ def sign_flip_p(first: Clustered, second: Clustered, signs: np.ndarray) -> dict[
 
 
 def _generator(purpose: str, seed: int, names: Sequence[str] | np.ndarray) -> np.random.Generator:
-    """Return a generator seeded by a hash that is the same on every machine."""
+    """Return a generator whose seed is a hash, the same on every machine."""
     text = "\n".join([purpose, str(seed), *map(str, names)])
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))

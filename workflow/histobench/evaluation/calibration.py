@@ -1,4 +1,4 @@
-"""How well the probabilities of malignant agree with how often images are malignant."""
+"""Calibration: how well predicted probabilities agree with the share of malignant images."""
 
 import numpy as np
 
@@ -7,20 +7,20 @@ BINS = 10
 
 
 def probability(logit: np.ndarray) -> np.ndarray:
-    """Return the probabilities of malignant that logits stand for."""
+    """Return the probability of malignant for each logit."""
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logit, dtype=float)))
 
 
 def bins(probability: np.ndarray) -> np.ndarray:
-    """Return the number of each probability's bin, from 0; a bin holds its lower edge, the last one also 1."""
+    """Return the number of each probability's bin, from 0; a bin includes its lower edge, the last one also 1."""
     return np.minimum((np.asarray(probability) * BINS).astype(int), BINS - 1)
 
 
 def reliability(label: np.ndarray, logit: np.ndarray) -> list[dict[str, float | int | None]]:
-    """Return the reliability curve: a row per bin, with bin (from 1), its edges, images, and two shares.
+    """Return the reliability curve, a row per bin: its number from 1, edges, images, mean probability and malignant share.
 
-    `mean_probability` and `malignant_share` of an empty bin are None. The expected calibration error (Naeini, Cooper and
-    Hauskrecht, AAAI 2015) is the mean over images of the distance between the two in the image's bin.
+    The last two of an empty bin are None. The expected calibration error (Naeini, Cooper and Hauskrecht, AAAI 2015) is the
+    mean over images of the distance between the two in the image's bin.
 
     Args:
         label: (N,) 0 benign, 1 malignant.

@@ -1,7 +1,7 @@
-"""What the runs of a study say about another dataset: scores, and the rate of malignant calls in each of its classes.
+"""The external test: scores of a study's runs on another dataset, and the rate of malignant calls in each of its classes.
 
-Nothing was trained or chosen on that dataset. Every fold's model predicts all of its images, so that the deviation over
-folds is that of the models, not of the images.
+Nothing was trained or chosen on that dataset. The model of every fold predicts all of its images, so the deviation over
+folds comes from the models, not from the images.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from histobench.evaluation import summary
 from histobench.evaluation.predictions import Gap, named, read_rows
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
-from histobench.metrics import METRICS, PATIENT_RATE, decide, patient_rate, scores
+from histobench.metrics import METRICS, decide
 from histobench.study.paths import Run, of_external
 
 COLUMNS = ("image_id", "patient", "group", "label", "logit")
@@ -32,7 +32,7 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class External:
-    """What one run says about the N images of another dataset."""
+    """The predictions of one run for the N images of another dataset."""
 
     image_id: tuple[str, ...]
     patient: np.ndarray
@@ -46,7 +46,7 @@ class External:
 
     @property
     def images(self) -> tuple[object, ...]:
-        """What files on the same images have in common."""
+        """Everything but the logits: equal in all files on the same images."""
         return self.image_id, *(tuple(values.tolist()) for values in (self.patient, self.group, self.label))
 
 
@@ -54,17 +54,17 @@ def read(path: Path) -> External:
     """Read what one run predicts on another dataset.
 
     Raises:
-        HistoBenchError: the file or a column is missing, a row is not what its columns hold, an image occurs twice, a
-            group has both labels, or one of the two labels does not occur.
+        HistoBenchError: the file or a column is missing, a value is invalid, an image occurs twice, a group has both labels,
+            or one of the two labels does not occur.
     """
     labels: dict[str, str] = {}
 
-    def odd(row: Mapping[str, str]) -> str | None:
+    def other_label(row: Mapping[str, str]) -> str | None:
         if labels.setdefault(row["group"], row["label"]) == row["label"]:
             return None
         return f"group {row['group']} has label {row['label']} here and {labels[row['group']]} above"
 
-    rows, label = read_rows(path, COLUMNS, odd)
+    rows, label = read_rows(path, COLUMNS, other_label)
     return External(
         image_id=tuple(row["image_id"] for row in rows),
         patient=np.array([row["patient"] for row in rows]),
@@ -75,13 +75,13 @@ def read(path: Path) -> External:
 
 
 def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], list[Gap]]:
-    """Read what many runs predict on other datasets; a file that cannot be used is a gap, and the others are read.
+    """Read the predictions of many runs for other datasets; a file that cannot be used becomes a gap.
 
     All runs must predict the same images of a dataset: a file is left out if its images, patients, groups or labels are
     not those of most files. Where two versions are as frequent, the first one counts.
 
     Args:
-        paths: files whose folders say which they are, results/ON/predictions/DATASET/.../fold1.csv.
+        paths: files, named results/ON/predictions/DATASET/.../fold1.csv.
 
     Returns:
         The usable ones by dataset and run, in the order given, and the gaps.
@@ -92,40 +92,31 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], l
     form = ".../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
     files = named(paths, of_external, form)
     found: dict[tuple[str, Run], External] = {}
-    versions: dict[str, Counter[tuple[object, ...]]] = {}
     faults: dict[tuple[str, Run], str] = {}
     for key, path in files.items():
         try:
             found[key] = read(path)
         except HistoBenchError as error:
             faults[key] = str(error)
-        else:
-            versions.setdefault(key[0], Counter())[found[key].images] += 1
-    usual = {on: counts.most_common(1)[0][0] for on, counts in versions.items()}
-    examples = {on: next(key for key in found if key[0] == on and found[key].images == usual[on]) for on in usual}
-    for key in [key for key, part in found.items() if part.images != usual[key[0]]]:
-        example = examples[key[0]]
-        faults[key] = (
-            f"{files[key]}: images, patients, groups or labels are not those of {files[example]} "
-            f"({len(found.pop(key).label)} and {len(found[example].label)} images); "
-            "delete the file that is wrong to have it made again"
-        )
+    for other in {on for on, _ in found}:
+        members = {key: part for key, part in found.items() if key[0] == other}
+        usual = Counter(part.images for part in members.values()).most_common(1)[0][0]
+        example = next(key for key, part in members.items() if part.images == usual)
+        for key in [key for key, part in members.items() if part.images != usual]:
+            faults[key] = (
+                f"{files[key]}: images, patients, groups or labels are not those of {files[example]} "
+                f"({len(found.pop(key).label)} and {len(found[example].label)} images); "
+                "delete the file that is wrong to have it made again"
+            )
     gaps = [Gap(f"{on}/{run.arm}/fold{run.fold}", faults[on, run]) for on, run in files if (on, run) in faults]
     return found, gaps
 
 
 def score_run(on: str, run: Run, predictions: External) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
-    return (
-        {"on": on}
-        | asdict(run)
-        | scores(predictions.label, predictions.logit)
-        | {
-            PATIENT_RATE: patient_rate(predictions.label, predictions.logit, predictions.patient),
-            "images": len(predictions.label),
-            "patients": len(np.unique(predictions.patient)),
-        }
-    )
+    scores = summary.all_scores(predictions.label, predictions.logit, predictions.patient)
+    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
+    return {"on": on} | asdict(run) | scores | counts
 
 
 def group_rates(on: str, run: Run, predictions: External) -> list[Row]:

@@ -13,8 +13,8 @@ from histobench.io.files import read_csv
 from histobench.study.paths import Run
 
 SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
-"""Which epoch is scored, and the column that holds its logits. `best_epoch` is optimistic: the epoch was chosen on the
-very images that it is scored on."""
+"""Epoch that is scored -> column of its logits. `best_epoch` is optimistic: the epoch was chosen on the images that it is
+scored on."""
 
 COLUMNS = ("image_id", "patient", "fold", "label", *SELECTIONS.values())
 AGAIN = "delete the file to have it made again"
@@ -24,7 +24,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one run says about the N images of its evaluation fold."""
+    """The predictions of one run for the N images of its evaluation fold."""
 
     image_id: tuple[str, ...]
     """N unique image ids, in manifest order."""
@@ -42,10 +42,10 @@ def read(path: Path) -> Predictions:
     """Read the `predictions.csv` of one run.
 
     Raises:
-        HistoBenchError: the file or a column is missing, a row is not what its columns hold, an image occurs twice, the
-            rows belong to several folds, or one of the two classes does not occur.
+        HistoBenchError: the file or a column is missing, a value is invalid, an image occurs twice, the rows belong to
+            several folds, or one of the two classes does not occur.
     """
-    rows, label = read_rows(path, COLUMNS, _odd)
+    rows, label = read_rows(path, COLUMNS, _invalid_fold)
     folds = sorted({int(row["fold"]) for row in rows})
     if len(folds) > 1:
         raise HistoBenchError(f"{path}: holds folds {', '.join(map(str, folds))} where one was expected; {AGAIN}")
@@ -60,7 +60,7 @@ def read(path: Path) -> Predictions:
 
 @dataclass(frozen=True)
 class Gap:
-    """What could not be used, and is missing from what is reported."""
+    """A run, arm or pair that could not be used and is missing from the results."""
 
     where: str
     """The run, arm or pair, for example `breakhis/vgg19/ft/patient/40/none/fold3`."""
@@ -72,16 +72,16 @@ GAPS_COLUMNS = ("where", "what")
 
 
 def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]:
-    """Read the predictions of many runs; one that cannot be used is a gap, and the others are read all the same.
+    """Read the predictions of many runs; a file that cannot be used becomes a gap.
 
     Args:
-        paths: files whose folders say which run they are, results/DATASET/runs/.../fold1/predictions.csv.
+        paths: files, named results/DATASET/runs/.../fold1/predictions.csv.
 
     Returns:
         The usable runs in the order given, and the gaps.
 
     Raises:
-        HistoBenchError: a path names no run, two name the same one, or not one of them can be used.
+        HistoBenchError: a path names no run, two name the same one, or none can be used.
     """
     files = named(paths, Run.of, ".../DATASET/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1/predictions.csv")
     found, gaps = {}, []
@@ -125,26 +125,26 @@ def named(paths: Iterable[Path], identify: Callable[[str], Key], form: str) -> d
 
 
 def read_rows(
-    path: Path, columns: Sequence[str], odd: Callable[[Mapping[str, str]], str | None]
+    path: Path, columns: Sequence[str], check: Callable[[Mapping[str, str]], str | None]
 ) -> tuple[list[dict[str, str]], np.ndarray]:
     """Read a file with a row per image, and check each row.
 
     Args:
         path: a CSV.
         columns: image_id and further texts, none of them empty; label; logits, each a finite number.
-        odd: returns what else is wrong with a row, or None.
+        check: returns what else is wrong with a row, or None.
 
     Returns:
         N rows, and (N,) int8: their labels.
 
     Raises:
-        HistoBenchError: the file or a column is missing, a row is not what its columns hold, an image occurs twice, or
-            one of the two labels does not occur.
+        HistoBenchError: the file or a column is missing, a value is invalid, an image occurs twice, or one of the two
+            labels does not occur.
     """
     rows = read_csv(path, columns)
     seen: set[str] = set()
     for line, row in enumerate(rows, start=2):
-        fault = _fault(row, columns, seen) or odd(row)
+        fault = _fault(row, columns, seen) or check(row)
         if fault:
             raise HistoBenchError(f"{path}, line {line}: {fault}; {AGAIN}")
         seen.add(row["image_id"])
@@ -175,7 +175,7 @@ def _fault(row: Mapping[str, str], columns: Sequence[str], seen: set[str]) -> st
     return None
 
 
-def _odd(row: Mapping[str, str]) -> str | None:
+def _invalid_fold(row: Mapping[str, str]) -> str | None:
     return None if row["fold"].isdecimal() else f"fold is {row['fold']!r}, expected a whole number"
 
 

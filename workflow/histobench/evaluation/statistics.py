@@ -1,9 +1,9 @@
 """Tests and effect sizes for a pair of arms.
 
-On fold scores: :func:`wilcoxon`, :func:`nadeau_bengio` and :func:`effect_size`; for a family of pairs :func:`holm`. The
-last two, :func:`mcnemar` and :func:`delong`, take images for independent. Images of one patient are not, so that both
-reject too often here: they are secondary. Tests that resample patients stand in :mod:`histobench.evaluation.bootstrap`.
-docs/statistics.md shows how often each rejects when it should and when it should not.
+On fold scores: :func:`wilcoxon`, :func:`nadeau_bengio` and :func:`effect_size`; for a family of pairs :func:`holm`.
+:func:`mcnemar` and :func:`delong` assume that images are independent. Images of one patient are not, so both reject too
+often here and are secondary. Tests that resample patients are in :mod:`histobench.evaluation.bootstrap`.
+docs/statistics.md shows how often each test rejects with and without a true difference.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 DIGITS = 12
-"""Fold differences are rounded to so many decimals, so that equal ones tie and rounding errors are no difference."""
+"""Decimals that fold differences are rounded to, so that rounding errors neither break ties nor make a difference."""
 
 
 class Wilcoxon(NamedTuple):
@@ -20,7 +20,7 @@ class Wilcoxon(NamedTuple):
 
     p: float
     floor: float
-    """The smallest two-sided p that as many non-zero differences can give: 2 / 2^n, for five folds 0.0625."""
+    """The smallest two-sided p that n non-zero differences can give: 2 / 2^n, for five folds 0.0625."""
 
 
 class Test(NamedTuple):
@@ -33,8 +33,8 @@ class Test(NamedTuple):
 def wilcoxon(differences: Sequence[float] | np.ndarray) -> Wilcoxon:
     """Return the exact two-sided Wilcoxon signed-rank test of n paired differences, with the floor of its p.
 
-    Zeros are left out, as Wilcoxon (Biometrics Bulletin 1(6), 1945, 80-83) does; ties have mid-ranks, and p is exact
-    given them: the distribution of the rank sum over all 2^n signs. Without non-zero differences p and floor are 1.
+    Zeros are left out, as in Wilcoxon (Biometrics Bulletin 1(6), 1945, 80-83). Ties have mid-ranks, and p is exact given
+    these: it is from the distribution of the rank sum over all 2^n signs. Without non-zero differences p and floor are 1.
 
     Args:
         differences: (n,) finite numbers, rounded to 12 decimals before they are compared.
@@ -97,7 +97,7 @@ def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the two-sided p of McNemar's exact test that both are right equally often, images being independent.
+    """Return the two-sided p of McNemar's exact test that both arms are right equally often, for independent images.
 
     Given b + c discordant images, the smaller of b and c is binomial with probability 1/2.
 
@@ -113,7 +113,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def delong(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> Test:
-    """Return z and two-sided p of the test that two arms have equal AUC on the same images, these being independent.
+    """Return z and two-sided p of the test that two arms have equal AUC on the same independent images.
 
     DeLong, DeLong and Clarke-Pearson, Biometrics 44(3), 1988, 837-845. z is that of AUC(first) - AUC(second).
 
@@ -136,9 +136,9 @@ def delong(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> Test:
 
 
 def placements(malignant: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many benign logits each malignant one exceeds, and by how many malignant ones each benign is exceeded.
+    """Return how many benign logits are below each malignant one, and how many malignant ones above each benign one.
 
-    An equal one counts half. The sum of either over the product of their lengths is the AUC.
+    Equal ones count half. The sum of either array over the product of their lengths is the AUC.
     """
     ordered, other = np.sort(benign), np.sort(malignant)
     above = (np.searchsorted(ordered, malignant, "left") + np.searchsorted(ordered, malignant, "right")) / 2
@@ -147,6 +147,6 @@ def placements(malignant: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, n
 
 
 def midranks(values: np.ndarray) -> np.ndarray:
-    """Return the ranks of `values` from 1, equal values sharing the mean of theirs."""
+    """Return the ranks of `values` from 1; equal values have the mean of their ranks."""
     _, index, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[index]

@@ -1,4 +1,4 @@
-"""From the predictions of many runs to their scores, and from the scores of folds to means and deviations."""
+"""Scores of runs, and their means and standard deviations over folds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from histobench.metrics import METRICS, PATIENT_RATE, patient_rate, scores
 from histobench.study.paths import Run
 
 ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
-"""What names an arm of a study: its folds are averaged."""
+"""The columns that name an arm of a study, whose folds are averaged."""
 METRICS_COLUMNS = (*ARM, "fold", "selection", *METRICS, "images", "patients")
 SUMMARY_COLUMNS = (
     *ARM,
@@ -22,17 +22,17 @@ SUMMARY_COLUMNS = (
 Row = dict[str, object]
 
 
+def all_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
+    """Return every score of :data:`METRICS`; arguments as for :func:`histobench.metrics.patient_rate`."""
+    return scores(label, logit) | {PATIENT_RATE: patient_rate(label, logit, patient)}
+
+
 def score_run(run: Run, predictions: Predictions) -> list[Row]:
     """Return the rows of `metrics.csv` for one run: one per selection, with full precision."""
+    label, patient = predictions.label, predictions.patient
+    counts = {"images": len(label), "patients": len(np.unique(patient))}
     return [
-        asdict(run)
-        | {"selection": selection}
-        | scores(predictions.label, predictions.logit[selection])
-        | {
-            PATIENT_RATE: patient_rate(predictions.label, predictions.logit[selection], predictions.patient),
-            "images": len(predictions.label),
-            "patients": len(np.unique(predictions.patient)),
-        }
+        asdict(run) | {"selection": selection} | all_scores(label, predictions.logit[selection], patient) | counts
         for selection in SELECTIONS
     ]
 
@@ -44,8 +44,7 @@ def summarise(
 ) -> list[Row]:
     """Return the rows of `summary.csv`: for each arm and selection the mean and sample standard deviation over folds.
 
-    Arms keep the order in which they first occur. The deviation has n - 1 in its denominator; of a single fold it does
-    not exist and is None.
+    Arms keep the order in which they first occur. The deviation has n - 1 in its denominator; of a single fold it is None.
 
     Args:
         rows: rows of `metrics.csv`; the metrics are numbers.
@@ -67,7 +66,7 @@ def summarise(
 
 
 def gaps(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield a sentence for each arm that lacks a fold which another arm of the same dataset and split has."""
+    """Yield a message for each arm that lacks a fold which another arm of the same dataset and split has."""
     expected: dict[tuple[str, str], set[int]] = {}
     arms: dict[str, list[Run]] = {}
     for run in runs:

@@ -8,18 +8,16 @@ from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS
 from histobench.report.published_tables import load
 from histobench.report.render import Bold, markdown
-from histobench.report.tables import paper_tables
+from histobench.report.tables.dataset_table import dataset_tables
+from histobench.report.tables.hyperparameters_table import HYPERPARAMETERS, hyperparameter_tables
+from histobench.report.tables.models_table import model_tables
+from histobench.report.tables.results_tables import results_tables, scores_table
+from histobench.study.resolved import Arm, Study
 from histobench.study.spec import Lora, Recipe
+from tests.report.studies import NAMES, study
 
 TABLES = Path(__file__).parents[2] / "resources" / "paper" / "tables"
-NAMES = {
-    "alexnet": "AlexNet",
-    "vgg19": "VGG19",
-    "resnet34": "ResNet34",
-    "qwen2-vl-2b": "Qwen2-VL-2B",
-    "smolvlm": "SmolVLM",
-}
-CONTEXT = paper_tables.Context("demo", NAMES, ["Synthetic images.", "Random weights."])
+STUDY = study()
 
 
 def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object) -> dict[str, str]:
@@ -33,7 +31,8 @@ def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object)
 
 def results(*summary: dict[str, str], selection: str = "last", number: int = 4):
     published = load(TABLES / f"table{number}.csv")
-    return paper_tables.results_tables(summary, published, number, "breakhis", "patient", "none", selection, CONTEXT)
+    one = study(tables=STUDY.tables | {"with_augmentation": "none"})
+    return results_tables(summary, published, number, selection, one)
 
 
 @pytest.mark.parametrize("number", [4, 5])
@@ -192,7 +191,7 @@ def test_scores_set_split_policies_and_selections_under_each_other() -> None:
     ]
     splits = {"patient": {"by": "patient"}, "leaky": {"by": "image"}}
     equal_pixels = {("breakhis", "patient"): [0, 0], ("breakhis", "leaky"): [0, 7]}
-    table = paper_tables.scores_table(summary, splits, equal_pixels, CONTEXT)
+    table = scores_table(summary, equal_pixels, study(splits=splits))
     assert [(row["magnification"], row["split"], row["selection"], row["accuracy_mean"]) for row in table.rows] == [
         (magnification, split, selection, mean)
         for magnification in ("40", "200")
@@ -225,9 +224,7 @@ def test_dataset_table_of_the_official_counts() -> None:
         400: [(1456, 364)] * 5,
     }
     images = {magnification: {"benign": b, "malignant": m} for magnification, (b, m) in counts.items()}
-    table, beside = paper_tables.dataset_tables(
-        images, sizes, load(TABLES / "table1.csv"), "breakhis", "patient", CONTEXT
-    )
+    table, beside = dataset_tables(images, sizes, load(TABLES / "table1.csv"), STUDY)
     assert [tuple(row.values()) for row in table.rows] == [
         ("40", "625", "1370", "1995", "1596.0", "399.0"),
         ("100", "644", "1437", "2081", "1664.8", "416.2"),
@@ -255,7 +252,7 @@ def test_model_table_counts_with_both_heads() -> None:
         "resnet34": {"image_size": 336, "weights": "imagenet"},
         "own": {"image_size": 64, "weights": {"file": "folder/own_net.pth", "package": None, "sha256": "0" * 64}},
     }
-    table, beside = paper_tables.model_tables(parameters, settings, load(TABLES / "table2.csv"), CONTEXT)
+    table, beside = model_tables(parameters, load(TABLES / "table2.csv"), study(models=settings))
     assert table.cells == [
         ("ResNet34", "FT", "21.8", "21,285,185", "21,285,185", "0", "336 × 336", "ImageNet"),
         ("ResNet34", "LP", "21.8", "21,285,185", "513", "0", "336 × 336", "ImageNet"),
@@ -275,7 +272,7 @@ def test_vision_language_models_have_a_row_for_each_mode() -> None:
     parameters = [{"model": "qwen2-vl-2b", "mode": mode} | row for mode, row in (("lp", probe), ("ft", tuned))]
     weights = {"hub": "Qwen/Qwen2-VL-2B-Instruct", "revision": "895c3a49bc3fa70a340399125c650a463535e71c"}
     settings = {"qwen2-vl-2b": {"image_size": 336, "weights": weights}}
-    table, beside = paper_tables.model_tables(parameters, settings, load(TABLES / "table2.csv"), CONTEXT)
+    table, beside = model_tables(parameters, load(TABLES / "table2.csv"), study(models=settings))
     pretrained = "Qwen/Qwen2-VL-2B-Instruct (895c3a4)"
     assert table.cells == [
         ("Qwen2-VL-2B", "LP", "2209.0", "2,208,987,137", "1,537", "0", "336 × 336", pretrained),
@@ -293,18 +290,21 @@ def test_random_weights_and_a_package_are_called_so() -> None:
         "a": {"image_size": 64, "weights": "random"},
         "b": {"image_size": 64, "weights": {"package": "p", "file": "f"}},
     }
-    table, _ = paper_tables.model_tables(parameters, settings, [], CONTEXT)
+    table, _ = model_tables(parameters, [], study(models=settings))
     assert [row["pretrained"] for row in table.rows] == ["no (random)", "p"]
 
 
-PATIENT = {"patient": {"by": "patient", "folds": 5}}
+CNN = Arm("alexnet", "ft", "AlexNet", "cnn", "all")
+PROBE = Arm("smolvlm", "lp", "SmolVLM", "smolvlm", "head")
+TUNED = Arm("smolvlm", "ft", "SmolVLM", "smolvlm", "lora")
+
+
+def table_3(one: Study):
+    return hyperparameter_tables(load(TABLES / "table3.csv"), one)
 
 
 def test_the_default_recipe_is_the_published_one() -> None:
-    recipe = Recipe().model_dump(mode="json")
-    _, beside = paper_tables.hyperparameter_tables(
-        {("alexnet", "ft"): recipe}, {"none": []}, PATIENT, load(TABLES / "table3.csv"), CONTEXT
-    )
+    _, beside = table_3(study(arms=[CNN]))
     compared = {row["hyperparameter"]: (row["reproduced"], row["published"], row["difference"]) for row in beside.rows}
     assert compared["Learning rate"] == ("1e-4", "1e-4", "0.0000")
     assert compared["Batch size"] == ("64", "64", "0")
@@ -317,14 +317,8 @@ def test_the_default_recipe_is_the_published_one() -> None:
     assert compared["Rank r"] == ("", "16", "")
 
 
-def table_3(recipes: dict[tuple[str, str], Recipe]):
-    dumped = {arm: recipe.model_dump(mode="json") for arm, recipe in recipes.items()}
-    return paper_tables.hyperparameter_tables(dumped, {"none": []}, PATIENT, load(TABLES / "table3.csv"), CONTEXT)
-
-
 def test_with_adapters_every_published_row_has_its_counterpart() -> None:
-    recipes = {("alexnet", "ft"): Recipe(), ("smolvlm", "lp"): Recipe(trainable="head")}
-    table, beside = table_3(recipes | {("smolvlm", "ft"): Recipe(trainable="lora", lora=Lora())})
+    table, beside = table_3(study(arms=[CNN, PROBE, TUNED]))
     compared = {
         row["hyperparameter"]: (row["reproduced"], row["difference"]) for row in beside.rows if row["published"]
     }
@@ -353,8 +347,10 @@ def test_with_adapters_every_published_row_has_its_counterpart() -> None:
 )
 def test_adapters_that_differ_name_their_arms(changes: dict[str, object], title: str, values: tuple[str, str]) -> None:
     """Each field of the adapters' settings moves one row of the table."""
-    recipes = {("smolvlm", "ft"): Lora(), ("smolvlm", "own"): Lora.model_validate(changes)}
-    table, _ = table_3({arm: Recipe(trainable="lora", lora=lora) for arm, lora in recipes.items()})
+    own = Arm("smolvlm", "own", "SmolVLM", "smolvlm", "lora")
+    one = study(arms=[TUNED, own])
+    one.recipes["smolvlm"]["own"]["lora"] = Lora.model_validate(changes).model_dump(mode="json")  # type: ignore[index]
+    table, _ = table_3(one)
     default, changed = values
     differing = {row["hyperparameter"]: row["value"] for row in table.rows if "SmolVLM" in str(row["value"])}
     assert differing == {title: f"{default} (SmolVLM FT); {changed} (SmolVLM own)"}
@@ -362,14 +358,16 @@ def test_adapters_that_differ_name_their_arms(changes: dict[str, object], title:
 
 def test_values_that_differ_name_their_arms() -> None:
     base = Recipe().model_dump(mode="json")
+    arms = [CNN, Arm("vgg19", "ft", "VGG19", "cnn", "all"), Arm("resnet34", "lp", "ResNet34", "cnn", "head")]
+    head = {"trainable": "head", "standardise": True, "learning_rate": 1e-3, "epochs": 12}
     recipes = {
-        ("alexnet", "ft"): base,
-        ("vgg19", "ft"): base | {"learning_rate": 3e-5},
-        ("resnet34", "lp"): base | {"trainable": "head", "standardise": True, "learning_rate": 1e-3, "epochs": 12},
+        "alexnet": {"ft": base},
+        "vgg19": {"ft": base | {"learning_rate": 3e-5}},
+        "resnet34": {"lp": base | head},
     }
     augmentations = {"none": [], "flips": [{"HorizontalFlip": {"p": 0.5}}, {"VerticalFlip": {"p": 0.5}}]}
-    splits = PATIENT | {"control": {"by": "image", "folds": 5}, "authors": {"by": "official", "folds": 5}}
-    table, _ = paper_tables.hyperparameter_tables(recipes, augmentations, splits, [], CONTEXT)
+    splits = {name: {"by": name, "folds": 5} for name in ("patient", "image", "official")}
+    table, _ = table_3(study(arms=arms, recipes=recipes, augmentations=augmentations, splits=splits))
     values = {row["hyperparameter"]: row["value"] for row in table.rows}
     assert values["Learning rate"] == "1e-4 (AlexNet FT); 3e-5 (VGG19 FT); 1e-3 (ResNet34 LP)"
     assert values["Epochs"] == "20 (AlexNet FT, VGG19 FT); 12 (ResNet34 LP)"
@@ -381,5 +379,5 @@ def test_values_that_differ_name_their_arms() -> None:
 
 
 def test_every_field_of_a_recipe_that_matters_is_in_table_3() -> None:
-    shown = {field for *_, fields in paper_tables.HYPERPARAMETERS for field in fields}
+    shown = {field for *_, fields in HYPERPARAMETERS for field in fields}
     assert set(Recipe.model_fields) - shown == {"keep_weights"}

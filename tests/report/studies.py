@@ -1,0 +1,75 @@
+"""A resolved study of the paper's arms, without any data, for tests of what is made of one."""
+
+from dataclasses import replace
+from typing import Any
+
+from histobench.study.resolved import Arm, Study
+from histobench.study.spec import Lora, Recipe
+
+NAMES = {
+    "alexnet": "AlexNet",
+    "vgg19": "VGG19",
+    "resnet34": "ResNet34",
+    "qwen2-vl-2b": "Qwen2-VL-2B",
+    "smolvlm": "SmolVLM",
+}
+ARMS = [
+    *(Arm(model, "ft", NAMES[model], "cnn", "all") for model in ("alexnet", "vgg19", "resnet34")),
+    Arm("qwen2-vl-2b", "lp", "Qwen2-VL-2B", "qwen2-vl", "head"),
+    Arm("qwen2-vl-2b", "ft", "Qwen2-VL-2B", "qwen2-vl", "lora"),
+    Arm("smolvlm", "lp", "SmolVLM", "smolvlm", "head"),
+    Arm("smolvlm", "ft", "SmolVLM", "smolvlm", "lora"),
+]
+
+
+def recipe(arm: Arm) -> dict[str, Any]:
+    """Return the default recipe of an arm."""
+    lora = Lora() if arm.trainable == "lora" else None
+    return Recipe(trainable=arm.trainable, lora=lora).model_dump(mode="json")  # type: ignore[arg-type]
+
+
+def study(**changes: Any) -> Study:
+    """Return the study with some fields changed; recipes are the default ones of its arms."""
+    arms = changes.get("arms", ARMS)
+    recipes: dict[str, dict[str, Any]] = {}
+    for arm in arms:
+        recipes.setdefault(arm.model, {})[arm.mode] = recipe(arm)
+    made = Study(
+        name="demo",
+        seed=0,
+        notes=["Synthetic images.", "Random weights."],
+        arms=arms,
+        models={arm.model: {"family": arm.family, "image_size": 336, "weights": "imagenet"} for arm in arms},
+        recipes=recipes,
+        datasets={name: {"format": name, "synthetic": None} for name in ("breakhis", "bach")},
+        splits={"patient": {"by": "patient", "folds": 5, "seed": 0}},
+        augmentations={"none": [], "paper": [{"HorizontalFlip": {"p": 0.5}}]},
+        grid=[block(arm) for arm in arms],
+        tables={
+            "dataset": "breakhis",
+            "split": "patient",
+            "without_augmentation": "none",
+            "with_augmentation": "paper",
+        },
+        external=[],
+        comparisons={"pairs": [], "magnification": 200, "draws": 300, "seed": 0},
+    )
+    return replace(made, **changes)
+
+
+def block(arm: Arm, **changes: Any) -> dict[str, Any]:
+    """Return a block of the grid that has one arm."""
+    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"]}
+    return made | {"magnifications": [40, 100, 200, 400], "augmentations": ["none", "paper"]} | changes
+
+
+EXTERNAL = {
+    "on": "bach",
+    "dataset": "breakhis",
+    "models": ["resnet34", "smolvlm"],
+    "modes": ["ft"],
+    "splits": ["patient"],
+    "magnifications": [40, 200],
+    "augmentations": ["none"],
+    "headline": 40,
+}

@@ -1,0 +1,109 @@
+"""Claims about the images and patients of BreakHis, and about the paper's split of them."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from histobench.claims.published import Paper
+from histobench.claims.table_cells import Unavailable, rounding
+from histobench.claims.verdicts import CONTRADICTED, Verdict, holds
+
+
+def counts(paper: Paper, images: int, benign: int, malignant: int) -> Verdict:
+    """Return whether the rows of Table 1 add up to its totals, and these are the numbers of the text."""
+    wanted = {"total": images, "benign": benign, "malignant": malignant}
+    sums = {column: sum(paper.images(column).values()) for column in (*wanted, "train", "test")}
+    last = next(row for row in paper.tables[1] if row["magnification"] == "total")
+    wrong = [name for name, total in sums.items() if {int(last[name]), wanted.get(name, total)} != {total}]
+    text = f"the rows of Table 1 add up to {', '.join(f'{column} {sums[column]}' for column in wanted)}"
+    return holds(not wrong, f"{text}, which is not what {wrong[0]} is said to be." if wrong else f"{text}.")
+
+
+def class_ratio(paper: Paper, malignant_per_benign: str) -> Verdict:
+    """Return whether there are so many malignant images per benign one, to the last digit."""
+    malignant, benign = (sum(paper.images(column).values()) for column in ("malignant", "benign"))
+    error = abs(Fraction(malignant, benign) - Fraction(malignant_per_benign))
+    return holds(error <= rounding(malignant_per_benign), f"{malignant} / {benign} = {malignant / benign:.3f}.")
+
+
+def patient_count(paper: Paper, patients: int) -> Verdict:
+    """Return whether the archive holds so many patients, that is distinct slide ids."""
+    slides = [patient.slide for patient in paper.census]
+    accessions = {patient.accession for patient in paper.census}
+    double = sorted({slide for slide in slides if slides.count(slide) > 1})
+    twice = f" ({', '.join(double)} occurs under two subtypes)" if double else ""
+    return holds(
+        len(set(slides)) == patients,
+        f"the archive has {len(slides)} pairs of subtype and slide, {len(set(slides))} slides{twice} "
+        f"and {len(accessions)} accession numbers.",
+    )
+
+
+def split_sizes(paper: Paper, train_share: str) -> Verdict:
+    """Return whether the training sets of Table 1 are this share of the images, to the nearest image."""
+    total, train, test = (paper.images(column) for column in ("total", "train", "test"))
+    exact = _exact_sizes(paper, train_share)
+    adds_up = all(train[size] + test[size] == total[size] for size in total)
+    return holds(
+        exact == len(total) and adds_up,
+        f"train is the whole number nearest to {train_share} n at {exact} of {len(total)} magnifications.",
+    )
+
+
+def split_of_patients(paper: Paper, train_share: str, fewest: int, most: int, draws: int, seed: int) -> Verdict:
+    """Return whether Table 1 is a split of images rather than of patients.
+
+    Any given set of sizes is rare among splits of patients. But sizes that equal round(share x n) at every magnification
+    are what a split of images gives every time, and a split of patients only by chance; how rarely is counted here.
+    Of `draws` random splits, each gives `train_share` of the patients, `fewest` to `most` of them, to the training set.
+    """
+    exact, sizes = _exact_sizes(paper, train_share), len(paper.images("total"))
+    hits, near = patient_splits(paper, float(train_share), (fewest, most), draws, seed)
+    evidence = (
+        f"train is round({train_share} n) at {exact} of {sizes} magnifications, as a split of images gives; "
+        f"{hits} of {draws:,} random splits of patients ({fewest} to {most} of {len(paper.census)} "
+        f"in train, seed {seed}) have these sizes, and {near} come within 3 images at every magnification."
+    )
+    if exact < sizes or hits >= draws / 1000:
+        raise Unavailable(evidence.removesuffix("."))
+    return Verdict(CONTRADICTED, evidence)
+
+
+def all_partitions(paper: Paper, patients: int, folds: int) -> Verdict:
+    """Return whether cross-validation tests every set of patients that a fold could hold."""
+    size = patients // folds
+    sets = math.comb(patients, size)
+    return holds(
+        sets <= folds,
+        f"{folds} folds test {folds} of the {sets:.1e} sets of {size} of {patients} patients.",
+    )
+
+
+def patient_splits(
+    paper: Paper, share: float, size: tuple[int, int], draws: int, seed: int, near: int = 3
+) -> tuple[int, int]:
+    """Return how many random splits of patients have the training sizes of Table 1, exactly and within `near` images.
+
+    Each patient goes to the training set with probability `share`; a draw with fewer or more patients than `size` says
+    is drawn again. Given its size, each set of patients is then equally likely.
+    """
+    images = np.array([patient.images for patient in paper.census], np.float32)  # exact: all sums are below 2^24
+    wanted = np.array(list(paper.images("train").values()), np.float32)
+    generator = np.random.default_rng(seed)
+    drawn = exact = close = 0
+    while drawn < draws:
+        chosen = generator.random((100_000, len(images)), np.float32) < share
+        members = chosen.sum(axis=1)
+        chosen = chosen[(members >= size[0]) & (members <= size[1])][: draws - drawn]
+        distance = abs(chosen.astype(np.float32) @ images - wanted).max(axis=1)
+        drawn += len(chosen)
+        exact += int((distance == 0).sum())
+        close += int((distance <= near).sum())
+    return exact, close
+
+
+def _exact_sizes(paper: Paper, share: str) -> int:
+    """Return at how many magnifications the training set is `share` of the images, to the nearest image."""
+    total, train = paper.images("total"), paper.images("train")
+    return sum(abs(train[size] - Fraction(share) * total[size]) <= Fraction(1, 2) for size in total)

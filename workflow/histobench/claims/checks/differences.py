@@ -1,0 +1,43 @@
+"""Claims that one score, or one sum of scores, is higher than another."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from histobench.claims.evidence import Results
+from histobench.claims.published import Paper
+from histobench.claims.table_cells import Each, Terms, cases, decimals, describe
+from histobench.claims.verdicts import Case, Verdict, grade, holds
+
+
+def exceeds(paper: Paper, terms: Mapping[str, Any], each: Each = None) -> Verdict:
+    """Return whether a weighted sum of cells is above zero in every case; arguments as for :func:`cases`."""
+    found = [(sum(weight * paper.value(cell) for cell, weight in case.items()), case) for case in cases(terms, each)]
+    value, case = min(found, key=lambda item: item[0])
+    failing = sum(value <= 0 for value, _ in found)
+    if failing:
+        are = "is" if failing == 1 else "are"
+        count = f"{failing} of {len(found)} differences {are} not above 0, the lowest" if len(found) > 1 else "it is"
+    else:
+        count = f"all {len(found)} differences are above 0, the smallest" if len(found) > 1 else "the difference is"
+    number = f"{float(value):+.4f}".replace("-", "−")
+    return holds(not failing, f"{count} {number}: {_with_numbers(case, paper)}.")
+
+
+def exceeds_in_study(study: Results, terms: Mapping[str, Any], each: Each = None) -> Verdict:
+    """Return whether the interval of the sum is above zero in every case."""
+    return grade(study, [Case(describe(case), case) for case in cases(terms, each)])
+
+
+def _with_numbers(terms: Terms, paper: Paper) -> str:
+    """Return a weighted sum with its printed numbers; one of more than four cells without them."""
+    if len(terms) > 4:
+        return describe(terms)
+    printed = {cell: decimals(paper.value(cell)) for cell in terms}
+    if len(terms) > 2:
+        parts = (f"{'+' if weight > 0 else '−'} {printed[cell]}" for cell, weight in terms.items())
+        return f"{' '.join(parts).removeprefix('+ ')}, {describe(terms)}"
+    first, second = sorted(terms, key=terms.__getitem__, reverse=True)
+    if first.setting == second.setting:
+        return f"{first.arm} {printed[first]} against {second.arm} {printed[second]} ({first.setting})"
+    other = "" if first.arm == second.arm else f"{second.arm} "
+    return f"{first.arm} {printed[first]} ({first.setting}) against {other}{printed[second]} ({second.setting})"

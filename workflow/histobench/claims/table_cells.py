@@ -1,0 +1,129 @@
+"""Cells of the published Tables 4, 5 and 6, weighted sums of them, and how both are written in evidence."""
+
+import itertools
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from histobench.metrics import SCORES
+
+CROSS_VALIDATION, EXTERNAL = (4, 5), 6
+"""Tables 4 and 5 hold the cross-validation without and with augmentation, Table 6 the external test."""
+
+_ADDRESS = re.compile(r"table([456]) ([^/\s]+)/(\S+)(?: (\d+)x)? (\w+)")
+
+
+class Unavailable(Exception):
+    """The paper or the study lacks what a claim needs; the message is a clause without a full stop."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The mean of one score of one arm, in one of the paper's tables."""
+
+    table: int
+    """4, 5 or 6."""
+    model: str
+    """Name in print, which is the model's `label` in the configuration."""
+    mode: str
+    magnification: str
+    """Of the images trained and tested on, for example `200`; empty in Table 6."""
+    metric: str
+
+    @classmethod
+    def parse(cls, address: str) -> "Cell":
+        """Return the cell of an address such as `table4 SmolVLM/ft 200x accuracy` or `table6 ResNet34/ft auc`.
+
+        Raises:
+            ValueError: it is not of that form.
+        """
+        match = _ADDRESS.fullmatch(address)
+        if not match or match[5] not in SCORES or (match[1] == "6") == bool(match[4]):
+            raise ValueError(
+                f"{address!r} is no cell; write for example `table4 SmolVLM/ft 200x accuracy` or `table6 ResNet34/ft auc`"
+            )
+        table, model, mode, magnification, metric = match.groups()
+        return cls(int(table), model, mode, magnification or "", metric)
+
+    @property
+    def arm(self) -> str:
+        """Return for example `SmolVLM/ft`."""
+        return f"{self.model}/{self.mode}"
+
+    @property
+    def setting(self) -> str:
+        """Return metric, magnification and table, for example `accuracy, 200X, Table 4`."""
+        return ", ".join(
+            [self.metric, *([f"{self.magnification}X"] if self.magnification else []), f"Table {self.table}"]
+        )
+
+
+Row = Mapping[str, str]
+"""A row of a table: column -> text."""
+Terms = Mapping[Cell, Fraction]
+"""A weighted sum of cells: cell -> weight."""
+Each = Mapping[str, Sequence] | None
+"""Name -> values that replace `{name}` in the addresses of cells; every combination is one case."""
+
+
+def cases(terms: Mapping[str, Any], each: Each = None) -> Iterator[Terms]:
+    """Yield a weighted sum of cells for every combination of the values in `each`.
+
+    Args:
+        terms: cell address -> weight (a number or a text such as `1/3`); an address may hold `{name}`.
+        each: name -> the values that replace `{name}`.
+
+    Raises:
+        ValueError: an address is no cell, a name has no values, or two terms are the same cell.
+    """
+    each = each or {}
+    for values in itertools.product(*each.values()):
+        names = dict(zip(each, values, strict=True))
+        try:
+            filled = {Cell.parse(address.format_map(names)): Fraction(weight) for address, weight in terms.items()}
+        except KeyError as error:
+            raise ValueError(f"`each` gives no values for {{{error.args[0]}}}") from None
+        if len(filled) < len(terms):
+            raise ValueError("two terms are the same cell")
+        yield filled
+
+
+def describe(terms: Terms) -> str:
+    """Return a weighted sum in words, for example `ResNet34/ft over SmolVLM/ft (accuracy, 200X, Table 4)`."""
+    if len(terms) > 4:
+        sizes = dict.fromkeys(f"{cell.magnification}X" for cell in terms if cell.magnification)
+        return f"a sum of {len(terms)} cells at {', '.join(sizes)}"
+    settings = {cell.setting for cell in terms}
+    setting = f" ({settings.pop()})" if len(settings) == 1 else ""
+    added, subtracted = (
+        " and ".join(
+            cell.arm if setting else f"{cell.arm} ({cell.setting})"
+            for cell, weight in terms.items()
+            if sign * weight > 0
+        )
+        for sign in (1, -1)
+    )
+    return f"{added} over {subtracted}{setting}" if subtracted else f"{added}{setting}"
+
+
+def decimals(value: Fraction | float, digits: int = 4) -> str:
+    """Return a number with a fixed number of decimals."""
+    return f"{float(value):.{digits}f}"
+
+
+def span(values: Collection[Fraction], digits: int = 4) -> str:
+    """Return the smallest and the largest of some numbers, for example `0.0100 to 0.0210`."""
+    return f"{decimals(min(values), digits)} to {decimals(max(values), digits)}"
+
+
+def rounding(text: str) -> Fraction:
+    """Return half a unit of the last digit of a printed number: 1/200 for `2.25`."""
+    return Fraction(1, 2 * 10 ** len(text.partition(".")[2]))
+
+
+def bounds(low: str | None, high: str | None) -> tuple[Fraction | float, Fraction | float]:
+    """Return two printed numbers, infinite where there is none."""
+    return (-math.inf if low is None else Fraction(low)), (math.inf if high is None else Fraction(high))

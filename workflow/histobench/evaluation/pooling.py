@@ -1,0 +1,128 @@
+"""Pooled out-of-fold predictions of arms, and which of them can be compared."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from histobench.evaluation.bootstrap import Clustered
+from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
+from histobench.evaluation.summary import ARM
+from histobench.study.paths import Run
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The pooled predictions of an arm's folds, in the order of fold and image."""
+
+    first: Run
+    """The arm's first fold."""
+    images: tuple[tuple[int, str, str, int], ...]
+    """Fold, image, patient and label of each row."""
+    logit: Mapping[str, np.ndarray]
+    """For each selection the logits."""
+    partition: bool
+    """Whether the folds are a partition of the images."""
+
+    @property
+    def name(self) -> str:
+        """`MODEL/MODE`."""
+        return f"{self.first.model}/{self.first.mode}"
+
+    @property
+    def folds(self) -> list[int]:
+        """The folds that were pooled."""
+        return sorted({row[0] for row in self.images})
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The columns that name the arm in a table."""
+        return {name: getattr(self.first, name) for name in ARM}
+
+    @property
+    def label(self) -> np.ndarray:
+        """(N,) 0 benign, 1 malignant."""
+        return np.array([row[3] for row in self.images], dtype=np.int8)
+
+    @property
+    def patient(self) -> np.ndarray:
+        """(N,) text."""
+        return np.array([row[2] for row in self.images])
+
+    @property
+    def test_to_train(self) -> float | None:
+        """Mean over folds of images that evaluate per image that trains; None for overlapping hold-outs."""
+        if not self.partition:
+            return None
+        tested = Counter(row[0] for row in self.images)
+        return float(np.mean([count / (len(self.images) - count) for count in tested.values()]))
+
+    def clustered(self, selection: str) -> Clustered:
+        """Return the counts per patient of one selection."""
+        return Clustered(self.label, self.logit[selection], self.patient)
+
+
+def pool(
+    declared: Sequence[Run], runs: Mapping[Run, Predictions], splits: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Arm], list[Gap]]:
+    """Return the arms whose folds are all there, and a gap for each of the others."""
+    members: dict[str, list[Run]] = {}
+    for run in declared:
+        members.setdefault(run.arm, []).append(run)
+    arms, gaps = [], []
+    for name, expected in members.items():
+        policy = splits[expected[0].split]
+        present = {run.fold: run for run in expected if run in runs}
+        missing = [fold for fold in range(1, policy["folds"] + 1) if fold not in present]
+        if missing:
+            numbers = f"fold{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
+            are = "are" if len(missing) > 1 else "is"
+            gaps.append(
+                Gap(name, f"{name}: {numbers} {are} missing or unusable, so it has no intervals and is not compared")
+            )
+            continue
+        parts = [(fold, runs[present[fold]]) for fold in sorted(present)]
+        rows = [
+            (fold, image, str(patient), int(label))
+            for fold, part in parts
+            for image, patient, label in zip(part.image_id, part.patient, part.label, strict=True)
+        ]
+        order = sorted(range(len(rows)), key=rows.__getitem__)
+        logit = {
+            selection: np.concatenate([part.logit[selection] for _, part in parts])[order] for selection in SELECTIONS
+        }
+        arms.append(
+            Arm(present[min(present)], tuple(rows[index] for index in order), logit, policy["by"] != "official")
+        )
+    return arms, gaps
+
+
+def alike(arms: Sequence[Arm]) -> tuple[list[Arm], list[Gap]]:
+    """Return the arms that have the images of most arms of their dataset, split and magnification, and a gap for each other.
+
+    Images are equal if fold, patient and label are too. Where two versions are as frequent, the first one counts.
+    """
+    places: dict[tuple[object, ...], list[Arm]] = {}
+    for arm in arms:
+        places.setdefault((arm.first.dataset, arm.first.split, arm.first.magnification), []).append(arm)
+    usual: dict[str, Arm] = {}
+    for members in places.values():
+        images = Counter(arm.images for arm in members).most_common(1)[0][0]
+        example = next(arm for arm in members if arm.images == images)
+        usual |= {arm.first.arm: example for arm in members}
+    gaps = []
+    for arm in arms:
+        name, example = arm.first.arm, usual[arm.first.arm]
+        odd = sorted(set(arm.images) ^ set(example.images))
+        if odd:
+            gaps.append(
+                Gap(
+                    name,
+                    f"{name}: images, folds, patients or labels are not those of {example.first.arm} "
+                    f"({len({row[1] for row in odd})} images differ, the first is {odd[0][1]}), so it is not compared; "
+                    "delete the predictions of the arm that is wrong to have its runs repeated",
+                )
+            )
+    return [arm for arm in arms if arm.images == usual[arm.first.arm].images], gaps
