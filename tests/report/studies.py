@@ -21,6 +21,8 @@ ARMS = [
     Arm("smolvlm", "ft", "SmolVLM", "smolvlm", "lora"),
 ]
 
+SETTINGS = {"image_size": 336, "weights": "imagenet", "mean": [0.5] * 3, "std": [0.25] * 3, "readout": "mean"}
+
 
 def recipe(arm: Arm) -> dict[str, Any]:
     """Return the default recipe of an arm."""
@@ -39,7 +41,7 @@ def study(**changes: Any) -> Study:
         seed=0,
         notes=["Synthetic images.", "Random weights."],
         arms=arms,
-        models={arm.model: {"family": arm.family, "image_size": 336, "weights": "imagenet"} for arm in arms},
+        models={arm.model: SETTINGS | {"family": arm.family} for arm in arms},
         recipes=recipes,
         datasets={name: {"format": name, "synthetic": None} for name in ("breakhis", "bach")},
         splits={"patient": {"by": "patient", "folds": 5, "seed": 0}},

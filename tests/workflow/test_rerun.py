@@ -88,9 +88,7 @@ def test_a_change_of_the_page_re_runs_the_page_only(restored, file):
 
 
 def test_the_tables_code_re_runs_the_report_only(restored):
-    restored.edit(
-        "workflow/histobench/report/tables/paper_tables.py", "The best epoch is optimistic", "This is optimistic"
-    )
+    restored.edit("workflow/histobench/report/terms.py", "The best epoch is optimistic", "This is optimistic")
     jobs = restored.jobs(*TINY)
     assert jobs
     assert jobs.keys() <= REPORT | {"claims_published"}
