@@ -20,7 +20,7 @@ def main() -> None:
         )
         for number, augmentation in study.panels.items()
     ]
-    style.save(scores.accuracy(panels, study.arms, study.notes), given.output_prefix)
+    style.save(scores.accuracy(panels, study), given.output_prefix)
 
 
 if __name__ == "__main__":

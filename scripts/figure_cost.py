@@ -12,7 +12,7 @@ def main() -> None:
     costs = scores.chosen(read_csv(given.costs, cost.COSTS), study.main)
     parameters = read_csv(given.parameters, cost.PARAMETERS)
     summary = scores.chosen(read_csv(given.summary, scores.SUMMARY), {**study.main, "selection": "last"})
-    style.save(cost.cost(costs, parameters, summary, study.arms, study.notes), given.output_prefix)
+    style.save(cost.cost(costs, parameters, summary, study), given.output_prefix)
 
 
 if __name__ == "__main__":

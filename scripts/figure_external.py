@@ -11,7 +11,7 @@ def main() -> None:
     study = resolved.load(given.study)
     setting = {key: value for key, value in study.table6.items() if key != "magnification"}
     rows = scores.chosen(read_csv(given.groups, scores.GROUPS), setting)
-    style.save(scores.external(rows, setting["on"], study.arms, study.notes), given.output_prefix)
+    style.save(scores.external(rows, study), given.output_prefix)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def main() -> None:
     setting = {"dataset": study.dataset, "augmentation": study.augmentation}
     metrics = scores.chosen(read_csv(given.metrics, scores.METRICS), setting)
     published = scores.published_means(published_tables.load(given.published), "accuracy", study.arms)
-    style.save(scores.ladder(metrics, study.splits, published, study.arms, study.notes), given.output_prefix)
+    style.save(scores.ladder(metrics, published, study), given.output_prefix)
 
 
 if __name__ == "__main__":

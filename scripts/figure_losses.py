@@ -11,9 +11,8 @@ def main() -> None:
     given = arguments.parse(__doc__, "study", "output_prefix", several=["histories"])
     study = resolved.load(given.study)
     histories = {Run.of(str(path)): read_csv(path, losses.COLUMNS) for path in given.histories}
-    per_arm = losses.losses(histories, study.magnification, study.arms, study.notes)
-    style.save(per_arm, given.output_prefix.with_name("figure6"))
-    style.save(losses.overlay(histories, study.arms, study.notes), given.output_prefix.with_name("figure7"))
+    style.save(losses.losses(histories, study), given.output_prefix.with_name("figure6"))
+    style.save(losses.overlay(histories, study), given.output_prefix.with_name("figure7"))
 
 
 if __name__ == "__main__":

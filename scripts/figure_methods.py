@@ -10,19 +10,10 @@ from histobench.study.outputs import figures
 def main() -> None:
     given = arguments.parse(__doc__, "study", "parameters", "output_prefix")
     study = resolved.load(given.study)
-    recipes = {arm.key: study.recipes[arm.model][arm.mode] for arm in study.arms}
-    method = methods.Method(
-        study.dataset,
-        study.arms,
-        study.models,
-        recipes,
-        read_csv(given.parameters, methods.COLUMNS),
-        study.augmentations,
-        list(study.splits.values()),
-    )
+    parameters = read_csv(given.parameters, methods.COLUMNS)
     for name, draw in (("figure3", methods.cnn), ("figure4", methods.vlm)):
         if name in figures(study):
-            style.save(draw(method, study.notes), given.output_prefix.with_name(name))
+            style.save(draw(study, parameters), given.output_prefix.with_name(name))
 
 
 if __name__ == "__main__":

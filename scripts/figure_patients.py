@@ -19,7 +19,7 @@ def main() -> None:
     for gap in unusable:
         print(f"warning: left out: {gap.what}", file=sys.stderr)
     subtypes = {row["image_id"]: row["subtype"] for row in read_csv(given.manifest, ("image_id", "subtype"))}
-    style.save(patients.error_map(found, subtypes, study.arms, study.notes), given.output_prefix)
+    style.save(patients.error_map(found, subtypes, study), given.output_prefix)
 
 
 if __name__ == "__main__":

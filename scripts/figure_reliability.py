@@ -10,7 +10,7 @@ def main() -> None:
     given = arguments.parse(__doc__, "study", "calibration", "output_prefix")
     study = resolved.load(given.study)
     rows = scores.chosen(read_csv(given.calibration, reliability.COLUMNS), {**study.main, "selection": "last"})
-    style.save(reliability.reliability(rows, study.arms, study.notes), given.output_prefix)
+    style.save(reliability.reliability(rows, study), given.output_prefix)
 
 
 if __name__ == "__main__":

@@ -236,7 +236,7 @@ def test_claims_are_counted_and_the_worst_told_first(made):
         "not checkable": "1",
     }
     assert counts["By this study"] == {"supported": "1", "contradicted": "1", "undecided": "1", "not run": "2"}
-    titles = [title for title, _ in answer.telling(claims, {})]
+    titles = [title for title, _ in answer.notable(claims, {})]
     assert titles[0] == "Impossible"
     assert titles[-1] == "Supported by this study"
 

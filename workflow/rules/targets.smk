@@ -1,6 +1,6 @@
 # What the report is made of: which outputs a study has is said in histobench/study/outputs.py.
 
-MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= asdict(run).items()]
+MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= vars(run).items()]
 INTERVALS = dict.fromkeys("45", f"{RESULTS}/intervals.csv")
 INTERVALS |= {"6": f"{RESULTS}/external_intervals.csv"}
 EXTERNAL = [paths.external(*pair) for pair in STUDY.external_runs]

@@ -1,7 +1,7 @@
-"""How the models of a study see an image and what of them is trained, drawn from its configuration (Figures 3 and 4)."""
+"""How models see an image and which part of them is trained, drawn from the configuration (Figures 3 and 4)."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,49 +11,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from histobench.report.figures.style import PAGE, SMALL, TINY, Arm, canvas, styled
-from histobench.report.terms import printed
-
-Texts = Mapping[str, str]
+from histobench.report.terms import Texts, printed
+from histobench.study.resolved import Study
 
 TITLE, LINE, PADDING = 3.6, 2.75, 1.4
-"""Height in mm of a box's title and of one line, and the room around them."""
+"""Height in mm of a box's title and of one line, and the margin around them."""
 LETTER = 1.16
-"""Mean width in mm of a letter in a box's lines."""
+"""Mean width in mm of a letter in the lines of a box."""
 COLUMNS = ("model", "mode", "trainable", "lora")
 """Columns of `parameters.csv` that are drawn."""
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    # Fill, border and its line tell them apart without colour too.
+    # Line style and width of the border tell them apart without colour.
     "data": {"facecolor": "white", "edgecolor": "0.5", "linewidth": 0.7},
     "frozen": {"facecolor": "#e3edf5", "edgecolor": "#2b5c8a", "linewidth": 0.8, "linestyle": (0, (3, 1.5))},
     "trained": {"facecolor": "#fbe0c4", "edgecolor": "#b34700", "linewidth": 1.4},
 }
-KIND_NAMES = {"frozen": "frozen", "trained": "trained"}
-
-
-@dataclass(frozen=True)
-class Method:
-    """What of a study the diagrams show."""
-
-    dataset: str
-    arms: Sequence[Arm]
-    settings: Mapping[str, Mapping[str, Any]]
-    """For each model its settings."""
-    recipes: Mapping[tuple[str, str], Mapping[str, Any]]
-    """For each arm its recipe."""
-    parameters: Sequence[Texts]
-    """Rows with model, mode, `trainable` and, of these, `lora`."""
-    augmentations: Mapping[str, Sequence[Mapping[str, Any]]]
-    splits: Sequence[Mapping[str, Any]]
-    """Each with `by` and `folds`."""
-
-    def of(self, vlm: bool) -> "Method":
-        """Return the part with the vision-language models, or that with the CNNs."""
-        arms = [arm for arm in self.arms if (arm.family != "cnn") == vlm]
-        return Method(self.dataset, arms, self.settings, self.recipes, self.parameters, self.augmentations, self.splits)
-
-    def count(self, arm: Arm, column: str) -> int:
-        """Return a number of parameters of an arm."""
-        return next(int(row[column]) for row in self.parameters if (row["model"], row["mode"]) == arm.key)
 
 
 @dataclass
@@ -77,115 +49,103 @@ class Box:
 
 
 @styled
-def cnn(method: Method, notes: Sequence[str] = ()) -> Figure:
-    """Return Figure 3: from the image through a convolutional network to one logit."""
-    part = method.of(vlm=False)
-    models = {arm.model: arm.label for arm in part.arms}
-    pretrained = _per_model(models, lambda model: _pretrained(part.settings[model]["weights"]))
-    sizes = [f"{arm.name}: {part.count(arm, 'trainable'):,}" for arm in part.arms]
-    heads = all(arm.trainable == "head" for arm in part.arms)
+def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
+    """Return Figure 3: from the image through a convolutional network to one logit.
+
+    Args:
+        study: the study.
+        parameters: rows of `parameters.csv`.
+    """
+    arms = [arm for arm in study.arms if arm.family == "cnn"]
+    models = {arm.model: arm.label for arm in arms}
+    pretrained = _per_model(models, lambda model: _pretrained(study.models[model]["weights"]))
     what = {"all": "all layers are trained", "head": "frozen, its linear layer is trained"}
-    trained = [
-        f"{mode}: {text}" for mode, text in {printed("mode", a.mode): what[a.trainable] for a in part.arms}.items()
-    ]
+    modes = {printed("mode", arm.mode): what[arm.trainable] for arm in arms}
+    trained = [f"{mode}: {text}" for mode, text in modes.items()]
+    kind = "frozen" if all(arm.trainable == "head" for arm in arms) else "trained"
+    counts = _counts(arms, parameters, "trainable")
     boxes = [
-        Box("Image", [f"dataset {part.dataset}", "H&E, RGB", "whole field of view"], 25),
-        _input(part, models, 38),
-        Box("CNN", [*pretrained, *trained, "trainable parameters:", *sizes], 46, "frozen" if heads else "trained"),
+        Box("Image", [f"dataset {study.dataset}", "H&E, RGB", "whole field of view"], 25),
+        _input(study, models, 38),
+        Box("CNN", [*pretrained, *trained, "trainable parameters:", *counts], 46, kind),
         Box("Linear layer", ["features", "to one output"], 22, "trained"),
         Box("Decision", ["one logit z", "σ(z) ≥ 0.5:", "malignant"], 20),
     ]
-    training = _training(part, 171)
-    height = max(box.height for box in boxes) + training.height + 14
-    figure, axis = _sheet(height, notes)
-    _row(axis, boxes, 2, height - 2 - max(box.height for box in boxes) / 2, PAGE - 4)
+    training = _training(study, arms, 171)
+    top = max(box.height for box in boxes)
+    height = top + training.height + 14
+    figure, axis = _sheet(height, study.notes)
+    _row(axis, boxes, 2, height - 2 - top / 2, PAGE - 4)
     _draw(axis, training, 2, 8 + training.height / 2)
     _key(axis, 3)
     return figure
 
 
 @styled
-def vlm(method: Method, notes: Sequence[str] = ()) -> Figure:
-    """Return Figure 4: the vision tower is frozen; a head is trained alone (LP), or with adapters in the decoder (FT)."""
-    part = method.of(vlm=True)
-    models = {arm.model: arm.label for arm in part.arms}
-    shapes = {model: _shape(part.settings[model]) for model in models}
-    boxes = [
-        Box("Image", [f"dataset {part.dataset}", "H&E, RGB", "whole field of view"], 25),
-        _input(part, models, 36),
-        Box(
-            "Vision tower",
-            _per_model(models, lambda m: "{tower_layers} layers × {tower_width}, patch {patch}".format(**shapes[m])),
-            46,
-            "frozen",
-        ),
-        Box(
-            "Connector",
-            [*_per_model(models, lambda m: "{merge} × {merge} patches".format(**shapes[m])), "to one token"],
-            30,
-            "frozen",
-        ),
-        Box(
-            "Visual tokens",
-            [*_per_model(models, lambda m: str(shapes[m]["tokens"])), "between image", "markers, no text"],
-            24,
-        ),
-    ]
+def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
+    """Return Figure 4: the vision tower is frozen; a head is trained alone (LP), or with adapters in the decoder (FT).
+
+    Args:
+        study: the study.
+        parameters: rows of `parameters.csv`.
+    """
+    arms = [arm for arm in study.arms if arm.family != "cnn"]
+    models = {arm.model: arm.label for arm in arms}
+    shapes = {model: _shape(study.models[model]) for model in models}
+    towers = _per_model(models, lambda m: "{tower_layers} layers × {tower_width}, patch {patch}".format(**shapes[m]))
+    merges = _per_model(models, lambda m: "{merge} × {merge} patches".format(**shapes[m]))
+    tokens = _per_model(models, lambda m: str(shapes[m]["tokens"]))
     decoder = _per_model(models, lambda m: "{layers} layers, hidden size {hidden}".format(**shapes[m]))
-    readout = _per_model(models, lambda m: _READOUTS[part.settings[m]["readout"]])
-    lanes = []
-    for trainable, title in (("head", "Linear probing"), ("lora", "LoRA fine-tuning")):
-        arms = [arm for arm in part.arms if arm.trainable == trainable]
-        if arms:
-            modes = "/".join(dict.fromkeys(printed("mode", arm.mode) for arm in arms))
-            lanes.append((f"{title} ({modes})", arms))
+    readout = _per_model(models, lambda m: _READOUTS[study.models[m]["readout"]])
+    boxes = [
+        Box("Image", [f"dataset {study.dataset}", "H&E, RGB", "whole field of view"], 25),
+        _input(study, models, 36),
+        Box("Vision tower", towers, 46, "frozen"),
+        Box("Connector", [*merges, "to one token"], 30, "frozen"),
+        Box("Visual tokens", [*tokens, "between image", "markers, no text"], 24),
+    ]
+    lanes = [
+        (title, [arm for arm in arms if arm.trainable == trainable])
+        for trainable, title in (("head", "Linear probing"), ("lora", "LoRA fine-tuning"))
+    ]
+    lanes = [(title, trained) for title, trained in lanes if trained]
     width = (PAGE - 4 - 4 * (len(lanes) - 1)) / len(lanes)
-    drawn = []
-    for title, arms in lanes:
+    drawn: list[tuple[str, list[Box], Box]] = []
+    for title, trained in lanes:
         stack = [Box("Language decoder", [*decoder, *(f"h: {line}" for line in readout)], width - 44, "frozen")]
-        if arms[0].trainable == "lora":
-            stack.append(Box("LoRA adapters", _adapters(part, arms), width - 44, "trained"))
-        head = [f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in arms]
-        counts = [f"{arm.name}: {part.count(arm, 'trainable'):,}" for arm in arms]
-        drawn.append((title, stack, Box("Head", [*head, "trainable in all:", *counts], 34, "trained")))
-    training = _training(part, PAGE - 4)
+        if trained[0].trainable == "lora":
+            stack.append(Box("LoRA adapters", _adapters(study, trained, parameters), width - 44, "trained"))
+        sizes = [f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained]
+        counts = _counts(trained, parameters, "trainable")
+        modes = "/".join(dict.fromkeys(printed("mode", arm.mode) for arm in trained))
+        head = Box("Head", [*sizes, "trainable in all:", *counts], 34, "trained")
+        drawn.append((f"{title} ({modes})", stack, head))
+    training = _training(study, arms, PAGE - 4)
     top = max(box.height for box in boxes)
-    lane = max(max(sum(box.height for box in stack) + len(stack) - 1, head.height) for _, stack, head in drawn) + 9
+    lane = max(max(_tall(stack), head.height) for _, stack, head in drawn) + 9
     height = top + lane + training.height + 22
-    figure, axis = _sheet(height, notes)
+    figure, axis = _sheet(height, study.notes)
     middle = height - 2 - top / 2
     _row(axis, boxes, 2, middle, PAGE - 4)
     upper = height - 2 - top - 9
-    last = PAGE - 2 - boxes[-1].width / 2
-    axis.plot(
-        [last, last, 2 + 6, 2 + 6],
-        [middle - boxes[-1].height / 2, upper + 4.5, upper + 4.5, upper + 4.5],
-        color="0.3",
-        linewidth=0.8,
-    )
+    last, turn = PAGE - 2 - boxes[-1].width / 2, upper + 4.5
+    path = [middle - boxes[-1].height / 2, turn, turn, turn]
+    axis.plot([last, last, 2 + 6, 2 + 6], path, color="0.3", linewidth=0.8)
     for place, (title, stack, head) in enumerate(drawn):
         x = 2 + place * (width + 4)
-        axis.add_patch(
-            FancyBboxPatch(
-                (x, upper - lane),
-                width,
-                lane,
-                boxstyle="round,pad=0,rounding_size=1.2",
-                facecolor="0.975",
-                edgecolor="0.8",
-                linewidth=0.6,
-            )
-        )
+        look = {"facecolor": "0.975", "edgecolor": "0.8", "linewidth": 0.6}
+        axis.add_patch(_rounded(x, upper - lane, width, lane, 1.2, look))
         axis.text(x + width / 2, upper - 2, title, ha="center", va="top", weight="bold")
-        tall = sum(box.height for box in stack) + len(stack) - 1
+        tall = _tall(stack)
         centre = upper - 7 - max(tall, head.height) / 2
-        _arrow(axis, (x + 6, upper + 4.5), (x + 6, centre + tall / 2))
         y = centre + tall / 2
+        _arrow(axis, (x + 6, turn), (x + 6, y))
         for box in stack:
             _draw(axis, box, x + 2, y - box.height / 2)
             y -= box.height + 1
-        _arrow(axis, (x + 2 + stack[0].width, centre), (x + width - 2 - head.width, centre))
-        axis.text(x + 2 + stack[0].width + 3, centre + 1, "h", style="italic", ha="center", size=SMALL)
+        right = x + 2 + stack[0].width
+        _arrow(axis, (right, centre), (x + width - 2 - head.width, centre))
+        axis.text(right + 3, centre + 1, "h", style="italic", ha="center", size=SMALL)
         _draw(axis, head, x + width - 2 - head.width, centre)
     _draw(axis, training, 2, 8 + training.height / 2)
     _key(axis, 3)
@@ -216,12 +176,18 @@ def _shape(settings: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def _per_model(models: Mapping[str, str], read) -> list[str]:
+def _per_model(models: Mapping[str, str], text: Callable[[str], str]) -> list[str]:
     """Return a line for each model, or one for all where they agree."""
-    texts = {model: read(model) for model in models}
+    texts = {model: text(model) for model in models}
     if len(set(texts.values())) == 1:
         return [next(iter(texts.values()))]
     return [f"{models[model]}: {text}" for model, text in texts.items()]
+
+
+def _counts(arms: Sequence[Arm], parameters: Sequence[Texts], column: str) -> list[str]:
+    """Return a line with the number of parameters of each arm."""
+    numbers = {(row["model"], row["mode"]): int(row[column]) for row in parameters}
+    return [f"{arm.name}: {numbers[arm.key]:,}" for arm in arms]
 
 
 def _pretrained(weights: str | Mapping[str, Any]) -> str:
@@ -230,19 +196,19 @@ def _pretrained(weights: str | Mapping[str, Any]) -> str:
     return f"weights {weights.get('hub') or weights.get('package') or PurePosixPath(weights['file']).name}"
 
 
-def _input(part: Method, models: Mapping[str, str], width: float) -> Box:
-    sizes = _per_model(models, lambda model: "squashed to {0} × {0} px".format(part.settings[model]["image_size"]))
+def _input(study: Study, models: Mapping[str, str], width: float) -> Box:
+    sizes = _per_model(models, lambda model: "squashed to {0} × {0} px".format(study.models[model]["image_size"]))
     lists = []
-    for name, transforms in part.augmentations.items():
+    for name, transforms in study.augmentations.items():
         kinds = ", ".join(kind for transform in transforms for kind in transform)
         lists.append(f"augmentation {name}: {kinds}" if kinds else f"augmentation {name}")
     return Box("Input", [*sizes, *lists, "normalised by the model's mean and deviation"], width)
 
 
-def _adapters(part: Method, arms: Sequence[Arm]) -> list[str]:
+def _adapters(study: Study, arms: Sequence[Arm], parameters: Sequence[Texts]) -> list[str]:
     lines = []
     for arm in arms:
-        lora = part.recipes[arm.key]["lora"]
+        lora = study.recipes[arm.model][arm.mode]["lora"]
         where = f"layers {', '.join(map(str, lora['layers']))}" if lora["layers"] else "every layer"
         text = [f"r {lora['rank']}, α {lora['alpha']}, dropout {lora['dropout']:g}"]
         text.append(f"on {', '.join(lora['projections'])} of {where}")
@@ -252,24 +218,20 @@ def _adapters(part: Method, arms: Sequence[Arm]) -> list[str]:
         head = lines[0]
     else:
         head = [f"{arm.name}: {'; '.join(line)}" for arm, line in zip(arms, lines, strict=True)]
-    return [*head, "parameters:", *(f"{arm.name}: {part.count(arm, 'lora'):,}" for arm in arms)]
+    return [*head, "parameters:", *_counts(arms, parameters, "lora")]
 
 
-def _training(part: Method, width: float) -> Box:
-    """Return the box on training; values that arms do not share stand beside each other."""
-    recipes = [part.recipes[arm.key] for arm in part.arms]
+def _training(study: Study, arms: Sequence[Arm], width: float) -> Box:
+    """Return the box on training; it names every value where arms differ."""
+    recipes = [study.recipes[arm.model][arm.mode] for arm in arms]
 
     def values(name: str) -> str:
         return " or ".join(dict.fromkeys(f"{recipe[name]:g}" for recipe in recipes))
 
-    folds = "; ".join(
-        dict.fromkeys(
-            f"{split['folds']} official hold-outs"
-            if split["by"] == "official"
-            else f"{split['folds']} folds by {split['by']}"
-            for split in part.splits
-        )
-    )
+    kinds = {split["by"]: f"folds by {split['by']}" for split in study.splits.values()} | {
+        "official": "official hold-outs"
+    }
+    folds = "; ".join(dict.fromkeys(f"{split['folds']} {kinds[split['by']]}" for split in study.splits.values()))
     lines = (
         f"binary cross-entropy with logits; AdamW, learning rate {values('learning_rate')}, weight decay "
         f"{values('weight_decay')}, cosine annealing",
@@ -279,7 +241,7 @@ def _training(part: Method, width: float) -> Box:
 
 
 def _sheet(height: float, notes: Sequence[str]) -> tuple[Figure, Axes]:
-    """Return a figure, and axes that are its page above the notes, in mm."""
+    """Return a figure, and axes in mm that cover it above the notes."""
     figure = canvas(PAGE, height, notes)
     figure.set_layout_engine("none")
     total = figure.get_figheight() * 25.4
@@ -300,11 +262,8 @@ def _row(axis: Axes, boxes: Sequence[Box], x: float, y: float, width: float) -> 
 
 
 def _draw(axis: Axes, box: Box, x: float, y: float) -> None:
-    axis.add_patch(
-        FancyBboxPatch(
-            (x, y - box.height / 2), box.width, box.height, boxstyle="round,pad=0,rounding_size=1", **KINDS[box.kind]
-        )
-    )
+    """Draw a box; `x` is its left edge and `y` its middle."""
+    axis.add_patch(_rounded(x, y - box.height / 2, box.width, box.height, 1, KINDS[box.kind]))
     top = y + box.height / 2 - PADDING
     axis.text(x + PADDING, top, box.title, weight="bold", va="top", gid="box title")
     for number, line in enumerate(box.wrapped):
@@ -312,16 +271,20 @@ def _draw(axis: Axes, box: Box, x: float, y: float) -> None:
 
 
 def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axis.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=6, linewidth=0.8, color="0.3", shrinkA=0, shrinkB=0
-        )
-    )
+    style = {"arrowstyle": "-|>", "mutation_scale": 6, "linewidth": 0.8, "color": "0.3", "shrinkA": 0, "shrinkB": 0}
+    axis.add_patch(FancyArrowPatch(start, end, **style))  # type: ignore[arg-type]
+
+
+def _rounded(x: float, y: float, width: float, height: float, radius: float, look: Mapping[str, Any]) -> FancyBboxPatch:
+    return FancyBboxPatch((x, y), width, height, boxstyle=f"round,pad=0,rounding_size={radius}", **look)
+
+
+def _tall(stack: Sequence[Box]) -> float:
+    """Return the height of boxes that are stacked with gaps of 1 mm."""
+    return sum(box.height for box in stack) + len(stack) - 1
 
 
 def _key(axis: Axes, y: float) -> None:
-    x = 2.0
-    for kind, name in KIND_NAMES.items():
-        axis.add_patch(FancyBboxPatch((x, y - 1), 5, 2.2, boxstyle="round,pad=0,rounding_size=0.5", **KINDS[kind]))
-        axis.text(x + 6.5, y, name, size=TINY, va="center")
-        x += 22
+    for x, kind in ((2.0, "frozen"), (24.0, "trained")):
+        axis.add_patch(_rounded(x, y - 1, 5, 2.2, 0.5, KINDS[kind]))
+        axis.text(x + 6.5, y, kind, size=TINY, va="center")

@@ -11,11 +11,14 @@ from histobench.io.errors import HistoBenchError
 from histobench.metrics import decide
 from histobench.report.figures.style import PAGE, TINY, Arm, canvas, styled
 from histobench.report.terms import printed
+from histobench.study.resolved import Study
 from histobench.study.runs import Run
 
 CLASSES = ("benign", "malignant")
 CLASS_COLOURS = ("#9ad0c2", "#7a3b69")
-"""A light one and a dark one."""
+SHARE_COLOURS = ("#ffffff", "#f4c9a0", "#c65d21", "#4a1500")
+"""From no image misclassified to all; it reads the same in grey."""
+NO_IMAGE = "#c9d3de"
 
 
 def errors(
@@ -23,16 +26,16 @@ def errors(
 ) -> tuple[list[tuple[str, int, str]], list[tuple[tuple[str, str], int]], np.ndarray]:
     """Return the share of each patient's images that are misclassified.
 
-    Rows are patients, a patient of two subtypes twice; columns are arms in their order, each with its magnifications.
-    Benign patients come first, then malignant; within a class the hardest first.
+    Rows are patients; a patient with two subtypes has two. Benign patients come first. Within a class, those with the
+    most errors come first. Columns are arms in their order, each with its magnifications.
 
     Args:
         predictions: of the runs of one dataset, split and augmentation.
-        subtypes: of each image, by its id.
-        arms: of the study.
+        subtypes: subtype of each image, by its id.
+        arms: the arms of the study.
 
     Returns:
-        Rows (patient, label, subtype), columns (arm key, magnification), and (rows, columns) float64, NaN where a
+        Rows (patient, label, subtype), columns (arm key, magnification), and float64 (rows, columns), NaN where a
         patient has no image.
     """
     wrong: dict[tuple[str, int, str], dict[tuple[tuple[str, str], int], list[bool]]] = {}
@@ -53,41 +56,35 @@ def errors(
 
 
 @styled
-def error_map(
-    predictions: Mapping[Run, Predictions],
-    subtypes: Mapping[str, str],
-    arms: Sequence[Arm],
-    notes: Sequence[str] = (),
-) -> Figure:
-    """Return the map of patients x arms and magnifications; arguments as for :func:`errors`, and notes for the foot.
+def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str], study: Study) -> Figure:
+    """Return the map of patients by arms and magnifications; arguments as for :func:`errors`.
 
     Raises:
         HistoBenchError: there are no predictions.
     """
     if not predictions:
         raise HistoBenchError(
-            "patients: there are no predictions to draw; delete the unusable ones to have runs repeated"
+            "patients: there are no predictions to draw; delete the unusable ones to have their runs repeated"
         )
-    rows, columns, shares = errors(predictions, subtypes, arms)
+    rows, columns, shares = errors(predictions, subtypes, study.arms)
     pitch = min(max(215 / len(rows), 0.8), 5.0)
-    figure = canvas(PAGE, 26 + pitch * len(rows), notes)
+    figure = canvas(PAGE, 26 + pitch * len(rows), study.notes)
     axis = figure.subplots()
-    # White to dark through one hue: a scale that greyscale keeps.
-    scale = LinearSegmentedColormap.from_list("errors", ["#ffffff", "#f4c9a0", "#c65d21", "#4a1500"], bad="#c9d3de")
+    scale = LinearSegmentedColormap.from_list("errors", SHARE_COLOURS, bad=NO_IMAGE)
     edges = np.arange(len(columns) + 1) - 0.5
     mesh = axis.pcolormesh(
         edges, np.arange(len(rows) + 1) - 0.5, np.ma.masked_invalid(shares), cmap=scale, vmin=0, vmax=1,
         edgecolors="0.88", linewidth=0.25,
     )  # fmt: skip
-    margin = 0.05 * len(columns)  # at the left, for the classes
+    margin = 0.05 * len(columns)  # on the left, for the classes
     for place, (_, label, _) in enumerate(rows):
         axis.barh(place, 0.5 * margin, height=1, left=-0.5 - 0.75 * margin, color=CLASS_COLOURS[label], linewidth=0)
-    names = {arm.key: arm.name for arm in arms}
+    names = {arm.key: arm.name for arm in study.arms}
     starts = [at for at, (key, _) in enumerate(columns) if at == 0 or columns[at - 1][0] != key]
     for start, end in zip(starts, [*starts[1:], len(columns)], strict=True):
         if start:
             axis.axvline(start - 0.5, color="black", linewidth=0.9)
-        label = _broken(names[columns[start][0]])
+        label = _in_lines(names[columns[start][0]])
         axis.text((start + end - 1) / 2, -1.2, label, ha="center", va="bottom", size=TINY + 0.5, linespacing=1.05)
     benign = sum(label == 0 for _, label, _ in rows)
     if 0 < benign < len(rows):
@@ -106,13 +103,13 @@ def error_map(
     bar = figure.colorbar(mesh, ax=axis, location="bottom", shrink=0.45, aspect=40, pad=0.01)
     bar.set_label("share of the patient's images that are misclassified")
     bar.outline.set_linewidth(0.5)  # type: ignore[operator]
-    # Drawn, not an embedded image: a chart holds no pixels.
+    # As vectors, not as an embedded image.
     assert bar.solids is not None
     bar.solids.set(rasterized=False, edgecolor="face")
     return figure
 
 
-def _broken(name: str) -> str:
-    """Return a name in lines that fit over the columns of one arm."""
+def _in_lines(name: str) -> str:
+    """Return a name broken into lines that fit above the columns of one arm."""
     model, _, mode = name.rpartition(" ")
     return f"{model.replace(' (', chr(10) + '(')}\n{mode}"

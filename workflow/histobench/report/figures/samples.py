@@ -22,18 +22,18 @@ class Sample:
 
 
 def bar(micrometres: float) -> float:
-    """Return the length in micrometres of the bar for a field this wide: the longest of 1, 2, 5, 10, ... up to a quarter."""
+    """Return the length of the scale bar for a field of this width, in µm: the longest of 1, 2, 5, 10, ... up to a quarter."""
     decade = 10 ** np.floor(np.log10(micrometres / 4))
     return float(max(step * decade for step in (1, 2, 5) if step * decade <= micrometres / 4))
 
 
 @styled
 def samples(rows: Sequence[tuple[str, Sequence[Sample]]], notes: Sequence[str] = ()) -> Figure:
-    """Return images in rows, each with a name at its left; a bar at the lower right says its length, about.
+    """Return images in rows, each with its name on the left and an approximate scale bar in every image.
 
     Args:
-        rows: name and images, as many in each.
-        notes: sentences for the foot.
+        rows: name and images of each row.
+        notes: sentences below the figure.
     """
     columns = max(len(images) for _, images in rows)
     width = PAGE if columns > 2 else COLUMN
@@ -62,22 +62,11 @@ def _scale_bar(axis, image: Sample) -> None:
     pixels = length / image.micrometres_per_pixel
     margin, thick = 0.035 * width, 0.014 * width
     label = f"≈ {length:g} µm"
-    # A white plate under bar and letters: tissue may be of any colour.
+    # A white plate below bar and text, since tissue may have any colour.
     plate = max(pixels, 0.3 * width)
-    axis.add_patch(
-        Rectangle(
-            (width - 1.7 * margin - plate, height - 4.6 * margin),
-            plate + 1.4 * margin,
-            4.3 * margin,
-            color="white",
-            alpha=0.8,
-            linewidth=0,
-        )
-    )
+    corner, size = (width - 1.7 * margin - plate, height - 4.6 * margin), (plate + 1.4 * margin, 4.3 * margin)
+    axis.add_patch(Rectangle(corner, *size, color="white", alpha=0.8, linewidth=0))
     centre = width - margin - plate / 2
-    axis.add_patch(
-        Rectangle(
-            (centre - pixels / 2, height - 1.4 * margin), pixels, thick, color="black", linewidth=0, gid="scale bar"
-        )
-    )
+    corner = (centre - pixels / 2, height - 1.4 * margin)
+    axis.add_patch(Rectangle(corner, pixels, thick, color="black", linewidth=0, gid="scale bar"))
     axis.text(centre, height - 1.7 * margin, label, ha="center", va="bottom", size=SMALL)

@@ -1,4 +1,15 @@
-"""The one style of all figures: sizes, letters, how each arm and each magnification looks, and the three file forms."""
+"""The style that all figures share: colours, markers, fonts, sizes and file formats.
+
+To change how figures look, edit this file and no other:
+
+- the colours of arms: `COLOURS`; the first is that of the first arm of the study, and so on;
+- their markers: `MARKERS`; their lines: `looks`;
+- the colours and markers of magnifications: `MAGNIFICATION_LOOKS`;
+- fonts, axes, grid and legend: `_RC`, which holds settings of matplotlib;
+- width and resolution: `COLUMN`, `PAGE` and `DPI`.
+
+The colours of a heat map or a diagram are at the top of its own file (patients.py, methods.py).
+"""
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -20,16 +31,16 @@ COLUMN, PAGE = 85.0, 175.0
 DPI = 200
 """Resolution of the PNG, and of images inside the PDF and SVG."""
 SMALL, TINY = 6.0, 5.5
-"""Letters of ticks and legends, and of notes, in points; titles and labels have 7."""
+"""Font size in points of ticks and legends, and of notes; titles and labels have 7."""
 GREY = "0.55"
 FORMATS: Mapping[str, Mapping[str, None]] = {
-    # No dates and no versions of the writer: two runs give the same bytes.
+    # No dates and no versions of the writer, so that two runs write the same bytes.
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
 
-# DejaVu Sans comes with matplotlib, so that figures are the same on every machine.
+# DejaVu Sans comes with matplotlib: figures are the same on every machine.
 _RC = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -57,17 +68,17 @@ _RC = {
     "lines.markersize": 4,
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
-    "pdf.fonttype": 42,  # fonts are embedded as outlines that stay text
+    "pdf.fonttype": 42,  # TrueType: text in a PDF can be searched and copied
     "svg.fonttype": "path",
     "svg.hashsalt": "histobench",
 }
 
-# Okabe & Ito's palette without its yellow, which is too light for lines on white.
+# The palette of Okabe and Ito without its yellow, which is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#000000", "#56B4E9", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "s", "D", "v", "^", "P", "X", "h")
-"""As many markers as are not a multiple of the colours: 56 arms look different."""
+"""Eight markers and seven colours: the first 56 arms all look different."""
 MAGNIFICATION_LOOKS = (("#b5b5b5", "o"), ("#6f9fc8", "s"), ("#2b5c8a", "^"), ("#0b1d33", "D"))
-"""From light to dark and with markers of their own, in the order of magnifications."""
+"""Colour and marker of each magnification, from low to high."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +88,19 @@ class Look:
     colour: str
     marker: str
     line: str
-    """Solid for CNNs, dashed for vision-language models, dotted where only a head is trained."""
+    """Line style: solid for CNNs, dashed for vision-language models, dotted where only a head is trained."""
     filled: bool
-    """Markers are hollow where only a head is trained."""
+    """Whether markers are filled; they are hollow where only a head is trained."""
 
     @property
     def marks(self) -> dict[str, object]:
-        """Arguments of a plot that draws the markers."""
+        """Arguments of `Axes.plot` for markers of this look."""
         face = self.colour if self.filled else "white"
         return {"color": self.colour, "marker": self.marker, "markerfacecolor": face, "markeredgewidth": 0.8}
 
 
 def looks(arms: Sequence[Arm]) -> dict[tuple[str, str], Look]:
-    """Return the look of each arm, by its key; it depends on the place of the arm in the study alone."""
+    """Return the look of each arm, by its key; it depends only on the position of the arm in the study."""
     return {
         arm.key: Look(
             COLOURS[place % len(COLOURS)],
@@ -111,7 +122,7 @@ def magnification_looks(magnifications: Sequence[int]) -> dict[int, tuple[str, s
 
 
 def arm_handles(arms: Sequence[Arm], known: Mapping[tuple[str, str], Look], line: bool = True) -> list[Artist]:
-    """Return the legend's entries of `arms`, which look as `known` says."""
+    """Return the legend entries of `arms`; `known` holds their looks, `line` is whether lines are shown."""
     return [
         Line2D([], [], label=arm.name, linestyle=known[arm.key].line if line else "none", **known[arm.key].marks)  # type: ignore[arg-type]
         for arm in arms
@@ -123,7 +134,7 @@ R = TypeVar("R")
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function draw in this style, whatever matplotlib's own settings on the machine are."""
+    """Make a function draw in this style, whatever the settings of matplotlib on the machine are."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -140,10 +151,10 @@ def canvas(
 
     Args:
         width: in mm.
-        height: of what is drawn above legend and notes, in mm.
+        height: of the area above legend and notes, in mm.
         notes: sentences, for example that images are synthetic.
-        legend: its entries.
-        columns: of the legend.
+        legend: entries of the legend.
+        columns: number of columns of the legend.
     """
     lines = textwrap.wrap(" ".join(notes), round(width * 0.9))
     noted = 2.5 * len(lines) + 1.5 if lines else 0.0
@@ -159,14 +170,14 @@ def canvas(
         )
     if legend:
         place = (0.5, noted / (height + foot))
-        # Kept out of the layout, which would set it at the very foot, upon the notes.
+        # The layout engine would place the legend over the notes.
         figure.legend(handles=legend, loc="lower center", bbox_to_anchor=place, ncols=columns).set_in_layout(False)
     return figure
 
 
 @styled
 def save(figure: Figure, prefix: Path) -> None:
-    """Write PREFIX.pdf, PREFIX.svg and PREFIX.png, each whole or not at all; the same figure gives the same bytes.
+    """Write PREFIX.pdf, PREFIX.svg and PREFIX.png, each completely or not at all; the same figure gives the same bytes.
 
     Raises:
         HistoBenchError: the folder cannot be written, or the disk is full.

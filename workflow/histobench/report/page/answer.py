@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from histobench.report.page.cells import Cell, Row, Source, Tally, View, fill, mark, negated, shown
+from histobench.report.page.cells import Cell, Row, RowCount, Source, View, fill, negated, shown, value_of
 from histobench.report.terms import printed
 
 PUBLISHED = ("holds", "contradicted", "impossible", "not checkable")
@@ -62,7 +62,7 @@ def settings(intervals: Source, dataset: str, split: str) -> list[Setting]:
         Setting(
             magnification,
             augmentation,
-            [mark(intervals, arms[0], "magnification", {}, away=True)],
+            [value_of(intervals, arms[0], "magnification", {}, away=True)],
             sorted(arms, key=lambda row: -_estimate(intervals, row)),
         )
         for (augmentation, magnification), arms in sorted(groups.items(), key=order)
@@ -108,7 +108,7 @@ def winner(
         row, flipped = second
         difference = _difference(comparisons, row, flipped, names)
         if comparisons.rows[row]["holm_p"]:
-            holm = [mark(comparisons, row, "holm_p", names, away=True)]
+            holm = [value_of(comparisons, row, "holm_p", names, away=True)]
     label = shown("first", _arm(intervals.rows[others[0]]), names) if others else ""
     return Winner(
         setting,
@@ -179,7 +179,7 @@ def firsts(winners: Sequence[Winner]) -> list[tuple[str, list[tuple[str, list[st
     return [(augmentation, list(arms.items())) for augmentation, arms in found.items()]
 
 
-def tallies(claims: Source) -> list[tuple[str, list[tuple[str, Tally]]]]:
+def tallies(claims: Source) -> list[tuple[str, list[tuple[str, RowCount]]]]:
     """Return how many claims have each verdict, by the paper's own numbers and by the study's."""
     found = []
     for column, title, verdicts in (
@@ -189,7 +189,7 @@ def tallies(claims: Source) -> list[tuple[str, list[tuple[str, Tally]]]]:
         values = [row[column] for row in claims.rows]
         order = [*verdicts, *sorted({value for value in values if value and value not in verdicts})]
         counts = [
-            (verdict, Tally(str(values.count(verdict)), claims.link, column, verdict))
+            (verdict, RowCount(str(values.count(verdict)), claims.link, column, verdict))
             for verdict in order
             if verdict in values or verdict in verdicts
         ]
@@ -197,7 +197,7 @@ def tallies(claims: Source) -> list[tuple[str, list[tuple[str, Tally]]]]:
     return found
 
 
-def telling(claims: Source, names: Mapping[str, str], most: int = 4) -> list[tuple[str, list[dict[str, object]]]]:
+def notable(claims: Source, names: Mapping[str, str], most: int = 4) -> list[tuple[str, list[dict[str, object]]]]:
     """Return the claims to read first: what cannot be, what the paper's own tables deny, what the study denies."""
 
     def effect(row: Mapping[str, str]) -> float:
@@ -218,9 +218,9 @@ def telling(claims: Source, names: Mapping[str, str], most: int = 4) -> list[tup
         rows.sort(key=lambda index: effect(claims.rows[index]) if column == "study_verdict" else 0.0)
         items = [
             {
-                "sentence": mark(claims, index, "sentence", names, away=True),
-                "section": mark(claims, index, "section", names, away=True),
-                "evidence": mark(claims, index, evidence, names, away=True),
+                "sentence": value_of(claims, index, "sentence", names, away=True),
+                "section": value_of(claims, index, "section", names, away=True),
+                "evidence": value_of(claims, index, evidence, names, away=True),
             }
             for index in rows[:most]
         ]
@@ -247,10 +247,10 @@ def _separated(row: Mapping[str, str], flipped: bool) -> bool:
 def _difference(comparisons: Source, row: int, flipped: bool, names: Mapping[str, str]) -> Cell:
     """Return `difference [low, high]` of a pair, told from its other side where `flipped`."""
     if not comparisons.rows[row]["low"] or not comparisons.rows[row]["high"]:
-        cell = mark(comparisons, row, "pooled_difference", names, away=True)
+        cell = value_of(comparisons, row, "pooled_difference", names, away=True)
         return [negated(cell) if flipped else cell]
     if not flipped:
         return fill("{pooled_difference} [{low}, {high}]", comparisons, row, names, away=True)
-    cells = [mark(comparisons, row, name, names, away=True) for name in ("pooled_difference", "high", "low")]
+    cells = [value_of(comparisons, row, name, names, away=True) for name in ("pooled_difference", "high", "low")]
     value, low, high = (negated(cell) for cell in cells)
     return [value, " [", low, ", ", high, "]"]

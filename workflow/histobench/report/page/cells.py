@@ -28,7 +28,7 @@ TERMS = {
 
 
 @dataclass(frozen=True)
-class Mark:
+class Value:
     """A value on the page and the CSV cell that it was read from."""
 
     text: str
@@ -45,7 +45,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Tally:
+class RowCount:
     """A number that counts rows of a CSV, or sums a column of it."""
 
     text: str
@@ -55,7 +55,7 @@ class Tally:
     """Rows with this text in `column` are counted; where it is None the column is summed."""
 
 
-Cell = Sequence[Mark | Tally | str]
+Cell = Sequence[Value | RowCount | str]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class View:
     kinds: Sequence[str]
     """For each column `number`, `name`, `text` or `verdict`."""
     rows: Sequence[Row]
-    shared: Sequence[tuple[str, Mark]] = ()
+    shared: Sequence[tuple[str, Value]] = ()
     """Values that all rows have, told once above the table."""
     best: set[tuple[int, str]] = field(default_factory=set)
     """(CSV row, column) of what is shown in bold."""
@@ -176,31 +176,31 @@ def head(column: str) -> str:
     return TERMS.get(stem) or HEADS.get(stem, words[:1].upper() + words[1:])
 
 
-def mark(source: Source, row: int, column: str, names: Mapping[str, str], *, away: bool = False) -> Mark:
+def value_of(source: Source, row: int, column: str, names: Mapping[str, str], *, away: bool = False) -> Value:
     """Return the value of a cell; `away` where it stands outside a table of its file."""
     value = source.rows[row][column] or ""
-    return Mark(shown(column, value, names, column in source.fine), value, column, row, source.link if away else None)
+    return Value(shown(column, value, names, column in source.fine), value, column, row, source.link if away else None)
 
 
-def negated(cell: Mark) -> Mark:
+def negated(cell: Value) -> Value:
     """Return a number with the opposite sign, as where a difference is told from the other side."""
     text = cell.text[1:] if cell.text[:1] in "−+" else cell.text
     sign = "−" if cell.text[:1] not in "−" and float(cell.value) else ""
-    return Mark(sign + text, cell.value, cell.column, cell.row, cell.file, not cell.negated)
+    return Value(sign + text, cell.value, cell.column, cell.row, cell.file, not cell.negated)
 
 
-def fill(template: str, source: Source, row: int, names: Mapping[str, str], *, away: bool = False) -> list[Mark | str]:
+def fill(template: str, source: Source, row: int, names: Mapping[str, str], *, away: bool = False) -> list[Value | str]:
     """Return a cell: the template with its fields filled in, cut before the first field that is empty."""
-    parts: list[Mark | str] = []
+    parts: list[Value | str] = []
     for literal, name, _, _ in Formatter().parse(template):
         if name is None:
             parts.append(literal)
             continue
         if name not in source.columns or not source.rows[row][name]:
-            return parts if any(isinstance(part, Mark) for part in parts) else [ABSENT]
+            return parts if any(isinstance(part, Value) for part in parts) else [ABSENT]
         if literal:
             parts.append(literal)
-        parts.append(mark(source, row, name, names, away=away))
+        parts.append(value_of(source, row, name, names, away=away))
     return parts
 
 
@@ -256,7 +256,9 @@ def view(
         for name in fold
         if name in source.columns and len(chosen) > 1 and len({source.rows[row][name] for row in chosen}) == 1
     ]
-    shared = [(head(name), mark(source, chosen[0], name, names)) for name in constant if source.rows[chosen[0]][name]]
+    shared = [
+        (head(name), value_of(source, chosen[0], name, names)) for name in constant if source.rows[chosen[0]][name]
+    ]
     shows = [column for column in columns or columns_of(source) if column.template[1:-1] not in constant]
     lines = [Row([_cell(column, source, row, names) for column in shows], row) for row in chosen]
     return View(
@@ -288,7 +290,7 @@ def beside(source: Source, title: str, caption: str, names: Mapping[str, str]) -
     lines = []
     for indices in places.values():
         first = next(iter(indices.values()))
-        cells: list[Cell] = [[mark(source, first, key, names)] for key in keys]
+        cells: list[Cell] = [[value_of(source, first, key, names)] for key in keys]
         for name in quantities:
             cells.append(_three(source, indices[name], names) if name in indices else [ABSENT])
         lines.append(Row(cells, None))
@@ -298,7 +300,7 @@ def beside(source: Source, title: str, caption: str, names: Mapping[str, str]) -
 
 
 def _three(source: Source, row: int, names: Mapping[str, str]) -> Cell:
-    ours, theirs, apart = (mark(source, row, name, names) for name in ("reproduced", "published", "difference"))
+    ours, theirs, apart = (value_of(source, row, name, names) for name in ("reproduced", "published", "difference"))
     if not ours.value and not theirs.value:
         return [ABSENT]
     cell = [ours if ours.value else ABSENT, " / ", theirs if theirs.value else ABSENT]
@@ -311,7 +313,7 @@ def _transposed(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[Cel
 
 def _kind(cells: Sequence[Cell]) -> str:
     """Return `number` where every filled cell starts with one, `text` where some are long, else `name`."""
-    marks = [cell[0] for cell in cells if cell and isinstance(cell[0], Mark)]
+    marks = [cell[0] for cell in cells if cell and isinstance(cell[0], Value)]
     if marks and all(number(cell.value) is not None for cell in marks):
         return "number"
     return "text" if any(len(cell.text) > 48 for cell in marks) else "name"

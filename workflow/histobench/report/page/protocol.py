@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from histobench.report.terms import count
+from histobench.study.resolved import Study, printed_mode
 
 Settings = Mapping[str, Any]
 
@@ -24,54 +25,49 @@ READOUTS = {
 }
 
 
-def splits(configuration: Settings) -> list[tuple[str, str]]:
+def splits(study: Study) -> list[tuple[str, str]]:
     """Return each split policy and what it keeps together."""
     return [
         (name, f"{split['folds']} folds, seed {split['seed']}: {SPLITS[split['by']]}.")
-        for name, split in configuration["splits"].items()
+        for name, split in study.splits.items()
     ]
 
 
-def augmentations(configuration: Settings) -> list[tuple[str, list[str]]]:
+def augmentations(study: Study) -> list[tuple[str, list[str]]]:
     """Return each augmentation and its transforms, in their order."""
     return [
-        (name, [_transform(transform) for transform in transforms])
-        for name, transforms in configuration["augmentations"].items()
+        (name, [_transform(transform) for transform in transforms]) for name, transforms in study.augmentations.items()
     ]
 
 
-def recipes(configuration: Settings) -> list[tuple[str, str]]:
+def recipes(study: Study) -> list[tuple[str, str]]:
     """Return how each arm is trained."""
-    found = []
-    for model, modes in configuration["recipes"].items():
-        label = configuration["models"][model]["label"] or model
-        found += [(f"{label} {_mode(mode)}", _recipe(recipe)) for mode, recipe in modes.items()]
-    return found
+    return [(arm.name, _recipe(study.recipes[arm.model][arm.mode])) for arm in study.arms]
 
 
-def decisions(configuration: Settings) -> list[tuple[str, str, str]]:
+def decisions(study: Study) -> list[tuple[str, str, str]]:
     """Return the points that the paper leaves open: point, what the paper says, what is decided here.
 
     Points that the study has nothing to do with, for example vision-language models in a study without one, are out.
     """
-    return [(point, says, decided) for point, says, decide in POINTS if (decided := decide(configuration))]
+    return [(point, says, decided) for point, says, decide in POINTS if (decided := decide(study))]
 
 
-def _breakhis(configuration: Settings) -> list[str]:
-    datasets = configuration["datasets"].values()
+def _breakhis(study: Study) -> list[str]:
+    datasets = study.datasets.values()
     return [BREAKHIS] if any(one["format"] == "breakhis" and not one.get("synthetic") for one in datasets) else []
 
 
-def _models(configuration: Settings, vlm: bool) -> list[Settings]:
-    return [model for model in configuration["models"].values() if (model["settings"]["family"] != "cnn") == vlm]
+def _models(study: Study, vlm: bool) -> list[Settings]:
+    return [model for model in study.models.values() if (model["family"] != "cnn") == vlm]
 
 
-def _values(configuration: Settings, key: str) -> str:
-    return _list({f"{recipe[key]:g}" for recipe in _recipes(configuration)})
+def _values(study: Study, key: str) -> str:
+    return _list({f"{recipe[key]:g}" for recipe in _recipes(study)})
 
 
-def _recipes(configuration: Settings) -> Iterable[Settings]:
-    return (recipe for modes in configuration["recipes"].values() for recipe in modes.values())
+def _recipes(study: Study) -> Iterable[Settings]:
+    return (recipe for modes in study.recipes.values() for recipe in modes.values())
 
 
 def _list(texts: Iterable[str]) -> str:
@@ -80,21 +76,21 @@ def _list(texts: Iterable[str]) -> str:
 
 
 def _sizes(models: Sequence[Settings]) -> str:
-    return _list({f"{model['settings']['image_size']} × {model['settings']['image_size']}" for model in models})
+    return _list({f"{model['image_size']} × {model['image_size']}" for model in models})
 
 
-def _cnn_input(configuration: Settings) -> str:
-    models = _models(configuration, vlm=False)
+def _cnn_input(study: Study) -> str:
+    models = _models(study, vlm=False)
     if not models:
         return ""
-    scales = {(tuple(model["settings"]["mean"]), tuple(model["settings"]["std"])) for model in models}
+    scales = {(tuple(model["mean"]), tuple(model["std"])) for model in models}
     (mean, std), *others = sorted(scales)
     scale = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
     return f"the whole field is squashed to {_sizes(models)} pixels, antialiased; {scale}"
 
 
-def _vlm_input(configuration: Settings) -> str:
-    models = _models(configuration, vlm=True)
+def _vlm_input(study: Study) -> str:
+    models = _models(study, vlm=True)
     if not models:
         return ""
     return (
@@ -103,22 +99,22 @@ def _vlm_input(configuration: Settings) -> str:
     )
 
 
-def _readout(configuration: Settings) -> str:
-    return _list({READOUTS[model["settings"]["readout"]] for model in _models(configuration, vlm=True)} or [""])
+def _readout(study: Study) -> str:
+    return _list({READOUTS[model["readout"]] for model in _models(study, vlm=True)} or [""])
 
 
-def _which(configuration: Settings) -> str:
+def _which(study: Study) -> str:
     found = {
-        f"{model['label'] or name}: {model['settings']['weights']['hub']}"
-        for name, model in configuration["models"].items()
-        if isinstance(model["settings"]["weights"], Mapping) and "hub" in model["settings"]["weights"]
+        f"{study.label(name)}: {model['weights']['hub']}"
+        for name, model in study.models.items()
+        if isinstance(model["weights"], Mapping) and "hub" in model["weights"]
     }
     return "; ".join(sorted(found))
 
 
-def _lora(configuration: Settings) -> str:
+def _lora(study: Study) -> str:
     found = set()
-    for recipe in _recipes(configuration):
+    for recipe in _recipes(study):
         if lora := recipe["lora"]:
             layers = "every decoder layer" if lora["layers"] is None else f"decoder layers {lora['layers']}"
             tower = "on the vision tower's attention too" if lora["vision"] else "nothing in the vision tower"
@@ -127,20 +123,20 @@ def _lora(configuration: Settings) -> str:
     return "; ".join(sorted(found))
 
 
-def _external(configuration: Settings) -> str:
+def _external(study: Study) -> str:
     blocks = [
-        f"every run of {', '.join(block['models'])} ({', '.join(map(_mode, block['modes']))}) trained at "
+        f"every run of {', '.join(block['models'])} ({', '.join(map(printed_mode, block['modes']))}) trained at "
         f"{', '.join(f'{value}×' for value in block['magnifications'])} is evaluated on {block['on']}; the headline is "
         f"{block['headline']}×, the full table stands beside it"
-        for block in configuration["external"]
+        for block in study.external
     ]
     return "; ".join(blocks)
 
 
-def _crops(configuration: Settings) -> str:
+def _crops(study: Study) -> str:
     found = {
         f"scale {_plain(arguments.get('scale'))}, ratio {_plain(arguments.get('ratio'))}"
-        for transforms in configuration["augmentations"].values()
+        for transforms in study.augmentations.values()
         for transform in transforms
         for kind, arguments in transform.items()
         if kind == "RandomResizedCrop"
@@ -148,19 +144,19 @@ def _crops(configuration: Settings) -> str:
     return f"no crop is larger than the image: {_list(found)}" if found else ""
 
 
-POINTS: tuple[tuple[str, str, Callable[[Settings], str]], ...] = (
+POINTS: tuple[tuple[str, str, Callable[[Study], str]], ...] = (
     (
         "Patients",
         "82 patients",
         lambda study: "; ".join(
-            [*_breakhis(study), *(f"{name}: {SPLITS[split['by']]}" for name, split in study["splits"].items())]
+            [*_breakhis(study), *(f"{name}: {SPLITS[split['by']]}" for name, split in study.splits.items())]
         ),
     ),
     (
         "Folds",
         "5-fold, patient level",
         lambda study: (
-            f"{_list({str(split['folds']) for split in study['splits'].values()})} folds, stratified by label, one "
+            f"{_list({str(split['folds']) for split in study.splits.values()})} folds, stratified by label, one "
             "assignment for all magnifications; every fold has both classes"
         ),
     ),
@@ -203,7 +199,7 @@ POINTS: tuple[tuple[str, str, Callable[[Settings], str]], ...] = (
         "Wilcoxon on five fold scores, p below 0.05 throughout",
         lambda study: (
             "exact two-sided signed-rank test beside its attainable floor; patient-clustered paired bootstrap with "
-            f"{study['comparisons']['draws']:,} draws, patient-level sign flips, Nadeau-Bengio corrected t, Holm over the "
+            f"{study.comparisons['draws']:,} draws, patient-level sign flips, Nadeau-Bengio corrected t, Holm over the "
             "declared pairs"
         ),
     ),
@@ -232,7 +228,3 @@ def _transform(transform: Mapping[str, Settings]) -> str:
 
 def _plain(value: Any) -> str:
     return f"[{', '.join(map(_plain, value))}]" if isinstance(value, list | tuple) else str(value)
-
-
-def _mode(mode: str) -> str:
-    return {"ft": "FT", "lp": "LP"}.get(mode, mode)

@@ -97,6 +97,11 @@ def comparison_tables(
     return table, companion, _honest(pairs, magnification, setting, study)
 
 
+def excludes_zero(row: Texts) -> bool:
+    """Return whether the interval of a pair's pooled difference excludes 0."""
+    return bool(row["low"] and row["high"]) and (float(row["low"]) > 0 or float(row["high"]) < 0)
+
+
 def _honest(
     pairs: Mapping[tuple[str, str], Mapping[str, Texts]], magnification: int, setting: str, study: Study
 ) -> Table:
@@ -109,7 +114,6 @@ def _honest(
             row |= {key: source[key] for key in ("folds", "patients")}
             row["effect_size"] = f"{float(source['effect_size']):.2f}" if source["effect_size"] else ""
             rows.append(row)
-            excludes = float(source["low"]) > 0 or float(source["high"]) < 0
             pooled = f"{_signed(row['pooled_difference'])} [{_signed(row['low'])}, {_signed(row['high'])}]"
             cells.append(
                 (
@@ -119,7 +123,7 @@ def _honest(
                     f"{row['first_value']} / {row['second_value']}",
                     _signed(row["difference"]),
                     _signed(row["effect_size"]) or ABSENT,
-                    Bold(pooled) if excludes else pooled,
+                    Bold(pooled) if excludes_zero(source) else pooled,
                     *(row[key] or ABSENT for key in P_VALUES),
                     f"{row['wilcoxon_p']} ({row['wilcoxon_floor']})",
                     row["mcnemar_p"] or row["delong_p"] or ABSENT,

@@ -63,6 +63,7 @@ def results_tables(
         f"dataset {study.dataset}, split policy {study.split}, augmentation {study.numbered[number]}, {printed('selection', selection)}, "
         f"mean ± sample standard deviation over {folds}."
     )
+    best = best_means(rows)
     warning = [OPTIMISTIC] if selection == "best_epoch" else []
     if not rows:
         warning.append(EMPTY)
@@ -75,8 +76,11 @@ def results_tables(
         rows=rows,
         header=tuple(HEADS[column] for column in (*ARM_KEYS, *SCORES)),
         cells=[
-            (*(printed(key, row[key]) for key in ARM_KEYS), *(_score_cell(row, score, rows) for score in SCORES))
-            for row in rows
+            (
+                *(printed(key, row[key]) for key in ARM_KEYS),
+                *((Bold if (index, f"{score}_mean") in best else str)(spread(row, score)) for score in SCORES),
+            )
+            for index, row in enumerate(rows)
         ],
     )
     caption = study.caption(
@@ -141,8 +145,14 @@ def scores_table(
     )
 
 
-def _score_cell(row: Texts, score: str, rows: Sequence[Texts]) -> str:
-    """Return mean and deviation, in bold where the mean is the best of several at its magnification."""
-    rivals = [float(other[f"{score}_mean"]) for other in rows if other["magnification"] == row["magnification"]]
-    best = len(rivals) > 1 and float(row[f"{score}_mean"]) == max(rivals)
-    return Bold(spread(row, score)) if best else spread(row, score)
+def best_means(rows: Sequence[Texts]) -> set[tuple[int, str]]:
+    """Return (row, column) of the best mean of each score at each magnification, where there are several."""
+    best = set()
+    for column in RESULTS_COLUMNS[len(ARM_KEYS) :: 2]:
+        for magnification in {row["magnification"] for row in rows}:
+            means = {
+                index: float(row[column]) for index, row in enumerate(rows) if row["magnification"] == magnification
+            }
+            if len(means) > 1:
+                best |= {(index, column) for index, mean in means.items() if mean == max(means.values())}
+    return best

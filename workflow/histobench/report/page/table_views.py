@@ -1,0 +1,144 @@
+"""The tables of the page: those of the study with their companions, intervals, comparisons and gaps."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from histobench.io.errors import HistoBenchError
+from histobench.report.page.cells import Column, Row, Source, View, beside, columns_of, fill, head, value_of, view
+from histobench.report.tables.comparison_tables import excludes_zero
+from histobench.report.tables.results_tables import best_means
+from histobench.study.outputs import BESIDE, INTERVALS
+
+FOLD = ("dataset", "split", "augmentation", "selection", "folds", "level")
+ARM = ("dataset", "split", "augmentation", "magnification", "model", "mode")
+COMPARED = (
+    Column("First", "{first}"),
+    Column("Second", "{second}"),
+    Column("Pooled difference", "{pooled_difference} [{low}, {high}]"),
+    Column("Mean over folds", "{difference}"),
+    Column("Effect size (dz)", "{effect_size}"),
+    Column("Bootstrap p", "{bootstrap_p}"),
+    Column("Sign-flip p", "{sign_flip_p}"),
+    Column("Holm p", "{holm_p}"),
+    Column("Wilcoxon p (floor)", "{wilcoxon_p} ({wilcoxon_floor})"),
+    Column("Nadeau–Bengio p", "{nadeau_bengio_p}"),
+)
+SECONDARY = {
+    "accuracy": Column("McNemar p (secondary)", "{mcnemar_p}"),
+    "auc": Column("DeLong p (secondary)", "{delong_p}"),
+}
+
+
+def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> list[View]:
+    """Return the tables in the order of their numbers, each with its companions.
+
+    Args:
+        files: CSVs of the tables and their companions; the Markdown beside each begins with title and caption.
+        folder: where the page is.
+        names: the name in print of each model.
+    """
+    found = {path.stem: path for path in files}
+    views = []
+    for stem in sorted((stem for stem in found if not stem.endswith((BESIDE, INTERVALS))), key=order):
+        source = Source.read(found[stem], folder)
+        title, caption = _heading(found[stem])
+        shown = view(source, title, caption, names, fold=FOLD)
+        shown.identity = stem
+        shown.best = _bold(stem, source)
+        for suffix, make in ((BESIDE, beside), (INTERVALS, view)):
+            if f"{stem}{suffix}" in found:
+                companion = Source.read(found[f"{stem}{suffix}"], folder)
+                below = make(companion, *_heading(companion.path), names)
+                below.identity = companion.path.stem
+                shown.companions = [*shown.companions, below]
+        views.append(shown)
+    return views
+
+
+def order(stem: str) -> tuple[bool, list[tuple[int, str]]]:
+    """Numbered tables first, by number; the others as they are called."""
+    parts = [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", stem)]
+    return not stem.startswith("table"), parts
+
+
+def _heading(path: Path) -> tuple[str, str]:
+    """Return the title and caption that the table's Markdown begins with."""
+    markdown = path.with_suffix(".md")
+    if not markdown.is_file():
+        raise HistoBenchError(f"{markdown}: no such file; run the workflow again to make it")
+    with markdown.open(encoding="utf-8") as file:
+        found = re.fullmatch(r"\*\*(.+?)\.\*\* ?(.*)", file.readline().strip())
+    return (found[1], found[2]) if found else (path.stem, "")
+
+
+def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
+    """Return (row, column) of what is bold in a table: the same as in its Markdown and LaTeX."""
+    if re.fullmatch(r"table[45](-best-epoch)?", stem):
+        return best_means(source.rows)
+    if stem == "table7-honest":
+        return {(index, "pooled_difference") for index, row in enumerate(source.rows) if excludes_zero(row)}
+    return set()
+
+
+def intervals(source: Source | None, names: Mapping[str, str]) -> View | None:
+    """Return a row per arm and a column per metric, at the last epoch."""
+    if source is None:
+        return None
+    arms: dict[tuple[str, ...], dict[str, int]] = {}
+    for index, row in enumerate(source.rows):
+        if row["selection"] == "last":
+            arms.setdefault(tuple(row[key] for key in ARM), {})[row["metric"]] = index
+    if not arms:
+        return None
+    metrics = list(dict.fromkeys(metric for indices in arms.values() for metric in indices))
+    keys = [key for place, key in enumerate(ARM) if place > 2 or len({arm[place] for arm in arms}) > 1]
+    lines = []
+    for indices in arms.values():
+        first = next(iter(indices.values()))
+        cells = [[value_of(source, first, key, names)] for key in keys]
+        cells += [
+            fill("{estimate} [{low}, {high}]", source, indices[metric], names) if metric in indices else ["–"]
+            for metric in metrics
+        ]
+        lines.append(Row(cells, None))
+    kinds = ["number" if key == "magnification" else "name" for key in keys] + ["number"] * len(metrics)
+    shared = [(head(key), value_of(source, next(iter(arms[next(iter(arms))].values())), key, names, away=True))
+              for key in ARM if key not in keys]  # fmt: skip
+    caption = (
+        "Pooled out-of-fold predictions of the last epoch: estimate and 95 % interval, patients resampled within class. "
+        "Pooled values differ a little from means over folds; the CSV has the best epoch too."
+    )
+    return View(
+        "intervals", "Intervals", caption, source.link, [*map(head, keys), *map(head, metrics)], kinds, lines, shared
+    )
+
+
+def comparisons(source: Source | None, names: Mapping[str, str]) -> list[View]:
+    if source is None:
+        return []
+    views = []
+    keys = [Column(head(key), f"{{{key}}}") for key in ("dataset", "split", "augmentation", "magnification")]
+    for metric, secondary in SECONDARY.items():
+        rows = [index for index, row in enumerate(source.rows) if (row["metric"], row["selection"]) == (metric, "last")]
+        if rows:
+            caption = (
+                f"{head(metric)}, first minus second, last epoch. Effect sizes and intervals come first: the pooled "
+                "difference has the 95 % interval of the patient-clustered paired bootstrap. Holm's correction is over "
+                "the declared pairs, on the sign-flip p. Below its floor no Wilcoxon p can be. The last column takes "
+                "images for independent, which those of one patient are not: it is secondary."
+            )
+            columns = [*keys, *COMPARED, secondary]
+            views.append(view(source, f"Pairs of arms: {head(metric)}", caption, names, columns, rows, FOLD))
+    return views
+
+
+def gaps(sources: Mapping[str, Source], names: Mapping[str, str]) -> list[View]:
+    views = []
+    titles = {"gaps": "What could not be used", "external_gaps": "What could not be used of the external test"}
+    for name, title in titles.items():
+        if name in sources and sources[name].rows:
+            source = sources[name]
+            columns = [Column(column.head, column.template, "text") for column in columns_of(source)]
+            views.append(view(source, title, "", names, columns))
+    return views
