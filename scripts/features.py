@@ -1,39 +1,30 @@
 """Compute the features of every image of a magnification, or of every augmented view of it, by a frozen backbone.
 
 Features are one embedding for each image or, for a vision-language model, its visual tokens; embeddings can be computed
-from visual tokens.
+from visual tokens. They are made from --pixels, the pixel store of the whole manifest, or from --tokens (views, images,
+tokens, dimensions). --weights are pretrained ones, unless they are random. The .npy holds (views, images, dimensions)
+float32, or (views, images, tokens, dimensions), bf16 as uint16.
 """
 
-import argparse
 import shutil
 from itertools import product
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError, run_script
+from histobench.study import arguments
 from histobench.study.spec import FeatureSpec
 
 BATCH = 32
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    specification = FeatureSpec.model_validate_json
-    parser.add_argument("--specification", type=specification, required=True, help="what to compute, as JSON")
-    parser.add_argument("--manifest", type=Path, required=True)
-    inputs = parser.add_mutually_exclusive_group(required=True)
-    inputs.add_argument("--pixels", type=Path, help="pixel store of the whole manifest")
-    inputs.add_argument("--tokens", type=Path, help="visual tokens (views, images, T, D) to compute embeddings from")
-    parser.add_argument("--weights", type=Path, help="pretrained weights, unless they are random")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--share", type=int, default=1, help="jobs that may share its GPU; 0: no GPU is needed")
-    parser.add_argument("--workers", type=int, default=1, help="processor threads, and processes that augment images")
-    shape = "(views, images, dimensions) float32, or (views, images, tokens, dimensions), bf16 as uint16"
-    parser.add_argument("--output", type=Path, required=True, help=f".npy, {shape}")
-    return parser.parse_args()
-
-
 def main() -> None:
-    given = parsed()
+    given = arguments.parse(
+        __doc__,
+        *("manifest", "output"),
+        optional=["pixels", "tokens", "weights"],
+        specification=FeatureSpec.model_validate_json,
+        **arguments.HARDWARE,
+    )
 
     import numpy as np
     import torch

@@ -1,29 +1,22 @@
-"""Download the archive of a dataset."""
+"""Download the archive of a dataset from --url or, when that fails, from one of --mirrors.
 
-import argparse
+Without --sha256 the hash of the first download counts, which is kept beside the archive.
+"""
+
 import sys
-from pathlib import Path
 
 from histobench.io.errors import run_script
+from histobench.study import arguments
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", required=True, help="http or https address of the archive")
-    parser.add_argument("--mirrors", nargs="+", default=[], help="further addresses, tried in order when --url fails")
-    parser.add_argument(
-        "--sha256", default="", help="expected SHA-256; if empty, that of the first download, which is kept beside it"
-    )
-    parser.add_argument("--licence", default="", help="shown when the archive has been downloaded")
-    parser.add_argument("--citation", default="", help="shown when the archive has been downloaded")
-    parser.add_argument("--output", type=Path, required=True, help="path of the archive")
-    arguments = parser.parse_args()
+    given = arguments.parse(__doc__, "output", url=str, mirrors=[], sha256="", licence="", citation="")
 
     from histobench.fetch.http import fetch, notices
 
-    output = arguments.output
-    downloaded = fetch(arguments.url, output, arguments.sha256, arguments.mirrors)
-    for line in notices(output.name, arguments.licence, arguments.citation) if downloaded else []:
+    output = given.output
+    downloaded = fetch(given.url, output, given.sha256, given.mirrors)
+    for line in notices(output.name, given.licence, given.citation) if downloaded else []:
         print(line, file=sys.stderr)
     print(f"{output}: {output.stat().st_size} bytes, verified")
 

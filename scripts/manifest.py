@@ -1,6 +1,10 @@
-"""Read an archive or folder of images once; write its manifest and its census."""
+"""Read an archive or folder of images once; write its manifest and its census.
 
-import argparse
+What else is needed depends on --format (breakhis, bach, csv or folders): --complete, --table, --classes (JSON) and --patient are
+the keys of a dataset in the configuration. --sha256 is the expected hash of the archive; without it that in ARCHIVE.sha256
+counts, if there is one. --digest is written: the archive's hash, empty for a folder.
+"""
+
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,43 +14,23 @@ from histobench.datasets.scan import shown
 from histobench.fetch.http import verify
 from histobench.io.errors import run_script
 from histobench.io.files import atomic_path
+from histobench.study import arguments
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--source", type=Path, required=True, help="tar.gz, tar or zip archive, or folder")
-    parser.add_argument("--format", choices=formats.FORMATS, default="breakhis")
-    parser.add_argument("--complete", action="store_true", help="require exactly the official images")
-    parser.add_argument("--table", type=Path, help="csv: the table that lists the images")
-    parser.add_argument(
-        "--classes", type=json.loads, help="csv, folders: JSON from label or folder to benign, malignant"
+    files = ("source", "output", "census", "digest")
+    texts = dict.fromkeys(("patient", "sha256"), "")
+    given = arguments.parse(
+        __doc__, *files, optional=["table"], format="breakhis", classes="null", complete=False, workers=1, **texts
     )
-    parser.add_argument("--patient", help="folders: regular expression with one group, the patient, in an image's path")
-    parser.add_argument("--workers", type=int, default=1, help="decoding threads")
-    parser.add_argument("--output", type=Path, required=True, help="manifest.csv to write")
-    parser.add_argument("--census", type=Path, required=True, help="census.csv to write")
-    parser.add_argument(
-        "--sha256", default="", help="expected SHA-256 of the archive; empty: what ARCHIVE.sha256 says, if it exists"
-    )
-    parser.add_argument(
-        "--digest", type=Path, required=True, help="file to write the archive's SHA-256 to; empty for a folder"
-    )
-    arguments = parser.parse_args()
-
-    source = arguments.source
-    digest = verify(source, arguments.sha256) if source.is_file() else ""
+    source = given.source
+    digest = verify(source, given.sha256) if source.is_file() else ""
     images, skipped = formats.read(
-        arguments.format,
-        source,
-        arguments.workers,
-        complete=arguments.complete,
-        listing=arguments.table,
-        classes=arguments.classes,
-        patient=arguments.patient,
+        given.format, source, given.workers, given.complete, given.table, json.loads(given.classes), given.patient
     )
-    manifest.save_census(arguments.census, images)
-    manifest.save(arguments.output, images)
-    with atomic_path(arguments.digest) as temporary:
+    manifest.save_census(given.census, images)
+    manifest.save(given.output, images)
+    with atomic_path(given.digest) as temporary:
         temporary.write_text(f"{digest}  {source}\n" if digest else "", encoding="utf-8")
     print_summary(source, images, skipped)
 

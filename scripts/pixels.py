@@ -1,30 +1,22 @@
 """Decode and resize every image of a dataset into one pixel store."""
 
-import argparse
 import time
-from pathlib import Path
 
 import PIL
 
 from histobench.datasets import manifest, pixels
 from histobench.io.errors import run_script
+from histobench.study import arguments
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--source", type=Path, required=True)
-    parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--size", type=int, required=True)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-
-    images = manifest.load(arguments.manifest)
+    given = arguments.parse(__doc__, "source", "manifest", "output", size=int, workers=1)
+    images = manifest.load(given.manifest)
     start = time.perf_counter()
-    pixels.build(arguments.source, images, arguments.size, arguments.output, arguments.workers)
+    pixels.build(given.source, images, given.size, given.output, given.workers)
     seconds = time.perf_counter() - start
     print(
-        f"{len(images)} images of {arguments.size}x{arguments.size} pixels in {seconds:.1f} s "
+        f"{len(images)} images of {given.size}x{given.size} pixels in {seconds:.1f} s "
         f"({len(images) / seconds:.0f} per second), resized by Pillow {PIL.__version__} bicubic"
     )
 

@@ -1,31 +1,22 @@
-"""Predict every image of another dataset with the kept weights of a run: nothing is trained or chosen here."""
+"""Predict every image of another dataset with the kept weights of a run: nothing is trained or chosen here.
 
-import argparse
-from pathlib import Path
+--specification is what was trained, --trained its weights.safetensors, --weights the pretrained weights that it started from,
+unless they were random, and --trained-on the manifest of its dataset. --manifest and --pixels are of the other dataset.
+"""
 
 from histobench.io.errors import HistoBenchError, run_script
+from histobench.study import arguments
 from histobench.study.spec import RunSpec
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    specification = RunSpec.model_validate_json
-    parser.add_argument("--specification", type=specification, required=True, help="what was trained, as JSON")
-    parser.add_argument("--trained", type=Path, required=True, help="weights.safetensors of the run")
-    parser.add_argument("--weights", type=Path, help="pretrained weights that it started from, unless they were random")
-    parser.add_argument("--trained-on", type=Path, required=True, help="manifest of the dataset that it was trained on")
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest of the images to predict")
-    parser.add_argument("--pixels", type=Path, required=True, help="their pixel store")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--share", type=int, default=1, help="jobs that may share its GPU; 0: no GPU is needed")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
-    parser.add_argument("--micro-batch", type=int, default=0, help="images on the device at once; 0: a whole batch")
-    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
-    return parser.parse_args()
-
-
 def main() -> None:
-    given = parsed()
+    given = arguments.parse(
+        __doc__,
+        *("trained", "trained_on", "manifest", "pixels", "output"),
+        optional=["weights"],
+        specification=RunSpec.model_validate_json,
+        **arguments.HARDWARE,
+    )
 
     import numpy as np
     import torch

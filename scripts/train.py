@@ -4,44 +4,34 @@ A job that was stopped continues when it is started again: after SIGTERM, SIGINT
 the signal came, after SIGKILL from its last finished epoch. The state is in checkpoint.pt beside the output, which is
 removed when the job succeeds. A job that is asked to end finishes its step, writes the checkpoint and dies by the signal
 (status 143 in a shell for SIGTERM); asked again, or before training has begun, it ends at once.
+
+--specification is a RunSpec as JSON, --split-by the policy of the folds. It trains from --pixels, the pixel store of the whole
+manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are un-augmented ones,
+if these are augmented. --weights are pretrained ones, unless they are random or a head is trained.
+--gradient-checkpointing 1 computes a vision-language model's activations twice.
 """
 
-import argparse
 import json
 import logging
 import time
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError, run_script
+from histobench.study import arguments
 
 STARTED = time.perf_counter()
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--specification", required=True, help="what to train: a RunSpec as JSON")
-    parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--folds", type=Path, required=True)
-    parser.add_argument("--split-by", required=True, help="policy of the folds: patient, accession, image or official")
-    inputs = parser.add_mutually_exclusive_group(required=True)
-    inputs.add_argument("--pixels", type=Path, help="pixel store of the whole manifest, to train from images")
-    inputs.add_argument("--features", type=Path, help="embeddings for a linear head, or visual tokens for LoRA")
-    parser.add_argument("--evaluation-features", type=Path, help="un-augmented ones, if --features are augmented")
-    parser.add_argument("--weights", type=Path, help="pretrained weights, unless they are random or a head is trained")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--share", type=int, default=1, help="jobs that may share its GPU; 0: no GPU is needed")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
-    parser.add_argument("--workers", type=int, default=0, help="processes that augment images; 0: only this one")
-    parser.add_argument("--micro-batch", type=int, default=0, help="images on the device at once; 0: a whole batch")
-    parser.add_argument("--gradient-checkpointing", type=int, default=0, help="1: recompute a VLM's activations")
-    parser.add_argument("--output", type=Path, required=True, help="predictions.csv; its folder is the run's")
-    parser.add_argument("--history", type=Path, required=True, help="history.csv: a row per epoch")
-    parser.add_argument("--run", type=Path, required=True, help="run.json: what ran, on what, and what it took")
-    return parser.parse_args()
-
-
 def main() -> None:
-    given = parsed()
+    given = arguments.parse(
+        __doc__,
+        *("manifest", "folds", "output", "history", "run"),
+        optional=["pixels", "features", "evaluation_features", "weights"],
+        specification=str,
+        split_by=str,
+        gradient_checkpointing=0,
+        **arguments.HARDWARE,
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     import torch
