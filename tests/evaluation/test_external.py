@@ -1,10 +1,5 @@
 """Scores on another dataset, against numbers worked out by hand."""
 
-import contextlib
-import csv
-import io
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +8,9 @@ from histobench.evaluation import external
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.runs import Run
+from tests.scripts.running import Ended, rows
+from tests.scripts.running import run as run_script
 
-SCRIPT = str(Path(__file__).parents[2] / "scripts" / "score_external.py")
 HEADER = "image_id,patient,group,label,logit"
 # Normal: one of two called malignant. Benign: none of two. In situ: all of two. Invasive: one of two.
 GROUPS = [("n1", "normal", 0), ("n2", "normal", 0), ("b1", "benign", 0), ("b2", "benign", 0)]
@@ -42,25 +38,11 @@ def write(folder: Path, logits: list[float], fold: int, magnification: int = 40,
     return path
 
 
-def score(folder: Path, *predictions: Path) -> tuple[int, str]:
-    """Run the script in this process; return its exit status and what it writes to stderr."""
+def score(folder: Path, *predictions: Path) -> Ended:
     names = ("metrics", "summary", "groups", "gaps")
-    outputs = [part for name in names for part in (f"--{name}", str(folder / f"{name}.csv"))]
-    kept, sys.argv = sys.argv, [SCRIPT, *outputs, "--predictions", *map(str, predictions)]
-    status = 0
-    with contextlib.redirect_stderr(io.StringIO()) as errors:
-        try:
-            runpy.run_path(SCRIPT, run_name="__main__")
-        except SystemExit as end:
-            status = int(end.code or 0)
-        finally:
-            sys.argv = kept
-    return status, errors.getvalue()
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return run_script(
+        "score_external", folder, "--predictions", *predictions, **{name: f"{name}.csv" for name in names}
+    )
 
 
 def test_by_hand(tmp_path: Path) -> None:

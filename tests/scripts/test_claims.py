@@ -1,40 +1,25 @@
 """The scripts of the ledger as the workflow calls them."""
 
-import csv
-import subprocess
-import sys
 from pathlib import Path
 
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
 from histobench.io.files import write_csv
 from histobench.study import resolved
+from tests.scripts.running import ROOT, Ended, rows, run
 
-ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "resources" / "paper"
 TABLES = [PAPER / "tables" / f"table{number}.csv" for number in range(1, 8)]
 NAMES = {"resnet34": "ResNet34", "smolvlm": "SmolVLM"}
 
 
-def run(name: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts" / f"{name}.py", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True
-    )
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def published(folder: Path, ledger: Path = PAPER / "claims.yaml") -> subprocess.CompletedProcess[str]:
+def published(folder: Path, ledger: Path = PAPER / "claims.yaml") -> Ended:
     return run(
         "claims_published", folder, "--claims", ledger, "--tables", *TABLES, "--architectures",
         PAPER / "architectures.yaml", "--output-prefix", "out/claims_published",
     )  # fmt: skip
 
 
-def study(folder: Path, *more: object) -> subprocess.CompletedProcess[str]:
+def study(folder: Path, *more: object) -> Ended:
     arms = [resolved.Arm(name, "ft", label, "cnn", "all") for name, label in NAMES.items()]
     tables = {"dataset": "breakhis", "split": "patient", "without_augmentation": "none", "with_augmentation": "paper"}
     made = resolved.Study("demo", 0, ["Synthetic images."], arms, {}, {}, {}, {}, {}, [], tables, [], {})

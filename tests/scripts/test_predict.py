@@ -1,10 +1,7 @@
 """Kept weights on other images: they must say what training said of the same pixels."""
 
-import csv
-import runpy
-import sys
 from dataclasses import replace
-from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -13,8 +10,9 @@ import torch
 from histobench.datasets import folds, manifest
 from histobench.study.spec import CnnSettings, FeatureSpec, Lora, Recipe, RunSpec
 from tests.models.vlm_settings import tiny
+from tests.scripts import running
+from tests.scripts.running import ROOT, rows
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 CNN = CnnSettings(architecture="torchvision/resnet18", weights="random", image_size=64, width=0.125)
 LORA = Lora(rank=4, dropout=0)
 
@@ -27,13 +25,8 @@ def _one_thread():
 
 
 def script(name, **options):
-    """Run a script in this process."""
-    arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items() if value is not None]
-    kept, sys.argv = sys.argv, [str(SCRIPTS / f"{name}.py"), *arguments]
-    try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    finally:
-        sys.argv = kept
+    """Run a script and require success."""
+    assert running.run(name, ROOT, **options) == (0, ANY)
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +52,6 @@ def dataset(tmp_path_factory):
     pixels[[image.label == "malignant" for image in images], :, :, 0] += 40
     np.save(folder / "pixels.npy", pixels)
     return folder
-
-
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def trained(dataset, output, model, recipe, part=None):
@@ -107,7 +95,7 @@ def predict(dataset, output, spec, **changes):
         "device": "cpu",
         "output": output / "external.csv",
     }
-    script("predict", **options | changes)
+    return running.run("predict", ROOT, **options | changes)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +112,7 @@ def predict(dataset, output, spec, **changes):
 )
 def test_kept_weights_predict_what_training_predicted(dataset, tmp_path, model, recipe, part):
     spec = trained(dataset, tmp_path, model, recipe, part)
-    predict(dataset, tmp_path, spec)
+    assert predict(dataset, tmp_path, spec).returncode == 0
     own, other = rows(tmp_path / "predictions.csv"), rows(tmp_path / "external.csv")
     assert list(other[0]) == ["image_id", "patient", "group", "label", "logit"]
     assert [row["image_id"] for row in other] == [image.image_id for image in manifest.load(dataset / "elsewhere.csv")]
@@ -146,14 +134,12 @@ def test_kept_weights_predict_what_training_predicted(dataset, tmp_path, model, 
         ({"pixels": "manifest.csv"}, "is not the pixel store of this dataset"),
     ],
 )
-def test_a_mistake_is_one_sentence(dataset, tmp_path, capsys, changes, sentence):
+def test_a_mistake_is_one_sentence(dataset, tmp_path, changes, sentence):
     spec = trained(dataset, tmp_path, CNN, {"trainable": "head"}, "embeddings")
     if "seed" in changes:
         spec = spec.model_copy(update=changes)
-    capsys.readouterr()
-    with pytest.raises(SystemExit):
-        predict(dataset, tmp_path, spec, **{key: dataset / value for key, value in changes.items() if key != "seed"})
-    error = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
-    assert len(error) == 1
-    assert sentence in error[0]
+    changes = {key: dataset / value for key, value in changes.items() if key != "seed"}
+    status, said = predict(dataset, tmp_path, spec, **changes)
+    assert (status, said.count("error")) == (1, 1)
+    assert sentence in said
     assert not (tmp_path / "external.csv").exists()

@@ -1,37 +1,26 @@
-import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PYTHONPATH = str(ROOT / "workflow")
+from tests.scripts.running import Ended, rows, run
 
 
-def score(folder: Path, *predictions: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts" / "score.py", "--predictions", *predictions]
-    command += ["--metrics", "metrics.csv", "--summary", "summary.csv"]
-    return subprocess.run(command, cwd=folder, env={"PYTHONPATH": PYTHONPATH}, capture_output=True, text=True)
+def score(folder: Path, *predictions: str) -> Ended:
+    return run("score", folder, "--predictions", *predictions, "--metrics", "metrics.csv", "--summary", "summary.csv")
 
 
 def predicted(folder: Path, model: str, fold: int, *logits: float, inside: int | None = None) -> str:
     """Write the predictions of one run: two malignant images of patient p, then two benign ones of patient q."""
     name = f"results/breakhis/runs/{model}/ft/patient/40x/none/fold{fold}/predictions.csv"
-    rows = ["image_id,patient,fold,label,logit,best_epoch_logit"]
+    lines = ["image_id,patient,fold,label,logit,best_epoch_logit"]
     for number, logit in enumerate(logits):
         malignant = number < 2
-        rows.append(
+        lines.append(
             f"i{fold}{number},{'p' if malignant else 'q'},{inside or fold},{int(malignant)},{logit},{7 - 5 * number}"
         )
     (folder / name).parent.mkdir(parents=True)
-    (folder / name).write_text("\n".join(rows) + "\n")
+    (folder / name).write_text("\n".join(lines) + "\n")
     return name
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_scores_and_their_mean_from_the_predictions(tmp_path: Path) -> None:
@@ -39,7 +28,7 @@ def test_scores_and_their_mean_from_the_predictions(tmp_path: Path) -> None:
     paths = [predicted(tmp_path, "vgg19", 1, 3, 1, -1, -2), predicted(tmp_path, "vgg19", 2, 3, -0.5, -1, -2)]
     done = score(tmp_path, *paths)
     assert (done.returncode, done.stderr) == (0, "")
-    metrics = read(tmp_path / "metrics.csv")
+    metrics = rows(tmp_path / "metrics.csv")
     assert [(row["model"], row["magnification"], row["fold"], row["selection"]) for row in metrics] == [
         ("vgg19", "40", "1", "last"),
         ("vgg19", "40", "1", "best_epoch"),
@@ -47,7 +36,7 @@ def test_scores_and_their_mean_from_the_predictions(tmp_path: Path) -> None:
         ("vgg19", "40", "2", "best_epoch"),
     ]
     assert [float(row["accuracy"]) for row in metrics] == [1, 1, 0.75, 1]
-    last, best = read(tmp_path / "summary.csv")
+    last, best = rows(tmp_path / "summary.csv")
     assert (last["selection"], last["folds"], float(last["accuracy_mean"])) == ("last", "2", 0.875)
     assert float(last["accuracy_std"]) == pytest.approx(0.25 / 2**0.5, abs=1e-12)
     assert (best["selection"], float(best["auc_mean"]), float(best["auc_std"])) == ("best_epoch", 1, 0)
@@ -55,18 +44,15 @@ def test_scores_and_their_mean_from_the_predictions(tmp_path: Path) -> None:
 
 def test_an_arm_with_a_gap_is_warned_about_and_counted(tmp_path: Path) -> None:
     paths = [predicted(tmp_path, model, fold, 1, 2, -1, -2) for model, fold in (("a", 1), ("a", 2), ("b", 2))]
-    done = score(tmp_path, *paths)
-    assert done.returncode == 0
-    assert done.stderr == "warning: breakhis/b/ft/patient/40/none: fold 1 is missing, its mean is over 1 instead of 2\n"
-    assert [row["folds"] for row in read(tmp_path / "summary.csv")] == ["2", "2", "1", "1"]
-    assert read(tmp_path / "summary.csv")[2]["accuracy_std"] == ""
+    message = "breakhis/b/ft/patient/40/none: fold 1 is missing, its mean is over 1 instead of 2"
+    assert score(tmp_path, *paths) == (0, f"warning: {message}\n")
+    assert [row["folds"] for row in rows(tmp_path / "summary.csv")] == ["2", "2", "1", "1"]
+    assert rows(tmp_path / "summary.csv")[2]["accuracy_std"] == ""
 
 
 def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
     path = predicted(tmp_path, "a", 1, 1, 2, -1, -2)
-    done = score(tmp_path, path, path)
-    assert done.returncode == 1
-    assert done.stderr == f"error: {path}: is the same run as {path}; give each run once\n"
+    assert score(tmp_path, path, path) == (1, f"error: {path}: is the same run as {path}; give each run once\n")
 
 
 @pytest.mark.parametrize("kind", ["fold", "class", "name"])
