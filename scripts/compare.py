@@ -5,8 +5,6 @@ predictions, with 95 % intervals from resampled patients), comparisons.csv (a ro
 calibration.csv (reliability curves) and gaps.csv (what could not be used, also on stderr).
 """
 
-import sys
-
 from histobench.evaluation import comparisons, predictions
 from histobench.io.errors import run_script
 from histobench.io.files import write_csv
@@ -28,8 +26,7 @@ def main() -> None:
         study.comparisons["seed"],
     )
     gaps = [*unusable, *found.gaps]
-    for gap in gaps:
-        print(f"warning: {gap.what}", file=sys.stderr)
+    predictions.warn(gaps)
     write_csv(given.intervals, comparisons.INTERVALS_COLUMNS, found.intervals)
     write_csv(given.comparisons, comparisons.COMPARISONS_COLUMNS, found.comparisons)
     write_csv(given.calibration, comparisons.CALIBRATION_COLUMNS, found.calibration)

@@ -3,9 +3,7 @@
 A file that cannot be used is named on stderr and left out; score_external.py lists it in external_gaps.csv.
 """
 
-import sys
-
-from histobench.evaluation import comparisons, external
+from histobench.evaluation import comparisons, external, predictions
 from histobench.io.errors import run_script
 from histobench.io.files import write_csv
 from histobench.study import arguments, resolved
@@ -15,8 +13,7 @@ def main() -> None:
     given = arguments.parse(__doc__, "study", "intervals", several=["predictions"])
     settings = resolved.load(given.study).comparisons
     runs, gaps = external.read_runs(given.predictions)
-    for gap in gaps:
-        print(f"warning: {gap.what}", file=sys.stderr)
+    predictions.warn(gaps)
     rows = comparisons.external_intervals(runs, settings["draws"], settings["seed"])
     write_csv(given.intervals, comparisons.EXTERNAL_INTERVALS_COLUMNS, rows)
 

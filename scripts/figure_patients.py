@@ -3,8 +3,6 @@
 Predictions that cannot be used are named on stderr, and the others are drawn.
 """
 
-import sys
-
 from histobench.evaluation import predictions
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
@@ -16,8 +14,7 @@ def main() -> None:
     given = arguments.parse(__doc__, "study", "manifest", "output_prefix", several=["predictions"])
     study = resolved.load(given.study)
     found, unusable = predictions.read_runs(given.predictions)
-    for gap in unusable:
-        print(f"warning: left out: {gap.what}", file=sys.stderr)
+    predictions.warn(unusable)
     subtypes = {row["image_id"]: row["subtype"] for row in read_csv(given.manifest, ("image_id", "subtype"))}
     style.save(patients.error_map(found, subtypes, study), given.output_prefix)
 

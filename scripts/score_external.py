@@ -4,9 +4,8 @@ The folders of a path say which: results/ON/predictions/DATASET/MODEL/MODE/SPLIT
 cannot be used is a gap, also named on stderr, and the others are scored. All numbers have full precision.
 """
 
-import sys
-
 from histobench.evaluation import external, predictions
+from histobench.evaluation.summary import summarise
 from histobench.io.errors import run_script
 from histobench.io.files import write_csv
 from histobench.study import arguments
@@ -15,12 +14,11 @@ from histobench.study import arguments
 def main() -> None:
     given = arguments.parse(__doc__, "metrics", "summary", "groups", "gaps", several=["predictions"])
     runs, gaps = external.read_runs(given.predictions)
-    for gap in gaps:
-        print(f"warning: {gap.what}", file=sys.stderr)
+    predictions.warn(gaps)
     metrics = [external.score_run(*key, read) for key, read in runs.items()]
     groups = [row for key, read in runs.items() for row in external.group_rates(*key, read)]
     write_csv(given.metrics, external.METRICS_COLUMNS, metrics)
-    write_csv(given.summary, external.SUMMARY_COLUMNS, external.summarise(metrics))
+    write_csv(given.summary, external.SUMMARY_COLUMNS, summarise(metrics, external.KEYS))
     write_csv(given.groups, external.GROUPS_COLUMNS, external.with_means(groups))
     write_csv(given.gaps, predictions.GAPS_COLUMNS, (vars(gap) for gap in gaps))
 

@@ -1,10 +1,8 @@
 import math
 
-import numpy as np
 import pytest
 
-from histobench.evaluation.predictions import Predictions
-from histobench.evaluation.summary import METRICS_COLUMNS, SUMMARY_COLUMNS, gaps, score_run, summarise
+from histobench.evaluation.summary import SUMMARY_COLUMNS, gaps, summarise
 from histobench.metrics import METRICS
 from histobench.study.runs import Run
 
@@ -17,23 +15,6 @@ def row(value: float, fold: int, model: str = "alexnet", selection: str = "last"
     arm = {"dataset": "breakhis", "model": model, "mode": "ft", "split": "patient", "magnification": 40}
     rest = {"augmentation": "none", "fold": fold, "selection": selection, "images": 4, "patients": 2}
     return arm | rest | dict.fromkeys(METRICS, value)
-
-
-def test_a_run_is_scored_under_both_selections() -> None:
-    # last: 3 of 4 right, patient p 2/2 and q 1/2 -> rate 3/4; best epoch: all right.
-    predictions = Predictions(
-        image_id=("1", "2", "3", "4"),
-        patient=np.array(["p", "p", "q", "q"]),
-        label=np.array([1, 1, 0, 0], np.int8),
-        logit={"last": np.array([1.0, 2, -1, 0]), "best_epoch": np.array([1.0, 2, -1, -2])},
-        fold=3,
-    )
-    last, best = score_run(run(fold=3), predictions)
-    assert tuple(last) == tuple(best) == METRICS_COLUMNS
-    assert (last["selection"], last["fold"], last["images"], last["patients"]) == ("last", 3, 4, 2)
-    assert (last["accuracy"], last["patient_rate"]) == (0.75, 0.75)
-    assert last["precision"] == pytest.approx(2 / 3)
-    assert (best["selection"], best["accuracy"], best["patient_rate"]) == ("best_epoch", 1, 1)
 
 
 def test_mean_and_sample_deviation_over_folds() -> None:

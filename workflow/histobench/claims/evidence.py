@@ -136,8 +136,7 @@ class Results:
         """Return the rows of a file that hold the wanted texts."""
         if file not in self.files:
             raise Unavailable(f"there is no {file}.csv")
-        items = list(wanted.items())
-        return [row for row in self.files[file] if all(row[column] == value for column, value in items)]
+        return [row for row in self.files[file] if all(row[column] == value for column, value in wanted.items())]
 
     def _rows(self, file: str, cell: Cell, **more: str) -> list[Row]:
         """Return the rows of a cell, at least one, in `file` or its counterpart for the external test."""

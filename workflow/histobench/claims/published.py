@@ -78,18 +78,11 @@ def read_paper(tables: Sequence[Sequence[Row]], architectures: Path) -> Paper:
 
 def official_census() -> list[Patient]:
     """Return the patient folders of BreakHis in the order in which they first occur."""
-    images = breakhis.official()
-    counts = Counter(
-        (image.label, image.subtype, image.slide, image.accession, image.magnification) for image in images
-    )
-    sizes = sorted({image.magnification for image in images})
-    folders = dict.fromkeys((image.label, image.subtype, image.slide, image.accession) for image in images)
+    folders: dict[tuple[str, ...], Counter[int]] = {}
+    for image in breakhis.official():
+        folder = folders.setdefault((image.label, image.subtype, image.slide, image.accession), Counter())
+        folder[image.magnification] += 1
     return [
-        Patient(
-            label == "malignant",
-            slide,
-            accession,
-            tuple(counts[label, subtype, slide, accession, size] for size in sizes),
-        )
-        for label, subtype, slide, accession in folders
+        Patient(label == "malignant", slide, accession, tuple(count for _, count in sorted(counts.items())))
+        for (label, _, slide, accession), counts in folders.items()
     ]

@@ -24,7 +24,7 @@ from histobench.evaluation.bootstrap import (
     sign_flip_p,
 )
 from histobench.evaluation.external import External
-from histobench.evaluation.pooling import Arm, alike, pool
+from histobench.evaluation.pooling import Arm, pool, require_equal_images
 from histobench.evaluation.predictions import GAPS_COLUMNS as GAPS_COLUMNS
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM, all_scores
@@ -79,12 +79,13 @@ def analyse(
         seed: of the draws.
 
     Raises:
-        HistoBenchError: a pair names an arm that the study does not have, or two arms that have no cell in common.
+        HistoBenchError: a pair names an arm that the study does not have, or two arms that have no cell in common; or arms
+            predict different images.
     """
     families = _families(declared, pairs)
     arms, gaps = pool(declared, runs, splits)
-    comparable, odd = alike(arms)
-    found = Findings(gaps=[*gaps, *odd])
+    require_equal_images(arms)
+    found = Findings(gaps=gaps)
     places: dict[Place, list[Arm]] = {}
     for arm in arms:
         places.setdefault(_place(arm.first), []).append(arm)
@@ -97,7 +98,7 @@ def analyse(
                 found.intervals += [key | row for row in _intervals(counted[arm.name], values[arm.name])]
                 curve = calibration.reliability(arm.label, arm.logit[selection])
                 found.calibration += [key | row for row in curve]
-            here = {arm.name: arm for arm in members if arm in comparable}
+            here = {arm.name: arm for arm in members}
             rows = []
             for first, second in families[place]:
                 if first in here and second in here:

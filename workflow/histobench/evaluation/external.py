@@ -4,7 +4,6 @@ Nothing was trained or chosen on that dataset. The model of every fold predicts 
 folds comes from the models, not from the images.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from histobench.evaluation import summary
-from histobench.evaluation.predictions import Gap, named, read_rows
+from histobench.evaluation.predictions import AGAIN, Gap, named, read_rows
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, decide
@@ -77,9 +76,6 @@ def read(path: Path) -> External:
 def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], list[Gap]]:
     """Read the predictions of many runs for other datasets; a file that cannot be used becomes a gap.
 
-    All runs must predict the same images of a dataset: a file is left out if its images, patients, groups or labels are
-    not those of most files. Where two versions are as frequent, the first one counts.
-
     Args:
         paths: files, named results/ON/predictions/DATASET/.../fold1.csv.
 
@@ -87,37 +83,33 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], l
         The usable ones by dataset and run, in the order given, and the gaps.
 
     Raises:
-        HistoBenchError: a path names no run, or two name the same one.
+        HistoBenchError: a path names no run, two name the same one, or two files are not about the same images of a dataset.
     """
     form = ".../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
     files = named(paths, of_external, form)
     found: dict[tuple[str, Run], External] = {}
-    faults: dict[tuple[str, Run], str] = {}
-    for key, path in files.items():
+    gaps = []
+    for (on, run), path in files.items():
         try:
-            found[key] = read(path)
+            found[on, run] = read(path)
         except HistoBenchError as error:
-            faults[key] = str(error)
-    for other in {on for on, _ in found}:
-        members = {key: part for key, part in found.items() if key[0] == other}
-        usual = Counter(part.images for part in members.values()).most_common(1)[0][0]
-        example = next(key for key, part in members.items() if part.images == usual)
-        for key in [key for key, part in members.items() if part.images != usual]:
-            faults[key] = (
+            gaps.append(Gap(f"{on}/{run.arm}/fold{run.fold}", str(error)))
+    examples: dict[str, tuple[str, Run]] = {}
+    for key, part in found.items():
+        example = examples.setdefault(key[0], key)
+        if part.images != found[example].images:
+            raise HistoBenchError(
                 f"{files[key]}: images, patients, groups or labels are not those of {files[example]} "
-                f"({len(found.pop(key).label)} and {len(found[example].label)} images); "
-                "delete the file that is wrong to have it made again"
+                f"({len(part.label)} and {len(found[example].label)} images); {AGAIN}"
             )
-    gaps = [Gap(f"{on}/{run.arm}/fold{run.fold}", faults[on, run]) for on, run in files if (on, run) in faults]
     return found, gaps
 
 
 def score_run(on: str, run: Run, predictions: External) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
     scores = summary.all_scores(predictions.label, predictions.logit, predictions.patient)
-    counts: Row = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
-    key: Row = {"on": on, **asdict(run)}
-    return key | scores | counts
+    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
+    return {"on": on, **asdict(run), **scores, **counts}
 
 
 def group_rates(on: str, run: Run, predictions: External) -> list[Row]:
@@ -130,15 +122,6 @@ def group_rates(on: str, run: Run, predictions: External) -> list[Row]:
             counts = {"images": len(own), "malignant_calls": int(own.sum()), RATE: float(own.mean())}
             rows.append({"on": on} | asdict(run) | {"group": group, "label": label} | counts)
     return rows
-
-
-def summarise(rows: Sequence[Mapping[str, object]]) -> list[Row]:
-    """Return the rows of `external_summary.csv`: for each arm mean and sample standard deviation over folds.
-
-    Args:
-        rows: those of :func:`score_run`.
-    """
-    return summary.summarise(rows, KEYS)
 
 
 def with_means(rows: Sequence[Mapping[str, object]]) -> list[Row]:

@@ -10,6 +10,7 @@ import numpy as np
 from histobench.evaluation.bootstrap import Clustered
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM
+from histobench.io.errors import HistoBenchError
 from histobench.study.runs import Run
 
 
@@ -99,30 +100,20 @@ def pool(
     return arms, gaps
 
 
-def alike(arms: Sequence[Arm]) -> tuple[list[Arm], list[Gap]]:
-    """Return the arms that have the images of most arms of their dataset, split and magnification, and a gap for each other.
+def require_equal_images(arms: Sequence[Arm]) -> None:
+    """Require that arms of a dataset, split and magnification predict the same images.
 
-    Images are equal if fold, patient and label are too. Where two versions are as frequent, the first one counts.
+    Images are equal if fold, patient and label are too.
+
+    Raises:
+        HistoBenchError: an arm has other images than the first one.
     """
-    places: dict[tuple[object, ...], list[Arm]] = {}
+    examples: dict[tuple[object, ...], Arm] = {}
     for arm in arms:
-        places.setdefault((arm.first.dataset, arm.first.split, arm.first.magnification), []).append(arm)
-    usual: dict[str, Arm] = {}
-    for members in places.values():
-        images = Counter(arm.images for arm in members).most_common(1)[0][0]
-        example = next(arm for arm in members if arm.images == images)
-        usual |= {arm.first.arm: example for arm in members}
-    gaps = []
-    for arm in arms:
-        name, example = arm.first.arm, usual[arm.first.arm]
-        odd = sorted(set(arm.images) ^ set(example.images))
-        if odd:
-            gaps.append(
-                Gap(
-                    name,
-                    f"{name}: images, folds, patients or labels are not those of {example.first.arm} "
-                    f"({len({row[1] for row in odd})} images differ, the first is {odd[0][1]}), so it is not compared; "
-                    "delete the predictions of the arm that is wrong to have its runs repeated",
-                )
+        example = examples.setdefault((arm.first.dataset, arm.first.split, arm.first.magnification), arm)
+        if odd := sorted(set(arm.images) ^ set(example.images)):
+            raise HistoBenchError(
+                f"{arm.first.arm}: images, folds, patients or labels are not those of {example.first.arm} "
+                f"({len({row[1] for row in odd})} images differ, the first is {odd[0][1]}); delete the predictions of the "
+                "arm that is wrong to have its runs repeated"
             )
-    return [arm for arm in arms if arm.images == usual[arm.first.arm].images], gaps

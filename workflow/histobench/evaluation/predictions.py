@@ -1,6 +1,7 @@
 """The predictions of one run, read back and checked."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,12 @@ class Gap:
 
 
 GAPS_COLUMNS = ("where", "what")
+
+
+def warn(gaps: Iterable[Gap]) -> None:
+    """Print gaps on stderr."""
+    for gap in gaps:
+        print(f"warning: {gap.what}", file=sys.stderr)
 
 
 def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]:

@@ -1,6 +1,7 @@
 """Checks of single values of a configuration, and of keys that a YAML file gives twice."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,26 +46,20 @@ def distinct_keys(path: Path) -> None:
     """
     import yaml
 
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            top = yaml.compose(file, yaml.SafeLoader)
-    except yaml.YAMLError:  # for example JSON with tabs, which Snakemake reads in another way
-        return
-    seen: set[int] = set()
-    waiting = [("", top)]
-    while waiting:
-        place, node = waiting.pop()
-        if id(node) in seen:  # an alias is the same node again
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += [(f"{place}{number}.", item) for number, item in enumerate(node.value)]
-        elif isinstance(node, yaml.MappingNode):
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
             lines: dict[str, int] = {}
-            for key, value in node.value:
+            for key, _ in node.value:
                 name, line = str(key.value), key.start_mark.line + 1
                 if name in lines and name != "<<":
-                    where = f"{place}{name} is there twice, in lines {lines[name]} and {line}"
+                    where = f"{name} is there twice, in lines {lines[name]} and {line}"
                     raise HistoBenchError(f"{path}: {where}; remove one of them")
                 lines[name] = line
-                waiting.append((f"{place}{name}.", value))
+            return node
+
+    with (
+        suppress(yaml.YAMLError),
+        Path(path).open(encoding="utf-8") as file,
+    ):  # Snakemake reads JSON with tabs in another way
+        yaml.compose(file, Loader)

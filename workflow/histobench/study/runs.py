@@ -39,15 +39,8 @@ class Run:
     def of(cls, predictions: str) -> "Run":
         """Return the run that a predictions path belongs to."""
         dataset, _, model, mode, split, magnification, augmentation, fold, _ = PurePosixPath(predictions).parts[-9:]
-        return cls(
-            dataset,
-            model,
-            mode,
-            split,
-            int(magnification.removesuffix("x")),
-            augmentation,
-            int(fold.removeprefix("fold")),
-        )
+        scale, number = int(magnification.removesuffix("x")), int(fold.removeprefix("fold"))
+        return cls(dataset, model, mode, split, scale, augmentation, number)
 
 
 def of_external(path: str) -> tuple[str, Run]:

@@ -34,12 +34,8 @@ from histobench.study.runs import is_up_to_date
 from histobench.tools.command_line import parser, run_tool, study
 
 ROOT = Path(__file__).parents[3]
-README, CHECKSUMS, CONFIGURATION, ENVIRONMENT = (
-    "README.md",
-    "CHECKSUMS.sha256",
-    "configuration.json",
-    "environment.json",
-)
+README, CHECKSUMS = "README.md", "CHECKSUMS.sha256"
+CONFIGURATION, ENVIRONMENT = "configuration.json", "environment.json"
 RULES = (
     *("score", "score_external", "compare", "compare_external", "count_parameters", "check_arms", "costs"),
     *("claims", "claims_published", "page", "table_dataset", "table_models", "table_hyperparameters", "table_results"),
