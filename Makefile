@@ -1,23 +1,30 @@
-# Everything a newcomer types. `make` alone lists it.
+# The commands of the project; `make` alone lists them.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+READY := $(VENV)/.requirements.lock
+ARGS ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow
 export NO_ALBUMENTATIONS_UPDATE := 1
-READY := $(VENV)/.requirements.lock
-ARGS ?=
 comma := ,
 
-# Print some columns of a Markdown table, narrow enough for a terminal.
-show = echo; grep -v '^|' $(1) | cat -s | fold -s -w 100; grep '^|' $(1) | cut -d '|' -f $(2); echo
+# One Snakemake at a time by a lock of the kernel, which ends with its process however that ends; so Snakemake needs no
+# lock of its own, which would outlive it. Where there is no flock, Snakemake's own lock does it.
+BUSY := error: another make is running jobs in this folder; wait for it, or end it
+snakemake = $(if $(shell command -v flock),mkdir -p .snakemake && flock -n -E 75 .snakemake/make.lock \
+	snakemake --nolock $(1) || { status=$$?; test $$status -ne 75 || echo "$(BUSY)" >&2; exit $$status; },snakemake $(1))
 
-.PHONY: help demo sample reproduce fetch plan doctor pack verify test lint bench clean
+# Show some columns of a Markdown table in a terminal.
+show = echo; grep -v '^|' $(1) | cat -s | fold -s -w 100; grep '^|' $(1) | cut -d '|' -f $(2); \
+	echo; echo "Tables: $(dir $(1))"; echo "The report, to open in a browser: $(dir $(patsubst %/,%,$(dir $(1))))report.html"
+
+.PHONY: help demo sample reproduce fetch doctor plan pack verify test test-all lint bench schema clean
 
 help: ## list these commands
 	@echo "HistoBench: compare image classifiers on breast histopathology"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  ARGS=\"...\" is passed on, for example make reproduce ARGS=\"--cores 8 -n\""
 
@@ -33,50 +40,50 @@ $(READY): requirements.lock
 	@touch $@
 
 demo: $(READY) ## a small, complete comparison on synthetic images, in minutes
-	@snakemake --workflow-profile workflow/profiles/demo $(ARGS)
+	@$(call snakemake,--workflow-profile workflow/profiles/demo $(ARGS))
 	@$(call show,results/studies/demo/tables/table4.md,1-5$(comma)9-)
-	@$(call show,results/studies/demo/tables/table5.md,1-5$(comma)9-)
-	@echo "Every table, as CSV, Markdown and LaTeX: results/studies/demo/tables"
-	@echo "The report, one page to open in a browser: results/studies/demo/report.html"
 
 sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis tree at 200X)
 	@test -n "$(SAMPLE)" || { echo "error: say where the images are: make sample SAMPLE=FOLDER"; exit 1; }
-	@snakemake --workflow-profile workflow/profiles/sample $(ARGS) \
-		--config 'datasets={sample: {source: "$(SAMPLE)"}}'
+	@$(call snakemake,--workflow-profile workflow/profiles/sample $(ARGS) --config 'datasets={sample: {source: "$(SAMPLE)"}}')
 	@$(call show,results/studies/sample/tables/scores.md,1-3$(comma)6-7$(comma)9$(comma)13-)
-	@echo "Every table, as CSV, Markdown and LaTeX: results/studies/sample/tables"
-	@echo "The report, one page to open in a browser: results/studies/sample/report.html"
 
-reproduce: $(READY) ## the paper's study: downloads images and weights, wants a GPU
-	@snakemake $(ARGS)
+reproduce: $(READY) ## the paper's study: downloads images and weights, needs a GPU
+	@$(call snakemake,$(ARGS))
 
 fetch: $(READY) ## all downloads of the paper's study, and nothing else
-	@snakemake fetch --keep-going $(ARGS)
-
-plan: $(READY) ## the study as a table: what is done, and what the rest takes
-	@python -m histobench.tools.plan $(ARGS)
+	@$(call snakemake,fetch --keep-going $(ARGS))
 
 doctor: $(READY) ## can this machine run the study, and what to do next?
 	@python -m histobench.tools.doctor $(ARGS)
 
-pack: $(READY) ## a finished study as one archive to pass on, without images: ARGS="--configfile FILE"
+plan: $(READY) ## the study as a table: what is done, and how long the rest takes
+	@python -m histobench.tools.plan $(ARGS)
+
+pack: $(READY) ## a finished study as one archive, without images: ARGS="--configfile FILE"
 	@python -m histobench.tools.pack $(ARGS)
 
 verify: $(READY) ## check such an archive and rebuild its tables: make verify ARCHIVE=FILE
 	@test -n "$(ARCHIVE)" || { echo "error: say which archive: make verify ARCHIVE=FILE"; exit 1; }
 	@python -m histobench.tools.verify "$(ARCHIVE)"
 
-test: $(READY) ## every test that this machine can run
+test: $(READY) ## the fast tests, and one tiny study through the true workflow
+	@python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(READY) ## every test that this machine can run
 	@python -m pytest $(ARGS)
 
 lint: $(READY) ## style, types, and Snakemake's own linter
 	@ruff check . && ruff format --check .
-	@snakefmt --check Snakefile workflow
+	@snakefmt --check workflow
 	@basedpyright
 	@snakemake --lint
 
 bench: $(READY) ## speed and memory, measured on this machine
-	@python -m tests.benchmarks $(ARGS)
+	@python -m benchmarks $(ARGS)
+
+schema: $(READY) ## write workflow/schemas/config.schema.json again
+	@python -m histobench.study.schema > workflow/schemas/config.schema.json
 
 clean: ## remove the demo's and sample's results (the paper's stay)
 	@rm -rf results/studies/demo results/studies/sample results/synthetic results/synthetic-bach results/sample

@@ -11,7 +11,7 @@ from histobench.evaluation import comparisons, predictions
 from histobench.io.errors import run_script
 from histobench.io.files import write_csv
 from histobench.study import arguments, resolved
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from histobench.io.errors import run_script
 from histobench.io.files import write_csv
 from histobench.report.tables import costs
 from histobench.study import arguments
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 
 def main() -> None:

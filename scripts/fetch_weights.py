@@ -1,18 +1,17 @@
-"""Get the pretrained weights of a model, check them, and write them as safetensors.
+"""Get the pretrained weights of a model, verify them, and write them as safetensors.
 
-Downloads stand beside the output, those from the Hugging Face Hub in a folder named after repository and commit, and are used again.
-The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of https://download.pytorch.org/models/, HF_ENDPOINT one
-of https://huggingface.co.
+Downloads are kept beside the output (those from the Hugging Face Hub in a folder named after repository and commit) and
+used again. The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of https://download.pytorch.org/models/,
+HF_ENDPOINT one of https://huggingface.co.
 """
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
 from histobench.io.errors import run_script
-from histobench.study.spec import CnnSettings, FolderWeights, HubWeights, model_settings
+from histobench.study.spec import CnnSettings, model_settings
 
 
 def main() -> None:
@@ -25,28 +24,16 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     model, output = arguments.model, arguments.output
 
-    from histobench.fetch.http import terms
+    from histobench.fetch.http import notices
+    from histobench.training import pretrained_cnn, pretrained_vlm
 
     if isinstance(model, CnnSettings):
-        from histobench.training import pretrained_cnn
-
-        downloaded = pretrained_cnn.convert(model, output.parent, os.environ.get("HISTOBENCH_TORCHVISION_URL"), output)
-        of = model.architecture
+        downloaded = pretrained_cnn.convert(model, output.parent, output)
     else:
-        from histobench.fetch import hub
-        from histobench.training import pretrained_vlm
-
-        if isinstance(model.weights, FolderWeights):
-            folder = Path(model.weights.folder)
-        elif isinstance(model.weights, HubWeights):
-            folder = output.with_name(hub.folder_name(model.weights))
-        else:  # random: refused
-            folder = output.parent
-        downloaded = pretrained_vlm.convert(model, folder, output)
-        of = model.weights.hub if isinstance(model.weights, HubWeights) else folder
-    for sentence in terms(output.stem, arguments.licence, arguments.citation) if downloaded else []:
-        print(sentence, file=sys.stderr)
-    print(f"{output}: weights of {of}")
+        downloaded = pretrained_vlm.convert(model, output.parent, output)
+    for line in notices(output.stem, arguments.licence, arguments.citation) if downloaded else []:
+        print(line, file=sys.stderr)
+    print(f"{output}: written")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from histobench.io.errors import run_script
 from histobench.io.files import read_csv
 from histobench.report.figures import losses, style
 from histobench.study import arguments, resolved
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 
 def main() -> None:

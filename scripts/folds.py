@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from histobench.datasets import folds, manifest
+from histobench.datasets import folds, make_folds, manifest
 from histobench.io.errors import run_script
 from histobench.io.files import write_csv
 
@@ -20,9 +20,9 @@ def main() -> None:
 
     images = manifest.load(arguments.manifest)
     if split["by"] == "official":
-        made = folds.official(images, [Path(file) for file in split["files"]])
+        made = make_folds.official(images, [Path(file) for file in split["files"]])
     else:
-        made = folds.make(images, split["by"], split["folds"], split["seed"])
+        made = make_folds.stratified(images, split["by"], split["folds"], split["seed"])
     folds.save(made, arguments.output)
     write_csv(arguments.census, folds.CENSUS_COLUMNS, folds.census(images, made))
     print(f"split by {made.policy}: {len(images)} images in {len(made.groups)} groups, {made.count} folds")

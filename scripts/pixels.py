@@ -21,7 +21,7 @@ def main() -> None:
 
     images = manifest.load(arguments.manifest)
     start = time.perf_counter()
-    pixels.build(arguments.source, images, arguments.size, arguments.output, arguments.workers, progress=True)
+    pixels.build(arguments.source, images, arguments.size, arguments.output, arguments.workers)
     seconds = time.perf_counter() - start
     print(
         f"{len(images)} images of {arguments.size}x{arguments.size} pixels in {seconds:.1f} s "

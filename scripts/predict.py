@@ -1,18 +1,16 @@
 """Predict every image of another dataset with the kept weights of a run: nothing is trained or chosen here."""
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError, run_script
 from histobench.study.spec import RunSpec
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--specification", type=RunSpec.model_validate_json, required=True, help="what was trained: a RunSpec as JSON"
-    )
+    specification = RunSpec.model_validate_json
+    parser.add_argument("--specification", type=specification, required=True, help="what was trained, as JSON")
     parser.add_argument("--trained", type=Path, required=True, help="weights.safetensors of the run")
     parser.add_argument("--weights", type=Path, help="pretrained weights that it started from, unless they were random")
     parser.add_argument("--trained-on", type=Path, required=True, help="manifest of the dataset that it was trained on")
@@ -21,11 +19,13 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--share", type=int, default=1, help="jobs that may share its GPU; 0: no GPU is needed")
     parser.add_argument("--threads", type=int, default=1, help="processor threads for computing")
-    parser.add_argument(
-        "--micro-batch", type=int, default=0, help="images on the device at once; 0: the recipe's batch"
-    )
+    parser.add_argument("--micro-batch", type=int, default=0, help="images on the device at once; 0: a whole batch")
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = parsed()
 
     import numpy as np
     import torch
@@ -33,15 +33,14 @@ def main() -> None:
     from histobench.datasets import manifest, pixels
     from histobench.io.files import write_csv
     from histobench.models import build
-    from histobench.training import devices
+    from histobench.study import run_files
+    from histobench.training import device as devices
     from histobench.training.data import Stored
     from histobench.training.fit import predict
     from histobench.training.microbatch import MicroBatch
 
     spec = given.specification
-    if (given.weights is None) != (spec.model.weights == "random"):
-        fault = "is missing; give the file" if given.weights is None else "is of no use; leave it out"
-        raise HistoBenchError(f"--weights: for a {spec.model.family} with weights {spec.model.weights!r} it {fault}")
+    build.require_weights(spec.model, given.weights)
     if not given.trained.exists():
         raise HistoBenchError(
             f"{given.trained}: the weights of this run are not there; delete the predictions.csv beside it to have it "
@@ -61,21 +60,14 @@ def main() -> None:
     elif device.type == "cuda":
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training
     store = pixels.load(given.pixels, len(images), spec.model.image_size)
-    label = np.array([image.label == "malignant" for image in images], dtype=np.float32)
-    source = Stored(store[None], np.arange(len(images)), label, device.type == "cuda")
+    source = Stored(store[None], np.arange(len(images)), np.zeros(len(images), np.float32), device.type == "cuda")
     micro = MicroBatch(given.micro_batch or None, spec.recipe.batch_size, whole=False)
     logits = micro.retry(lambda size: predict(module, source, device, size), lambda: None).numpy()
     if not np.isfinite(logits).all():
         raise HistoBenchError(
             f"{given.trained}: {(~np.isfinite(logits)).sum()} of {len(images)} logits are not finite; train this run again"
         )
-    columns = ("image_id", "patient", "group", "label", "logit")
-    rows: Iterator[dict[str, object]] = (
-        # Nine digits give back the very float32.
-        dict(zip(columns, (image.image_id, image.patient, image.subtype, int(malignant), f"{logit:.9g}"), strict=True))
-        for image, malignant, logit in zip(images, label, logits, strict=True)
-    )
-    write_csv(given.output, columns, rows)
+    write_csv(given.output, run_files.EXTERNAL, map(run_files.external_row, images, logits))
 
 
 if __name__ == "__main__":

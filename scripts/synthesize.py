@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from histobench.io.errors import HistoBenchError, run_script
+from histobench.datasets import synthetic
+from histobench.io.errors import run_script
 from histobench.io.files import atomic_path
 from histobench.study.synthetic_settings import SyntheticSettings
 
@@ -20,14 +19,7 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="PATH", help="archive to write")
     arguments = parser.parse_args()
-    try:
-        settings = SyntheticSettings.model_validate_json(arguments.settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the settings as a whole"
-        raise HistoBenchError(f"--settings: {where}: {first['msg']}; correct it and run again") from error
-
-    from histobench.datasets import synthetic
+    settings = SyntheticSettings.model_validate_json(arguments.settings)
 
     with atomic_path(arguments.output) as temporary:
         count = synthetic.generate(settings, temporary, arguments.workers)

@@ -1,8 +1,8 @@
-"""Hostile and broken archives, images, weights and arrays through the true scripts: refused by name, and nothing else happens.
+"""Hostile and damaged archives, images, weights and arrays, read by the scripts: refused by name, with no other effect.
 
-Each case is a file and the script that meets it. The scripts run one after the other in few processes (importing torch
-takes seconds), each as `python SCRIPT ARGUMENTS` would, in a working folder that lies deep inside the test's own: every file
-there, around it, in HOME and in TMPDIR is compared afterwards. The processes may not map more than some gigabytes.
+Each case is a file and the script that reads it. The scripts run one after the other in few processes (importing torch takes
+seconds), as `python SCRIPT ARGUMENTS` would, in a working folder deep inside the test's own. Afterwards every file there,
+around it, in HOME and in TMPDIR is compared. The processes may only map some gigabytes.
 """
 
 import io
@@ -27,11 +27,12 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import save
 
-from histobench.datasets import folds, manifest
+from histobench.datasets import folds, make_folds, manifest
 from histobench.io.files import sha256_of
 from histobench.models import cnn
 from histobench.study.spec import CnnSettings, FeatureSpec, Recipe, RunSpec
 from tests.datasets.standin import chunk, few, png, write_files
+from tests.models.hub_server import git_id
 from tests.models.vlm_settings import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -65,11 +66,11 @@ class Case:
 
     name: str
     words: str
-    """What the sentence says beside the file's name."""
+    """Part of the message, beside the file's name."""
     make: Callable[[Path], None]
     """Writes it."""
     file: str = "given.zip"
-    """Its name, which the sentence holds."""
+    """Its name, which is in the message."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def archive(kind: str, *files: tuple[str, bytes]) -> Callable[[Path], None]:
 
 
 def void(_: object) -> None:
-    """Make of an expression one without a value."""
+    """Return None for any value."""
 
 
 def special(kind: bytes, target: str = "") -> Callable[[Path], None]:
@@ -252,7 +253,7 @@ def pillow(kind: str, mode: str = "RGB", **options: object) -> bytes:
 
 
 def png_of(width: int, height: int, depth: int = 8, colour: int = 2, *more: bytes) -> bytes:
-    """Return a PNG with a header of one's choice and a row of pixels."""
+    """Return a PNG with a given header and a row of pixels."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     parts = [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(bytes(99))), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
@@ -285,15 +286,15 @@ IMAGES = {
     "truncated.png": ("truncated", png(PIXELS)[:-40]),
     "truncated.jpg": ("corrupt", pillow("JPEG")[:-200]),
     "truncated.tif": ("corrupt", pillow("TIFF")[:-300]),
-    "bomb.png": ("declares 100000x100000 pixels", png_of(100_000, 100_000)),
+    "bomb.png": ("declares more than", png_of(100_000, 100_000)),
     "bomb.tif": ("declares", tiff_of(100_000, 100_000)),
     "bomb.jpg": ("declares more than", jpeg_of(65_000, 65_000)),
     "text-bomb.png": ("corrupt", png_of(28, 18, 8, 2, chunk(b"zTXt", b"Comment\0\0" + zeros(2**28, 15)))),
     "deep.png": ("16-bit", png_of(28, 18, 16)),
     "cmyk.jpg": ("CMYK", pillow("JPEG", "CMYK")),
     "float.tif": ("F pixels", pillow("TIFF", "F")),
-    "clear.png": ("RGB with alpha", pillow("PNG", "RGBA")),
-    "flat.png": ("corrupt", png_of(0, 0)),
+    "clear.png": ("RGBA", pillow("PNG", "RGBA")),
+    "flat.png": ("is not a PNG", png_of(0, 0)),
     "drawing.png": ("is not a PNG", b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
     "page.jpg": ("is not a JPEG", b"%PDF-1.7\n" + pillow("JPEG")),
     "film.png": ("animation", png_of(28, 18, 8, 2, chunk(b"acTL", struct.pack(">II", 2, 0)))),
@@ -302,7 +303,7 @@ IMAGES = {
     "circle.tif": ("", tiff_in_a_circle()),
     "nothing.png": ("is not a PNG", b""),
 }
-"""What a class folder holds beside honest images, and what is said of it."""
+"""Files in a class folder beside valid images, and a part of the message about each."""
 
 
 class Trap:
@@ -356,45 +357,40 @@ def deflated(data: bytes) -> bytes:
 
 
 def weights(marker: Path) -> dict[str, tuple[str, bytes]]:
-    """Return weights files of a network, with what is said of each."""
+    """Return weights files of a network, with a part of the message about each."""
     good = tensors()
-    return {
+    torch_files = {
         "code.pth": ("cannot be read as plain tensors", torch_file({"weight": Trap(marker)})),
         "old-code.pth": ("cannot be read as plain tensors", pickle.dumps(Trap(marker))),
-        "older-code.pth": (
-            "cannot be read as plain tensors",
-            torch_file({"weight": Trap(marker)}, _use_new_zipfile_serialization=False),
-        ),
         "whole-model.pth": ("cannot be read as plain tensors", torch_file(torch.nn.Linear(2, 2))),
         "sparse.pth": ("is sparse", torch_file(good | {"conv1.weight": good["conv1.weight"].to_sparse()})),
         "meta.pth": ("is sparse", torch_file(good | {"conv1.weight": good["conv1.weight"].to("meta")})),
         "wide.pth": ("is sparse", torch_file(good | {"conv1.weight": torch.zeros(1).expand(10**6, 10**6)})),
         "bomb.pth": ("unpacks to more", deflated(torch_file(good))),
         "half.pth": ("cannot be read as plain tensors", torch_file(good)[:100_000]),
-        "overlapping.safetensors": (
-            "is not a safetensors file",
-            safetensors_file({"a": entry(0, 32, [8]), "b": entry(16, 48, [8])}),
-        ),
-        "hole.safetensors": (
-            "is not a safetensors file",
-            safetensors_file({"a": entry(0, 16, [4]), "b": entry(32, 64, [8])}),
-        ),
-        "long-header.safetensors": (
-            "is not a safetensors file",
-            safetensors_file({"a": entry(0, 64, [16])}, length=10**6),
-        ),
-        "huge-header.safetensors": ("is not a safetensors file", safetensors_file({}, length=2**63)),
-        "deep-header.safetensors": ("is not a safetensors file", safetensors_file(b'{"a":' + b"[" * 10**5)),
-        "negative.safetensors": ("is not a safetensors file", safetensors_file({"a": entry(-64, 0, [16])})),
-        "far.safetensors": ("is not a safetensors file", safetensors_file({"a": entry(0, 2**40, [2**38])})),
-        "overflowing.safetensors": ("is not a safetensors file", safetensors_file({"a": entry(0, 64, [2**62, 2**62])})),
-        "half.safetensors": ("is not a safetensors file", save(good)[:100_000]),
+    }
+    older = torch_file({"weight": Trap(marker)}, _use_new_zipfile_serialization=False)
+    torch_files["older-code.pth"] = ("cannot be read as plain tensors", older)
+    damaged = {
+        "overlapping": safetensors_file({"a": entry(0, 32, [8]), "b": entry(16, 48, [8])}),
+        "hole": safetensors_file({"a": entry(0, 16, [4]), "b": entry(32, 64, [8])}),
+        "long-header": safetensors_file({"a": entry(0, 64, [16])}, length=10**6),
+        "huge-header": safetensors_file({}, length=2**63),
+        "deep-header": safetensors_file(b'{"a":' + b"[" * 10**5),
+        "negative": safetensors_file({"a": entry(-64, 0, [16])}),
+        "far": safetensors_file({"a": entry(0, 2**40, [2**38])}),
+        "overflowing": safetensors_file({"a": entry(0, 64, [2**62, 2**62])}),
+        "half": save(good)[:100_000],
+        "empty": b"",
+    }
+    return {
+        **torch_files,
+        **{f"{name}.safetensors": ("is not a safetensors file", content) for name, content in damaged.items()},
         "wrong-type.safetensors": ("int32", save(tensors(conv1__weight=good["conv1.weight"].int()))),
         "missing.safetensors": ("lack tensor", save(tensors(conv1__weight=None))),
         "foreign.safetensors": ("hold an unknown tensor", save({**good, "extra": torch.zeros(1)})),
         "shape.safetensors": ("of shape", save(tensors(conv1__weight=torch.zeros(64, 3, 3, 3)))),
         "nan.safetensors": ("not finite", save(tensors(bn1__weight=torch.full((64,), torch.nan)))),
-        "empty.safetensors": ("is not a safetensors file", b""),
     }
 
 
@@ -403,10 +399,10 @@ VLM = tiny("smolvlm", weights=HUB)
 
 
 def repository(marker: Path) -> dict[str, tuple[str, dict[str, bytes]]]:
-    """Return by name what is said of files that stand in a model's folder as if they came from the Hub."""
+    """Return files in the folder of a repository, with a part of the message about them."""
     markers = [{"id": 2, "content": "<fake_token_around_image>"}, {"id": 3, "content": "<image>"}]
     good = {
-        "config.json": json.dumps({"model_type": "idefics3", **VLM.config}).encode(),
+        "config.json": json.dumps({"model_type": "idefics3", **tiny("smolvlm").config}).encode(),
         "tokenizer.json": json.dumps({"added_tokens": markers}).encode(),
         "model.safetensors": save({"a": torch.zeros(2)}),
     }
@@ -422,24 +418,24 @@ def repository(marker: Path) -> dict[str, tuple[str, dict[str, bytes]]]:
     return {
         "config.json deep": ("is not a JSON object", good | {"config.json": b"[" * 10**6}),
         "config.json list": ("is not a JSON object", good | {"config.json": b"[1, 2]"}),
-        "config.json code": (
-            "config.json",
-            good | {"config.json": edited(auto_map={"AutoConfig": "evil.Config"}, scale_factor=4)},
-        ),
+        # These keys would have transformers download code; they are ignored.
+        "config.json code": ("parameter", good | {"config.json": edited(auto_map={"AutoConfig": "evil.Config"})}),
+        "config.json kernel": ("parameter", good | {"config.json": edited(_attn_implementation="someone/kernels")}),
+        "config.json number": ("NaN is not", good | {"config.json": b'{"scale_factor": NaN}'}),
         "config.json huge number": ("config.json", good | {"config.json": edited(image_token_id=10**4000)}),
-        "config.json type": ("model_type is", good | {"config.json": edited(model_type="../../evil")}),
+        "config.json type": ("has the model_type", good | {"config.json": edited(model_type="../../evil")}),
         "tokenizer.json deep": ("is not a JSON object", good | {"tokenizer.json": b'{"added_tokens":' + b"[" * 10**6}),
         "tokenizer.json strange": ("added tokens", good | {"tokenizer.json": b'{"added_tokens": [1, [2]]}'}),
         "tokenizer.json lying": ("the tokenizer gives", good | {"tokenizer.json": b'{"added_tokens": []}'}),
-        f"{index} parent": ("names ['../../evil.safetensors']", indexed("../../evil.safetensors")),
-        f"{index} absolute": ("names ['/etc/passwd']", indexed("/etc/passwd")),
+        f"{index} parent": ("lists ['../../evil.safetensors']", indexed("../../evil.safetensors")),
+        f"{index} absolute": ("lists ['/etc/passwd']", indexed("/etc/passwd")),
         f"{index} pickle": (
-            "names ['pytorch_model.bin']",
+            "lists ['pytorch_model.bin']",
             indexed("pytorch_model.bin") | {"pytorch_model.bin": pickle.dumps(Trap(marker))},
         ),
-        f"{index} list": ("names", indexed(["x"]) | {index: b'{"weight_map": ["x"]}'}),
+        f"{index} list": ("lists", indexed(["x"]) | {index: b'{"weight_map": ["x"]}'}),
         "model.safetensors lying": (
-            "is not a whole safetensors file",
+            "cannot load the weights",
             good | {"model.safetensors": safetensors_file({}, length=2**62)},
         ),
         "model.safetensors foreign": ("parameter", good),
@@ -447,14 +443,14 @@ def repository(marker: Path) -> dict[str, tuple[str, dict[str, bytes]]]:
 
 
 def array(shape: str, dtype: str = "<f4", data: bytes = bytes(64)) -> bytes:
-    """Return a .npy file with a header of one's choice."""
+    """Return a .npy file with a given header."""
     text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}}}".encode()
     text += b" " * (-(len(text) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + data
 
 
 def arrays(marker: Path) -> dict[str, tuple[str, bytes]]:
-    """Return .npy files with what is said of each."""
+    """Return .npy files with a part of the message about each."""
     stream = io.BytesIO()
     np.save(stream, np.array([Trap(marker)], dtype=object), allow_pickle=True)
     return {
@@ -479,7 +475,7 @@ def zip_of_arrays() -> bytes:
 
 @dataclass
 class Ground:
-    """A working folder deep inside the folder that is watched."""
+    """A working folder deep inside the folder that is compared."""
 
     outside: Path
     folder: Path
@@ -490,7 +486,7 @@ class Ground:
             json.dumps([str(ROOT / "scripts" / f"{name}.py"), *map(str, more)]) + "\n" for name, *more in jobs
         )
         own = {"HOME": str(self.outside / "home"), "TMPDIR": str(self.outside / "tmp"), "TQDM_DELAY": "60"}
-        own |= {"PYTHONPATH": str(ROOT / "workflow"), "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
+        own |= {"PYTHONPATH": str(ROOT / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"}
         result = subprocess.run(
             [sys.executable, "-c", DRIVER],
             input=text,
@@ -507,7 +503,7 @@ class Ground:
             yield Outcome(*json.loads(line))
 
     def state(self) -> dict[str, tuple[int, int]]:
-        """Return size and date of everything but what stands in results/ and resources/."""
+        """Return size and date of every file outside results/ and resources/."""
         free = (self.folder / "results", self.folder / "resources")
         paths = (path for path in self.outside.rglob("*") if not any(path.is_relative_to(part) for part in free))
         return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in paths if not path.is_dir()}
@@ -524,7 +520,7 @@ def ground(tmp_path: Path) -> Ground:
 def check(
     ground: Ground, expected: list[tuple[str, str, str]], jobs: list[list[object]], gigabytes: int, peak: int
 ) -> None:
-    """Run the jobs; each must be refused by one sentence that holds the file's name and the words, and leave nothing.
+    """Run the jobs; each must be refused by one message with the file's name and the words, and leave nothing.
 
     Args:
         ground: where.
@@ -550,14 +546,14 @@ def check(
 
 def manifest_of(source: Path, *more: str) -> list[object]:
     """Return the arguments of manifest.py."""
-    outputs = (
+    outputs = [
         "--output",
         "results/manifest.csv",
         "--census",
         "results/census.csv",
         "--digest",
         "results/archive.sha256",
-    )
+    ]
     return ["manifest", "--source", source, *more, *outputs]
 
 
@@ -598,8 +594,8 @@ def test_images(ground, capsys):
         print(f"\n{len(jobs)} hostile images refused, nothing written")
 
 
-def test_archives_that_changed_behind_a_manifest(ground, capsys):
-    """pixels.py meets another archive than the manifest's: it must not take other pixels, nor fewer."""
+def test_archives_that_changed_after_the_manifest(ground, capsys):
+    """pixels.py reads another archive than that of the manifest: it must not take other pixels, or fewer."""
     given = ground.folder / "given"
     honest = write_files(given / "honest.zip", FILES, "zip")
     made = Ground(ground.outside, given)
@@ -610,7 +606,7 @@ def test_archives_that_changed_behind_a_manifest(ground, capsys):
     cases = {
         "swapped": ("has other pixels", swapped),
         "fewer": ("are missing", FILES[:-1]),
-        "bomb": ("declares 100000x100000", [(name, png_of(100_000, 100_000)) for name, _ in FILES]),
+        "bomb": ("declares more than", [(name, png_of(100_000, 100_000)) for name, _ in FILES]),
         "parent": ("leads out of its folder", [("../evil.png", SAME), *FILES]),
     }
     jobs, expected = [], []
@@ -634,7 +630,7 @@ def dataset(folder: Path) -> None:
     images = manifest.ordered(images)
     manifest.save(folder / "manifest.csv", images)
     manifest.save(folder / "elsewhere.csv", [manifest.Image(**fields_of(image)) for image in images])
-    folds.save(folds.make(images, "patient", 2, 0), folder / "patient.csv")
+    folds.save(make_folds.stratified(images, "patient", 2, 0), folder / "patient.csv")
     np.save(folder / "pixels.npy", np.zeros((16, 32, 32, 3), np.uint8))
 
 
@@ -644,19 +640,9 @@ def fields_of(image: manifest.Image) -> dict[str, object]:
     return fields | {"sha256": "f" + image.sha256[1:]}
 
 
-TABLES = ["--manifest", "given/manifest.csv", "--pixels", "given/pixels.npy", "--device", "cpu"]
 RUN = ["--output", "results/predictions.csv", "--history", "results/history.csv", "--run", "results/run.json"]
-TRAIN = [
-    "--manifest",
-    "given/manifest.csv",
-    "--folds",
-    "given/patient.csv",
-    "--split-by",
-    "patient",
-    "--device",
-    "cpu",
-    *RUN,
-]
+INPUTS = ["--manifest", "given/manifest.csv", "--folds", "given/patient.csv", "--split-by", "patient"]
+TRAIN = [*INPUTS, "--device", "cpu", *RUN]
 
 
 def run_of(recipe: dict[str, object], model: CnnSettings = CNN, augmentation: list | None = None) -> str:
@@ -679,51 +665,37 @@ def test_weights_and_arrays(ground, capsys):
         expected.append((f"fetch_weights {name}", f"given/{name}", words))
     fetched = CNN.model_copy(update={"weights": "imagenet"})
     for name in ("code.pth", "half.safetensors", "missing.safetensors", "nan.safetensors"):
-        jobs.append(
-            [
-                "train",
-                "--specification",
-                run_of({}, fetched),
-                "--pixels",
-                "given/pixels.npy",
-                "--weights",
-                f"given/{name}",
-                *TRAIN,
-            ]
-        )
-        expected.append(
-            (f"train {name}", f"given/{name}" if name != "missing.safetensors" else "resnet18: the pretrained", "")
-        )
+        inputs = ["--pixels", "given/pixels.npy", "--weights", f"given/{name}"]
+        jobs.append(["train", "--specification", run_of({}, fetched), *inputs, *TRAIN])
+        file = f"given/{name}" if name != "missing.safetensors" else "resnet18: the pretrained"
+        expected.append((f"train {name}", file, ""))
     spec = run_of({"keep_weights": True})
     made = cnn.build(CNN, 0, None)
+    state, own, other = (
+        made.state_dict(),
+        {"specification": spec},
+        {"specification": spec.replace('"seed":0', '"seed":1')},
+    )
+    infinite = state | {"head.bias": torch.tensor([torch.inf])}
     trained = {
-        "other.safetensors": (
-            "another specification",
-            save(made.state_dict(), {"specification": spec.replace('"seed":0', '"seed":1')}),
-        ),
-        "unsigned.safetensors": ("another specification", save(made.state_dict())),
-        "fewer.safetensors": (
-            "are not those that training changes",
-            save({"head.bias": torch.zeros(1)}, {"specification": spec}),
-        ),
-        "infinite.safetensors": (
-            "not finite",
-            save({**made.state_dict(), "head.bias": torch.tensor([torch.inf])}, {"specification": spec}),
-        ),
+        "other.safetensors": ("another specification", save(state, other)),
+        "unsigned.safetensors": ("another specification", save(state)),
+        "fewer.safetensors": ("are not those that training changes", save({"head.bias": torch.zeros(1)}, own)),
+        "infinite.safetensors": ("not finite", save(infinite, own)),
         "damaged.safetensors": ("is not a safetensors file", safetensors_file({}, length=2**40)),
     }
     for name, (words, content) in trained.items():
         (given / name).write_bytes(content)
         options = [
-            "--trained",
-            f"given/{name}",
             "--trained-on",
             "given/manifest.csv",
             "--manifest",
             "given/elsewhere.csv",
+            "--pixels",
+            "given/pixels.npy",
         ]
-        options += ["--pixels", "given/pixels.npy", "--device", "cpu", "--output", "results/external.csv"]
-        jobs.append(["predict", "--specification", spec, *options])
+        options += ["--device", "cpu", "--output", "results/external.csv"]
+        jobs.append(["predict", "--specification", spec, "--trained", f"given/{name}", *options])
         expected.append((f"predict {name}", f"given/{name}", words))
     tokens = FeatureSpec(part="embeddings", model=tiny("smolvlm"), augmentation=[], views=1, magnification=40, seed=0)
     for name, (words, content) in arrays(marker).items():
@@ -743,9 +715,7 @@ def test_weights_and_arrays(ground, capsys):
 
 
 def test_repositories(ground, capsys):
-    """Files that stand where those of a commit on the Hub are kept, with a list of digests that agrees with them."""
-    import hashlib
-
+    """Files in the place of those of a commit on the Hub, with a list of digests that agrees with them."""
     marker = ground.outside / "marker"
     jobs: list[list[object]] = []
     expected = []
@@ -755,9 +725,7 @@ def test_repositories(ground, capsys):
         digests = {}
         for file, data in content.items():
             (folder / file).write_bytes(data)
-            digests[file] = (
-                f"git:{hashlib.sha1(b'blob %d%c' % (len(data), 0) + data, usedforsecurity=False).hexdigest()}"
-            )
+            digests[file] = f"git:{git_id(data)}"
         (folder / "hub.json").write_text(json.dumps({**HUB, "files": digests}))
         output = f"resources/{number}/model.safetensors"
         jobs.append(["fetch_weights", "--model", VLM.model_dump_json(), "--output", output])
@@ -770,7 +738,7 @@ def test_repositories(ground, capsys):
 
 
 def test_a_checkpoint_with_code_is_ignored(ground):
-    """A checkpoint is no input: the run begins afresh, says so, and removes it at its end."""
+    """A checkpoint is not an input: the run starts again, logs it, and removes the checkpoint at its end."""
     given, marker = ground.folder / "given", ground.outside / "marker"
     dataset(given)
     (ground.folder / "results").mkdir()
@@ -783,13 +751,13 @@ def test_a_checkpoint_with_code_is_ignored(ground):
         assert outcome.status == 0, outcome.told
         assert not marker.exists()
         assert sorted(path.name for path in (ground.folder / "results").iterdir()) == [
-            *("finished.json", "history.csv", "predictions.csv", "run.json"),
+            *("history.csv", "predictions.csv", "run.json"),
         ]
         shutil.rmtree(ground.folder / "results")
         (ground.folder / "results").mkdir()
 
 
-def test_the_trap_would_snap(tmp_path):
-    """What the tests above must never see happens where a file is unpickled without care."""
+def test_unpickling_the_trap_runs_its_code(tmp_path):
+    """The marker that the tests above look for is really made."""
     pickle.loads(pickle.dumps(Trap(tmp_path / "marker")))
     assert (tmp_path / "marker").exists()

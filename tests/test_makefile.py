@@ -39,35 +39,39 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 def test_make_alone_lists_every_command_and_does_nothing(folder):
     shown = make(folder)
     assert shown.returncode == 0
-    documented = (
-        "fetch",
-        "plan",
-        "doctor",
-        "pack",
-        "verify",
+    commands = [
         "demo",
         "sample",
         "reproduce",
+        "fetch",
+        "doctor",
+        "plan",
+        "pack",
+        "verify",
         "test",
+        "test-all",
         "lint",
         "bench",
+        "schema",
         "clean",
-    )
-    for target in (*documented, "help"):
+        "help",
+    ]
+    for target in commands:
         assert f"  make {target} " in shown.stdout
     assert not (folder / "calls").exists()
 
 
 @pytest.mark.parametrize("active", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+@pytest.mark.skipif(not shutil.which("flock"), reason="flock is not installed")
 def test_set_up_changes_no_environment_but_its_own(folder, active):
     """uv prefers the activated environment to the one that it stands in, unless it is told."""
     ended = make(folder, "reproduce", "ARGS=-n", **{active: str(folder / "mine")})
     assert ended.returncode == 0, ended.stdout
     calls = (folder / "calls").read_text().splitlines()
-    assert calls[-2:] == ["uv pip sync --quiet --python .venv/bin/python requirements.lock", "snakemake -n"]
+    assert calls[-2:] == ["uv pip sync --quiet --python .venv/bin/python requirements.lock", "snakemake --nolock -n"]
     (folder / "calls").unlink()
     assert make(folder, "reproduce", "ARGS=-n").returncode == 0
-    assert (folder / "calls").read_text() == "snakemake -n\n"  # set up once
+    assert (folder / "calls").read_text() == "snakemake --nolock -n\n"  # set up once
 
 
 def test_a_changed_lock_sets_up_again(folder):
@@ -92,16 +96,17 @@ def test_no_python_is_one_sentence(folder):
     assert ended.stdout.startswith("error: ./python was not found; install Python 3.11 or newer")
 
 
-def test_sample_asks_for_its_folder(folder):
-    ended = make(folder, "sample")
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("sample", "error: say where the images are: make sample SAMPLE=FOLDER"),
+        ("verify", "error: say which archive: make verify ARCHIVE=FILE"),
+    ],
+)
+def test_a_command_asks_for_what_it_needs(folder, target, message):
+    ended = make(folder, target)
     assert ended.returncode != 0
-    assert "error: say where the images are: make sample SAMPLE=FOLDER" in ended.stdout
-
-
-def test_verify_asks_for_its_archive(folder):
-    ended = make(folder, "verify")
-    assert ended.returncode != 0
-    assert "error: say which archive: make verify ARCHIVE=FILE" in ended.stdout
+    assert message in ended.stdout
 
 
 def test_pack_and_verify_call_their_tools(folder):

@@ -54,7 +54,7 @@ def test_no_two_files_have_the_same_name():
     [
         ("study.config study.paths io.fingerprint", {"torch", "numpy", "pandas", "cv2", "albumentations"}),
         ("datasets.manifest datasets.folds", {"torch", "pandas", "sklearn", "scipy", "albumentations"}),
-        ("training.gpus training.lease", {"torch", "numpy", "pydantic"}),
+        ("training.gpu_lease launcher", {"torch", "numpy", "pydantic"}),
         ("training.fit", {"torchvision", "timm", "pandas", "sklearn", "scipy", "albumentations"}),
         ("training.fit models.linear_head metrics datasets.folds", {"transformers", "peft", "torchvision"}),
         ("models.vlm models.families.smolvlm models.families.qwen2_vl", {"transformers", "peft", "torchvision"}),

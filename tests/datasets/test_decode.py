@@ -1,3 +1,5 @@
+"""Decoding: exact pixels, and damaged or unsupported files refused in one sentence."""
+
 import hashlib
 import io
 import struct
@@ -13,110 +15,20 @@ from histobench.io.errors import HistoBenchError
 from tests.datasets.standin import chunk, png
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (46, 70, 3), np.uint8)
+IMAGE = PIL.Image.fromarray(PIXELS)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def encoded(image: PIL.Image.Image, **options) -> bytes:
+def encoded(image: PIL.Image.Image, kind: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def made_of(header: bytes, *parts: bytes) -> bytes:
+def made_of(width: int, height: int, *parts: bytes) -> bytes:
+    """A PNG of 8-bit RGB with the given chunks."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return SIGNATURE + chunk(b"IHDR", header) + b"".join(parts) + chunk(b"IEND", b"")
-
-
-def refusal(data: bytes) -> str:
-    with pytest.raises(HistoBenchError) as error:
-        decode(data, "folder/image.png")
-    assert str(error.value).startswith("folder/image.png: ")
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-def test_pixels_come_back_as_they_were() -> None:
-    for data in (png(PIXELS), png(PIXELS, 9, "comment"), encoded(PIL.Image.fromarray(PIXELS), optimize=True)):
-        pixels = decode(data, "image")
-        assert pixels.dtype == np.uint8
-        assert pixels.flags.c_contiguous
-        np.testing.assert_array_equal(pixels, PIXELS)
-
-
-def test_palette_and_grey_images_convert_exactly() -> None:
-    palette = PIL.Image.fromarray(PIXELS).quantize(17)
-    for image in (palette, palette.convert("L"), palette.convert("1")):
-        np.testing.assert_array_equal(decode(encoded(image), "image"), np.asarray(image.convert("RGB")))
-
-
-def test_gamma_and_orientation_are_not_applied() -> None:
-    info = PIL.PngImagePlugin.PngInfo()
-    info.add(b"gAMA", struct.pack(">I", 100000))
-    exif = PIL.Image.Exif()
-    exif[0x0112] = 6  # turn by a quarter
-    data = encoded(PIL.Image.fromarray(PIXELS), pnginfo=info, exif=exif)
-    assert b"eXIf" in data
-    np.testing.assert_array_equal(decode(data, "image"), PIXELS)
-
-
-def test_hash_covers_the_pixels_and_their_shape() -> None:
-    expected = hashlib.sha256((46).to_bytes(4, "little") + (70).to_bytes(4, "little") + PIXELS.tobytes()).hexdigest()
-    assert pixel_sha256(PIXELS) == expected
-    assert pixel_sha256(np.asfortranarray(PIXELS)) == expected
-    assert pixel_sha256(PIXELS.reshape(70, 46, 3)) != expected
-
-
-def test_truncated_anywhere() -> None:
-    data = png(PIXELS)
-    for length in (8, 20, 40, len(data) // 2, len(data) - 13, len(data) - 5, len(data) - 1):
-        assert "truncated" in refusal(data[:length]), length
-
-
-def test_every_flipped_byte_is_noticed() -> None:
-    data = png(PIXELS[:4, :4])
-    for position in range(len(data)):
-        damaged = bytearray(data)
-        damaged[position] ^= 0x10
-        refusal(bytes(damaged))
-
-
-def test_pixel_data_that_is_broken_under_right_checksums(capfd: pytest.CaptureFixture[str]) -> None:
-    header = struct.pack(">IIBBBBB", 70, 46, 8, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.tobytes() for row in PIXELS)
-    for content in (
-        b"",
-        b"nonsense",
-        zlib.compress(rows[:-300]),
-        zlib.compress(rows)[:-4],
-        zlib.compress(b"\x09" + rows),
-    ):
-        assert "corrupt" in refusal(made_of(header, chunk(b"IDAT", content)))
-    assert "corrupt" in refusal(made_of(struct.pack(">IIBBBBB", 0, 46, 8, 2, 0, 0, 0), chunk(b"IDAT", b"")))
-    assert "image header" in refusal(SIGNATURE + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
-def test_a_decompression_bomb_is_refused_by_its_header() -> None:
-    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-    sentence = refusal(made_of(header, chunk(b"IDAT", zlib.compress(bytes(1000)))))
-    assert "60000x60000" in sentence
-    assert str(MAX_PIXELS) in sentence
-
-
-def test_what_has_no_exact_8_bit_rgb_pixels_is_refused() -> None:
-    image = PIL.Image.fromarray(PIXELS)
-    deep = PIL.Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
-    assert "16-bit" in refusal(encoded(deep))
-    assert "alpha" in refusal(encoded(image.convert("RGBA")))
-    assert "alpha" in refusal(encoded(image.convert("LA")))
-    assert "transparency" in refusal(encoded(image, transparency=(1, 2, 3)))
-    assert "transparency" in refusal(encoded(image.quantize(17), transparency=0))
-    assert "animation" in refusal(encoded(image, save_all=True, append_images=[image.rotate(180)]))
-
-
-def test_another_format_under_the_name_of_png() -> None:
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(PIXELS).save(buffer, "JPEG")
-    for data in (buffer.getvalue(), b"", b"text"):
-        assert "is not a PNG" in refusal(data)
 
 
 def tiff(pixels: np.ndarray, depth: int) -> bytes:
@@ -131,44 +43,125 @@ def tiff(pixels: np.ndarray, depth: int) -> bytes:
     return struct.pack("<2sHI", b"II", 42, 8 + len(data) + 6) + data + struct.pack("<3H", *[depth] * 3) + directory
 
 
-def test_tiff_of_8_and_of_16_bits() -> None:
-    np.testing.assert_array_equal(decode(tiff(PIXELS, 8), "a.tif"), PIXELS)
-    deep = PIXELS.astype(np.uint16) * 256 + 77
-    np.testing.assert_array_equal(decode(tiff(deep, 16), "a.TIFF"), PIXELS)  # the upper 8 bits
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(PIXELS).save(buffer, "TIFF", compression="tiff_lzw")
-    pixels = decode(buffer.getvalue(), "a.tif")
-    np.testing.assert_array_equal(pixels, PIXELS)
+def resized_tiff(width: int, height: int) -> bytes:
+    """A small TIFF whose header declares another size."""
+    whole = tiff(PIXELS, 8).replace(struct.pack("<HHII", 256, 4, 1, 70), struct.pack("<HHII", 256, 4, 1, width))
+    return whole.replace(struct.pack("<HHII", 257, 4, 1, 46), struct.pack("<HHII", 257, 4, 1, height))
+
+
+def refusal(data: bytes, name: str = "folder/image.png") -> str:
+    with pytest.raises(HistoBenchError) as error:
+        decode(data, name)
+    assert str(error.value).startswith(f"{name}: ")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (png(PIXELS), "image"),
+        (png(PIXELS, 9, "comment"), "image.PNG"),
+        (encoded(IMAGE, optimize=True), "image.png"),
+        (tiff(PIXELS, 8), "a.tif"),
+        (tiff(PIXELS.astype(np.uint16) * 256 + 77, 16), "a.TIFF"),  # the upper 8 bits are kept
+        (encoded(IMAGE, "TIFF", compression="tiff_lzw"), "a.tif"),
+    ],
+)
+def test_lossless_files_give_their_pixels(data: bytes, name: str) -> None:
+    pixels = decode(data, name)
     assert (pixels.dtype, pixels.flags.c_contiguous) == (np.uint8, True)
+    np.testing.assert_array_equal(pixels, PIXELS)
 
 
-def test_jpeg_is_near_what_was_encoded() -> None:
+def test_palette_and_grey_images_convert_exactly() -> None:
+    palette = IMAGE.quantize(17)
+    for image in (palette, palette.convert("L"), palette.convert("1")):
+        np.testing.assert_array_equal(decode(encoded(image), "image"), np.asarray(image.convert("RGB")))
+
+
+def test_gamma_and_orientation_are_not_applied() -> None:
+    info = PIL.PngImagePlugin.PngInfo()
+    info.add(b"gAMA", struct.pack(">I", 100000))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter
+    data = encoded(IMAGE, pnginfo=info, exif=exif)
+    assert b"eXIf" in data
+    np.testing.assert_array_equal(decode(data, "image"), PIXELS)
+
+
+def test_jpeg_is_close_to_what_was_encoded() -> None:
     smooth = np.indices((32, 48)).sum(axis=0).astype(np.uint8)[..., None].repeat(3, axis=2) * 2
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(smooth).save(buffer, "JPEG", quality=95)
-    assert np.abs(decode(buffer.getvalue(), "a.jpg").astype(int) - smooth).max() <= 8
+    data = encoded(PIL.Image.fromarray(smooth), "JPEG", quality=95)
+    assert np.abs(decode(data, "a.jpg").astype(int) - smooth).max() <= 8
 
 
-def test_a_name_and_its_format_must_agree_and_files_be_whole() -> None:
-    whole = tiff(PIXELS, 8)
-    jpeg = io.BytesIO()
-    PIL.Image.fromarray(PIXELS).save(jpeg, "JPEG")
-    alpha = io.BytesIO()
-    PIL.Image.fromarray(PIXELS).convert("RGBA").save(alpha, "TIFF")
-    huge = whole.replace(struct.pack("<HHII", 256, 4, 1, 70), struct.pack("<HHII", 256, 4, 1, 60000))
-    huge = huge.replace(struct.pack("<HHII", 257, 4, 1, 46), struct.pack("<HHII", 257, 4, 1, 60000))
-    for data, name, sentence in (
+def test_hash_covers_the_pixels_and_their_shape() -> None:
+    expected = hashlib.sha256((46).to_bytes(4, "little") + (70).to_bytes(4, "little") + PIXELS.tobytes()).hexdigest()
+    assert pixel_sha256(PIXELS) == expected
+    assert pixel_sha256(np.asfortranarray(PIXELS)) == expected
+    assert pixel_sha256(PIXELS.reshape(70, 46, 3)) != expected
+
+
+def test_a_truncated_png_is_refused() -> None:
+    data = png(PIXELS)
+    for length in (0, 8, 20, 40, len(data) // 2, len(data) - 13, len(data) - 5):
+        refusal(data[:length])
+    assert "truncated" in refusal(data[: len(data) // 2])
+
+
+def test_a_flipped_byte_is_refused_or_changes_no_pixel() -> None:
+    """Every byte but the length and the checksum of the empty end mark, which say nothing of the pixels."""
+    data = png(PIXELS[:4, :4])
+    end = len(data) - 12
+    for position in range(len(data)):
+        damaged = data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1 :]
+        if position < end or position in range(end + 4, end + 8):
+            refusal(damaged)
+        else:
+            np.testing.assert_array_equal(decode(damaged, "image"), PIXELS[:4, :4])
+
+
+ROWS = b"".join(b"\0" + row.tobytes() for row in PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        *(
+            (made_of(70, 46, chunk(b"IDAT", content)), "the PNG is truncated or corrupt (")
+            for content in (b"", b"nonsense", zlib.compress(ROWS[:-300]), zlib.compress(b"\x09" + ROWS))
+        ),
+        (made_of(0, 46, chunk(b"IDAT", b"")), "is not a PNG"),
+        (SIGNATURE + chunk(b"IDAT", zlib.compress(ROWS)) + chunk(b"IEND", b""), "is not a PNG"),
+        (made_of(6000, 6000, chunk(b"IDAT", zlib.compress(bytes(1000)))), f"more than the {MAX_PIXELS} pixels that are read (6000x6000"),
+        (made_of(60000, 60000, chunk(b"IDAT", zlib.compress(bytes(1000)))), f"more than the {MAX_PIXELS} pixels"),
+        (encoded(PIL.Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)), "16-bit"),
+        (encoded(IMAGE.convert("RGBA")), "holds RGBA pixels, expected a still 8-bit RGB image; save it as 8-bit RGB PNG"),
+        (encoded(IMAGE.convert("LA")), "LA pixels"),
+        (encoded(IMAGE, transparency=(1, 2, 3)), "transparency"),
+        (encoded(IMAGE.quantize(17), transparency=0), "transparency"),
+        (encoded(IMAGE, save_all=True, append_images=[IMAGE.rotate(180)]), "animation"),
+        (encoded(IMAGE, "JPEG"), "is not a PNG"),
+        (b"text", "is not a PNG"),
+    ],
+)  # fmt: skip
+def test_a_png_that_is_damaged_or_unsupported_is_refused(data: bytes, found: str) -> None:
+    assert found in refusal(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "found"),
+    [
         (png(PIXELS), "x/a.tif", "is not a TIFF file"),
-        (whole, "x/a.jpeg", "is not a JPEG file"),
+        (tiff(PIXELS, 8), "x/a.jpeg", "is not a JPEG file"),
         (b"", "x/a.tif", "is not a TIFF file"),
-        (whole[: len(whole) // 2], "x/a.tif", "TIFF"),
-        (jpeg.getvalue()[:-900], "x/a.jpg", "the JPEG is corrupt"),
-        (alpha.getvalue(), "x/a.tif", "holds RGBA pixels, expected a still 8-bit RGB image; save it as 8-bit RGB TIFF"),
-        (huge, "x/a.tif", f"declares more than the {MAX_PIXELS} pixels"),
-        (huge.replace(struct.pack("<I", 60000), struct.pack("<I", 6000)), "x/a.tif", "declares 6000x6000 pixels"),
-    ):
-        with pytest.raises(HistoBenchError) as error:
-            decode(data, name)
-        assert sentence in str(error.value)
-        assert str(error.value).startswith(f"{name}: ")
-        assert "\n" not in str(error.value)
+        (tiff(PIXELS, 8)[:5000], "x/a.tif", "TIFF"),
+        (encoded(IMAGE, "JPEG")[:-900], "x/a.jpg", "the JPEG is truncated or corrupt"),
+        (encoded(IMAGE.convert("RGBA"), "TIFF"), "x/a.tif", "holds RGBA pixels, expected a still 8-bit RGB image; save it as"),
+        (resized_tiff(60000, 60000), "x/a.tif", f"declares more than the {MAX_PIXELS} pixels"),
+        (resized_tiff(6000, 6000), "x/a.tif", "(6000x6000 pixels)"),
+    ],
+)  # fmt: skip
+def test_other_files_must_be_whole_and_what_their_names_say(data: bytes, name: str, found: str) -> None:
+    assert found in refusal(data, name)

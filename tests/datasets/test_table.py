@@ -1,4 +1,4 @@
-"""Datasets of one's own: a table's rows and class folders, good and bad."""
+"""The user's own datasets: tables and class folders, valid and invalid."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def write(tmp_path):
 
 
 def read(source, listing, classes=CLASSES):
-    return table.read_table(source, listing, classes, workers=2, progress=False)
+    return table.read_table(source, listing, classes, workers=2)
 
 
 def test_a_table(write) -> None:
@@ -85,8 +85,8 @@ def test_a_bad_row_is_one_sentence(write, row, sentence) -> None:
     ("header", "row", "sentence"),
     [
         ("path,label,patient,magnification", "case5/5.png,carcinoma,P5,20", "magnification is '20', expected 40, 100, 200, 400"),
-        ("path,label,patient,accession", "case5/5.png,carcinoma,P0,A9", "patient P0 has accession A9 here and A0 above"),
-        ("path,label,patient,subtype", "case5/5.png,carcinoma,P5,x", "subtype x is malignant here and benign above"),
+        ("path,label,patient,accession", "case5/5.png,carcinoma,P0,A9", "patient P0 has accession A9 here and A0 above, expected one"),
+        ("path,label,patient,subtype", "case5/5.png,carcinoma,P5,x", "subtype x has label malignant here and benign above, expected one"),
     ],
 )  # fmt: skip
 def test_bad_optional_columns(write, header, row, sentence) -> None:
@@ -126,7 +126,7 @@ FOLDER_CLASSES = {"no": "benign", "yes": "malignant"}
 
 def read_folders(path, files, pattern=r"/(P\d+)_", kind="zip"):
     source = write_files(path / "folders", files.items(), kind)
-    return table.read_folders(source, FOLDER_CLASSES, pattern, workers=2, progress=False)
+    return table.read_folders(source, FOLDER_CLASSES, pattern, workers=2)
 
 
 @pytest.mark.parametrize("kind", ["zip", "folder", "tar.gz"])
@@ -142,8 +142,8 @@ def test_class_folders(tmp_path, kind) -> None:
 @pytest.mark.parametrize(
     ("files", "pattern", "sentence"),
     [
-        ({"set/maybe/P9_1.png": image(99)}, r"/(P\d+)_", "set/maybe/P9_1.png: stands in no class folder, expected one of no, yes"),
-        ({"no/yes/P9_1.png": image(99)}, r"/(P\d+)_", "no/yes/P9_1.png: stands in no and yes, expected one of no, yes"),
+        ({"set/maybe/P9_1.png": image(99)}, r"/(P\d+)_", "set/maybe/P9_1.png: is in no class folder, expected one of no, yes"),
+        ({"no/yes/P9_1.png": image(99)}, r"/(P\d+)_", "no/yes/P9_1.png: is in no and yes, expected one of no, yes"),
         ({"set/no/X.png": image(99)}, r"/(P\d+)_", "set/no/X.png: the pattern /(P\\d+)_ finds no patient"),
         ({}, r"/P\d+(x?)_", "finds no patient in this path"),
         ({"set/no/P5_1.png": image(0)}, r"/(P\d+)_", "have equal pixels"),

@@ -21,7 +21,7 @@ from histobench.evaluation.external import External
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 SPLITS: dict[str, dict[str, Any]] = {
     "patient": {"by": "patient", "folds": 3},
@@ -112,14 +112,11 @@ def test_a_declared_family_is_smaller_and_keeps_its_direction() -> None:
         assert row["sign_flip_p"] == row["holm_p"] == other["sign_flip_p"]
 
 
-def test_a_pair_of_an_unknown_arm_is_one_sentence() -> None:
+def test_a_pair_that_cannot_be_compared_is_one_message() -> None:
     with pytest.raises(
         HistoBenchError, match="'resnet43/ft' is no arm of the study; write MODEL/MODE, one of vgg19/ft"
     ):
         analysed(made(), pairs=[("resnet43/ft", "vgg19/ft")])
-
-
-def test_a_pair_that_never_meets_is_one_sentence() -> None:
     runs = made(ARMS[:1]) | {replace(run, magnification=100): part for run, part in made(ARMS[1:2]).items()}
     with pytest.raises(HistoBenchError, match="are never trained on the same dataset, split, magnification, augment"):
         analysed(runs, pairs=[(f"{ARMS[0]}/ft", f"{ARMS[1]}/ft")])

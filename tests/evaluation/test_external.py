@@ -12,7 +12,7 @@ import pytest
 from histobench.evaluation import external
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 SCRIPT = str(Path(__file__).parents[2] / "scripts" / "score_external.py")
 HEADER = "image_id,patient,group,label,logit"

@@ -17,9 +17,5 @@ def test_evaluation_claims_and_report_never_import_torch() -> None:
     code = (
         f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
         "for heavy in ('torch', 'pandas', 'sklearn'): assert heavy not in sys.modules, heavy\n"
-        "import numpy as np\n"
-        "from histobench.metrics import scores\n"
-        "scores(np.array([0, 1]), np.array([-1.0, 1.0]))\n"
-        "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=library.parent)

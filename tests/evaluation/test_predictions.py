@@ -26,7 +26,7 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "sentence"),
+    ("rows", "fault"),
     [
         ([*GOOD, "a-1,a,2,1,0,0"], "line 4: image a-1 occurs a second time"),
         ([*GOOD, "c-1,c,2,malignant,0,0"], "line 4: label is 'malignant', expected 0"),
@@ -43,12 +43,12 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
         ([], "0 of 0 images"),
     ],
 )
-def test_a_faulty_file_is_one_sentence_that_names_it(tmp_path: Path, rows: list[str], sentence: str) -> None:
+def test_a_faulty_file_is_one_message_that_names_it(tmp_path: Path, rows: list[str], fault: str) -> None:
     path = written(tmp_path, *rows)
     with pytest.raises(HistoBenchError) as caught:
         read(path)
     assert str(caught.value).startswith(str(path))
-    assert sentence in str(caught.value)
+    assert fault in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

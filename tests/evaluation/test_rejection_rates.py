@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tests.benchmarks.statistics import one
+from benchmarks.statistics import one
 from tests.evaluation.null_studies import Design
 
 STUDIES = 120

@@ -6,7 +6,7 @@ import pytest
 from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.summary import METRICS_COLUMNS, SUMMARY_COLUMNS, gaps, score_run, summarise
 from histobench.metrics import METRICS
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 
 def run(model: str = "alexnet", fold: int = 1, split: str = "patient") -> Run:

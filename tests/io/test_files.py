@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from histobench.io import files
 from histobench.io.errors import HistoBenchError
-from tests.disks import fill, read_only, small_disk
+from tests.disks import small_disk
 
 LIBRARY = Path(files.__file__).parents[2]
 NUMBERS = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
@@ -76,27 +76,3 @@ run_script(main)
         "error: file: is larger than files may be here; raise the limit (ulimit -f) or use another file system\n"
     )
     assert not list(tmp_path.iterdir())
-
-
-def test_folders_are_made_and_must_be_writable(tmp_path):
-    files.require_writable([tmp_path / "new" / "folder", tmp_path])
-    assert [path.name for path in tmp_path.rglob("*")] == ["new", "folder"]
-    with (
-        read_only(tmp_path / "new"),
-        pytest.raises(HistoBenchError, match=r"new: cannot be written \(Read-only"),
-    ):
-        files.require_writable([tmp_path, tmp_path / "new"])
-    with small_disk(tmp_path / "disk", 64) as disk:
-        fill(disk)
-        with pytest.raises(HistoBenchError, match="disk: the disk or quota is full"):
-            files.require_writable([disk])
-
-
-def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
-    inner = tmp_path / "results" / "runs"
-    inner.mkdir(parents=True)
-    kept = {".archive.tar.gz.part", ".archive.tar.gz.part.json", "a.partial", ".a.partial", "predictions.csv"}
-    for name in (*kept, ".predictions.csv.0a1b2c3d.partial", ".px.npy.00000000.partial"):
-        (inner / name).touch()
-    files.remove_partials([tmp_path / "results", tmp_path / "absent"])
-    assert {path.name for path in inner.iterdir()} == kept

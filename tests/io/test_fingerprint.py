@@ -1,9 +1,5 @@
 """What changes a fingerprint, and what must not."""
 
-import importlib.util
-import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,34 +65,3 @@ def test_data_files_beside_a_module_count(project):
     (project / "histobench/study/table.csv").write_text("a\n1\n")
     module._normalised.cache_clear()
     assert changed_by(project, "histobench/study/table.csv", "a\n2\n")
-
-
-def test_what_was_read_is_kept_beside_the_bytecode_and_never_trusted_for_another_source(project, monkeypatch):
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    read = []
-    parse = module._read
-    monkeypatch.setattr(module, "_read", lambda source: read.append(source) or parse(source))
-    before = module.fingerprint(project / "script.py")
-    assert len(read) == 4  # the script, two packages, and the module
-    kept = importlib.util.cache_from_source(str(project / "script.py")).replace(".pyc", ".code.json")
-    assert json.loads(Path(kept).read_text())["imports"] == ["histobench.study.used", "histobench.study.used.double"]
-
-    def again() -> str:
-        read.clear()
-        module._normalised.cache_clear()
-        return module.fingerprint(project / "script.py")
-
-    assert again() == before
-    assert not read
-    for damaged in ("", "[]", '{"key": 1}', "{"):
-        Path(kept).write_text(damaged)
-        assert again() == before
-        assert [SCRIPT.encode()] == read
-    state = (project / "script.py").stat()
-    (project / "script.py").write_text(SCRIPT.replace("2", "3"))
-    os.utime(project / "script.py", ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert again() != before
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    (project / "script.py").write_text(SCRIPT)
-    assert again() == again() == before
-    assert [SCRIPT.encode()] == read

@@ -1,4 +1,4 @@
-"""A small Hugging Face Hub on this machine: one commit of one repository, as the true client asks for it."""
+"""A small Hugging Face Hub on this machine: one commit of one repository."""
 
 import hashlib
 import json
@@ -24,24 +24,17 @@ class Hub:
     broken_at: int | None = None
     """Byte of each safetensors file at which its transfer breaks off."""
     pages: set[str] = field(default_factory=set)
-    """Paths in whose place a web page is sent, with status 200; `tree` stands for the listing."""
-    silent_at: int | None = None
-    """Byte of each safetensors file after which nothing more comes, and the connection stays open."""
-    stumbles: dict[str, int] = field(default_factory=dict)
-    """How often each path (`tree` for the listing) is answered with status 503 before it is sent."""
-    elsewhere: bool = False
-    """Whether safetensors are redirected to another address, as the true Hub does."""
+    """Paths for which a web page is sent, with status 200; `tree` is the listing."""
+    busy: dict[str, int] = field(default_factory=dict)
+    """How often each path is answered with status 503 before it is sent."""
+    redirects: bool = False
+    """Whether requests for safetensors are redirected to another address, as the true Hub does."""
     listed: dict[str, bytes] = field(default_factory=dict)
     """Listed in addition."""
-    released: threading.Event = field(default_factory=threading.Event)
-    """Set to end the silence."""
     requests: list[str] = field(default_factory=list)
-    """Every request: method, file or `tree`, and where it begins."""
-
-    @property
-    def bodies(self) -> list[str]:
-        """The files whose content was asked for."""
-        return [request.removeprefix("GET ") for request in self.requests if request.startswith("GET ")]
+    """Every request: file or `tree`, and the byte at which it begins."""
+    credentials: list[str] = field(default_factory=list)
+    """Values of Authorization headers."""
 
     def entry(self, path: str, content: bytes) -> dict[str, object]:
         """Return a file as the listing shows it."""
@@ -66,66 +59,49 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
     hub = Hub(dict(files))
 
     class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.answer()
-
         def do_GET(self) -> None:
             with suppress(ConnectionError):
                 self.answer()
 
         def answer(self) -> None:
-            path = self.path.partition("?")[0]
-            if match := re.fullmatch(f"/api/models/{REPOSITORY}/tree/(.+)", path):
-                hub.requests.append(f"{self.command} tree")
-                if match[1] != REVISION:
-                    return self.missing("RevisionNotFound")
+            hub.credentials += self.headers.get_all("Authorization") or []
+            path, _, query = self.path.partition("?")
+            if path == f"/api/models/{REPOSITORY}/tree/{REVISION}":
+                hub.requests.append("tree")
                 listing = [hub.entry(*file) for file in {**hub.files, **hub.listed}.items()]
                 listing.append({"type": "directory", "path": "onnx", "oid": "0" * 40})
-                return self.send("tree", json.dumps(listing).encode(), {"Content-Type": "application/json"})
-            if not (match := re.fullmatch(f"/{REPOSITORY}/resolve/{REVISION}/(.+)", path)):
-                return self.missing("RepoNotFound")
+                return self.send("tree", json.dumps(listing).encode(), "application/json")
+            match = re.fullmatch(f"/{REPOSITORY}/resolve/{REVISION}/(.+)", path)
+            if not match or match[1] not in hub.files:
+                return self.empty(404)
             name = match[1]
+            if hub.redirects and name.endswith(".safetensors") and not query:
+                return self.empty(302, Location=f"{hub.url}{path}?signed")
             start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-            hub.requests.append(f"{self.command} {name}" + (f" from {start}" if start else ""))
-            if name not in hub.files:
-                return self.missing("EntryNotFound")
-            content = hub.files[name]
-            entry = hub.entry(name, content)
-            headers = {"X-Repo-Commit": REVISION, "ETag": f'"{entry["oid"]}"'}
-            if lfs := entry.get("lfs"):
-                headers |= {"X-Linked-Size": str(len(content)), "X-Linked-Etag": f'"{lfs["oid"]}"'}  # type: ignore[index]
-                headers["ETag"] = headers["X-Linked-Etag"]
-            return self.send(name, content, headers, start)
+            hub.requests.append(name + (f" from {start}" if start else ""))
+            return self.send(name, hub.files[name], "application/octet-stream", start)
 
-        def missing(self, code: str) -> None:
-            self.empty(404, "X-Error-Code", code)
-
-        def empty(self, status: int, name: str, value: str) -> None:
+        def empty(self, status: int, **headers: str) -> None:
             self.send_response(status)
-            self.send_header(name, value)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def send(self, name: str, content: bytes, headers: dict[str, str], start: int = 0) -> None:
-            if hub.stumbles.get(name, 0) and self.command == "GET":
-                hub.stumbles[name] -= 1
-                return self.empty(503, "Retry-After", "1")
-            if hub.elsewhere and name.endswith(".safetensors") and "?signed" not in self.path:
-                return self.empty(302, "Location", f"{hub.url}{self.path}?signed")
+        def send(self, name: str, content: bytes, kind: str, start: int = 0) -> None:
+            if hub.busy.get(name, 0):
+                hub.busy[name] -= 1
+                return self.empty(503)
             if name in hub.pages:
-                content, headers, start = b"<!DOCTYPE html><html>log in</html>", {"Content-Type": "text/html"}, 0
+                content, kind, start = b"<!DOCTYPE html><html>log in</html>", "text/html", 0
             self.send_response(206 if start else 200)
-            for key, value in headers.items():
-                self.send_header(key, value)
+            self.send_header("Content-Type", kind)
+            self.send_header("ETag", f'"{git_id(content)}"')
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
-            if self.command == "GET":
-                end = (hub.silent_at or hub.broken_at) if name.endswith(".safetensors") else None
-                self.wfile.write(content[start:end])
-                if end and hub.silent_at:
-                    hub.released.wait(10)
+            self.wfile.write(content[start : hub.broken_at if name.endswith(".safetensors") else None])
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
@@ -137,6 +113,5 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
         try:
             yield hub
         finally:
-            hub.released.set()
             server.shutdown()
             thread.join()

@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ import yaml
 
 from histobench.models import vlm
 from histobench.models.parameters import size, skeleton
-from histobench.study import config
+from histobench.study import config, resolved
 from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
+from tests.models.published_configs import CONFIGS
 
 ROOT = Path(__file__).parents[2]
 STUDY = config.load(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))
@@ -77,7 +78,7 @@ class Sheet:
     def settings(self) -> VlmSettings:
         settings = STUDY.models[self.name].settings
         assert isinstance(settings, VlmSettings)
-        return settings
+        return settings.model_copy(update={"config": CONFIGS[self.name]})
 
 
 def _linear(inputs: int, outputs: int) -> int:
@@ -192,19 +193,15 @@ def test_a_list_of_suffixes_would_reach_into_siglip():
 
 
 def test_the_script_writes_a_row_for_each_mode(tmp_path):
-    recipes = {"ft": {"trainable": "all"}, "lp": {"trainable": "head"}}
-    models = {"r": {"settings": {"architecture": "torchvision/resnet34"}, "recipes": recipes}}
-    tuned = STUDY.recipe("smolvlm", "ft").model_dump(mode="json")
-    models["s"] = {"settings": SMOL.settings().model_dump(mode="json"), "recipes": {"ft": tuned}}
-    output = tmp_path / "parameters.csv"
-    command = [
-        sys.executable,
-        ROOT / "scripts" / "count_parameters.py",
-        "--models",
-        json.dumps(models),
-        "--output",
-        output,
-    ]
+    study, output, config = resolved.resolve(STUDY), tmp_path / "parameters.csv", tmp_path / "smolvlm.config.json"
+    models = {"r": {"architecture": "torchvision/resnet34"}, "smolvlm": study.models["smolvlm"]}
+    recipes = {"ft": Recipe(trainable="all").model_dump(), "lp": Recipe(trainable="head").model_dump()}
+    recipes = {"r": recipes, "smolvlm": {"ft": study.recipes["smolvlm"]["ft"]}}
+    config.write_text(json.dumps(CONFIGS["smolvlm"]))
+    tried = replace(study, models=models, recipes=recipes, augmentations={}, grid=[])
+    resolved.write(tried, tmp_path / "study.json")
+    command = [sys.executable, ROOT / "scripts" / "check_arms.py", "--study", tmp_path / "study.json"]
+    command += ["--config-json", config, "--output", output]
     subprocess.run(command, check=True, env={"PYTHONPATH": str(ROOT / "workflow")})
     with output.open() as file:
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
@@ -212,5 +209,5 @@ def test_the_script_writes_a_row_for_each_mode(tmp_path):
     assert rows == [
         ("r", "ft", "21797672", total, total, "0"),
         ("r", "lp", "21797672", total, "513", "0"),
-        ("s", "ft", "2246272880", str(SMOL.model + 6_291_456 + 2_049), "6293505", "6291456"),
+        ("smolvlm", "ft", "2246272880", str(SMOL.model + 6_291_456 + 2_049), "6293505", "6291456"),
     ]

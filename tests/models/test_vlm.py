@@ -1,6 +1,7 @@
-"""Vision-language classifiers beside the whole transformers models, on small random parameters of both families."""
+"""Vision-language classifiers compared with the complete transformers models, on small random parameters."""
 
 import copy
+import json
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +35,10 @@ DECODER = {"qwen2-vl": "language_model", "smolvlm": "text_model"}
 TOWER = {"qwen2-vl": "visual", "smolvlm": "vision_model"}
 CONNECTOR = {"qwen2-vl": "visual.merger", "smolvlm": "connector"}
 MARKERS = {"qwen2-vl": (1, 3, 2), "smolvlm": (2, 3, 2)}
-ROUNDING = {"rtol": 0, "atol": 1e-5}  # of fp32, on logits of about 1
+EPSILON = torch.finfo(torch.float32).eps
+# Of logits of about 1, after at most 28 matrix products one after the other: one with sums of 2 x 3 x 14 x 14 terms (patches),
+# the others with sums of at most 146 terms (tokens) of size 1 or less. The logits of a wrong model differ by more than 0.05.
+ROUNDING = {"rtol": 0, "atol": (1176 + 27 * 146) * EPSILON}
 
 both = pytest.mark.parametrize("name", FAMILIES)
 every = pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS.keys())
@@ -49,7 +53,7 @@ def _one_thread():
 
 
 class Whole:
-    """The whole transformers model and a linear head, with no code of ours: native image processor, token ids, masks."""
+    """The complete transformers model and a linear head, without code of ours: native image processor, token ids, masks."""
 
     def __init__(self, settings, seed=0):
         import transformers
@@ -128,18 +132,13 @@ def trained_parameters(classifier):
     return {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
 
 
-def one_sentence(caught):
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-# ---- what comes out is what the whole model gives ----
+# ---- logits are those of the complete model ----
 
 
 @every
 @pytest.mark.parametrize("readout", ["end_marker", "last_image_token", "mean"])
 @torch.no_grad()
-def test_logits_of_images_and_of_tokens_are_the_whole_models(settings, readout):
+def test_logits_of_images_and_of_tokens_are_those_of_the_complete_model(settings, readout):
     settings = settings.model_copy(update={"readout": readout})
     expected = Whole(settings).logits(images(), readout)
     assert expected.std() > 0.02
@@ -154,14 +153,16 @@ def test_logits_of_images_and_of_tokens_are_the_whole_models(settings, readout):
 
 @both
 @torch.no_grad()
-def test_so_they_are_at_336_px_with_the_published_models_patches(name):
+def test_logits_at_336_px_with_the_patches_of_the_published_models(name):
     batch = images(2, 336)
-    torch.testing.assert_close(build(LARGE[name])(batch), Whole(LARGE[name]).logits(batch), **ROUNDING)
+    expected = Whole(LARGE[name]).logits(batch)
+    assert expected.abs().max() > 0.05
+    torch.testing.assert_close(build(LARGE[name])(batch), expected, **ROUNDING)
 
 
 @every
 @torch.no_grad()
-def test_and_with_weights_from_a_file_of_which_each_part_takes_its_own(settings, tmp_path):
+def test_weights_from_a_file_of_which_each_part_loads_its_own(settings, tmp_path):
     whole = Whole(settings, seed=3).stir()
     path = whole.save(tmp_path / "model.safetensors")
     classifier = build(settings, path)
@@ -184,7 +185,7 @@ def test_and_with_weights_from_a_file_of_which_each_part_takes_its_own(settings,
     ids=["attention", "some", "vision"],
 )
 @torch.no_grad()
-def test_adapters_that_have_learned_act_like_their_products_added_to_the_weights(name, lora):
+def test_trained_adapters_equal_their_products_added_to_the_weights(name, lora):
     """W + alpha / rank * B A (Hu et al., equation 3), by hand."""
     classifier, whole = adapted(MODELS[name], lora), Whole(MODELS[name])
     before = whole.logits(images())
@@ -199,8 +200,8 @@ def test_adapters_that_have_learned_act_like_their_products_added_to_the_weights
     assert (changed - before).abs().max() > 0.05
     whole.head = classifier.head
     expected = whole.logits(images())
-    torch.testing.assert_close(classifier(images()), expected, rtol=0, atol=3e-5)
-    torch.testing.assert_close(classifier(classifier.tokens(images())), expected, rtol=0, atol=3e-5)
+    torch.testing.assert_close(classifier(images()), expected, **ROUNDING)
+    torch.testing.assert_close(classifier(classifier.tokens(images())), expected, **ROUNDING)
 
 
 @both
@@ -218,7 +219,8 @@ def test_in_bfloat16_it_is_what_from_pretrained_gives(name, tmp_path):
         for key, buffer in theirs.items():
             torch.testing.assert_close(ours[key], buffer, rtol=0, atol=0)
         whole.head = classifier.head
-        torch.testing.assert_close(classifier(images()), whole.logits(images()), rtol=0, atol=0.02)
+        # At most 28 products one after the other, each rounded to 8 significant bits.
+        torch.testing.assert_close(classifier(images()), whole.logits(images()), rtol=0, atol=28 * 2**-8)
 
 
 @both
@@ -242,7 +244,10 @@ def test_the_head_computes_in_float32_also_under_autocast(name):
         hidden, logits = classifier.embed(images()), classifier(images())
     assert hidden.dtype == logits.dtype == torch.float32
     expected = hidden.double() @ classifier.head.weight[0].double() + classifier.head.bias.double()
-    torch.testing.assert_close(logits.double(), expected, rtol=1e-5, atol=1e-6)
+    bound = (
+        50 * EPSILON * (hidden.abs() @ classifier.head.weight[0].abs()).max().item()
+    )  # a sum of 48 products and a bias
+    torch.testing.assert_close(logits.double(), expected, rtol=0, atol=bound)
 
 
 # ---- positions ----
@@ -317,7 +322,8 @@ def test_the_tower_sees_what_the_familys_own_image_processor_makes(name, source)
     assert len(ours) == 2
     assert ours.keys() == theirs.keys()
     for key, value in theirs.items():
-        torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-5)
+        # Differences of numbers up to 1, divided by a deviation of at least 0.26: fewer than 10 roundings.
+        torch.testing.assert_close(ours[key], value, rtol=0, atol=10 * EPSILON / 0.26)
     (pixels,) = (value for value in ours.values() if value.is_floating_point())
     assert pixels.std() > 0.1
     assert len(pixels) == 2 * (576 if name == "qwen2-vl" else 1)
@@ -337,7 +343,7 @@ def test_normalisation_is_the_familys(name):
     )
     classifier.tokens(torch.full((1, 64, 64, 3), 200, dtype=torch.uint8))
     red = seen[0].flatten()[0].item()
-    assert red == pytest.approx((200 / 255 - mean) / std, abs=1e-6)
+    assert red == pytest.approx((200 / 255 - mean) / std, abs=10 * EPSILON / std)
 
 
 @torch.no_grad()
@@ -349,7 +355,8 @@ def test_qwens_flat_patch_embedding_is_its_convolution(tmp_path):
     patches = whole.inputs(images())["pixel_values"]
     expected = whole.model.visual.patch_embed(patches)
     assert expected.std() > 0.1
-    torch.testing.assert_close(ours(patches), expected, rtol=1e-5, atol=1e-5)
+    largest = patches.abs().max() * ours.proj.weight.abs().max()
+    torch.testing.assert_close(ours(patches), expected, rtol=0, atol=384 * 384 * EPSILON * largest.item())
 
 
 # ---- adapters ----
@@ -411,13 +418,6 @@ def test_recipes_may_reach_into_tower_and_connector(name):
     assert connector == {f"model.{CONNECTOR[name]}.{key}" for key, _ in parameters}
 
 
-def test_a_list_of_suffixes_would_have_reached_into_siglip():
-    from peft import LoraConfig, get_peft_model
-
-    naive = get_peft_model(Whole(MODELS["smolvlm"]).model, LoraConfig(target_modules=["q_proj", "k_proj", "v_proj"]))
-    assert any("vision_model" in key for key, _ in naive.named_parameters() if "lora" in key)
-
-
 @both
 @torch.no_grad()
 @pytest.mark.parametrize("lora", [Lora(), Lora(vision=True, connector=True)], ids=["decoder", "vision"])
@@ -473,14 +473,13 @@ def test_recomputed_activations_give_the_same_gradients_with_dropout_too(name):
     assert calls == [1, 2]
     for key, gradient in gradients[0].items():
         assert gradient.abs().max() > 0
-        torch.testing.assert_close(gradients[1][key], gradient, rtol=1e-5, atol=1e-6)
+        assert torch.equal(gradients[1][key], gradient)
 
 
 @both
 def test_a_layer_that_is_not_there(name):
-    with pytest.raises(HistoBenchError, match=r"lora\.layers: there is no decoder layer 5, the last is 1; ") as caught:
+    with pytest.raises(HistoBenchError, match=r"lora\.layers: there is no decoder layer 5, the last is 1; "):
         build(MODELS[name]).adapt(Lora(layers=[0, 5]), 0)
-    one_sentence(caught)
 
 
 # ---- saving and loading ----
@@ -521,7 +520,6 @@ def truncated(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-@both
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -538,7 +536,8 @@ def truncated(path):
     ],
     ids=["missing", "surplus", "shape", "specification", "no specification", "truncated", "empty"],
 )
-def test_a_file_that_does_not_fit_is_refused_and_nothing_is_loaded(name, damage, message, tmp_path):
+def test_trained_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(damage, message, tmp_path):
+    name = "smolvlm"
     path = tmp_path / "weights.safetensors"
     save_trained(path, adapted(MODELS[name], Lora(rank=4)), "specification")
     damage(path)
@@ -546,16 +545,8 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_is_loaded(name, damage,
     before = {key: tensor.clone() for key, tensor in trained_state(classifier).items()}
     with pytest.raises(HistoBenchError, match=message) as caught:
         load_trained(path, classifier, "specification")
-    assert one_sentence(caught).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path}: ")
     assert all(torch.equal(tensor, before[key]) for key, tensor in trained_state(classifier).items())
-
-
-@both
-def test_adapters_of_another_recipe_do_not_load(name, tmp_path):
-    save_trained(tmp_path / "weights.safetensors", adapted(MODELS[name], Lora(rank=4)), "specification")
-    for lora in (Lora(rank=8), Lora(rank=4, layers=[0]), Lora(rank=4, vision=True)):
-        with pytest.raises(HistoBenchError, match="not those that training changes"):
-            load_trained(tmp_path / "weights.safetensors", adapted(MODELS[name], lora), "specification")
 
 
 # ---- building ----
@@ -614,7 +605,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(name, change, message, part
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(HistoBenchError, match=message.format(key=key)) as caught:
         build(MODELS[name], tmp_path / "model.safetensors", parts=parts)
-    assert one_sentence(caught).startswith(str(tmp_path / "model.safetensors"))
+    assert str(caught.value).startswith(str(tmp_path / "model.safetensors"))
 
 
 @both
@@ -622,9 +613,8 @@ def test_weights_that_cannot_be_read(name, tmp_path):
     path = Whole(MODELS[name]).save(tmp_path / "model.safetensors")
     truncated(path)
     for broken in (path, tmp_path / "absent.safetensors"):
-        with pytest.raises(HistoBenchError, match="cannot be read as safetensors") as caught:
+        with pytest.raises(HistoBenchError, match="cannot be read as safetensors"):
             build(MODELS[name], broken)
-        one_sentence(caught)
 
 
 @both
@@ -641,27 +631,55 @@ def test_published_bfloat16_weights_load_in_either_precision(name, tmp_path):
                 assert torch.equal(state[key].flatten(), tensor.to(dtype).flatten())
 
 
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_without_a_config_in_the_settings_that_in_the_files_metadata_is_used(name, tmp_path):
+    settings, path = MODELS[name], tmp_path / "model.safetensors"
+    state = Whole(settings).model.state_dict()
+    published = settings.model_copy(update={"config": None})
+    save_file(state, path, {"config": json.dumps(settings.config)})
+    assert torch.equal(build(published, path)(images()), build(settings, path)(images()))
+    assert vlm.architecture(published, settings.config).tokens == (16, 48)
+    save_file(state, path)
+    with pytest.raises(HistoBenchError, match=r"model\.safetensors: its metadata hold no config; delete"):
+        build(published, path)
+    with pytest.raises(HistoBenchError, match="the model has no config"):
+        build(published)
+
+
+@pytest.mark.parametrize("place", [None, "text_config", "vision_config"])
+@pytest.mark.parametrize(
+    "key", ["_attn_implementation", "attn_implementation", "auto_map", "quantization_config", "dtype"]
+)
+def test_keys_of_a_config_that_name_code_or_types_are_ignored(key, place):
+    """transformers would download and run a kernel of the name in `attn_implementation`."""
+    config = copy.deepcopy(MODELS["smolvlm"].config)
+    (config[place] if place else config)[key] = "someone/kernels"
+    made = vlm.architecture(MODELS["smolvlm"], config)
+    assert "someone" not in str(made.config)
+    for part in (made.config, made.config.text_config, made.config.vision_config):
+        assert part._attn_implementation != "someone/kernels"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (tiny("qwen2-vl", image_size=72), "image_size 72 is no multiple of 16 px"),
-        (tiny("smolvlm", image_size=72), "image_size 72 is no multiple of 16 px"),
-        (tiny("smolvlm", {"vision_config": {"patch_size": 80}}), "image_size 64 is no multiple of 160 px"),
-        (tiny("qwen2-vl", {"text_config": {"hidden_size": "wide"}}), "does not take .*'hidden_size' expected int"),
-        (tiny("smolvlm", {"text_config": {"hidden_size": "wide"}}), "does not take .*'hidden_size' expected int"),
-        (
-            tiny("qwen2-vl", {"text_config": {"num_attention_heads": 5}}),
-            "does not take .*must be divisible by num_heads",
-        ),
-        (tiny("smolvlm", {"vision_config": {"num_attention_heads": 3}}), "does not take .*divisible by num_heads"),
-        (tiny("smolvlm", {"text_config": {"hidden_act": "none such"}}), "does not take .*none such"),
-        (tiny("smolvlm", {"scale_factor": 0}), "does not take .*division"),
-        (tiny("qwen2-vl", {"text_config": []}), "does not take"),
+        (tiny("qwen2-vl", image_size=72), "image_size 72 is not a multiple of 16 px"),
+        (tiny("smolvlm", image_size=72), "image_size 72 is not a multiple of 16 px"),
+        (tiny("smolvlm", {"vision_config": {"patch_size": 80}}), "image_size 64 is not a multiple of 160 px"),
+        (tiny("qwen2-vl", {"text_config": {"hidden_size": "wide"}}), "does not accept .*'hidden_size' expected int"),
+        (tiny("qwen2-vl", {"text_config": {"num_attention_heads": 5}}), "does not accept .*divisible by num_heads"),
+        (tiny("smolvlm", {"vision_config": {"num_attention_heads": 3}}), "does not accept .*divisible by num_heads"),
+        (tiny("smolvlm", {"text_config": {"hidden_act": "none such"}}), "does not accept .*none such"),
+        (tiny("smolvlm", {"text_config": {"pad_token_id": 64}}), "does not accept .*num_embeddings"),
+        (tiny("smolvlm", {"scale_factor": 0}), "does not accept .*division"),
+        (tiny("qwen2-vl", {"text_config": []}), "does not accept"),
+        (tiny("smolvlm", {"model_type": "qwen2_vl"}), "has the model_type 'qwen2_vl', expected idefics3"),
         (tiny("qwen2-vl", {"vision_end_token_id": 64}), "image markers up to token 64 in a vocabulary of 64;"),
         (tiny("smolvlm", {"image_token_id": 65}), "image markers up to token 65 in a vocabulary of 64;"),
     ],
 )
-def test_settings_that_make_no_model_are_one_sentence(settings, message):
+def test_a_config_that_cannot_be_used_is_one_message(settings, message):
     with pytest.raises(HistoBenchError, match=f"^{settings.family}: .*{message}") as caught:
         vlm.build(settings, 0, None)
-    one_sentence(caught)
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,8 @@
-"""Training of adapters by the one loop: on images, and on visual tokens that were computed before."""
+"""Training of adapters with `fit`: on images, and on visual tokens that were computed before.
+
+Results that must be equal but for rounding are computed in float64. In float32 they could not be compared: AdamW divides a
+gradient by its own size, so where a gradient is only rounding error, the step that it causes is as large as any other.
+"""
 
 import numpy as np
 import pytest
@@ -20,6 +24,13 @@ PLAIN = Lora(rank=4, dropout=0)
 IDS = [f"image {number}" for number in range(70)]
 LABELS = (np.arange(70) % 3 == 0).astype(np.float32)
 REST = 60  # of the 70 images, those from here on are evaluated in some tests
+RATE, EPOCHS = 0.01, 2
+ROUNDING = 10_000 * torch.finfo(torch.float64).eps
+"""Of a gradient of size 1 or less: a sum of at most 64 images x 18 tokens, after 6 layers with sums of at most 64 terms."""
+MOST_STEPS = 2 * EPOCHS * 5
+"""Of 70 images in batches of 16, for two trainings that are compared."""
+BOUND = MOST_STEPS * RATE * ROUNDING / 1e-8
+"""Of the difference of two parameters: AdamW (epsilon 1e-8) turns an error of a gradient into one at most 1e8 times as large."""
 
 both = pytest.mark.parametrize("name", FAMILIES)
 
@@ -30,6 +41,18 @@ def _one_thread():
     torch.set_num_threads(1)  # tests share the cores, and on tiny tensors threads wait for each other
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """Compute in float64: classifiers are built so, and what is turned into float32 is turned into float64."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    plain = vlm.build
+    monkeypatch.setattr(vlm, "build", lambda *arguments, **more: plain(*arguments, **more).double())
+    adapt = vlm.VisionLanguageClassifier.adapt
+    monkeypatch.setattr(
+        vlm.VisionLanguageClassifier, "adapt", lambda self, *arguments: (adapt(self, *arguments), self.double())[0]
+    )
 
 
 def pixels():
@@ -68,7 +91,7 @@ def train(
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     classifier = vlm.build(tiny(name), SEED, None, parts)
     classifier.adapt(lora, SEED)
-    recipe = Recipe(**{"trainable": "lora", "epochs": 2, "batch_size": 64, "learning_rate": 0.01} | recipe)
+    recipe = Recipe(**{"trainable": "lora", "epochs": EPOCHS, "batch_size": 64, "learning_rate": RATE} | recipe)
     score = score or (lambda logits: {"accuracy": float(np.mean((logits >= 0) == evaluation.labels))})
     checkpoint = Checkpoint(folder / "checkpoint.pt", {"specification": "test"})
     return classifier, fit(classifier, training, evaluation, score, recipe, SEED, CPU, checkpoint, micro_batch)
@@ -86,45 +109,46 @@ def untrained(name, lora=PLAIN):
     return classifier
 
 
+def logits_agree(one, other):
+    """Logits of parameters that differ by at most BOUND, after 100 products of which none doubles an error."""
+    assert one.dtype == np.float64
+    np.testing.assert_allclose(one, other, rtol=0, atol=100 * BOUND)
+
+
 @both
 @pytest.mark.parametrize(
-    ("live", "batch_size", "lora", "rounding"),
-    [
-        (False, 64, PLAIN, 1e-5),
-        (True, 16, PLAIN, 1e-5),
-        # AdamW divides by the gradient's size: where a unit of the connector is all but off, that is rounding alone.
-        (True, 64, Lora(rank=4, dropout=0, vision=True, connector=True), 1e-4),
-    ],
+    ("live", "batch_size", "lora"),
+    [(False, 64, PLAIN), (True, 16, PLAIN), (True, 64, Lora(rank=4, dropout=0, vision=True, connector=True))],
     ids=["cached", "live", "vision"],
 )
-def test_how_a_batch_is_cut_changes_nothing_but_rounding(tmp_path, name, live, batch_size, lora, rounding):
-    """70 images: the last window of an epoch has 6, whatever the batch size."""
+def test_the_micro_batch_changes_only_rounding(tmp_path, name, live, batch_size, lora, double):
+    """70 images: the last batch of an epoch has 6, whatever the batch size."""
     source = stored(pixels()[None] if live else tokens(name, pixels())[None])
     parts = vlm.WHOLE if live else ("decoder",)
     whole, fitted = train(tmp_path, name, source, source, lora, parts, batch_size=batch_size)
     assert fitted.micro_batch == batch_size
     if live:
         assert largest_difference(whole, untrained(name, lora)) > 0.01
-    for size in (1, 3, 8, 64):
+    for size in (1, 3):
         again, cut = train(tmp_path, name, source, source, lora, parts, size, batch_size=batch_size)
         assert cut.micro_batch == min(size, batch_size)
-        assert largest_difference(again, whole) < rounding
-        np.testing.assert_allclose(cut.logits, fitted.logits, rtol=0, atol=2e-5)
+        assert largest_difference(again, whole) < BOUND
+        logits_agree(cut.logits, fitted.logits)
 
 
 @both
-def test_tokens_computed_before_give_what_live_images_give(tmp_path, name):
+def test_stored_tokens_give_what_images_give(tmp_path, name, double):
     array = pixels()
     images, cached = array[None], tokens(name, array)[None]
     live, on_images = train(tmp_path, name, stored(images, 0, REST), stored(images, REST))
     ahead, on_tokens = train(tmp_path, name, stored(cached, 0, REST), stored(cached, REST), parts=("decoder",))
     assert largest_difference(live, untrained(name)) > 0.01
-    assert largest_difference(ahead, live) < 1e-5
-    np.testing.assert_allclose(on_tokens.logits, on_images.logits, rtol=0, atol=2e-5)
+    assert largest_difference(ahead, live) < BOUND
+    logits_agree(on_tokens.logits, on_images.logits)
 
 
 @both
-def test_so_do_tokens_of_one_augmented_view_per_epoch(tmp_path, name):
+def test_stored_tokens_of_one_augmented_view_per_epoch_give_what_augmented_images_give(tmp_path, name, double):
     array, rows = pixels(), np.arange(REST)
     augmentation = Augmentation([{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.5}}], 64)
     source = data.Augmented(array, rows, LABELS[rows], IDS[:REST], augmentation, SEED)
@@ -134,15 +158,15 @@ def test_so_do_tokens_of_one_augmented_view_per_epoch(tmp_path, name):
     cached = np.stack([tokens(name, np.stack(view)) for view in views])
     evaluation, options = stored(tokens(name, array)[None], REST), {"parts": ("decoder",), "batch_size": 32}
     ahead, on_tokens = train(tmp_path, name, stored(cached, 0, REST), evaluation, **options)
-    assert largest_difference(ahead, live) < 1e-5
-    np.testing.assert_allclose(on_tokens.logits, on_images.logits, rtol=0, atol=2e-5)
+    assert largest_difference(ahead, live) < BOUND
+    logits_agree(on_tokens.logits, on_images.logits)
     one_view, _ = train(tmp_path, name, stored(cached[:1], 0, REST), evaluation, **options)
-    assert largest_difference(one_view, live) > 1e-3
+    assert largest_difference(one_view, live) > 100 * BOUND
 
 
 @both
 @pytest.mark.parametrize("lora", [PLAIN, Lora(rank=4, vision=True, connector=True)], ids=["decoder", "vision"])
-def test_what_is_frozen_stays_as_it_was_and_all_else_is_trained(tmp_path, name, lora):
+def test_frozen_parameters_stay_and_all_others_are_trained(tmp_path, name, lora):
     source = stored(pixels()[None], 0, 16)
     trained, before = train(tmp_path, name, source, source, lora)[0].state_dict(), untrained(name, lora)
     changed = {key for key, tensor in before.state_dict().items() if not torch.equal(tensor, trained[key])}
@@ -151,7 +175,7 @@ def test_what_is_frozen_stays_as_it_was_and_all_else_is_trained(tmp_path, name, 
 
 
 @both
-def test_tokens_that_are_not_finite_stop_the_training_with_epoch_and_step(tmp_path, name):
+def test_tokens_that_are_not_finite_stop_the_training(tmp_path, name):
     bits = torch.from_numpy(np.stack([tokens(name, pixels()[:20])] * 3)).bfloat16().view(torch.uint16).numpy().copy()
     bits[1, 13, 5, 7] = 0x7FC0  # one number of one image's view in epoch 2: bf16 for NaN
     source = stored(bits, 0, 20)
@@ -167,7 +191,7 @@ class Stopped(Exception):
 
 @both
 @pytest.mark.parametrize("live", [False, True], ids=["cached", "live"])
-def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, name, live):
+def test_a_stopped_run_resumes_bit_for_bit(tmp_path, name, live):
     lora = Lora(rank=4, dropout=0.3, vision=live, connector=live)
     array = pixels() if live else tokens(name, pixels())
     sources = stored(array[None], 0, 20), stored(array[None], REST)

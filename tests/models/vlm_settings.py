@@ -69,14 +69,15 @@ _CONFIGS: dict[str, dict[str, Any]] = {
 
 
 def tiny(family: str, config: dict[str, Any] | None = None, **changes: Any) -> VlmSettings:
-    """Return settings of a tiny model with random parameters.
+    """Return settings of a tiny model, by default with random parameters.
 
     Args:
         family: one of `FAMILIES`.
         config: keys of the transformers config to replace; those of a nested mapping are replaced one by one.
-        changes: further settings.
+        changes: further settings; with `weights` that are not random, the settings have no config.
     """
     merged = dict(_CONFIGS[family])
     for key, value in (config or {}).items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
-    return VlmSettings(**{"family": family, "weights": "random", "config": merged, "image_size": 64, **changes})
+    given = {"family": family, "weights": "random", "image_size": 64, **changes}
+    return VlmSettings(**given, **({"config": merged} if given["weights"] == "random" else {}))

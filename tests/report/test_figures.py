@@ -26,8 +26,8 @@ from histobench.io.files import write_csv
 from histobench.report import published_tables
 from histobench.report.figures import cost, losses, methods, patients, reliability, samples, scores, style
 from histobench.study import resolved
-from histobench.study.paths import Run
 from histobench.study.resolved import Arm, Study
+from histobench.study.runs import Run
 from histobench.study.spec import CnnSettings, VlmSettings
 from tests.report.studies import ARMS, EXTERNAL, block, study
 

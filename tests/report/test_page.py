@@ -17,7 +17,7 @@ from histobench.report.page.cells import Source, number
 from histobench.report.page.page import build
 from histobench.report.tables import costs
 from histobench.study import resolved
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 from tests.report import made_study, page_numbers
 
 ROOT = Path(__file__).parents[2]

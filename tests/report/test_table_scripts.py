@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from histobench.datasets import folds, manifest
+from histobench.datasets import folds, make_folds, manifest
 from histobench.evaluation.bootstrap import POOLED
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS, INTERVALS_COLUMNS
 from histobench.evaluation.summary import SUMMARY_COLUMNS
@@ -44,7 +44,7 @@ def folder(tmp_path_factory) -> Path:
         for name in [f"SOB_B_A-{patient}-40-{index:03d}"]
     ]
     manifest.save(folder / "manifest.csv", images)
-    folds.save(folds.make(manifest.load(folder / "manifest.csv"), "patient", 5, 0), folder / "patient.csv")
+    folds.save(make_folds.stratified(manifest.load(folder / "manifest.csv"), "patient", 5, 0), folder / "patient.csv")
     (folder / "parameters.csv").write_text(
         "model,mode,parameters_published_form,parameters,trainable,lora\nalexnet,ft,61100840,57007937,57007937,0\n"
     )

@@ -2,7 +2,6 @@
 
 By hand, from the repository's root and as root (slurmd starts jobs as their users):
 
-    python -m tests.slurm.cluster -- sinfo
     python -m tests.slurm.cluster -- snakemake --profile workflow/profiles/slurm --configfile config/demo.yaml
 
 Nothing of the system's is touched: configuration, key, sockets, logs and spool are in a temporary folder, and the ports

@@ -4,6 +4,8 @@ import copy
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from histobench.io.errors import HistoBenchError
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
-from histobench.study.transforms import OPENCV
+from histobench.study.resolved import resolve
+from histobench.study.spec import canonical_json
 from tests.study.test_config import FOLDERS, OWN, PAPER, ROOT
 
 INF, NAN = math.inf, math.nan
@@ -119,6 +122,8 @@ DATASETS = [
     Case("datasets.breakhis.url", "http://", "http"),
     Case("datasets.breakhis.url", "http:// host/x", "http"),
     Case("datasets.breakhis.url", 5, "string"),
+    Case("datasets.breakhis.mirrors", ["ftp://a/b.zip"], "address http://HOST/FILE", "datasets.breakhis.mirrors.0"),
+    Case("datasets.mine", {"source": "x", "mirrors": ["https://a/b.zip"]}, "beside `url`"),
     Case("datasets.breakhis.sha256", "abc", "64"),
     Case("datasets.breakhis.sha256", "A" * 64, "lower case"),
     Case("datasets.breakhis.sha256", "g" * 64, "64"),
@@ -131,24 +136,23 @@ DATASETS = [
     Case("datasets.mine", OWN | {"table": GONE}, "needs `table`"),
     Case("datasets.mine", OWN | {"table": ""}, "not empty", "datasets.mine.table"),
     Case("datasets.mine", OWN | {"table": 5}, "string", "datasets.mine.table"),
-    Case("datasets.mine", OWN | {"complete": True}, "complete"),
+    Case("datasets.mine", OWN | {"complete": True}, "format bach or breakhis, not to csv"),
+    Case("datasets.mine", OWN | {"patient": "(x)"}, "belongs to format folders"),
+    Case("datasets.mine", OWN | {"classes": {"a": "benign"}}, "at least one benign"),
     Case("datasets.mine", OWN | {"classes": {}}, "at least one benign"),
     Case("datasets.mine", OWN | {"classes": None}, "keys and values", "datasets.mine.classes"),
     Case("datasets.mine", OWN | {"classes": ["benign"]}, "keys and values", "datasets.mine.classes"),
     Case(
         "datasets.mine", OWN | {"classes": {"a": "benign", "b": "Malignant"}}, "'malignant'", "datasets.mine.classes.b"
     ),
-    Case("datasets.mine", OWN | {"classes": {"a": "benign", "": "malignant"}}, "no name", "datasets.mine"),
+    Case("datasets.mine", OWN | {"classes": {"a": "benign", "": "malignant"}}, "without a name", "datasets.mine"),
     Case("datasets.mine", OWN | {"classes": {0: "benign", "m": "malignant"}}, "string", "datasets.mine.classes.0"),
     Case("datasets.mine", FOLDERS | {"patient": GONE}, "needs `patient`"),
     Case("datasets.mine", FOLDERS | {"patient": "(P"}, "regular expression"),
     Case("datasets.mine", FOLDERS | {"patient": "[P"}, "regular expression"),
     Case("datasets.mine", FOLDERS | {"patient": "P\\d+"}, "one group"),
     Case("datasets.mine", FOLDERS | {"patient": "(P)(\\d+)"}, "one group"),
-    Case("datasets.mine", FOLDERS | {"patient": "((?:a+)+)$"}, "repeat"),
     Case("datasets.mine", FOLDERS | {"patient": "(x)([0-9]*)*"}, "one group"),
-    Case("datasets.mine", FOLDERS | {"patient": "((?:.*)*)x"}, "repeat"),
-    Case("datasets.mine", FOLDERS | {"patient": "((?:a*b?)*)x"}, "repeat"),
     Case("datasets.mine", FOLDERS | {"patient": 5}, "string", "datasets.mine.patient"),
     Case("datasets.mine", FOLDERS | {"patient": "()"}, "empty"),
 ]
@@ -236,31 +240,8 @@ AUGMENTATIONS = [
     Case(PAPERS, [{"HorizontalFlip": {}, "Blur": {}}], "one transform", f"{PAPERS}.0"),
     Case(PAPERS, [{}], "one transform", f"{PAPERS}.0"),
     Case(PAPERS, [[{"HorizontalFlip": {}}]], "keys and values", f"{PAPERS}.0"),
-    Case(PAPERS, [{"HorizontalFlop": {}}], "did you mean 'HorizontalFlip'", f"{PAPERS}.0"),
-    Case(PAPERS, [{"horizontalflip": {}}], "HorizontalFlip", f"{PAPERS}.0"),
-    Case(PAPERS, [{"Compose": {"transforms": []}}], "no transform", f"{PAPERS}.0"),
-    Case(PAPERS, [{"Rotate": {"limmit": 3}}], "did you mean 'limit'", f"{PAPERS}.0"),
-    Case(PAPERS, [{"Rotate": {"always_apply": True}}], "no argument", f"{PAPERS}.0"),
-    Case(PAPERS, [{"HorizontalFlip": {"p": 2}}], "0 to 1", f"{PAPERS}.0.HorizontalFlip.p"),
-    Case(PAPERS, [{"HorizontalFlip": {"p": -0.1}}], "0 to 1", f"{PAPERS}.0.HorizontalFlip.p"),
-    Case(PAPERS, [{"HorizontalFlip": {"p": "often"}}], "number", f"{PAPERS}.0.HorizontalFlip.p"),
-    Case(PAPERS, [{"HorizontalFlip": {"p": None}}], "number", f"{PAPERS}.0.HorizontalFlip.p"),
-    Case(PAPERS, [{"HorizontalFlip": {"p": True}}], "number", f"{PAPERS}.0.HorizontalFlip.p"),
-    Case(PAPERS, [{"HorizontalFlip": {"p": NAN}}], "number", f"{PAPERS}.0.HorizontalFlip.p"),
-    Case(PAPERS, [{"Blur": {"blur_limit": "x"}}], "number", f"{PAPERS}.0.Blur.blur_limit"),
-    Case(PAPERS, [{"Blur": {"blur_limit": [3, 5, 7]}}], "number", f"{PAPERS}.0.Blur.blur_limit"),
-    Case(PAPERS, [{"Blur": {"blur_limit": {"a": 3}}}], "number", f"{PAPERS}.0.Blur.blur_limit"),
-    Case(PAPERS, [{"Rotate": {"border_mode": "BORDER_MIROR"}}], "BORDER_", f"{PAPERS}.0.Rotate.border_mode"),
-    Case(PAPERS, [{"Rotate": {"limit": "15"}}], "number", f"{PAPERS}.0.Rotate.limit"),
-    Case(PAPERS, [{"RandomResizedCrop": {"scale": [0.9, 1.1]}}], "1", f"{PAPERS}.0.RandomResizedCrop.scale"),
-    Case(PAPERS, [{"RandomResizedCrop": {"scale": [1.0, 0.9]}}], "order", f"{PAPERS}.0.RandomResizedCrop.scale"),
-    Case(PAPERS, [{"RandomResizedCrop": {"scale": 0.9}}], "2", f"{PAPERS}.0.RandomResizedCrop.scale"),
-    Case(PAPERS, [{"RandomResizedCrop": {"ratio": [-1, 1]}}], "at least 0", f"{PAPERS}.0.RandomResizedCrop.ratio"),
-    Case(PAPERS, [{"CLAHE": {"tile_grid_size": [8.5, 8]}}], "whole", f"{PAPERS}.0.CLAHE.tile_grid_size"),
-    Case(PAPERS, [{"Equalize": {"mode": "best"}}], "'cv'", f"{PAPERS}.0.Equalize.mode"),
-    Case(PAPERS, [{"Equalize": {"by_channels": "yes"}}], "true or false", f"{PAPERS}.0.Equalize.by_channels"),
-    Case(PAPERS, [{"RandomCrop": {"height": 0, "width": 5}}], "1", f"{PAPERS}.0.RandomCrop.height"),
-    Case(PAPERS, [{"RandomCrop": {"width": 5}}], "height", f"{PAPERS}.0"),
+    Case(PAPERS, [{"Rotate": {"p": NAN}}], "finite number", f"{PAPERS}.0.Rotate"),
+    Case(PAPERS, [{"Rotate": {"limit": [date(2026, 1, 1)]}}], "finite number", f"{PAPERS}.0.Rotate"),
     Case("augmentations", {"paper": PAPER["augmentations"]["paper"]}, "none", "augmentations"),
 ]
 
@@ -274,9 +255,6 @@ CNNS = [
     Case(f"{VGG}.architecture", "vgg19", "torchvision/NAME"),
     Case(f"{VGG}.architecture", "keras/vgg19", "torchvision/NAME"),
     Case(f"{VGG}.architecture", "torchvision/../vgg19", "torchvision/NAME"),
-    Case(f"{VGG}.architecture", "torchvision/VGG19", "did you mean 'vgg19'"),
-    Case(f"{VGG}.architecture", "torchvision/fcn_resnet50", "no architecture"),
-    Case(f"{VGG}.architecture", "timm/nothing_like_it", "no architecture"),
     Case(f"{VGG}.architecture", 19, "string"),
     Case(f"{VGG}.architecture", ["torchvision/vgg19"], "string"),
     Case(f"{VGG}.family", "CNN", "cnn, qwen2-vl"),
@@ -294,7 +272,6 @@ CNNS = [
     Case(f"{VGG}.weights", {"package": "p", "file": "../x", "sha256": "0" * 64}, "package", f"{VGG}.weights"),
     Case(f"{VGG}.weights", {"package": "a-b/c", "file": "x", "sha256": "0" * 64}, "package", f"{VGG}.weights.package"),
     Case(f"{VGG}.image_size", 8, "16"),
-    Case(f"{VGG}.image_size", 31, "32"),
     Case(f"{VGG}.image_size", 10**6, "2048"),
     Case(f"{VGG}.image_size", [336, 336], "whole number"),
     Case(f"{VGG}.image_size", "336px", "whole number"),
@@ -323,9 +300,7 @@ CNNS = [
     Case(f"{VGG}.training", {"ft": {"trainable": "lora"}}, "CNN", "trainable"),
 ]
 
-SMOL, QWEN = "models.smolvlm", "models.qwen2-vl-2b"
-TEXT, VISION = f"{SMOL}.config.text_config", f"{SMOL}.config.vision_config"
-QTEXT, QVISION = f"{QWEN}.config.text_config", f"{QWEN}.config.vision_config"
+SMOL = "models.smolvlm"
 VLMS = [
     Case(f"{SMOL}.family", "smol", "known: cnn"),
     Case(f"{SMOL}.family", "qwen2_vl", "known: cnn"),
@@ -333,65 +308,27 @@ VLMS = [
     Case(f"{SMOL}.architecture", "torchvision/vgg19", "unknown key"),
     Case(f"{SMOL}.weights", GONE, "required"),
     Case(f"{SMOL}.weights", "imagenet", "'random'"),
+    Case(f"{SMOL}.weights", 5, "keys and values"),
+    Case(f"{SMOL}.weights", {"folder": "x"}, "required", f"{SMOL}.weights.sha256"),
+    Case(f"{SMOL}.weights", {"folder": "x", "sha256": "0123"}, "64 hex digits", f"{SMOL}.weights.sha256"),
+    Case(
+        f"{SMOL}.weights",
+        {"folder": "x", "sha256": "0" * 64, "revision": "0" * 40},
+        "unknown key",
+        f"{SMOL}.weights.revision",
+    ),
+    Case(f"{SMOL}.width", 0.5, "unknown key"),
     Case(f"{SMOL}.weights", {"hub": "smolvlm", "revision": "0" * 40}, "OWNER/NAME", f"{SMOL}.weights.hub"),
     Case(f"{SMOL}.weights", {"hub": "../x", "revision": "0" * 40}, "OWNER/NAME", f"{SMOL}.weights.hub"),
     Case(f"{SMOL}.weights.revision", "main", "40"),
     Case(f"{SMOL}.weights.revision", "0" * 39, "40"),
     Case(f"{SMOL}.weights.revision", GONE, "required"),
-    Case(f"{SMOL}.config", GONE, "required"),
-    Case(f"{SMOL}.config", [], "keys and values"),
-    Case(f"{SMOL}.config", {}, "required", TEXT),
-    Case(f"{SMOL}.config.image_token", 5, "no such key"),
-    Case(f"{SMOL}.config.image_token_id", 49155, "vocab"),
-    Case(f"{SMOL}.config.image_token_id", 0, "1"),
-    Case(f"{SMOL}.config.image_token_id", "49153", "whole number"),
-    Case(f"{SMOL}.config.scale_factor", 0, "1"),
-    Case(f"{SMOL}.config.scale_factor", 5, "multiple", f"{SMOL}.image_size"),
-    Case(f"{SMOL}.config.model_type", "llava", "idefics3"),
-    Case(TEXT, GONE, "required"),
-    Case(TEXT, None, "keys and values"),
-    Case(f"{TEXT}.hidden_sise", 8, "did you mean 'hidden_size'"),
-    Case(f"{TEXT}.hidden_size", 2049, "divisible"),
-    Case(f"{TEXT}.hidden_size", -2048, "1"),
-    Case(f"{TEXT}.hidden_size", 2048.0, "whole number"),
-    Case(f"{TEXT}.hidden_size", 10**12, "1 to 10000000"),
-    Case(f"{TEXT}.num_hidden_layers", 0, "1"),
-    Case(f"{TEXT}.num_hidden_layers", "24", "whole number"),
-    Case(f"{TEXT}.num_attention_heads", 30, "divisible", f"{TEXT}.hidden_size"),
-    Case(f"{TEXT}.num_key_value_heads", 5, "divisible", f"{TEXT}.num_attention_heads"),
-    Case(f"{TEXT}.head_dim", 63, "divisible"),
-    Case(f"{TEXT}.vocab_size", 100, "vocab", f"{SMOL}.config.image_token_id"),
-    Case(f"{TEXT}.pad_token_id", 10**6, "vocab"),
-    Case(f"{TEXT}.rms_norm_eps", "small", "number"),
-    Case(f"{TEXT}.rope_theta", -1, "above 0"),
-    Case(f"{TEXT}.hidden_act", "relux", "transformers knows"),
-    Case(f"{TEXT}.tie_word_embeddings", "no", "true or false"),
-    Case(f"{VISION}.num_attention_heads", 7, "divisible", f"{VISION}.hidden_size"),
-    Case(f"{VISION}.patch_size", 0, "1"),
-    Case(f"{VISION}.patch_size", [14, 14], "whole number"),
-    Case(f"{VISION}.patch_size", 400, "patch_size", f"{VISION}.image_size"),
-    Case(f"{VISION}.image_size", 8, "patch_size"),
-    Case(f"{VISION}.depth", 3, "no such key"),
-    Case(f"{SMOL}.image_size", 335, "multiple"),
-    Case(f"{SMOL}.image_size", 32, "multiple"),
+    Case(f"{SMOL}.config", {"text_config": {}}, "weights: random"),
+    Case(f"{SMOL}.config", 8, "keys and values"),
+    Case(f"{SMOL}.image_size", 8, "16"),
+    Case(f"{SMOL}.image_size", None, "whole number"),
     Case(f"{SMOL}.readout", "last", "'end_marker'"),
     Case(f"{SMOL}.mean", [0.5, 0.5, 0.5], "unknown key"),
-    Case(f"{QTEXT}.rope_scaling", GONE, "mrope_section"),
-    Case(f"{QTEXT}.rope_scaling", {"type": "mrope", "mrope_section": [16, 24, 23]}, "add up"),
-    Case(f"{QTEXT}.rope_scaling", {"type": "mrope", "mrope_section": [16, 48]}, "three"),
-    Case(f"{QTEXT}.rope_scaling", {"type": "mrope", "mrope_section": "16"}, "three"),
-    Case(f"{QTEXT}.rope_scaling", [16, 24, 24], "keys and values"),
-    Case(f"{QTEXT}.num_attention_heads", 13, "divisible", f"{QTEXT}.hidden_size"),
-    Case(f"{QTEXT}.num_key_value_heads", 0, "1"),
-    Case(f"{QVISION}.num_heads", 17, "divisible", f"{QVISION}.embed_dim"),
-    Case(f"{QVISION}.hidden_size", 1024, "hidden_size"),
-    Case(f"{QVISION}.spatial_merge_size", 5, "multiple", f"{QWEN}.image_size"),
-    Case(f"{QVISION}.in_channels", 1, "3"),
-    Case(f"{QWEN}.config.vision_end_token_id", 200000, "vocab"),
-    Case(f"{QWEN}.config.vision_start_token_id", -1, "0"),
-    Case(f"{QWEN}.config.image_token_id", 151652, "different tokens"),
-    Case(f"{QWEN}.image_size", 300, "multiple"),
-    Case(f"{QWEN}.training", {"ft": {"lora": {"layers": [28]}}}, "last is 27", f"{QWEN}.training.ft.lora.layers"),
 ]
 
 MODES = [
@@ -448,7 +385,6 @@ MODES = [
     Case("modes.ft.lora.layers", [], "at least 1"),
     Case("modes.ft.lora.layers", [-1], "0", "modes.ft.lora.layers.0"),
     Case("modes.ft.lora.layers", [0, 0], "twice"),
-    Case("modes.ft.lora.layers", [0, 99], "no decoder layer 99"),
     Case("modes.ft.lora.layers", 3, "list"),
     Case("modes.ft.lora.layers", ["0-3"], "whole number", "modes.ft.lora.layers.0"),
     Case("modes.ft.lora.vision", True, "vision: live"),
@@ -547,13 +483,11 @@ TABLES = [
 ]
 
 TINY = [
-    Case("models.tiny-vlm.image_size", 40, "16 px"),
-    Case("models.tiny-vlm.config.text_config.num_attention_heads", 16, "divisible", "hidden_size"),
-    Case("models.tiny-vlm.config.text_config.pad_token_id", 8, "vocabulary"),
     Case("models.small.label", "smaller", "name of", "models.smaller.label"),
-    Case(
-        "models.small", {"architecture": "torchvision/vit_b_16", "weights": "random"}, "224", "models.small.image_size"
-    ),
+    Case("models.tiny-vlm.config.text_config.rms_norm_eps", INF, "finite number", "models.tiny-vlm.config"),
+    Case("models.tiny-vlm.config", GONE, "weights: random"),
+    Case("models.tiny-vlm.config", {}, "weights: random"),
+    Case("models.tiny-vlm.config", [], "keys and values"),
     Case("splits.patient.folds", 5, "4 patients", "datasets.made-up.synthetic.patients_per_class"),
     Case("comparisons.magnification", 200, "grid"),
 ]
@@ -641,7 +575,7 @@ def places(config: Any, *above: Any) -> Iterator[tuple[Any, ...]]:
 PLACES = [(study, place) for study, config in STUDIES.items() for place in places(config)]
 
 
-@settings(max_examples=1000, derandomize=True, deadline=None)
+@settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(JUNK)), min_size=1, max_size=3), st.booleans())
 def test_whatever_stands_wherever_there_is_a_sentence_or_a_study(changes, as_key):
     """Up to three places of one study hold junk, or a junk key beside the right ones."""
@@ -662,17 +596,11 @@ def test_whatever_stands_wherever_there_is_a_sentence_or_a_study(changes, as_key
         else:
             place[last] = junk
     try:
-        load(config).runs  # noqa: B018
+        canonical_json(asdict(resolve(load(config))))
     except HistoBenchError as error:
         for sentence in str(error).splitlines():
             assert ": " in sentence
             assert len(sentence) < 600, sentence
-
-
-@pytest.mark.parametrize("name", [name for name in OPENCV if not name.endswith("EXACT")])
-def test_the_constants_that_transforms_may_name_are_opencvs(name):
-    cv2 = pytest.importorskip("cv2")
-    assert getattr(cv2, name) == OPENCV[name]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The project's configuration in an empty folder, which is the working directory."""
+"""A project folder with the paper's configuration and nothing computed."""
 
 import shutil
 from pathlib import Path
@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
+    """The working directory."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from histobench.training.adamw import AdamW
 from histobench.training.checkpoint import Checkpoint, trained_state
 
 IDENTITY = {"specification": "{}", "code": "1"}
@@ -25,10 +26,10 @@ class Model(nn.Module):
 def trained(seed=0, steps=2, width=3):
     torch.manual_seed(seed)
     model = Model(width)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
+    optimizer = AdamW([p for p in model.parameters() if p.requires_grad], weight_decay=0.01)
     for _ in range(steps):
         model(torch.randn(5, 4)).sum().backward()
-        optimizer.step()
+        optimizer.step(1e-3)
     return model, optimizer
 
 
@@ -37,6 +38,7 @@ def saved(tmp_path):
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY)
     model, optimizer = trained()
     checkpoint.save(model, optimizer, {"history": [{"epoch": 1, "auc": float("nan")}], "logits": torch.ones(2)})
+    checkpoint.close()
     return checkpoint, model, optimizer
 
 
@@ -54,25 +56,21 @@ def test_a_state_comes_back_bit_for_bit_but_frozen_parameters_are_not_stored(sav
     assert torch.equal(other.frozen.weight, frozen)
     for name, tensor in trained_state(model).items():
         assert torch.equal(tensor, trained_state(other)[name]), name
-    mine, loaded = (o.state_dict()["state"] for o in (optimizer, other_optimizer))
-    assert len(loaded) == 4
-    for index, state in mine.items():
-        for name, tensor in state.items():
-            assert torch.equal(tensor, loaded[index][name]), (index, name)
+    for name, tensors in optimizer.state_dict().items():
+        assert len(tensors) == 4
+        assert all(map(torch.equal, tensors, other_optimizer.state_dict()[name])), name
 
 
-def test_what_is_written_meanwhile_is_the_state_at_the_time_of_the_call(saved, tmp_path, monkeypatch):
+def test_what_is_written_is_the_state_at_the_time_of_the_call(saved, tmp_path, monkeypatch):
     _, model, optimizer = saved
     later, progress = Checkpoint(tmp_path / "later.pt", IDENTITY), {"history": [{"epoch": 1}], "logits": torch.ones(2)}
     hold, write = threading.Event(), torch.save
     monkeypatch.setattr(torch, "save", lambda *given: hold.wait(10) and write(*given))
     expected = {name: tensor.clone() for name, tensor in trained_state(model).items()}
-    moments = [state["exp_avg"].clone() for state in optimizer.state_dict()["state"].values()]
-    later.save_meanwhile(model, optimizer, progress)
+    averages = [tensor.clone() for tensor in optimizer.averages]
+    later.save(model, optimizer, progress)
     assert not later.path.exists()
-    for group in optimizer.param_groups:
-        group["lr"] = 7.0
-    for tensor in [*trained_state(model).values(), *(s["exp_avg"] for s in optimizer.state_dict()["state"].values())]:
+    for tensor in [*trained_state(model).values(), *optimizer.averages]:
         tensor.zero_()
     progress["history"][0]["epoch"] = 2
     hold.set()
@@ -80,43 +78,37 @@ def test_what_is_written_meanwhile_is_the_state_at_the_time_of_the_call(saved, t
     other, other_optimizer = trained(seed=1, steps=0)
     assert later.load(other, other_optimizer)["history"] == [{"epoch": 1}]
     assert all(torch.equal(tensor, expected[name]) for name, tensor in trained_state(other).items())
-    loaded = [state["exp_avg"] for state in other_optimizer.state_dict()["state"].values()]
-    assert all(map(torch.equal, loaded, moments))
-    assert other_optimizer.param_groups[0]["lr"] == 1e-3
+    assert all(map(torch.equal, other_optimizer.averages, averages))
 
 
-def test_the_one_before_is_on_disk_before_the_next_is_begun_and_its_memory_serves_again(saved, monkeypatch):
+def test_a_checkpoint_is_on_disk_before_the_next_is_begun(saved, monkeypatch):
     checkpoint, model, optimizer = saved
-    epochs, copies = [], []
-    write = torch.save
+    epochs, write = [], torch.save
 
     def slowly(content, path):
         time.sleep(0.05)
         write(content, path)
         epochs.append(content["progress"]["epoch"])
-        copies.append(content["optimizer"]["state"][0]["exp_avg"].data_ptr())
 
     monkeypatch.setattr(torch, "save", slowly)
     for epoch in (1, 2):
-        checkpoint.save_meanwhile(model, optimizer, {"epoch": epoch})
+        checkpoint.save(model, optimizer, {"epoch": epoch})
         assert epochs == list(range(1, epoch))
-    checkpoint.save(model, optimizer, {"epoch": 3})
-    assert epochs == [1, 2, 3]
-    assert copies[0] == copies[1] != copies[2]
+    checkpoint.close()
+    assert epochs == [1, 2]
 
 
-def test_what_goes_wrong_meanwhile_is_raised_by_the_next_call_once(saved, monkeypatch):
+def test_an_error_of_the_thread_is_raised_by_the_next_call_once(saved, monkeypatch):
     checkpoint, model, optimizer = saved
-    write = torch.save
 
     def broken(*_):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(torch, "save", broken)
-    checkpoint.save_meanwhile(model, optimizer, {})
-    with pytest.raises(RuntimeError, match="broken"):
-        checkpoint.close()
-    monkeypatch.setattr(torch, "save", write)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", broken)
+        checkpoint.save(model, optimizer, {})
+        with pytest.raises(RuntimeError, match="broken"):
+            checkpoint.close()
     checkpoint.save(model, optimizer, {"epoch": 4})
     checkpoint.close()
     assert checkpoint.load(*trained(steps=0))["epoch"] == 4
@@ -140,7 +132,7 @@ def refused(checkpoint, caplog, width=3):
     with caplog.at_level(logging.INFO):
         assert checkpoint.load(model, optimizer) is None
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert not optimizer.state_dict()["state"]
+    assert not any(step.item() for step in optimizer.steps)
     (record,) = caplog.records
     assert "\n" not in record.getMessage()
     return record.getMessage()

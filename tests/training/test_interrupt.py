@@ -6,29 +6,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from histobench.training import interrupt
 
 LIBRARY = Path(interrupt.__file__).parents[2]
+HEAD = """
+import os, signal, time
+from histobench.io.errors import run_script
+from histobench.training.interrupt import Interrupt
+send = lambda name: os.kill(os.getpid(), signal.Signals[name])
+# Tests may run with SIGINT ignored, which this process inherits.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
 
 
 def run(code):
-    """Run a script through `run_script`; return what it printed and how it ended."""
-    head = "import os, signal, time\nfrom histobench.io.errors import run_script\n"
-    head += "from histobench.training.interrupt import Interrupt\n"
-    result = subprocess.run(
-        [sys.executable, "-c", head + code],
-        env=os.environ | {"PYTHONPATH": str(LIBRARY)},
-        capture_output=True,
-        text=True,
-    )
+    """Run a script; return what it printed and how it ended."""
+    environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
+    result = subprocess.run([sys.executable, "-c", HEAD + code], env=environment, capture_output=True, text=True)
     assert result.stderr == ""
     return result.stdout, result.returncode
 
 
-SEND = "send = lambda name: os.kill(os.getpid(), signal.Signals[name])\n"
-
-
-def test_a_request_waits_for_the_next_check_and_is_the_way_to_die():
+def test_a_request_waits_for_the_next_check_and_decides_how_the_process_dies():
     code = """
 def main():
     interrupt = Interrupt()
@@ -39,11 +40,11 @@ def main():
     print("never")
 run_script(main)
 """
-    assert run(SEND + code) == ("still here\n", -signal.SIGINT)
+    assert run(code) == ("still here\n", -signal.SIGINT)
 
 
 def test_a_request_that_comes_after_the_last_check_lets_the_script_finish():
-    assert run(SEND + "run_script(lambda: [Interrupt(), send('SIGTERM'), print('written')])") == ("written\n", 0)
+    assert run("run_script(lambda: [Interrupt(), send('SIGTERM'), print('written')])") == ("written\n", 0)
 
 
 def test_the_same_again_ends_at_once_but_one_request_may_have_several_senders():
@@ -59,17 +60,26 @@ def main():
     print("never")
 run_script(main)
 """
-    assert run(SEND + code) == ("one request\nanother sender\n", -signal.SIGTERM)
+    assert run(code) == ("one request\nanother sender\n", -signal.SIGTERM)
 
 
-def test_what_is_ignored_stays_ignored():
-    code = """
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_what_is_ignored_stays_ignored_and_sigterm_still_ends_the_script(name):
+    code = f"""
+signal.signal(signal.{name}, signal.SIG_IGN)
 def main():
     interrupt = Interrupt()
-    send("SIGHUP")
+    send("{name}")
     interrupt.check()
-    print("under nohup")
+    print("ignored")
+    send("SIGTERM")
+    interrupt.check()
+    print("never")
 run_script(main)
 """
-    assert run(SEND + code) == ("under nohup\n", 0)
+    assert run(code) == ("ignored\n", -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
+def test_a_job_asked_to_end_before_it_trains_ends_at_once(name):
+    assert run(f"run_script(lambda: send('{name}'))") == ("", -signal.Signals[name])

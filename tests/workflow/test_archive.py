@@ -7,7 +7,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.datasets import standin
 
@@ -34,13 +33,6 @@ def served(tmp_path_factory, monkeypatch):
     server.server_close()
 
 
-def configure(project, **dataset) -> None:
-    config = yaml.safe_load(project.tiny.read_text())
-    config["datasets"] = {"given": dataset}
-    config["grid"] = [config["grid"][0] | {"dataset": "given", "models": ["small"]}]
-    (project.folder / "config/given.yaml").write_text(yaml.safe_dump(config))
-
-
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -50,20 +42,14 @@ def identity(path: Path) -> tuple[int, int, str]:
     return path.stat().st_ino, path.stat().st_mtime_ns, sha256(path)
 
 
-def failed(project, *arguments: str) -> str:
-    result = project.snakemake(*arguments, check=False)
-    assert result.returncode != 0
-    assert "Traceback" not in result.stdout
-    return result.stdout
-
-
+@pytest.mark.slow
 def test_an_archive_that_is_there_is_verified_anew_when_it_or_its_pin_changes_and_never_deleted(project, served):
     folder, address = served
     standin.write_standin(folder / "given.tar.gz", members=standin.paths()[:8])
     archive = project.folder / "resources/given/given.tar.gz"
     manifest = project.folder / "results/given/manifest.csv"
     given = {"source": "resources/given/given.tar.gz", "url": f"{address}/given.tar.gz"}
-    configure(project, **given)
+    project.configure_given(**given)
     assert project.jobs(*MANIFEST) == {"fetch_dataset": 1, "manifest": 1}
     project.snakemake(*RUN)
     assert sha256(archive) == sha256(folder / "given.tar.gz")
@@ -71,10 +57,10 @@ def test_an_archive_that_is_there_is_verified_anew_when_it_or_its_pin_changes_an
     downloaded, read = identity(archive), identity(manifest)
 
     # What follows never needs the server again.
-    configure(project, **given | {"url": f"{address}/moved.tar.gz"}, sha256="0" * 64)
+    project.configure_given(**given | {"url": f"{address}/moved.tar.gz"}, sha256="0" * 64)
     pinned = f"datasets.given.sha256: resources/given/given.tar.gz has the SHA-256 {sha256(archive)}, not {'0' * 64}; "
-    assert pinned in failed(project, *RUN)
-    configure(project, **given | {"url": f"{address}/moved.tar.gz"}, sha256=sha256(archive))
+    assert pinned in project.refusal(*RUN)
+    project.configure_given(**given | {"url": f"{address}/moved.tar.gz"}, sha256=sha256(archive))
     assert project.jobs(*MANIFEST) == {}
     assert (identity(archive), identity(manifest)) == (downloaded, read)
     project.snakemake(*RUN, "--forceall")
@@ -82,25 +68,27 @@ def test_an_archive_that_is_there_is_verified_anew_when_it_or_its_pin_changes_an
 
     standin.write_standin(archive, members=standin.paths()[:7])
     replaced = identity(archive)
-    assert f"its SHA-256 is {sha256(archive)}, expected {downloaded[2]}" in failed(project, *RUN)
+    assert f"its SHA-256 is {sha256(archive)}, expected {downloaded[2]}" in project.refusal(*RUN)
     assert identity(archive) == replaced
-    configure(project, **given, sha256=sha256(archive))
+    project.configure_given(**given, sha256=sha256(archive))
     project.snakemake(*RUN)
     assert identity(archive) == replaced
     assert len(manifest.read_text().splitlines()) == 1 + 7
 
 
+@pytest.mark.slow
 def test_an_archive_put_there_by_hand_is_verified(project):
     archive = standin.write_standin(project.folder / "by-hand.zip", kind="zip", members=standin.paths()[:8])
     kept = identity(archive)
-    configure(project, source="by-hand.zip", sha256="0" * 64)
-    assert f"error: by-hand.zip: its SHA-256 is {sha256(archive)}, expected {'0' * 64}; put the right" in failed(
-        project, *RUN
+    project.configure_given(source="by-hand.zip", sha256="0" * 64)
+    assert (
+        f"error: by-hand.zip: its SHA-256 is {sha256(archive)}, expected {'0' * 64}; put the right"
+        in project.refusal(*RUN)
     )
     assert not (project.folder / "results/given/manifest.csv").exists()
-    configure(project, source="by-hand.zip")
+    project.configure_given(source="by-hand.zip")
     project.snakemake(*RUN)
-    configure(project, source="by-hand.zip", sha256=sha256(archive))
+    project.configure_given(source="by-hand.zip", sha256=sha256(archive))
     assert project.jobs(*MANIFEST) == {}
     assert identity(archive) == kept
     assert [path.name for path in project.folder.glob("by-hand*")] == ["by-hand.zip"]
@@ -108,17 +96,17 @@ def test_an_archive_put_there_by_hand_is_verified(project):
 
 def test_a_folder_has_no_hash(project):
     standin.write_standin(project.folder / "tree", kind="folder", members=standin.paths()[:8])
-    configure(project, source="tree", sha256="0" * 64)
-    output = failed(project, *RUN)
+    project.configure_given(source="tree", sha256="0" * 64)
+    output = project.refusal(*RUN)
     assert "datasets.given.sha256: tree is a folder, which has no SHA-256; leave the key out" in output
 
 
 @pytest.mark.parametrize("file", ["resources/weights/small.safetensors", "http://127.0.0.1/a/small.safetensors"])
 def test_weights_of_ones_own_are_not_where_converted_ones_go(project, file):
-    configure(project, source="tree")
+    project.configure_given(source="tree")
     (project.folder / "tree").mkdir()
     project.edit(
         "config/given.yaml", "weights: random\n    width: 0.0625", f"weights: {{file: '{file}', sha256: '{'0' * 64}'}}"
     )
-    output = failed(project, "-n", "--configfile", "config/given.yaml")
+    output = project.refusal("-n", "--configfile", "config/given.yaml")
     assert "models.small.weights.file: resources/weights/small.safetensors is where the converted weights" in output

@@ -1,88 +1,153 @@
-"""A study that is killed in every way: the same command again goes on, to the very numbers of an undisturbed run."""
+"""A study that is killed, and started again by the same command: it goes on, to the numbers of an undisturbed run."""
 
 import json
-import random
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.benchmarks.soak import WAYS, Copy, differences, disturb, kill_everything, leftovers
-from tests.workflow.conftest import TINY
+from tests.workflow.conftest import ROOT, Project, copy_project, default_signals
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")]
 
 RUNS = [f"results/made-up/runs/small/{mode}/patient/40x/none/fold1" for mode in ("ft", "ft-other")]
+COMMAND = ["--configfile", "config/long.yaml", "--set-threads", "train=1", "--resources", "gpu=2", "--cores", "2"]
+COMMAND += ["--nolock", *(f"{run}/predictions.csv" for run in RUNS)]
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
-def copies(tmp_path):
-    """Make copies of the project, which train two networks for many short epochs; end what is left of them."""
-    config = yaml.safe_load(TINY.read_text())
-    made = []
+def long(tmp_path):
+    """Make copies of the project that train two networks for many short epochs; end what is left of them."""
+    made: list[Project] = []
 
-    def copy(name, epochs):
-        modes = {"ft": {"epochs": epochs, "batch_size": 4}, "ft-other": {"epochs": epochs // 3, "batch_size": 8}}
-        config["modes"] |= modes
-        config["grid"][0] |= {"models": ["small"], "modes": list(modes)}
-        (tmp_path / "long.yaml").write_text(yaml.safe_dump(config))
-        targets = [f"{run}/predictions.csv" for run in RUNS]
-        options = ["--set-threads", "train=1", "--resources", "gpu=2", "--cores", "2"]
-        made.append(Copy(tmp_path / name, ["--configfile", str(tmp_path / "long.yaml"), *options, *targets]))
-        return made[-1]
+    def copy(name: str) -> Project:
+        project = copy_project(tmp_path / name)
+        made.append(project)
+        modes = {"ft": {"epochs": 300, "batch_size": 4}, "ft-other": {"epochs": 100, "batch_size": 8}}
+        config = project.configure("long")
+        block = config["grid"][0] | {"models": ["small"], "modes": list(modes)}
+        project.configure("long", modes=config["modes"] | modes, grid=[block])
+        return project
 
     yield copy
-    for each in made:
-        kill_everything(each, random.Random())
+    for project in made:
+        for process in project.processes():
+            os.kill(process, signal.SIGKILL)
 
 
-def training(copy: Copy) -> bool:
-    """Tell whether a job of this start has finished an epoch."""
-    for job in copy.jobs():
-        checkpoint, began = (copy.folder / job.output).with_name("checkpoint.pt"), time.time() - job.age
-        if began > copy.started and checkpoint.exists() and checkpoint.stat().st_mtime > began:
-            return True
-    return False
+def jobs(project: Project) -> list[int]:
+    return [
+        number for number, words in project.processes().items() if any("scripts/train.py" in word for word in words)
+    ]
 
 
-def test_a_study_killed_in_every_way_ends_as_if_nothing_had_happened(copies):
-    calm, disturbed = copies("calm", 400), copies("disturbed", 400)
-    calm.start()
-    assert calm.finish(), calm.output()
-    ways = ["SIGKILL of everything", "SIGTERM of Snakemake", "SIGKILL of Snakemake"]
-    ways += ["SIGTERM of a job", "SIGINT of the group", "SIGKILL of the warm server"]
-    assert set(ways) <= set(WAYS)
-    what = disturb(disturbed, ways, random.Random(7), 0.2, training)
-    assert [way for _, way, _ in what.kills] == ways, disturbed.output()
-    assert what.unclear == []
-    assert leftovers(disturbed) == []
-    results = calm.results()
-    assert len(results) == 4
-    assert differences(results, disturbed.results()) == []
+def results(project: Project) -> dict[str, object]:
+    """Return what must not depend on interruptions: predictions, and histories without their columns of seconds."""
+    found: dict[str, object] = {}
+    for run in RUNS:
+        found[f"{run}/predictions"] = (project.folder / run / "predictions.csv").read_bytes()
+        lines = [line.split(",") for line in (project.folder / run / "history.csv").read_text().splitlines()]
+        columns = [number for number, name in enumerate(lines[0]) if not name.endswith("seconds")]
+        found[f"{run}/history"] = [[line[number] for number in columns] for line in lines]
+    return found
+
+
+def kill_everything(project: Project, snakemake: subprocess.Popen[str]) -> None:
+    for process in project.processes():
+        os.kill(process, signal.SIGKILL)
+
+
+def kill_snakemake(project: Project, snakemake: subprocess.Popen[str]) -> None:
+    """Its jobs must not outlive it."""
+    snakemake.kill()
+    wait_for(lambda: not jobs(project), 20)
+
+
+def terminate_a_job(project: Project, snakemake: subprocess.Popen[str]) -> None:
+    os.kill(jobs(project)[0], signal.SIGTERM)
+
+
+def interrupt(project: Project, snakemake: subprocess.Popen[str]) -> None:
+    os.killpg(snakemake.pid, signal.SIGINT)
+
+
+def test_a_study_killed_in_every_way_ends_as_if_nothing_had_happened(long):
+    calm, disturbed = long("calm"), long("disturbed")
+    calm.snakemake(*COMMAND)
+    output = disturbed.folder / "output.txt"
+    for kill in (kill_everything, kill_snakemake, terminate_a_job, interrupt, None):
+        began = time.time()
+        with output.open("a") as file:
+            snakemake = disturbed.start(*COMMAND, stdout=file, start_new_session=True)
+        checkpoints = [disturbed.folder / run / "checkpoint.pt" for run in RUNS]
+
+        def is_training(paths=checkpoints, since=began):
+            return any(path.exists() and path.stat().st_mtime > since for path in paths)
+
+        if kill:
+            wait_for(is_training)
+            assert snakemake.poll() is None, output.read_text()
+            kill(disturbed, snakemake)
+        assert (snakemake.wait() == 0) == (kill is None), output.read_text()
+    assert results(disturbed) == results(calm)
     records = [json.loads((disturbed.folder / run / "run.json").read_text()) for run in RUNS]
     assert max(record["resumed_from"] or 0 for record in records) >= 1
+    assert not list((disturbed.folder / "results").rglob("checkpoint.pt"))
+    text = output.read_text()
+    assert "Directory cannot be locked" not in text
+    assert "IncompleteFiles" not in text
+    assert jobs(disturbed) == []
 
 
-def test_of_two_snakemakes_the_second_ends_with_a_sentence_and_the_first_finishes(copies):
-    copy = copies("one", 120)
-    copy.start()
-    while not training(copy):
-        assert copy.snakemake.poll() is None, copy.output()
-        time.sleep(0.1)
+def test_a_second_make_ends_with_a_message_and_the_first_finishes(long):
+    project = long("one")
+    (project.folder / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (project.folder / "requirements.lock").touch()
+    (project.folder / ".venv").mkdir()
+    (project.folder / ".venv/.requirements.lock").touch()
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    arguments = " ".join(word for word in COMMAND if word != "--nolock")
 
-    def another(*arguments):
-        command = [sys.executable, "-m", "snakemake", *copy.command, *arguments]
-        return subprocess.run(command, cwd=copy.folder, capture_output=True, text=True, check=False)
+    def make(**options) -> subprocess.Popen[str]:
+        command = ["make", "reproduce", f"ARGS={arguments}"]
+        return subprocess.Popen(
+            command, cwd=project.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=default_signals, **options,
+        )  # fmt: skip
 
-    second = another()
-    assert second.returncode == 1
-    sentence = f"another Snakemake is running jobs in this folder (process {copy.snakemake.pid} on "
-    assert sentence in second.stderr
-    assert f"wait for it, or end it with `kill -INT {copy.snakemake.pid}`" in second.stderr
-    assert "Traceback" not in second.stderr
-    assert another("-n").returncode == 0  # which runs nothing, and need not wait
-    assert copy.finish(), copy.output()
-    assert leftovers(copy) == []
-    assert another().returncode == 0
+    first = make(start_new_session=True)
+    wait_for(lambda: bool(jobs(project)))
+    second = make()
+    assert "error: another make is running jobs in this folder" in second.communicate()[0]
+    assert second.returncode != 0
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    third = make()  # nothing has to be unlocked
+    assert "error" not in third.communicate()[0]
+    assert third.returncode == 0
+
+
+def test_a_job_ends_on_sigterm_where_sigint_is_ignored(long):
+    project = long("ignoring")
+    code = (
+        "import signal, os, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, sys.executable, "-m", "snakemake", *COMMAND]
+    snakemake = subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for(lambda: any((project.folder / run / "checkpoint.pt").exists() for run in RUNS))
+    (job, *_) = jobs(project)
+    os.kill(job, signal.SIGTERM)
+    wait_for(lambda: job not in project.processes(), 20)
+    snakemake.kill()
+    snakemake.communicate()

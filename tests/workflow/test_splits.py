@@ -2,11 +2,12 @@
 
 import csv
 
-import yaml
+import pytest
 
 from tests.datasets import standin
 
 
+@pytest.mark.slow
 def test_official_lists_and_the_image_control(project):
     files = standin.few()
     twin = next(index for index, (path, _) in enumerate(files) if "/malignant/" in path)
@@ -21,15 +22,14 @@ def test_official_lists_and_the_image_control(project):
             for (path, _), slide in zip(files, slides, strict=True)
         )
         (project.folder / f"dsfold{fold}.txt").write_text("".join(rows))
-    config = yaml.safe_load(project.tiny.read_text())
-    config["datasets"] = {"few": {"source": "few"}}
-    config["splits"] = {
+    splits = {
         "official": {"by": "official", "folds": 2, "files": ["dsfold1.txt", "dsfold2.txt"]},
         "image": {"by": "image", "folds": 2},
     }
-    config["grid"] = [config["grid"][0] | {"dataset": "few", "models": ["small"], "splits": ["official", "image"]}]
-    config["tables"] = {"split": "official"}
-    (project.folder / "config/few.yaml").write_text(yaml.safe_dump(config))
+    block = project.configure("few")["grid"][0] | {"dataset": "few", "models": ["small"], "splits": list(splits)}
+    project.configure(
+        "few", datasets={"few": {"source": "few"}}, splits=splits, grid=[block], tables={"split": "official"}
+    )
     project.snakemake("--configfile", "config/few.yaml", "--cores", "2", "--set-threads", "train=1")
 
     for fold in (1, 2):

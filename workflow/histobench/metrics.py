@@ -39,15 +39,20 @@ def scores(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
 
 
 def auc(label: np.ndarray, logit: np.ndarray) -> float:
-    """Return the area under the ROC curve from mid-ranks (Mann-Whitney U); NaN where a class does not occur."""
+    """Return the area under the ROC curve, to the last digit that of scikit-learn; NaN where a class does not occur.
+
+    Trapezoids are summed between the corners of the curve, so equal logits of a benign and a malignant image count half.
+    """
     positive = np.asarray(label) > 0.5
-    positives = np.count_nonzero(positive)
-    negatives = len(positive) - positives
-    if not positives or not negatives:
+    if positive.all() or not positive.any():
         return float("nan")
-    _, value, count = np.unique(logit, return_inverse=True, return_counts=True)
-    mid_rank = np.cumsum(count) - (count - 1) / 2
-    return float((mid_rank[value][positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    order = np.argsort(-np.asarray(logit), kind="stable")
+    threshold = np.append(np.flatnonzero(np.diff(np.asarray(logit)[order])), len(order) - 1)
+    hits = np.cumsum(positive[order])[threshold]
+    alarms = threshold + 1 - hits
+    corner = np.concatenate([[True], (np.diff(hits, 2) != 0) | (np.diff(alarms, 2) != 0), [True]])[: len(hits)]
+    true_rate, false_rate = (np.append(0, count[corner]) / count[-1] for count in (hits, alarms))
+    return float(np.trapezoid(true_rate, false_rate))
 
 
 def patient_rate(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> float:

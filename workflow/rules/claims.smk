@@ -29,7 +29,7 @@ use rule score as claims with:
         summary=rules.score.output.summary,
         intervals=rules.compare.output.intervals,
         comparisons=rules.compare.output.comparisons,
-        parameters=rules.count_parameters.output,
+        parameters=rules.check_arms.output,
         external_metrics=rules.score_external.output.metrics if STUDY.tested else [],
         external_intervals=rules.compare_external.output if STUDY.tested else [],
     output:

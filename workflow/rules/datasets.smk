@@ -3,21 +3,16 @@ rule synthesize:
         paths.ARCHIVE,
     log:
         "results/logs/synthesize/{dataset}.log",
-    benchmark:
-        "results/benchmarks/synthesize/{dataset}.tsv"
     conda:
         "../../envs/report.yaml"
     threads: 8
-    resources:
-        mem_mb=grows(8000),
-        runtime=grows(60),
     params:
         settings=lambda w: canonical_json(
             STUDY.datasets[w.dataset].synthetic.model_dump(mode="json")
         ),
         code=code("synthesize"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/synthesize.py --settings {params.settings:q} --workers {threads}"
+        'exec python "$HISTOBENCH_SCRIPTS/synthesize.py" --settings {params.settings:q} --workers {threads}'
         " --output {output} > {log} 2>&1"
 
 
@@ -30,14 +25,9 @@ rule manifest:
         digest=paths.ARCHIVE_DIGEST,
     log:
         "results/logs/manifest/{dataset}.log",
-    benchmark:
-        "results/benchmarks/manifest/{dataset}.tsv"
     conda:
         "../../envs/report.yaml"
     threads: 8
-    resources:
-        mem_mb=grows(8000),
-        runtime=grows(60),
     params:
         format=manifest_format,
         source=lambda w: STUDY.source(w.dataset),
@@ -46,9 +36,9 @@ rule manifest:
         sha256=lambda w, input: option("--sha256", STUDY.datasets[w.dataset].sha256),
         code=code("manifest"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/manifest.py --source {input.source:q} {params.format} {params.sha256}"
+        'exec python "$HISTOBENCH_SCRIPTS/manifest.py" --source {input.source:q} {params.format} {params.sha256}'
         " --workers {threads} --output {output.manifest} --census {output.census} --digest {output.digest}"
-        " 2>&1 > {log} | tee -a {log} >&2"
+        " > {log} 2> >(tee -a {log} >&2)"
 
 
 rule folds:
@@ -61,23 +51,17 @@ rule folds:
         census=report_table(paths.FOLDS_CENSUS, "folds", "Dataset"),
     log:
         "results/logs/folds/{dataset}/{split}.log",
-    benchmark:
-        "results/benchmarks/folds/{dataset}/{split}.tsv"
     conda:
         "../../envs/report.yaml"
-    resources:
-        mem_mb=grows(2000),
-        runtime=grows(10),
     params:
         split=lambda w: canonical_json(STUDY.splits[w.split].model_dump(mode="json")),
         code=code("folds"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/folds.py --manifest {input.manifest} --split {params.split:q}"
+        'exec python "$HISTOBENCH_SCRIPTS/folds.py" --manifest {input.manifest} --split {params.split:q}'
         " --output {output.folds} --census {output.census} > {log} 2>&1"
 
 
-# The manifest holds every image's pixel hash: while it stays the same the pixels do,
-# whatever the archive's date says.
+# The manifest holds every image's pixel hash, so the archive's date does not matter here.
 rule pixels:
     input:
         manifest=paths.MANIFEST,
@@ -86,16 +70,11 @@ rule pixels:
         paths.PIXELS,
     log:
         "results/logs/pixels/{dataset}/{size}px.log",
-    benchmark:
-        "results/benchmarks/pixels/{dataset}/{size}px.tsv"
     conda:
         "../../envs/report.yaml"
     threads: 8
-    resources:
-        mem_mb=grows(8000),
-        runtime=grows(60),
     params:
         code=code("pixels"),
     shell:
-        "python $HISTOBENCH_SCRIPTS/pixels.py --source {input.source:q} --manifest {input.manifest}"
-        " --size {wildcards.size} --workers {threads} --output {output} 2>&1 > {log} | tee -a {log} >&2"
+        'exec python "$HISTOBENCH_SCRIPTS/pixels.py" --source {input.source:q} --manifest {input.manifest}'
+        " --size {wildcards.size} --workers {threads} --output {output} > {log} 2> >(tee -a {log} >&2)"

@@ -14,7 +14,7 @@ rule predict:
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=lambda w: gpu_slots(prediction_gpu(w)),
+        gpu=lambda w: gpu_jobs(prediction_gpu(w)),
         share=lambda w: share(prediction_gpu(w)),
         mem_mb=grows(24000),
         runtime=grows(60),
@@ -23,9 +23,9 @@ rule predict:
         specification=lambda w: specification(w).canonical(),
         trained=lambda w: paths.TRAINED.format(**dict(w.items())),
         weights=lambda w, input: given(input, "weights"),
-        code=prediction_code,
+        code=model_code("predict"),
     shell:
-        "python -m histobench.warm $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
+        "exec python -m histobench.launcher $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
         " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"
         " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device}"
         " --share {resources.share} --threads {threads} --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"

@@ -17,7 +17,7 @@ use rule score as figure_samples with:
 use rule score as figure_methods with:
     input:
         study=STUDY_FILE,
-        parameters=rules.count_parameters.output,
+        parameters=rules.check_arms.output,
     output:
         figure("figure3", "figure4"),
     log:
@@ -105,7 +105,7 @@ use rule score as figure_cost with:
     input:
         study=STUDY_FILE,
         costs=rules.costs.output.costs,
-        parameters=rules.count_parameters.output,
+        parameters=rules.check_arms.output,
         summary=rules.score.output.summary,
     output:
         figure("cost"),

@@ -16,7 +16,7 @@ use rule score as table_dataset with:
 use rule score as table_models with:
     input:
         study=STUDY_FILE,
-        parameters=rules.count_parameters.output,
+        parameters=rules.check_arms.output,
         published=published(2),
     output:
         table("table2", "table2-beside-published"),

@@ -1,37 +1,33 @@
 rule train:
     input:
         unpack(train_inputs),
+        unpack(lambda w: checked(run_is_up_to_date(w))),
     output:
         predictions=paths.PREDICTIONS,
         history=paths.HISTORY,
         run=paths.RECORD,
     log:
         paths.RUN_LOG,
-    benchmark:
-        paths.RUN_BENCHMARK
     priority: 2
     conda:
         "../../envs/compute.yaml"
     threads: 4
     resources:
         device=STUDY.device,
-        gpu=lambda w: gpu_slots(STUDY.gpu(w.model, w.mode)),
+        gpu=lambda w: gpu_jobs(STUDY.gpu(w.model, w.mode)),
         share=lambda w: share(STUDY.gpu(w.model, w.mode)),
-        # Hardware settings are resources, since these are not tracked; 0 stands for the default.
+        # Hardware settings are resources, because these are not tracked; 0 stands for the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         gradient_checkpointing=lambda w: int(
             STUDY.mode(w.model, w.mode).gradient_checkpointing
         ),
-        mem_mb=training_mb,
-        runtime=training_minutes,
     params:
         specification=lambda w: specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
-        data=train_arguments,
-        code=training_code,
-    # A queue tells every process of a job to end, and a shell in between would end before the checkpoint is written.
+        data=computed_from,
+        code=lambda w: codes.training_code(STUDY, w.model, w.mode),
     shell:
-        "exec python -m histobench.warm $HISTOBENCH_SCRIPTS/train.py --specification {params.specification:q}"
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/train.py" --specification {params.specification:q}'
         " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
@@ -39,31 +35,27 @@ rule train:
         " --run {output.run} > {log} 2>&1"
 
 
-rule count_parameters:
+# The first job of every study: what only a library can judge is tried here, before anything is downloaded or trained.
+rule check_arms:
+    input:
+        study=ancient(STUDY_FILE),
+        configs=[
+            paths.MODEL_CONFIG.format(model=name)
+            for name, model in RESOLVED.models.items()
+            if model["family"] != "cnn" and not model["config"]
+        ],
     output:
         report_table(f"{RESULTS}/parameters.csv", "parameters", "Tables"),
     log:
-        f"results/logs/count_parameters/{STUDY.study}.log",
-    benchmark:
-        f"results/benchmarks/count_parameters/{STUDY.study}.tsv"
+        f"results/logs/check_arms/{STUDY.study}.log",
+    priority: 3
     conda:
         "../../envs/compute.yaml"
-    resources:
-        mem_mb=grows(8000),
-        runtime=grows(20),
     params:
-        models=canonical_json(
-            {
-                name: {
-                    "settings": STUDY.models[name].settings.model_dump(mode="json"),
-                    "recipes": recipes,
-                }
-                for name, recipes in RESOLVED.recipes.items()
-            }
+        tried=digest(
+            [RESOLVED.models, RESOLVED.recipes, RESOLVED.augmentations, RESOLVED.grid]
         ),
-        code=code(
-            "count_parameters", {STUDY.models[run.model].family for run in STUDY.runs}
-        ),
+        code=code("check_arms", sorted({arm.family for arm in RESOLVED.arms})),
     shell:
-        "python -m histobench.warm $HISTOBENCH_SCRIPTS/count_parameters.py --models {params.models:q} --output {output}"
-        " > {log} 2>&1"
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/check_arms.py" --study {input.study}'
+        " --config-json {input.configs} --output {output} > {log} 2>&1"

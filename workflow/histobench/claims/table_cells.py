@@ -15,6 +15,9 @@ CROSS_VALIDATION, EXTERNAL = (4, 5), 6
 
 _ADDRESS = re.compile(r"table([456]) ([^/\s]+)/(\S+)(?: (\d+)x)? (\w+)")
 
+Bound = str | None
+"""A number as printed, or None."""
+
 
 class Unavailable(Exception):
     """The paper or the study lacks what a claim needs; the message is a clause without a full stop."""
@@ -124,6 +127,6 @@ def rounding(text: str) -> Fraction:
     return Fraction(1, 2 * 10 ** len(text.partition(".")[2]))
 
 
-def bounds(low: str | None, high: str | None) -> tuple[Fraction | float, Fraction | float]:
+def bounds(low: Bound, high: Bound) -> tuple[Fraction | float, Fraction | float]:
     """Return two printed numbers, infinite where there is none."""
     return (-math.inf if low is None else Fraction(low)), (math.inf if high is None else Fraction(high))

@@ -1,4 +1,7 @@
-"""The members of an archive or folder, one after the other, without unpacking anything to disk."""
+"""The files of an archive or folder, one after the other, without unpacking anything to disk.
+
+A kind of archive is added as a function like :func:`_zip` and a case of :func:`members`.
+"""
 
 import gzip
 import lzma
@@ -20,12 +23,11 @@ MAX_MEMBER_BYTES = 64 * 2**20
 """Largest file that is read from an archive, unpacked: a hundred times an image of BreakHis, three times one of BACH."""
 
 MAX_RATIO = 100
-"""How much more than its own size a tar.gz may unpack to, beside one such file. Images are compressed already, so that an
-archive of them grows by a few percent, one of blank pixels or tables perhaps tenfold; a bomb grows a thousandfold."""
+"""How many times its own size a tar.gz may unpack to, plus one file of the largest size. Images are compressed already: an
+archive of them grows by a few percent, one of blank pixels or tables perhaps tenfold, a bomb a thousandfold."""
 
 _BUFFER = 2**20
-_LINK = "is a link, expected a regular file"
-_SPECIAL = "is a device or special file, expected a regular file"
+_LINK, _SPECIAL = (f"is a {kind}, expected a regular file" for kind in ("link", "device or special file"))
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -36,7 +38,7 @@ _BROKEN = (
     EOFError,
     OSError,
 )
-"""What the standard readers raise on broken archives, and on broken disks."""
+"""What the standard library raises on broken archives and broken disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +48,23 @@ class Member:
     name: str
     """Path inside the source: relative, ``/`` between its parts, without ``.`` and ``..``."""
     read: Callable[[], bytes]
-    """Return the whole content. Valid only until the iterator that gave this member advances."""
+    """Returns the whole content; valid only until the iterator that gave this member advances."""
 
 
 def members(source: Path) -> Generator[Member, None, None]:
     """Yield the regular files of a tar.gz, tar or zip archive, or of a folder.
 
-    An archive is read once, in its own order; a folder in sorted order. Nothing is written. What an honest dataset
-    never holds is refused by name, before it is read: absolute paths, ``..``, backslashes, drive letters, unprintable
-    characters, links, devices, encrypted or sparse members, and, when they are read, members above
-    :data:`MAX_MEMBER_BYTES` (a zip or folder may hold whole slides beside the images; a tar cannot pass them over).
+    An archive is read once, in its own order; a folder in sorted order. Nothing is written. Refused before they are
+    read are members that no real dataset contains: absolute paths, ``..``, backslashes, drive letters, unprintable
+    characters, links, devices, encrypted or sparse members. Members above :data:`MAX_MEMBER_BYTES` are refused when they
+    are read (a zip or folder may also contain whole slides, which are skipped; a tar may not).
 
     Args:
-        source: path of the archive or folder; the kind of an archive is told from its first bytes.
+        source: path of the archive or folder; the first bytes of an archive say which kind it is.
 
     Raises:
         HistoBenchError: the source does not exist, is no archive, is truncated or corrupt (also while a member is
-            read), or holds a refused member.
+            read), or contains a refused member.
     """
     source = Path(source)
     if source.is_dir():
@@ -78,7 +80,7 @@ def members(source: Path) -> Generator[Member, None, None]:
     if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         yield from _zip(source)
     elif magic.startswith(b"\x1f\x8b"):
-        # gzip.open, unlike the gz mode of tarfile, notices a missing end and a wrong checksum.
+        # Unlike the gz mode of tarfile, gzip.open notices a missing end and a wrong checksum.
         with gzip.open(source) as stream:
             yield from _tar(source, _Bounded(source, stream))
     elif magic[257:262] == b"ustar":
@@ -89,17 +91,17 @@ def members(source: Path) -> Generator[Member, None, None]:
 
 
 class _StrictInfo(tarfile.TarInfo):
-    """Header reader for which only the end mark ends an archive.
+    """Reads the header of a member; only the end mark ends an archive.
 
-    The standard one also takes a broken header, or the sheer end of the file, for the end of the archive; and it reads
-    a long-name or extended header of any size into memory.
+    The base class also takes a broken header, or the end of the file, for the end of the archive, and it reads a
+    long-name or extended header of any size into memory.
     """
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_StrictInfo":
         try:
             return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:  # pyright: ignore[reportAttributeAccessIssue] (lacking in the stubs)
+        except tarfile.EOFHeaderError:  # pyright: ignore[reportAttributeAccessIssue] (missing from the stubs)
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
@@ -113,7 +115,7 @@ class _StrictInfo(tarfile.TarInfo):
 
 
 class _Bounded:
-    """The content of a compressed file, up to a length that no honest archive of that size has."""
+    """The content of a compressed file, up to a length that no real archive of that size has."""
 
     def __init__(self, source: Path, stream: gzip.GzipFile):
         self.source, self.stream = source, stream
@@ -125,14 +127,14 @@ class _Bounded:
         self.left -= len(data)
         if self.left < 0:
             raise HistoBenchError(
-                f"{self.source}: unpacks to more than {self.limit} bytes, {MAX_RATIO} times its size and more; "
+                f"{self.source}: unpacks to more than {self.limit} bytes, over {MAX_RATIO} times its own size; "
                 "get the official archive"
             )
         return data
 
 
 class _WrongSize(Exception):
-    """Carries the header of a member that declares too many bytes, or fewer than none."""
+    """A header declares too many bytes, or a negative number; its argument is the header."""
 
 
 def _tar(source: Path, stream: IO[bytes] | _Bounded) -> Iterator[Member]:
@@ -149,7 +151,7 @@ def _tar(source: Path, stream: IO[bytes] | _Bounded) -> Iterator[Member]:
                             raise _refused(source, name, _SPECIAL)
                         yield Member(name, _reader(source, name, info.size, lambda info=info: tar.extractfile(info)))
                     last = name
-            while stream.read(_BUFFER):  # so that the compressed stream's own end and checksum are seen
+            while stream.read(_BUFFER):  # to reach the end and the checksum of the compressed stream
                 pass
         except _WrongSize as error:
             raise _oversized(source, error.args[0].name, error.args[0].size) from error
@@ -158,7 +160,7 @@ def _tar(source: Path, stream: IO[bytes] | _Bounded) -> Iterator[Member]:
 def _zip(source: Path) -> Iterator[Member]:
     with _intact(source, lambda: "in its directory"), zipfile.ZipFile(source) as archive:
         for info in archive.infolist():
-            # orig_filename, for the standard reader cuts a name at a null byte
+            # orig_filename, because the standard library cuts `filename` at a null byte
             name = _checked_name(source, info.orig_filename)
             kind = stat.S_IFMT(info.external_attr >> 16)
             if stat.S_ISLNK(kind):
@@ -190,7 +192,7 @@ def _folder(root: Path, folder: Path) -> Iterator[Member]:
 
 
 def _checked_name(source: Path, name: str) -> str:
-    """Return the path of a member with ``/`` between its parts and without ``.``, if it is one that stays inside."""
+    """Return the path of a member with ``/`` between its parts and without ``.``; refuse one that leads outside."""
     parts = PurePosixPath(name).parts
     if not name or not name.isprintable():
         raise _refused(source, name, "has no printable name, expected one in UTF-8")
@@ -211,7 +213,7 @@ def _oversized(source: Path, name: str, size: int) -> HistoBenchError:
 
 
 def _reader(source: Path, name: str, size: int, open_member: Callable[[], IO[bytes] | None]) -> Callable[[], bytes]:
-    """Return a function that reads a member whose header declares `size` bytes, and trusts no header."""
+    """Return a function that reads a member and checks that it has the `size` bytes that its header declares."""
 
     def read() -> bytes:
         if size > MAX_MEMBER_BYTES:
@@ -230,7 +232,7 @@ def _reader(source: Path, name: str, size: int, open_member: Callable[[], IO[byt
 
 @contextmanager
 def _intact(source: Path, where: Callable[[], str]) -> Iterator[None]:
-    """Turn what the standard readers raise on broken archives and disks into one sentence."""
+    """Turn what the standard library raises on broken archives and disks into one message."""
     try:
         yield
     except _BROKEN as error:

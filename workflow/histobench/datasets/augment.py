@@ -2,23 +2,20 @@
 
 Order, number of workers, threads, processes and resuming therefore do not matter, and a view can be computed once and
 shared by all folds. Transforms are those of Albumentations 2.0.8; it is imported when the first one is needed.
-(Processors of different kinds may round differently: where there is no AVX2, OpenCV rotates with other instructions,
-which changes 3 of 100,000 values, by one grey level.)
+(Processors may round differently: without AVX2, OpenCV rotates with other instructions, which changes 3 of 100,000
+values by one grey level.)
 
-Each transform of a view draws from a random stream of its own. Seeding the library's ``Compose`` instead, by
-``Compose(seed=...)`` or ``set_random_seed``, gives every transform the same stream: all those with equal `p` then act
-together or not at all.
+Each transform of a view has its own random stream. Seeding the library's ``Compose`` instead, with ``Compose(seed=...)``
+or ``set_random_seed``, would give every transform the same stream: all those with equal `p` would then act together or
+not at all.
 """
 
 import hashlib
 import inspect
-import json
 import os
 import random
-import re
 import threading
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -28,13 +25,13 @@ import numpy as np
 from histobench.io.errors import HistoBenchError
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Held while the warning filters, which belong to the whole process, are changed."""
+"""Held while warning filters are changed, because these belong to the whole process."""
 
 
 class Augmentation:
-    """A list of Albumentations transforms, applied in order; an empty list gives images back as they are.
+    """A list of Albumentations transforms, applied in order; with an empty list images are returned unchanged.
 
-    May be called from several threads at once, pickled, and used in DataLoader workers.
+    Instances may be called from several threads at once, pickled, and used in DataLoader workers.
 
     Args:
         transforms: ``{class name: {argument: value}}`` for each transform. An argument ``size`` that is left out is
@@ -48,11 +45,8 @@ class Augmentation:
     def __init__(self, transforms: Sequence[Mapping[str, Mapping[str, Any]]], size: int) -> None:
         self.transforms = [(name, dict(arguments)) for item in transforms for name, arguments in item.items()]
         self.size = size
-        occurrences: Counter[str] = Counter()
-        self._streams: list[str] = []
-        for name, _ in self.transforms:
-            self._streams.append(f"{name} {occurrences[name]}")
-            occurrences[name] += 1
+        names = [name for name, _ in self.transforms]
+        self._streams = [f"{name} {names[:index].count(name)}" for index, name in enumerate(names)]
         self._local = threading.local()
         self._built()
 
@@ -79,6 +73,7 @@ class Augmentation:
         """
         if not self.transforms:
             return image
+        expected = (np.dtype(np.uint8), (self.size, self.size, 3))
         view, culprit = np.array(image), ""
         for (name, _), stream, transform in zip(self.transforms, self._streams, self._built(), strict=True):
             key = repr((int(seed), int(epoch), str(image_id), stream)).encode()
@@ -86,20 +81,17 @@ class Augmentation:
             transform.set_random_state(np.random.default_rng(state), random.Random(state))
             try:
                 view = transform(image=view)["image"]
-            except Exception as error:  # whatever a transform of the user's choice raises
+            except Exception as error:  # the library has no common class for what its transforms raise
                 reason = " ".join(str(error).split())
                 raise HistoBenchError(
-                    f"augmentation: {name} failed on {image_id} ({type(error).__name__}: {reason}); "
+                    f"transform {name} failed on {image_id} ({type(error).__name__}: {reason}); "
                     "change its arguments or take it out of the list"
                 ) from error
-            good = isinstance(view, np.ndarray) and view.dtype == np.uint8 and view.shape == (self.size, self.size, 3)
-            culprit = "" if good else culprit or name
+            culprit = "" if (view.dtype, view.shape) == expected else culprit or name
         if culprit:
-            kind, shape = getattr(view, "dtype", type(view).__name__), tuple(getattr(view, "shape", ()))
             raise HistoBenchError(
-                f"augmentation: after {culprit} the view of {image_id} is {kind} of shape {shape}, "
-                f"expected uint8 of shape ({self.size}, {self.size}, 3); "
-                "change its arguments or take it out of the list"
+                f"after transform {culprit} the view of {image_id} is {view.dtype} of shape {tuple(view.shape)}, "
+                f"expected uint8 of shape {expected[1]}; change its arguments or take it out of the list"
             )
         return view
 
@@ -110,88 +102,41 @@ class Augmentation:
         return self._local.transforms
 
 
-def catalogue() -> dict[str, dict[str, Any]]:
-    """Return the transforms of two-dimensional images that Albumentations has, with what each argument may be.
+def check(transforms: Sequence[Mapping[str, Mapping[str, Any]]], size: int) -> list[str]:
+    """Try an augmentation: build each transform, then apply all of them, with probability 1, to a small random image.
 
-    ``workflow/schemas/transforms.json`` holds it, so that a configuration is checked without the slow import
-    (:func:`histobench.study.transforms.check`): ``python -m histobench.datasets.augment > workflow/schemas/transforms.json``.
-    An argument's rule is a small part of JSON Schema, with ``ordered`` for a list in rising order and ``required``.
+    Args:
+        transforms: as for :class:`Augmentation`.
+        size: side of the image in pixels.
+
+    Returns:
+        One message for each transform that cannot be built, or for the first one that fails; empty if all is well. The
+        caller adds which augmentation it is.
     """
-    library = _albumentations()
-    bases = (library.ImageOnlyTransform, library.DualTransform)
-    return {
-        name: _rules(kind)
-        for name, kind in sorted(vars(library).items())
-        if inspect.isclass(kind)
-        and issubclass(kind, bases)
-        and kind not in (*bases, library.Transform3D)
-        and not issubclass(kind, library.Transform3D)
-    }
-
-
-def _rules(kind: Any) -> dict[str, dict[str, Any]]:
-    """Return what each argument of a transform may be, by the model that the library checks it with."""
-    from pydantic import PydanticInvalidForJsonSchema
-
-    try:
-        schemas = kind.InitSchema.model_json_schema()["properties"]
-    except PydanticInvalidForJsonSchema:  # of the three transforms that take functions
-        schemas = {"p": {"type": "number", "minimum": 0, "maximum": 1}}
-    rules = {}
-    for name, parameter in inspect.signature(kind).parameters.items():
-        rules[name] = _rule(schemas.get(name, {}))
-        field = kind.InitSchema.model_fields.get(name)
-        validators = [getattr(item, "func", None) for item in field.metadata] if field else []
-        # Those that make a range of a single number put a pair in order, too.
-        sorts = any(re.search("_range$", getattr(validator, "__name__", "")) for validator in validators)
-        for validator in filter(None, validators):
-            if validator.__qualname__.startswith("check_range_bounds."):
-                # The bounds are nowhere but in the closure of the function that compares with them.
-                _bound(rules[name], **inspect.getclosurevars(validator).nonlocals)
-            elif validator.__name__ == "process_non_negative_range":
-                _bound(rules[name], 0)
-            elif validator.__name__ == "nondecreasing" and not sorts:
-                for option in rules[name].get("anyOf", [rules[name]]):
-                    option |= {"ordered": True} if option.get("type") == "array" else {}
-        if parameter.default is parameter.empty and name != "size":
-            rules[name]["required"] = True
-    return rules
-
-
-def _rule(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON schema without what a check has no use for; of a tuple's items, which are alike, one."""
-    kept = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems")
-    rule: dict[str, Any] = {key: schema[key] for key in kept if key in schema}
-    if "anyOf" in schema:
-        rule["anyOf"] = [_rule(option) for option in schema["anyOf"]]
-    items = schema.get("prefixItems") or [schema.get("items", {})]
-    if rule.get("type") == "array" and items[0] and all(item == items[0] for item in items):
-        rule["items"] = _rule(items[0])
-    return rule
-
-
-def _bound(
-    rule: dict[str, Any],
-    min_val: float,
-    max_val: float | None = None,
-    min_inclusive: bool = True,
-    max_inclusive: bool = True,
-) -> None:
-    """Write bounds into the numbers of a rule, also those in its lists."""
-    if rule.get("type") in ("integer", "number"):
-        rule["minimum" if min_inclusive else "exclusiveMinimum"] = min_val
-        if max_val is not None:
-            rule["maximum" if max_inclusive else "exclusiveMaximum"] = max_val
-    for part in (*rule.get("anyOf", []), *([rule["items"]] if "items" in rule else [])):
-        _bound(part, min_val, max_val, min_inclusive, max_inclusive)
+    given = [(name, arguments) for item in transforms for name, arguments in item.items()]
+    faults = []
+    for name, arguments in given:
+        try:
+            Augmentation([{name: arguments}], size)
+        except HistoBenchError as error:
+            faults.append(str(error))
+    if not faults:
+        image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+        try:
+            Augmentation([{name: {**arguments, "p": 1.0}} for name, arguments in given], size)(
+                image, 0, 0, "a test image"
+            )
+        except HistoBenchError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _albumentations() -> ModuleType:
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else the import asks a server for news
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # otherwise the import asks a server for a newer version
     import albumentations
     import cv2
 
-    # One image is too small to share out, and the caller already has a thread or process per core.
+    # One image is too small for several threads, and the caller already has a thread or process per core.
     cv2.setNumThreads(0)
     return albumentations
 
@@ -200,22 +145,20 @@ def _build(name: str, arguments: Mapping[str, Any], size: int) -> Any:
     library = _albumentations()
     kind = getattr(library, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, library.BasicTransform)):
-        raise HistoBenchError(
-            f"augmentation: Albumentations {library.__version__} has no transform {name!r}; correct its spelling"
-        )
+        raise HistoBenchError(f"Albumentations {library.__version__} has no transform {name!r}; correct its spelling")
     if "size" in inspect.signature(kind).parameters:
         arguments = {"size": (size, size), **arguments}
     try:
         with _ONE_AT_A_TIME, warnings.catch_warnings():
-            # The library only warns of an unknown argument, or one that it replaces by another.
+            # The library only warns about an unknown argument, or one that it replaces by another.
             warnings.simplefilter("error", UserWarning)
             return kind(**{key: _constant(value) for key, value in arguments.items()})
-    except (TypeError, ValueError, AttributeError, UserWarning) as error:
-        cause: Any = error.__cause__  # what pydantic found, where it is pydantic that rejects
+    except Exception as error:  # the library has no common class for what its constructors raise
+        cause: Any = error.__cause__  # what pydantic found, if it is pydantic that refuses
         found = cause.errors()[0] if hasattr(cause, "errors") else {"loc": (), "msg": str(error)}
         reason = " ".join((*map(str, found["loc"]), *found["msg"].split()))
         raise HistoBenchError(
-            f"augmentation: {name} of Albumentations {library.__version__} does not take {dict(arguments)} ({reason}); "
+            f"transform {name} of Albumentations {library.__version__} does not take {dict(arguments)} ({reason}); "
             "correct its arguments"
         ) from error
 
@@ -227,13 +170,3 @@ def _constant(value: Any) -> Any:
 
         return getattr(cv2, value)
     return value
-
-
-def _catalogue_text() -> str:
-    """Return the catalogue as JSON, a line per transform."""
-    lines = (f"  {json.dumps(name)}: {json.dumps(arguments)}" for name, arguments in catalogue().items())
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-if __name__ == "__main__":
-    print(_catalogue_text(), end="")

@@ -1,17 +1,17 @@
 """BACH (Aresta et al., Medical Image Analysis 2019): the labelled microscopy images of its four classes.
 
 The archive, ICIAR2018_BACH_Challenge.zip of Zenodo record 3632035, is licensed CC BY-NC-ND 4.0: neither its images nor
-resized copies of them may be passed on. Its tree is ``Photos/{Normal,Benign,InSitu,Invasive}/*.tif``; beside these it
-holds whole slides and lists, which are passed over. It names no patients (some were published later, outside of it), so
-that each image counts as a patient of its own, and no magnification: 0.42 um per pixel, nearest to BreakHis's 40X.
+resized copies of them may be passed on. Its tree is ``Photos/{Normal,Benign,InSitu,Invasive}/*.tif``; it also holds
+whole slides and lists, which are skipped. It names no patients (some were published later, outside of it), so each
+image counts as a patient of its own. It names no magnification either: 0.42 um per pixel, nearest to BreakHis's 40X.
 """
 
 import hashlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from histobench.datasets import formats
 from histobench.datasets.manifest import Image
+from histobench.datasets.scan import Facts, scan, shown
 from histobench.io.errors import HistoBenchError
 
 CLASSES = {
@@ -20,7 +20,7 @@ CLASSES = {
     "InSitu": ("malignant", "insitu"),
     "Invasive": ("malignant", "invasive"),
 }
-"""Folder of each class, its label, and what stands for its histological type."""
+"""Label and histological type of each class folder."""
 
 OFFICIAL_COUNT = 100
 """Images of each class."""
@@ -30,50 +30,45 @@ OFFICIAL_MD5 = "8ae1801334aa943c44627c1eef3631b2"
 """MD5 of the archive, as Zenodo gives it."""
 
 
-def read(source: Path, complete: bool, workers: int, progress: bool = True) -> tuple[list[Image], Counter[str]]:
-    """Read every image of the four class folders once, and say what else there is.
+def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Counter[str]]:
+    """Read every image of the four class folders once.
 
     Args:
         source: the archive, or a folder with its tree under any prefix; may be partial.
         complete: require the official 100 images of 2048x1536 pixels in each class and, of an archive, the official
             MD5.
         workers: number of decoding threads, at least 1.
-        progress: draw a progress bar on stderr.
 
     Returns:
-        As :func:`histobench.datasets.formats.read`; `magnification` is 0 and `subtype` is normal, benign, insitu or
+        As :func:`histobench.datasets.scan.scan`; `magnification` is 0 and `subtype` is normal, benign, insitu or
         invasive.
 
     Raises:
-        HistoBenchError: as :func:`histobench.datasets.formats.read`; and when `complete` is asked for and does not hold.
+        HistoBenchError: as :func:`histobench.datasets.scan.scan`; or the dataset is not complete although it should be.
     """
     source = Path(source)
     if complete and source.is_file():
-        _assert_official(source)
+        _check_md5(source)
     tree = "TIFF files such as Photos/Normal/n001.tif"
-    images, skipped = formats.read(source, facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None, progress)
+    images, skipped = scan(source, _facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None)
     if complete:
-        _assert_complete(source, images)
+        _check_complete(source, images)
     return images, skipped
 
 
-def facts(member: str) -> formats.Facts | None:
-    """Return what the path of a file says of it; None where it is no image of the four classes."""
+def _facts(member: str) -> Facts | None:
     path = PurePosixPath(member)
     inside = len(path.parts) == 2 or path.parts[-3:-2] == ("Photos",)
     if path.suffix.lower() != ".tif" or path.name.startswith("._") or not inside or path.parts[-2] not in CLASSES:
         return None
-    label, group = CLASSES[path.parts[-2]]
+    label, subtype = CLASSES[path.parts[-2]]
     own = dict.fromkeys(("image_id", "patient", "slide", "accession"), path.stem)
-    return own | {"label": label, "subtype": group, "magnification": 0}
+    return own | {"label": label, "subtype": subtype, "magnification": 0}
 
 
-def _assert_official(archive: Path) -> None:
-    try:
-        with archive.open("rb") as file:
-            found = hashlib.file_digest(file, "md5").hexdigest()
-    except OSError as error:
-        raise HistoBenchError(f"{archive}: cannot be read ({error.strerror}); check the file and its disk") from error
+def _check_md5(archive: Path) -> None:
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
     if found != OFFICIAL_MD5:
         raise HistoBenchError(
             f"{archive}: has MD5 {found}, but the official archive has {OFFICIAL_MD5}; "
@@ -81,18 +76,18 @@ def _assert_official(archive: Path) -> None:
         )
 
 
-def _assert_complete(source: Path, images: list[Image]) -> None:
+def _check_complete(source: Path, images: list[Image]) -> None:
     counts = Counter(image.subtype for image in images)
-    for folder, (_, group) in CLASSES.items():
-        if counts[group] != OFFICIAL_COUNT:
+    for folder, (_, subtype) in CLASSES.items():
+        if counts[subtype] != OFFICIAL_COUNT:
             raise HistoBenchError(
-                f"{source}: holds {counts[group]} images in Photos/{folder}, but the official dataset has "
+                f"{source}: holds {counts[subtype]} images in Photos/{folder}, but the official dataset has "
                 f"{OFFICIAL_COUNT}; get the official archive, or set complete: false for this dataset"
             )
     other = [image.member for image in images if (image.width, image.height) != OFFICIAL_SIZE]
     if other:
         width, height = OFFICIAL_SIZE
         raise HistoBenchError(
-            f"{source}: {len(other)} images are not of {width}x{height} pixels ({formats.shown(other)}); "
+            f"{source}: {len(other)} images are not of {width}x{height} pixels ({shown(other)}); "
             "get the official archive, or set complete: false for this dataset"
         )

@@ -1,13 +1,14 @@
-"""BreakHis (Spanhol et al., IEEE TBME 2016): its file names, its tree, and its official content."""
+"""BreakHis (Spanhol et al., IEEE TBME 2016): its file names, its tree, and its official images."""
 
 import csv
 import re
+import string
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from histobench.datasets import formats
 from histobench.datasets.manifest import Image
+from histobench.datasets.scan import Facts, scan, shown
 from histobench.io.errors import HistoBenchError
 
 SUBTYPES = {
@@ -23,39 +24,22 @@ SUBTYPES = {
 """Class and folder of each histological type."""
 
 OFFICIAL_CENSUS = Path(__file__).with_name("breakhis_census.csv")
-"""Sequence numbers of the official archive for each subtype, slide and magnification."""
+"""Numbers of the images of the official archive: a row for each subtype and slide, a column for each magnification."""
 
 ROOT = "BreaKHis_v1/histology_slides/breast"
 
 _NAME = re.compile(
-    r"SOB_(?P<letter>[BM])_(?P<subtype>A|F|PT|TA|DC|LC|MC|PC)-(?P<accession>\d{2}-\d+)(?P<suffix>[A-Z]*)"
-    r"-(?P<magnification>40|100|200|400)-(?P<sequence>\d{3})\.png",
+    r"SOB_(?P<letter>[BM])_(?P<subtype>A|F|PT|TA|DC|LC|MC|PC)-(?P<slide>\d{2}-\d+[A-Z]*)"
+    r"-(?P<magnification>40|100|200|400)-(?P<number>\d{3})\.png",
     re.ASCII,
 )
 _EXAMPLE = "SOB_B_A-14-22549AB-40-001.png"
-_IMAGE_SUFFIXES = frozenset(
-    (
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jp2",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".ppm",
-        ".svs",
-        ".ndpi",
-        ".dcm",
-        ".heic",
-    )
-)
+_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|jp2|tiff?|bmp|gif|webp|ppm|svs|ndpi|dcm|heic)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the name of an image says about it."""
+    """What the path of an image says about it."""
 
     image_id: str
     label: str
@@ -78,22 +62,22 @@ class Identity:
 
 
 def identify(member: str) -> Identity | None:
-    """Tell what an image is from its path.
+    """Read the path of an image.
 
     The name must have the form ``SOB_B_A-14-22549AB-40-001.png`` and agree with the five folders above it, such as
-    ``benign/SOB/adenosis/SOB_B_A_14-22549AB/40X``; what stands before those does not matter.
+    ``benign/SOB/adenosis/SOB_B_A_14-22549AB/40X``; folders above those do not matter.
 
     Args:
         member: path inside the source.
 
     Returns:
-        The identity, or None when the file is no image (nor are the ``._`` companions that macOS writes).
+        What the path says, or None if the file is no image or one of the ``._`` files that macOS writes.
 
     Raises:
         HistoBenchError: an image's name has another form, or contradicts itself or its folders.
     """
     path = PurePosixPath(member)
-    if path.suffix.lower() not in _IMAGE_SUFFIXES or path.name.startswith("._"):
+    if not _IMAGE_SUFFIX.fullmatch(path.suffix) or path.name.startswith("._"):
         return None
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -104,19 +88,11 @@ def identify(member: str) -> Identity | None:
     label, _ = SUBTYPES[match["subtype"]]
     if label[0].upper() != match["letter"]:
         raise HistoBenchError(
-            f"{member}: contradicts itself, for subtype {match['subtype']} is {label} and expected after "
+            f"{member}: contradicts itself, subtype {match['subtype']} is {label} and its name should begin with "
             f"SOB_{label[0].upper()}_ instead of SOB_{match['letter']}_; rename it or remove it from the source"
         )
-    identity = Identity(
-        image_id=path.stem,
-        label=label,
-        subtype=match["subtype"],
-        slide=match["accession"] + match["suffix"],
-        accession=match["accession"],
-        magnification=int(match["magnification"]),
-    )
-    expected = identity.folders.split("/")
-    if list(path.parts[-6:-1]) != expected:
+    identity = _identity(match["subtype"], match["slide"], match["magnification"], match["number"])
+    if list(path.parts[-6:-1]) != identity.folders.split("/"):
         raise HistoBenchError(
             f"{member}: its name contradicts its folders, expected it in {identity.folders}; "
             "move it there, rename it, or remove it from the source"
@@ -125,67 +101,64 @@ def identify(member: str) -> Identity | None:
 
 
 def official() -> list[Identity]:
-    """Return the 7,909 images of the official archive, in its tree's order of subtype, slide, magnification, number."""
+    """Return the 7,909 images of the official archive, in the order of subtype, slide, magnification and number."""
     identities = []
     with OFFICIAL_CENSUS.open(newline="", encoding="ascii") as file:
         for row in csv.DictReader(file):
-            label, _ = SUBTYPES[row["subtype"]]
-            stem = f"SOB_{label[0].upper()}_{row['subtype']}-{row['slide']}-{row['magnification']}"
-            accession = row["slide"].rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-            for numbers in row["sequence_numbers"].split():
-                first, _, last = numbers.partition("-")
-                identities += [
-                    Identity(
-                        f"{stem}-{number:03d}",
-                        label,
-                        row["subtype"],
-                        row["slide"],
-                        accession,
-                        int(row["magnification"]),
-                    )
-                    for number in range(int(first), int(last or first) + 1)
-                ]
+            for magnification in ("40", "100", "200", "400"):
+                for numbers in row[magnification].split():
+                    first, _, last = numbers.partition("-")
+                    for number in range(int(first), int(last or first) + 1):
+                        identities.append(_identity(row["subtype"], row["slide"], magnification, f"{number:03d}"))
     return identities
 
 
-def read(source: Path, complete: bool, workers: int, progress: bool = True) -> tuple[list[Image], Counter[str]]:
-    """Read every image of a BreakHis archive or folder once, and say what it holds.
+def _identity(subtype: str, slide: str, magnification: str, number: str) -> Identity:
+    label, _ = SUBTYPES[subtype]
+    return Identity(
+        image_id=f"SOB_{label[0].upper()}_{subtype}-{slide}-{magnification}-{number}",
+        label=label,
+        subtype=subtype,
+        slide=slide,
+        accession=slide.rstrip(string.ascii_uppercase),
+        magnification=int(magnification),
+    )
+
+
+def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Counter[str]]:
+    """Read every image of a BreakHis archive or folder once.
 
     Args:
         source: tar.gz, tar or zip archive, or folder, with the official tree under any prefix; may be partial.
         complete: require exactly the official 7,909 images.
         workers: number of decoding threads, at least 1.
-        progress: draw a progress bar on stderr.
 
     Returns:
-        As :func:`histobench.datasets.formats.read`.
+        As :func:`histobench.datasets.scan.scan`.
 
     Raises:
-        HistoBenchError: as :func:`histobench.datasets.formats.read` and :func:`identify`; and when `complete` is asked
-            for and images are missing or surplus.
+        HistoBenchError: as :func:`histobench.datasets.scan.scan` and :func:`identify`; or images are missing or surplus
+            although the dataset should be complete.
     """
-    expected = {identity.image_id for identity in official()} if complete else set()
-    tree = f"PNG files in the tree of BreakHis such as {official()[0].member}"
-    images, skipped = formats.read(source, _facts, tree, workers, len(expected) or None, progress)
+    listed = official()
+    expected = {identity.image_id for identity in listed} if complete else set()
+    tree = f"PNG files in the tree of BreakHis such as {listed[0].member}"
+    images, skipped = scan(source, _facts, tree, workers, len(expected) or None)
     if complete:
-        _assert_complete(source, {image.image_id for image in images}, expected)
+        _check_complete(source, {image.image_id for image in images}, expected)
     return images, skipped
 
 
-def _facts(member: str) -> formats.Facts | None:
+def _facts(member: str) -> Facts | None:
     identity = identify(member)
     return identity and asdict(identity) | {"patient": identity.slide}
 
 
-def _assert_complete(source: Path, found: set[str], expected: set[str]) -> None:
-    missing, surplus = sorted(expected.difference(found)), sorted(found.difference(expected))
+def _check_complete(source: Path, found: set[str], expected: set[str]) -> None:
+    missing, surplus = sorted(expected - found), sorted(found - expected)
     if missing or surplus:
-        what = " and ".join(
-            f"{len(names)} {'is' if len(names) == 1 else 'are'} {kind} ({formats.shown(names)})"
-            for kind, names in (("missing", missing), ("surplus", surplus))
-            if names
-        )
         raise HistoBenchError(
-            f"{source}: is not the official BreakHis of {len(expected)} images, for {what}; get the official archive, "
-            "or set complete: false for this dataset"
+            f"{source}: is not the official BreakHis of {len(expected)} images: {len(missing)} are missing "
+            f"({shown(missing) or 'none'}) and {len(surplus)} are surplus ({shown(surplus) or 'none'}); "
+            "get the official archive, or set complete: false for this dataset"
         )

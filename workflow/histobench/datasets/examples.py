@@ -1,4 +1,4 @@
-"""Example images of a dataset, as they are in its source: which ones, and how large their pixels are."""
+"""Sample images of a dataset for figures: which ones, their original pixels, and the size of a pixel in micrometres."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -13,7 +13,7 @@ from histobench.datasets.synthetic import BACH_FIELD, BREAKHIS_FIELD
 from histobench.io.errors import HistoBenchError
 
 FIELDS = {
-    # 700 pixels of 0.49, 0.20, 0.10 and 0.05 um: about, for no primary source states them.
+    # 700 pixels of about 0.49, 0.20, 0.10 and 0.05 um; no primary source states them.
     "breakhis": {40: 343.0, 100: 140.0, 200: 70.0, 400: 35.0},
     "bach": {0: BACH_FIELD},
 }
@@ -21,10 +21,10 @@ FIELDS = {
 
 
 def per_class(images: Sequence[Image]) -> list[list[Image]]:
-    """Return for each class, benign first, one image at each magnification, in manifest order: nothing is hand-picked.
+    """Return for each class, benign first, one image at each magnification; none is chosen by hand.
 
-    They are the first images of the first patient of the class that has all the magnifications of the dataset; where
-    no patient has, the first image of the class at each.
+    They are the first images of the first patient of the class who has all magnifications of the dataset; if no patient
+    has, the first image of the class at each.
     """
     magnifications = sorted({image.magnification for image in images})
     rows = []
@@ -50,7 +50,7 @@ def per_group(images: Iterable[Image]) -> list[Image]:
 
 
 def micrometres_per_pixel(image: Image, format: str, synthetic: bool) -> float | None:
-    """Return the about size of an image's pixels in um, taking the image for a whole field; None where it is not known."""
+    """Return the approximate size of a pixel in um if the image is a whole field of view; None where it is not known."""
     if synthetic and format == "breakhis":
         return BREAKHIS_FIELD / image.magnification / image.width
     field = FIELDS.get(format, {}).get(image.magnification)

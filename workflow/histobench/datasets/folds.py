@@ -1,20 +1,20 @@
-"""Which images train and which evaluate, decided once for a dataset and asserted again whenever it is loaded.
+"""Folds: which images train and which evaluate. Every job that loads them checks them again.
 
-Four policies say what is never divided between the two sides of a fold:
+Four policies say which images are never divided between the two sides of a fold. Their unit is called a group:
 
 - ``patient``: the slide id (81 in BreakHis); the DC and LC copies of 14-13412 share it, so they stay together.
 - ``accession``: the slide id without its letters (70 in BreakHis), the strictest reading of "patient".
-- ``image``: nothing. Every image is a group of its own: a deliberately leaky control.
+- ``image``: every image is a group of its own, a deliberately leaky control.
 - ``official``: the hold-outs that the dataset's authors published (dsfold1.txt to dsfold5.txt), grouped by the
-  (subtype, slide) folder. They are not a partition, and in fold 1 the DC and LC copies of 14-13412 stand on two sides.
+  (subtype, slide) folder. They are not a partition, and in fold 1 the DC and LC copies of 14-13412 are on two sides.
 
-The first three are k-fold partitions, stratified on the binary label. One assignment serves all magnifications, so that
-a patient is in the same fold everywhere. Loading needs csv and numpy only: every training job does it.
+The first three are k-fold partitions, stratified on the binary label. One assignment serves all magnifications, so a
+patient is in the same fold at each of them. :mod:`histobench.datasets.make_folds` makes folds. Loading needs csv and
+numpy only, because every training job does it.
 """
 
-import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,127 +98,51 @@ def group_of(image: Image, policy: str) -> str:
     raise HistoBenchError(f"unknown split policy {policy!r}: expected one of {', '.join(POLICIES)}")
 
 
-def make(images: Sequence[Image], by: str, folds: int, seed: int) -> Folds:
-    """Divide a manifest into `folds` folds that are alike in their share of benign and malignant images.
-
-    Grouped policies use scikit-learn's ``StratifiedGroupKFold``, ``image`` its ``StratifiedKFold``; both shuffled with
-    `seed`. (Before scikit-learn 1.8 shuffling undid the stratification: its pull request 32540.)
-
-    Raises:
-        HistoBenchError: a class has fewer groups than there are folds, a fold lacks a class on one side at some
-            magnification, or images with equal pixels are in different groups of a grouped split.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    where = f"split by {by} into {folds} folds with seed {seed}"
-    if by not in POLICIES[:3]:
-        raise HistoBenchError(
-            f"{where}: a split is made by {', '.join(POLICIES[:3])}; `official` is read from its files"
-        )
-    if folds < 2:
-        raise HistoBenchError(f"{where}: at least 2 folds are needed")
-    groups = [group_of(image, by) for image in images]
-    labels = [image.label for image in images]
-    unit = {"patient": "patients", "accession": "accession numbers", "image": "images"}[by]
-    for label in LABELS:
-        found = len({group for group, other in zip(groups, labels, strict=True) if other == label})
-        if found < folds:
-            raise HistoBenchError(
-                f"{where}: the manifest has only {found} {label} {unit}, fewer than folds; "
-                "use fewer folds or a dataset with more of them"
-            )
-    rows = np.zeros(len(images))
-    if by == "image":
-        parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
-    else:
-        parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, groups)
-    tested = np.zeros((len(images), folds), bool)
-    for fold, (_, test) in enumerate(parts):
-        tested[test, fold] = True
-    made = _collect(images, by, {group: tuple(row) for group, row in zip(groups, tested.tolist(), strict=True)})
-    check(made, images, where, "use fewer folds, another seed, or a dataset with more patients")
-    return made
-
-
-def official(images: Sequence[Image], files: Sequence[Path]) -> Folds:
-    """Read the hold-outs of the dataset's authors, or your own in the same form, one file per fold.
-
-    A row is ``name|magnification|fold|train`` or ``...|test``, for example ``SOB_B_A-14-22549AB-40-001.png|40|1|train``
-    (BreakHis: dsfold1.txt to dsfold5.txt of its ``mkfold`` archive). Spaces around fields, blank lines and CR are
-    ignored.
-
-    Raises:
-        HistoBenchError: a file cannot be read, a row is malformed, names an image that the manifest does not have,
-            contradicts the manifest or another row of the same slide folder, an image has no row, or a fold lacks a
-            class on one side at some magnification.
-    """
-    if not files:
-        raise HistoBenchError("split by official: no fold file is given; name dsfold1.txt, dsfold2.txt, ... in `files`")
-    known = {image.image_id: image for image in images}
-    sides: dict[str, list[bool]] = {group_of(image, "official"): [] for image in images}
-    for fold, file in enumerate(map(Path, files), start=1):
-        tested: dict[str, bool] = {}
-        seen: set[str] = set()
-        for line, fields in _official_rows(file):
-            name, magnification, number, side = fields
-            image = known.get(name.removesuffix(".png"))
-            if image is None:
-                raise HistoBenchError(
-                    f"{file}, line {line}: the manifest has no image {name!r}; "
-                    "the official folds need the complete dataset and nothing else"
-                )
-            if magnification != str(image.magnification):
-                raise HistoBenchError(
-                    f"{file}, line {line}: {name} is given magnification {magnification}, "
-                    f"but its name says {image.magnification}; correct the row"
-                )
-            if number != str(fold):
-                raise HistoBenchError(
-                    f"{file}, line {line}: the row is of fold {number}, but the file is listed as fold {fold}; "
-                    "list the files in the order of their folds, from 1"
-                )
-            group = group_of(image, "official")
-            if tested.setdefault(group, side == "test") != (side == "test"):
-                raise HistoBenchError(
-                    f"{file}, line {line}: {name} is in {side}, but an earlier row has another image of the slide "
-                    f"folder {group} on the other side; a slide belongs to one side only"
-                )
-            seen.add(image.image_id)
-        missing = [image.image_id for image in images if image.image_id not in seen]
-        if missing:
-            raise HistoBenchError(
-                f"{file}: {len(missing)} of the manifest's images have no row, the first is {missing[0]}; "
-                "give every image one row"
-            )
-        for group, test in tested.items():
-            sides[group].append(test)
-    made = _collect(images, "official", {group: tuple(row) for group, row in sides.items()})
-    check(made, images, "split by official", "correct the fold files")
-    return made
+def collect(images: Sequence[Image], policy: str, tested: Mapping[str, tuple[bool, ...]]) -> Folds:
+    """Return the folds of a manifest from the side of each group in each fold; True is the evaluation side."""
+    counts: Counter[str] = Counter()
+    labels: dict[str, set[str]] = {}
+    for image in images:
+        group = group_of(image, policy)
+        counts[group] += 1
+        labels.setdefault(group, set()).add(image.label)
+    groups = tuple(sorted(counts))
+    return Folds(
+        policy=policy,
+        groups=groups,
+        images=tuple(counts[group] for group in groups),
+        labels=tuple("+".join(sorted(labels[group])) for group in groups),
+        tested=tuple(tested.get(group, ()) for group in groups),
+    )
 
 
 def check(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> None:
-    """Assert what every experiment relies on; `where` and `remedy` begin and end the sentence of an error.
+    """Check what every experiment relies on.
 
-    - Every image of the manifest belongs to one group, and the counts and labels of the groups are the manifest's.
+    - The groups are those of the manifest, with its numbers of images and its labels.
     - For ``patient``, ``accession`` and ``image`` each group evaluates in exactly one fold.
     - Both classes are on both sides of every fold at every magnification that occurs.
-    - For ``patient`` and ``accession`` no two groups hold an image with equal pixels.
+    - For ``patient`` and ``accession`` no two groups contain an image with equal pixels.
+
+    Args:
+        folds: what is checked.
+        images: the whole manifest.
+        where: beginning of an error message.
+        remedy: end of an error message.
 
     Raises:
         HistoBenchError: one of these does not hold.
     """
-    truth = _collect(images, folds.policy, dict(zip(folds.groups, folds.tested, strict=True)))
-    for ours, theirs in (
-        (dict(zip(folds.groups, folds.images, strict=True)), dict(zip(truth.groups, truth.images, strict=True))),
-        (dict(zip(folds.groups, folds.labels, strict=True)), dict(zip(truth.groups, truth.labels, strict=True))),
-    ):
-        for group in sorted(ours.keys() | theirs.keys()):
-            if ours.get(group) != theirs.get(group):
-                raise HistoBenchError(
-                    f"{where}: group {group} is {ours.get(group, 'absent')} here and "
-                    f"{theirs.get(group, 'absent')} in the manifest (images or label); {remedy}"
-                )
+    truth = collect(images, folds.policy, {})
+    ours, theirs = (Counter(zip(side.groups, side.images, side.labels, strict=True)) for side in (folds, truth))
+    if ours != theirs:
+        wrong, *_ = min((ours - theirs) | (theirs - ours))
+        here, there = (
+            " and ".join(f"{number} {label} images" for group, number, label in side.elements() if group == wrong)
+            or "no row"
+            for side in (ours, theirs)
+        )
+        raise HistoBenchError(f"{where}: group {wrong} has {here} here but {there} in the manifest; {remedy}")
     if folds.policy != "official":
         for group, row in zip(folds.groups, folds.tested, strict=True):
             if sum(row) != 1:
@@ -228,7 +152,7 @@ def check(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> Non
     if pairs:
         raise HistoBenchError(
             f"{where}: {pairs[0][0]} and {pairs[0][1]} have equal pixels but belong to different groups (such pairs: "
-            f"{len(pairs)}), so that what trains would evaluate; remove one image of each pair from the dataset"
+            f"{len(pairs)}), so one may train and the other evaluate; remove one image of each pair from the dataset"
         )
 
 
@@ -259,7 +183,7 @@ def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
 
     Returns:
         A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, and
-        the pairs of images with equal pixels that stand on both (:func:`leaks`).
+        the pairs of images with equal pixels that are on both (:func:`leaks`).
     """
     tested, groups = folds.sides(images), np.array(folds.tested)
     malignant = np.array([image.label == "malignant" for image in images])
@@ -275,31 +199,26 @@ def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
     return rows
 
 
-def sidecar(path: Path) -> Path:
-    """Return the path of the digest beside a folds file: ``patient.csv.sha256``, in the format of ``sha256sum``."""
-    return path.with_name(path.name + ".sha256")
-
-
 def save(folds: Folds, path: Path) -> None:
     """Write a folds file and its digest.
 
     Columns: ``group,images,label,fold_1,...,fold_k``, the last k ``train`` or ``test``; a row per group.
     """
     path = Path(path)
-    # Without its digest the table is refused: killed between the two writes, it does not look finished.
-    sidecar(path).unlink(missing_ok=True)
+    # Without its digest a folds file is refused, so a job that is killed between the two writes leaves nothing valid.
+    _digest_file(path).unlink(missing_ok=True)
     columns = (*COLUMNS, *(f"fold_{fold}" for fold in range(1, folds.count + 1)))
     rows = (
         (group, number, label, *(SIDES[test] for test in row))
         for group, number, label, row in zip(folds.groups, folds.images, folds.labels, folds.tested, strict=True)
     )
     write_csv(path, columns, (dict(zip(columns, row, strict=True)) for row in rows))
-    with atomic_path(sidecar(path)) as temporary:
+    with atomic_path(_digest_file(path)) as temporary:
         temporary.write_text(f"{sha256_of(path)}  {path.name}\n", encoding="utf-8")
 
 
 def load(path: Path, images: Sequence[Image], by: str) -> Folds:
-    """Read a folds file and assert all of :func:`check` for the manifest `images` and the policy `by`.
+    """Read a folds file of the manifest `images` and the policy `by`, and :func:`check` it.
 
     Raises:
         HistoBenchError: the file or its digest is missing, the file is not what was saved or is of another policy, or a
@@ -308,67 +227,49 @@ def load(path: Path, images: Sequence[Image], by: str) -> Folds:
     path = Path(path)
     rows = read_csv(path, (*COLUMNS, "fold_1"))
     check_unedited(path)
-    again = _again(path)
-    names = [name for name in rows[0] if name not in COLUMNS] if rows else []
-    groups = tuple(row["group"] for row in rows)
+    names = [name for name in (rows[0] if rows else ()) if name not in COLUMNS]
     try:
-        if names != [f"fold_{fold}" for fold in range(1, len(names) + 1)] or not rows:
-            raise ValueError("its columns are not group, images, label, fold_1, fold_2, ...")
-        if strange := {row[name] for row in rows for name in names} - set(SIDES):
-            raise ValueError(f"{strange.pop()!r} is neither train nor test")
-        if repeated := [group for group, times in Counter(groups).items() if times > 1]:
-            raise ValueError(f"group {repeated[0]} has more than one row")
-        _check_groups(set(groups), images, by)
+        if not rows or {row[name] for row in rows for name in names} - set(SIDES):
+            raise ValueError("its columns must be group, images, label, fold_1, fold_2, ... with train or test")
         folds = Folds(
             policy=by,
-            groups=groups,
+            groups=tuple(row["group"] for row in rows),
             images=tuple(int(row["images"]) for row in rows),
             labels=tuple(row["label"] for row in rows),
             tested=tuple(tuple(row[name] == "test" for name in names) for row in rows),
         )
     except (TypeError, ValueError) as error:
-        raise HistoBenchError(f"{path}: is not a folds file by {by} of this dataset ({error}); {again}") from error
-    check(folds, images, str(path), again)
+        raise HistoBenchError(f"{path}: is not a folds file ({error}); {_delete(path)}") from error
+    check(folds, images, f"{path} (split by {by})", _delete(path))
     return folds
 
 
 def check_unedited(path: Path) -> None:
-    """Assert that a folds file is what was saved.
+    """Check that a folds file is what was saved.
 
     Raises:
         HistoBenchError: its digest is missing, or is that of another file.
     """
     try:
-        digest = sidecar(path).read_text(encoding="utf-8").split()[0]
+        digest = _digest_file(path).read_text(encoding="utf-8").split()[0]
     except (OSError, IndexError, UnicodeDecodeError) as error:
-        raise HistoBenchError(f"{sidecar(path)}: the digest of the folds cannot be read; {_again(path)}") from error
+        raise HistoBenchError(
+            f"{_digest_file(path)}: the digest of the folds cannot be read; {_delete(path)}"
+        ) from error
     if digest != sha256_of(path):
         raise HistoBenchError(
-            f"{path}: was edited after it was made (its SHA-256 is not the one in {sidecar(path).name}); {_again(path)}, "
-            "or put your own folds into files in the official form and configure a split of its own with `by: official`"
+            f"{path}: was edited after it was made (its SHA-256 is not the one in {_digest_file(path).name}); "
+            f"{_delete(path)}, or write your own folds as files in the official form and configure a split of their own "
+            "with `by: official`"
         )
 
 
-def _again(path: Path) -> str:
-    return f"delete {path} and {sidecar(path).name} to have both made again"
+def _digest_file(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
 
 
-def _collect(images: Sequence[Image], policy: str, tested: dict[str, tuple[bool, ...]]) -> Folds:
-    """Return the folds of a manifest; a group that `tested` does not know is left without folds."""
-    counts: Counter[str] = Counter()
-    labels: dict[str, set[str]] = {}
-    for image in images:
-        group = group_of(image, policy)
-        counts[group] += 1
-        labels.setdefault(group, set()).add(image.label)
-    groups = tuple(sorted(counts))
-    return Folds(
-        policy=policy,
-        groups=groups,
-        images=tuple(counts[group] for group in groups),
-        labels=tuple("+".join(sorted(labels[group])) for group in groups),
-        tested=tuple(tested.get(group, ()) for group in groups),
-    )
+def _delete(path: Path) -> str:
+    return f"delete {path} and {_digest_file(path).name} to have both made again"
 
 
 def _check_classes(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> None:
@@ -385,38 +286,3 @@ def _check_classes(folds: Folds, images: Sequence[Image], where: str, remedy: st
                     raise HistoBenchError(
                         f"{where}: fold {fold} has no {label} image on its {side} side at {magnification}x; {remedy}"
                     )
-
-
-def _check_groups(groups: set[str], images: Sequence[Image], by: str) -> None:
-    """Raise a ValueError unless these are the groups of the policy `by`."""
-    wanted = {policy: {group_of(image, policy) for image in images} for policy in POLICIES}
-    if wanted[by] == groups:
-        return
-    for policy in POLICIES:
-        if wanted[policy] == groups:
-            raise ValueError(f"its groups are those of a split by {policy}")
-    if absent := wanted[by] - groups:
-        raise ValueError(f"the manifest has {by} {min(absent)}, which has no row")
-    raise ValueError(f"the manifest has no {by} {min(groups - wanted[by])}")
-
-
-def _official_rows(file: Path) -> list[tuple[int, list[str]]]:
-    """Return line number and the four fields of each row of a dsfold file."""
-    rows = []
-    try:
-        with file.open(newline=None, encoding="utf-8-sig") as lines:
-            for line, fields in enumerate(csv.reader(lines, delimiter="|", quoting=csv.QUOTE_NONE), start=1):
-                fields = [field.strip() for field in fields]
-                if not any(fields):
-                    continue
-                if len(fields) != 4 or fields[3] not in SIDES:
-                    raise HistoBenchError(
-                        f"{file}, line {line}: found {'|'.join(fields)!r}, expected "
-                        "name|magnification|fold|train or test; correct the row"
-                    )
-                rows.append((line, fields))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise HistoBenchError(
-            f"{file}: cannot be read as a fold file ({error}); unpack the dataset's mkfold archive there"
-        ) from error
-    return rows

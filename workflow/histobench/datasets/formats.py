@@ -1,100 +1,60 @@
-"""The one way from an archive or folder to the rows of a manifest, whatever its tree looks like."""
+"""The dataset formats: how images are found in a source, and how their labels and patients are known.
 
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from pathlib import Path, PurePosixPath
+This is the place where a format is added:
 
-from tqdm import tqdm
+1. Write a module like :mod:`histobench.datasets.bach` (a fixed tree) or :mod:`histobench.datasets.table` (user's own
+   images). It says for the path of a file what is known of the image, or None for a file to skip;
+   :func:`histobench.datasets.scan.scan` does the rest.
+2. Add a case to :func:`read` and the name to :data:`FORMATS`.
+3. Add the name, and the settings that the format needs, to ``format`` of a dataset in ``histobench/study/config.py``.
 
-from histobench.datasets.archives import members
-from histobench.datasets.decode import decode, pixel_sha256
-from histobench.datasets.manifest import Image, ordered
-from histobench.io.errors import HistoBenchError
+Kinds of image files (PNG, TIFF, JPEG) are added in :mod:`histobench.datasets.decode`, kinds of archives in
+:mod:`histobench.datasets.archives`.
+"""
 
-Facts = Mapping[str, str | int]
-"""What is known of an image before it is decoded: the fields of :class:`Image` up to `magnification`."""
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from histobench.datasets import bach, breakhis, table
+from histobench.datasets.manifest import Image
+
+FORMATS = ("breakhis", "bach", "csv", "folders")
 
 
 def read(
+    format: str,
     source: Path,
-    facts: Callable[[str], Facts | None],
-    expected: str,
     workers: int,
-    total: int | None = None,
-    progress: bool = True,
+    complete: bool = False,
+    listing: Path | None = None,
+    classes: Mapping[str, str] | None = None,
+    patient: str | None = None,
 ) -> tuple[list[Image], Counter[str]]:
-    """Read every image of an archive or folder once.
-
-    Decoding and hashing run in `workers` threads (both leave Python's lock to others); at most four images per worker
-    are in memory, whatever the size of the archive.
+    """Read every image of a dataset once.
 
     Args:
+        format: one of :data:`FORMATS`.
         source: tar.gz, tar or zip archive, or folder.
-        facts: from the path of a file inside the source to what is known of it; None for a file to skip.
-        expected: what an error says that a source without any image should hold.
         workers: number of decoding threads, at least 1.
-        total: number of images to come, for the progress bar.
-        progress: draw a progress bar on stderr.
+        complete: for `breakhis` and `bach`: require exactly the official images.
+        listing: for `csv`: the table that lists the images.
+        classes: for `csv` and `folders`: from each label or class folder to benign or malignant.
+        patient: for `folders`: regular expression with one group, the patient, in the path of an image.
 
     Returns:
-        The images in manifest order, and how many other files were skipped, by their names' suffix (by the name where
-        there is none).
+        The images in manifest order, and how many other files were skipped, by the suffix of their names.
 
     Raises:
-        HistoBenchError: as :func:`histobench.datasets.archives.members`, `facts` and
-            :func:`histobench.datasets.decode.decode`; and when two files have the same image id, or there is no image.
+        HistoBenchError: the source is not as the format says; see the function of each format.
     """
-    images: list[Image] = []
-    found: dict[str, str] = {}
-    skipped: Counter[str] = Counter()
-    pending: deque[Future[Image]] = deque()
-    with (
-        tqdm(total=total, unit=" images", disable=not progress) as bar,
-        ThreadPoolExecutor(workers) as pool,
-        closing(members(source)) as archive,
-    ):
-
-        def collect() -> None:
-            images.append(pending.popleft().result())
-            bar.update()
-
-        for member in archive:
-            try:
-                known = facts(member.name)
-            except HistoBenchError as error:  # not all know the source
-                raise error if str(source) in str(error) else HistoBenchError(f"{source}, {error}") from None
-            if known is None:
-                path = PurePosixPath(member.name)
-                skipped[path.suffix or path.name] += 1
-                continue
-            image_id = str(known["image_id"])
-            if image_id in found:
-                raise HistoBenchError(
-                    f"{source}: image {image_id} occurs twice, as {found[image_id]} and as {member.name}, expected "
-                    "once; remove one of them"
-                )
-            found[image_id] = member.name
-            pending.append(pool.submit(_measure, known, source, member.name, member.read()))
-            if len(pending) >= 4 * workers:
-                collect()
-        while pending:
-            collect()
-    if not images:
-        raise HistoBenchError(
-            f"{source}: holds no image among its {sum(skipped.values())} files, expected {expected}; "
-            "point the source at the archive or folder that holds them"
-        )
-    return ordered(images), skipped
-
-
-def shown(names: list[str], count: int = 5) -> str:
-    """Return the first of some names for an error."""
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
-
-
-def _measure(facts: Facts, source: Path, member: str, data: bytes) -> Image:
-    pixels = decode(data, f"{source}, {member}")
-    height, width, _ = pixels.shape
-    return Image(**facts, width=width, height=height, sha256=pixel_sha256(pixels), member=member)  # type: ignore[arg-type]
+    match format:
+        case "breakhis":
+            return breakhis.read(source, complete, workers)
+        case "bach":
+            return bach.read(source, complete, workers)
+        case "csv" if listing and classes:
+            return table.read_table(source, listing, classes, workers)
+        case "folders" if classes and patient:
+            return table.read_folders(source, classes, patient, workers)
+    raise ValueError(f"format {format!r} is unknown or lacks its settings; expected one of {', '.join(FORMATS)}")

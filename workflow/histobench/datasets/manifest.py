@@ -1,4 +1,4 @@
-"""The manifest: one row per image of a dataset, and the counts that follow from it."""
+"""The manifest: one row for each image of a dataset, and counts of its images."""
 
 import hashlib
 from collections import Counter
@@ -22,8 +22,8 @@ class Image:
     subtype: str
     """Histological type: A, F, PT, TA (benign), DC, LC, MC, PC (malignant); the class, where a dataset has others."""
     patient: str
-    """What a patient-level split groups by: the slide id, for example ``14-22549AB``. Where no patients are known, the
-    image itself."""
+    """What a patient-level split groups by: the slide id, for example ``14-22549AB``; the image id, where no patients are
+    known."""
     slide: str
     """Year and slide, for example ``14-22549AB``; the patient, where slides are not named."""
     accession: str
@@ -41,6 +41,7 @@ class Image:
 
 
 COLUMNS = tuple(field.name for field in fields(Image))
+NUMBERS = ("magnification", "width", "height")
 CENSUS_COLUMNS = ("unit", "name", "label", "magnification", "images")
 LABELS = ("benign", "malignant")
 
@@ -51,7 +52,7 @@ def ordered(images: Iterable[Image]) -> list[Image]:
 
 
 def save(path: Path, images: Sequence[Image]) -> None:
-    """Write `images` as a manifest, in manifest order; the file is either whole or absent."""
+    """Write `images` as a manifest, in manifest order; atomically."""
     write_csv(path, COLUMNS, (dict(zip(COLUMNS, astuple(image), strict=True)) for image in ordered(images)))
 
 
@@ -59,37 +60,19 @@ def load(path: Path) -> list[Image]:
     """Read a manifest.
 
     Raises:
-        HistoBenchError: the file is missing or empty, a column is missing, a number or label is none, or the rows are
-            not in strict manifest order (the pixel store relies on it; two rows of one image are not either).
+        HistoBenchError: the file is missing or empty, a column is missing, a number or label is invalid, or the rows
+            are not in manifest order, on which the pixel store relies, or an image has two rows.
     """
     images: list[Image] = []
     for line, row in enumerate(read_csv(path, COLUMNS), start=2):
+        fault = "" if row["label"] in LABELS else f"label is {row['label']!r}, expected benign or malignant"
         try:
-            images.append(
-                Image(
-                    image_id=row["image_id"],
-                    label=row["label"],
-                    subtype=row["subtype"],
-                    patient=row["patient"],
-                    slide=row["slide"],
-                    accession=row["accession"],
-                    magnification=int(row["magnification"]),
-                    width=int(row["width"]),
-                    height=int(row["height"]),
-                    sha256=row["sha256"],
-                    member=row["member"],
-                )
-            )
-        except (TypeError, ValueError) as error:
-            raise HistoBenchError(
-                f"{path}, line {line}: magnification, width and height must be whole numbers; "
-                "delete the file to have it rebuilt"
-            ) from error
-        if images[-1].label not in LABELS:
-            raise HistoBenchError(
-                f"{path}, line {line}: label is {images[-1].label!r}, expected benign or malignant; "
-                "delete the file to have it rebuilt"
-            )
+            numbers = {column: int(row[column]) for column in NUMBERS}
+        except (TypeError, ValueError):
+            fault = f"{', '.join(NUMBERS)} must be whole numbers"
+        if fault:
+            raise HistoBenchError(f"{path}, line {line}: {fault}; delete the file to have it rebuilt")
+        images.append(Image(**{column: row[column] for column in COLUMNS} | numbers))  # type: ignore[arg-type]
     if not images:
         raise HistoBenchError(f"{path}: holds no image; delete the file to have it rebuilt")
     keys = [(image.magnification, image.image_id) for image in images]
@@ -102,21 +85,6 @@ def load(path: Path) -> list[Image]:
     return images
 
 
-def pairs(images: Iterable[Image]) -> list[tuple[str, str]]:
-    """Return the distinct (subtype, slide) pairs, sorted: 82 in BreakHis, which its authors count as patients."""
-    return sorted({(image.subtype, image.slide) for image in images})
-
-
-def slides(images: Iterable[Image]) -> list[str]:
-    """Return the distinct slide ids, sorted: 81 in BreakHis."""
-    return sorted({image.slide for image in images})
-
-
-def accessions(images: Iterable[Image]) -> list[str]:
-    """Return the distinct accession numbers, sorted: 70 in BreakHis."""
-    return sorted({image.accession for image in images})
-
-
 def equal_pixels(images: Iterable[Image]) -> list[list[Image]]:
     """Return the groups of two or more images with the same pixels, in the order of their first image."""
     groups: dict[str, list[Image]] = {}
@@ -126,12 +94,12 @@ def equal_pixels(images: Iterable[Image]) -> list[list[Image]]:
 
 
 def digest(images: Iterable[Image]) -> str:
-    """Return a SHA-256 of the names, labels, patients and pixels of some images, which a run records of its two sides."""
+    """Return a SHA-256 of the ids, labels, patients and pixels of some images; a run records it for its two sides."""
     lines = (f"{image.image_id},{image.label},{image.patient},{image.sha256}\n" for image in images)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def census(images: Sequence[Image]) -> list[dict[str, object]]:
+def census(images: Sequence[Image]) -> list[dict[str, str | int]]:
     """Count images per class and magnification, then per (subtype, slide) pair and magnification.
 
     Returns:
@@ -140,26 +108,18 @@ def census(images: Sequence[Image]) -> list[dict[str, object]]:
         occurs, with 0 where it has no image.
     """
     magnifications = sorted({image.magnification for image in images})
-    classes = Counter((image.label, image.magnification) for image in images)
-    patients = Counter((f"{image.subtype} {image.slide}", image.magnification) for image in images)
-    labels = {f"{image.subtype} {image.slide}": image.label for image in images}
+    counts = Counter(("class", image.label, image.magnification) for image in images)
+    counts.update(("patient", f"{image.subtype} {image.slide}", image.magnification) for image in images)
+    patients = {(image.label, f"{image.subtype} {image.slide}") for image in images}
+    units = [("class", label, label) for label in LABELS]
+    units += [("patient", name, label) for label, name in sorted(patients)]
     return [
-        {
-            "unit": unit,
-            "name": name,
-            "label": label,
-            "magnification": magnification,
-            "images": counts[name, magnification],
-        }
-        for unit, counts, units in (
-            ("class", classes, {label: label for label in LABELS}),
-            ("patient", patients, dict(sorted(labels.items(), key=lambda item: (item[1], item[0])))),
-        )
-        for name, label in units.items()
+        dict(zip(CENSUS_COLUMNS, (unit, name, label, magnification, counts[unit, name, magnification]), strict=True))
+        for unit, name, label in units
         for magnification in magnifications
     ]
 
 
 def save_census(path: Path, images: Sequence[Image]) -> None:
-    """Write :func:`census` as CSV; the file is either whole or absent."""
+    """Write :func:`census` as CSV; atomically."""
     write_csv(path, CENSUS_COLUMNS, census(images))

@@ -1,110 +1,100 @@
-"""Datasets of one's own: images that a CSV table lists, or that stand in one folder for each class."""
+"""The user's own datasets: images that a CSV table lists, or that lie in one folder for each class."""
 
 import csv
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from histobench.datasets import formats
-from histobench.datasets.decode import FORMATS
+from histobench.datasets.decode import SUFFIXES
 from histobench.datasets.manifest import LABELS, Image, equal_pixels
+from histobench.datasets.scan import Facts, scan
 from histobench.io.errors import HistoBenchError
 from histobench.study.spec import MAGNIFICATIONS
 
 REQUIRED = ("path", "label", "patient")
 OPTIONAL = ("magnification", "subtype", "accession")
-"""Columns of a table. Without magnification it is 0 (not known), without subtype the label as it is written, without
-accession the patient."""
+"""Columns of a table. Defaults: magnification 0 (not known), subtype the label as it is written, accession the
+patient."""
 
 
-def read_table(
-    source: Path, table: Path, classes: Mapping[str, str], workers: int, progress: bool = True
-) -> tuple[list[Image], Counter[str]]:
+def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: int) -> tuple[list[Image], Counter[str]]:
     """Read the images that a CSV table lists, each once.
 
     Args:
         source: archive or folder with the images.
-        table: CSV with the columns :data:`REQUIRED` and, where wanted, :data:`OPTIONAL`; `path` is relative to the
-            source, with ``/`` between its parts.
+        table: CSV with the columns :data:`REQUIRED` and, if wanted, :data:`OPTIONAL`; `path` is relative to the source,
+            with ``/`` between its parts.
         classes: from each label of the table to benign or malignant.
         workers: number of decoding threads, at least 1.
-        progress: draw a progress bar on stderr.
 
     Returns:
-        As :func:`histobench.datasets.formats.read`; files that the table does not list are skipped.
+        As :func:`histobench.datasets.scan.scan`; files that the table does not list are skipped.
 
     Raises:
-        HistoBenchError: a column is missing, a row is not what its columns hold, the source lacks an image, a class does
-            not occur, images of two patients or of two classes have equal pixels, or as
-            :func:`histobench.datasets.formats.read`.
+        HistoBenchError: a column is missing, a row has a wrong value, the source lacks an image, a class does not occur,
+            images of two patients or of two classes have equal pixels, or as :func:`histobench.datasets.scan.scan`.
     """
-    rows = _rows(table, classes)
+    rows, lines = _rows(table, classes)
     expected = f"the images that {table} lists, such as {next(iter(rows))}"
-    images, skipped = formats.read(
-        source, lambda name: rows.get(name, (0, None))[1], expected, workers, len(rows), progress
-    )
-    missing = rows.keys() - {image.member for image in images}
-    if missing:
-        path, (line, _) = min(((path, rows[path]) for path in missing), key=lambda item: item[1][0])
+    images, skipped = scan(source, rows.get, expected, workers, len(rows))
+    found = {image.member for image in images}
+    if missing := [path for path in rows if path not in found]:
         raise HistoBenchError(
-            f"{table}, line {line}: {path} is not in {source} (nor are {len(missing) - 1} others); correct the paths, "
-            "which are relative to the source, or add the images"
+            f"{table}, line {lines[missing[0]]}: {missing[0]} is not in {source} (images missing: {len(missing)}); "
+            "correct the paths, which are relative to the source, or add the images"
         )
     _check(images, f"{table}")
     return images, skipped
 
 
 def read_folders(
-    source: Path, classes: Mapping[str, str], patient: str, workers: int, progress: bool = True
+    source: Path, classes: Mapping[str, str], patient: str, workers: int
 ) -> tuple[list[Image], Counter[str]]:
     """Read the images below folders that are named after classes.
 
     Args:
-        source: archive or folder; a class folder may stand at any depth, and have folders of its own.
+        source: archive or folder; a class folder may be at any depth, and contain other folders.
         classes: from the name of each class folder to benign or malignant.
         patient: regular expression with one group, which is the patient's name in the path of an image inside the
-            source; searched for, so that ``/(P[0-9]+)_`` will do.
+            source; it is searched for, so ``/(P[0-9]+)_`` is enough.
         workers: number of decoding threads, at least 1.
-        progress: draw a progress bar on stderr.
 
     Returns:
-        As :func:`histobench.datasets.formats.read`; `subtype` is the name of the class folder, `magnification` 0.
+        As :func:`histobench.datasets.scan.scan`; `subtype` is the name of the class folder, `magnification` 0.
 
     Raises:
-        HistoBenchError: an image stands in no class folder or in two, the pattern does not find its patient, a class
-            does not occur, images of two patients or of two classes have equal pixels, or as
-            :func:`histobench.datasets.formats.read`.
+        HistoBenchError: an image is in no class folder or in two, the pattern does not find its patient, a class does
+            not occur, images of two patients or of two classes have equal pixels, or as
+            :func:`histobench.datasets.scan.scan`.
     """
     pattern = re.compile(patient)
 
-    def facts(member: str) -> formats.Facts | None:
+    def facts(member: str) -> Facts | None:
         path = PurePosixPath(member)
-        if path.suffix.lower() not in FORMATS or path.name.startswith("._"):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("._"):
             return None
         own = [part for part in path.parts[:-1] if part in classes]
         if len(own) != 1:
             raise HistoBenchError(
-                f"{source}, {member}: stands in {'no class folder' if not own else ' and '.join(own)}, expected one of "
-                f"{', '.join(classes)}; move it, or name its folder under `classes` of the dataset"
+                f"{member}: is in {' and '.join(own) or 'no class folder'}, expected one of {', '.join(classes)}; "
+                "move it, or name its folder under `classes` of the dataset"
             )
         found = pattern.search(member)
         if found is None or not found[1]:
             raise HistoBenchError(
-                f"{source}, {member}: the pattern {patient} finds no patient in this path; correct `patient` of the "
+                f"{member}: the pattern {patient} finds no patient in this path; correct `patient` of the "
                 "dataset, or rename the file"
             )
         return _facts(member, classes[own[0]], own[0], found[1], found[1], 0)
 
     names = " or ".join(f"{name}/" for name in classes)
-    images, skipped = formats.read(source, facts, f"PNG, TIFF or JPEG files below {names}", workers, None, progress)
+    images, skipped = scan(source, facts, f"PNG, TIFF or JPEG files below {names}", workers)
     _check(images, f"{source}")
     return images, skipped
 
 
-def _facts(
-    member: str, label: str, subtype: str, patient: str, accession: str, magnification: int
-) -> dict[str, str | int]:
+def _facts(member: str, label: str, subtype: str, patient: str, accession: str, magnification: int) -> Facts:
     return {
         "image_id": str(PurePosixPath(member).with_suffix("")),
         "label": label,
@@ -116,72 +106,65 @@ def _facts(
     }
 
 
-def _rows(table: Path, classes: Mapping[str, str]) -> dict[str, tuple[int, dict[str, str | int]]]:
-    """Return line number and facts for each path of a table."""
+def _rows(table: Path, classes: Mapping[str, str]) -> tuple[dict[str, Facts], dict[str, int]]:
+    """Return what is known of each path of a table, and its line number."""
     try:
         with Path(table).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            lines = [(reader.line_num, row) for row in reader]
-            header = reader.fieldnames or []
+            numbered = [(reader.line_num, row) for row in reader]
+            header = list(reader.fieldnames or [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise HistoBenchError(f"{table}: cannot be read as a CSV table ({error}); save it as CSV in UTF-8") from error
-    for column in REQUIRED:
-        if column not in header:
-            raise HistoBenchError(
-                f"{table}: column {column} is missing (found: {', '.join(header)}), expected {', '.join(REQUIRED)} and, "
-                f"where wanted, {', '.join(OPTIONAL)}; add it"
-            )
-    rows: dict[str, tuple[int, dict[str, str | int]]] = {}
-    accessions: dict[str, str] = {}
-    subtypes: dict[str, str] = {}
-    for line, row in lines:
-        fault = _fault(row, classes, header)
-        if not fault:
-            path = row["path"].strip()
-            patient = row["patient"].strip()
-            accession = (row.get("accession") or "").strip() or patient
-            label = row["label"].strip()
-            subtype = (row.get("subtype") or "").strip() or label
-            magnification = int((row.get("magnification") or "").strip() or 0)
-            if path in rows:
-                fault = f"{path} is listed a second time, after line {rows[path][0]}"
-            elif accessions.setdefault(patient, accession) != accession:
-                fault = (
-                    f"patient {patient} has accession {accession} here and {accessions[patient]} above, expected one"
-                )
-            elif subtypes.setdefault(subtype, classes[label]) != classes[label]:
-                fault = f"subtype {subtype} is {classes[label]} here and {subtypes[subtype]} above, expected one class"
-            else:
-                rows[path] = line, _facts(path, classes[label], subtype, patient, accession, magnification)
-        if fault:
-            raise HistoBenchError(f"{table}, line {line}: {fault}; correct the row")
-    if not rows:
-        raise HistoBenchError(f"{table}: lists no image; give it a row for each")
-    return rows
-
-
-def _fault(row: Mapping[str, str], classes: Mapping[str, str], header: Sequence[str]) -> str | None:
-    """Return what is wrong with one row, or None."""
-    if None in row or None in row.values():
-        return f"has more or fewer values than the header's {len(header)} columns"
-    for column in REQUIRED:
-        if not row[column].strip():
-            return f"{column} is empty"
-    path = row["path"].strip()
-    parts = PurePosixPath(path).parts
-    if path.startswith("/") or "\\" in path or ".." in parts or "/".join(parts) != path:
-        return f"path is {path!r}, expected one inside the source, with / between its parts"
-    if PurePosixPath(path).suffix.lower() not in FORMATS:
-        return f"{path} has none of the suffixes {', '.join(FORMATS)}"
-    if row["label"].strip() not in classes:
-        return f"label is {row['label'].strip()!r}, expected {' or '.join(classes)}"
-    magnification = (row.get("magnification") or "").strip() or "0"
-    if magnification not in map(str, MAGNIFICATIONS):
-        return (
-            f"magnification is {magnification!r}, expected {', '.join(map(str, MAGNIFICATIONS[1:]))}, or nothing where "
-            "it is not known"
+    if absent := [column for column in REQUIRED if column not in header]:
+        raise HistoBenchError(
+            f"{table}: column {absent[0]} is missing (found: {', '.join(header)}), expected {', '.join(REQUIRED)} and, "
+            f"if wanted, {', '.join(OPTIONAL)}; add it"
         )
-    return None
+    if not numbered:
+        raise HistoBenchError(f"{table}: lists no image; give it a row for each")
+    rows: dict[str, Facts] = {}
+    lines: dict[str, int] = {}
+    accessions: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    for line, row in numbered:
+        try:
+            if None in row or None in row.values():
+                raise ValueError(f"has more or fewer values than the header's {len(header)} columns")
+            facts = _checked({column: (row.get(column) or "").strip() for column in (*REQUIRED, *OPTIONAL)}, classes)
+            path, patient, subtype = row["path"].strip(), str(facts["patient"]), str(facts["subtype"])
+            if path in rows:
+                raise ValueError(f"{path} is listed a second time, after line {lines[path]}")
+            for known, key, name, kind in (
+                (accessions, "accession", patient, "patient"),
+                (labels, "label", subtype, "subtype"),
+            ):
+                if known.setdefault(name, str(facts[key])) != facts[key]:
+                    raise ValueError(f"{kind} {name} has {key} {facts[key]} here and {known[name]} above, expected one")
+        except ValueError as error:
+            raise HistoBenchError(f"{table}, line {line}: {error}; correct the row") from None
+        rows[path], lines[path] = facts, line
+    return rows, lines
+
+
+def _checked(row: Mapping[str, str], classes: Mapping[str, str]) -> Facts:
+    """Return what one row says of its image; raise a ValueError that says what is wrong with it."""
+    if empty := [column for column in REQUIRED if not row[column]]:
+        raise ValueError(f"{empty[0]} is empty")
+    path, label = PurePosixPath(row["path"]), row["label"]
+    if path.is_absolute() or "\\" in row["path"] or ".." in path.parts or str(path) != row["path"]:
+        raise ValueError(f"path is {row['path']!r}, expected one inside the source, with / between its parts")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path} has none of the suffixes {', '.join(SUFFIXES)}")
+    if label not in classes:
+        raise ValueError(f"label is {label!r}, expected {' or '.join(classes)}")
+    known = [str(value) for value in MAGNIFICATIONS]
+    magnification = row["magnification"] or "0"
+    if magnification not in known:
+        raise ValueError(
+            f"magnification is {magnification!r}, expected {', '.join(known[1:])}, or nothing where it is not known"
+        )
+    patient, accession = row["patient"], row["accession"] or row["patient"]
+    return _facts(str(path), classes[label], row["subtype"] or label, patient, accession, int(magnification))
 
 
 def _check(images: list[Image], where: str) -> None:
@@ -192,9 +175,8 @@ def _check(images: list[Image], where: str) -> None:
             f"{where}: all {len(images)} images are {images[0].label} and none is {absent[0]}, but both classes must "
             "occur; add some, or correct `classes` of the dataset"
         )
-    for group in equal_pixels(images):
-        first = group[0]
-        for other in group[1:]:
+    for first, *others in equal_pixels(images):
+        for other in others:
             if (other.patient, other.label) != (first.patient, first.label):
                 raise HistoBenchError(
                     f"{where}: {first.member} ({first.label}, patient {first.patient}) and {other.member} "

@@ -30,7 +30,7 @@ from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM, all_scores
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, decide
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 INTERVALS_COLUMNS = (*ARM, "selection", "metric", "estimate", "low", "high", "level", "patients", "images")
 CELL = ("dataset", "split", "magnification", "augmentation", "selection")

@@ -16,9 +16,9 @@ from histobench.evaluation.predictions import Gap, named, read_rows
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, decide
-from histobench.study.paths import Run, of_external
+from histobench.study.run_files import EXTERNAL
+from histobench.study.runs import Run, of_external
 
-COLUMNS = ("image_id", "patient", "group", "label", "logit")
 KEYS = ("on", *ARM)
 METRICS_COLUMNS = (*KEYS, "fold", *METRICS, "images", "patients")
 SUMMARY_COLUMNS = (*KEYS, "folds", *(f"{metric}_{statistic}" for metric in METRICS for statistic in ("mean", "std")))
@@ -64,7 +64,7 @@ def read(path: Path) -> External:
             return None
         return f"group {row['group']} has label {row['label']} here and {labels[row['group']]} above"
 
-    rows, label = read_rows(path, COLUMNS, other_label)
+    rows, label = read_rows(path, EXTERNAL, other_label)
     return External(
         image_id=tuple(row["image_id"] for row in rows),
         patient=np.array([row["patient"] for row in rows]),
@@ -115,8 +115,9 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], l
 def score_run(on: str, run: Run, predictions: External) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
     scores = summary.all_scores(predictions.label, predictions.logit, predictions.patient)
-    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
-    return {"on": on} | asdict(run) | scores | counts
+    counts: Row = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
+    key: Row = {"on": on, **asdict(run)}
+    return key | scores | counts
 
 
 def group_rates(on: str, run: Run, predictions: External) -> list[Row]:

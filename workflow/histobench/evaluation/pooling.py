@@ -10,7 +10,7 @@ import numpy as np
 from histobench.evaluation.bootstrap import Clustered
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 
 @dataclass(frozen=True)

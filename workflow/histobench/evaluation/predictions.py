@@ -10,13 +10,9 @@ import numpy as np
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv
-from histobench.study.paths import Run
+from histobench.study.run_files import PREDICTIONS, SELECTIONS
+from histobench.study.runs import Run
 
-SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
-"""Epoch that is scored -> column of its logits. `best_epoch` is optimistic: the epoch was chosen on the images that it is
-scored on."""
-
-COLUMNS = ("image_id", "patient", "fold", "label", *SELECTIONS.values())
 AGAIN = "delete the file to have it made again"
 
 Key = TypeVar("Key")
@@ -45,7 +41,7 @@ def read(path: Path) -> Predictions:
         HistoBenchError: the file or a column is missing, a value is invalid, an image occurs twice, the rows belong to
             several folds, or one of the two classes does not occur.
     """
-    rows, label = read_rows(path, COLUMNS, _invalid_fold)
+    rows, label = read_rows(path, PREDICTIONS, _invalid_fold)
     folds = sorted({int(row["fold"]) for row in rows})
     if len(folds) > 1:
         raise HistoBenchError(f"{path}: holds folds {', '.join(map(str, folds))} where one was expected; {AGAIN}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from histobench.evaluation.predictions import SELECTIONS, Predictions
 from histobench.metrics import METRICS, PATIENT_RATE, patient_rate, scores
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
 """The columns that name an arm of a study, whose folds are averaged."""
@@ -30,9 +30,10 @@ def all_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dic
 def score_run(run: Run, predictions: Predictions) -> list[Row]:
     """Return the rows of `metrics.csv` for one run: one per selection, with full precision."""
     label, patient = predictions.label, predictions.patient
-    counts = {"images": len(label), "patients": len(np.unique(patient))}
+    counts: Row = {"images": len(label), "patients": len(np.unique(patient))}
+    key: Row = asdict(run)
     return [
-        asdict(run) | {"selection": selection} | all_scores(label, predictions.logit[selection], patient) | counts
+        key | {"selection": selection} | all_scores(label, predictions.logit[selection], patient) | counts
         for selection in SELECTIONS
     ]
 

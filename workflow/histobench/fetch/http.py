@@ -1,11 +1,8 @@
-"""Downloads that are resumed, checked, and either whole or absent."""
+"""Downloads over http and https: resumed, verified, and either complete or absent."""
 
-import email.utils
-import errno
-import fcntl
+import hashlib
 import http.client
 import json
-import os
 import re
 import time
 import urllib.error
@@ -14,50 +11,63 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
 
 from histobench.fetch.progress import Progress
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, sha256_of
 
 _CHUNK = 1 << 20
-_HEAD = 512
-"""Bytes in which a web page shows itself."""
-_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*(<!doctype|<html|<head|<\?xml|<!--)", re.IGNORECASE)
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS)
-"""Errors of writing; those of connecting come wrapped in a URLError, which has no number."""
+_SCHEMES = ("http", "https")
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "histobench"}
+_LONGEST_WAIT = 300.0
+"""Seconds that a server's Retry-After may ask for at most."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a download waits and how often it tries again, before it goes on to the next address or gives up."""
+class Retries:
+    """How long one attempt waits, and how many attempts an address gets."""
 
-    silence: float = 30.0
-    """Seconds without a byte after which a connection counts as lost."""
+    timeout: float = 30.0
+    """Seconds without a byte after which an attempt has failed."""
     pause: float = 2.0
-    """Seconds before the second attempt, doubled before each one after it."""
-    attempts: int = 6
-    """How often in a row a server that has answered may fail to send anything new: a minute in all."""
-    knocks: int = 2
-    """How often a server is asked that has never answered: without network, a study's downloads must not take minutes."""
-    longest: float = 300.0
-    """Seconds that a server may ask for before the next attempt."""
+    """Seconds before the second attempt; doubled before each further one."""
+    max_attempts: int = 6
+    """Attempts without a new byte, one after the other, at a server that has answered before: a minute in all."""
+    max_unanswered: int = 2
+    """Attempts at a server that has never answered. Without network, the downloads of a study must not take minutes."""
 
 
-PATIENCE = Patience()
+RETRIES = Retries()
 
 
-@dataclass(frozen=True)
-class Digest:
-    """A way to tell a file by its content."""
+class Unavailable(Exception):
+    """An address has failed for good. The text says why; `status` is the HTTP status if there was one."""
 
-    name: str
-    of: Callable[[Path], str]
-    """From a file to lower-case hex digits."""
+    def __init__(self, reason: str, status: int = 0, wrong_file: bool = False):
+        super().__init__(reason)
+        self.status = status
+        self.wrong_file = wrong_file
 
 
-SHA256 = Digest("SHA-256", sha256_of)
+class _Interrupted(Exception):
+    """One attempt has failed, and the next one may succeed."""
+
+    def __init__(self, reason: str, answered: bool = True, wait: float = 0.0):
+        super().__init__(reason)
+        self.answered = answered
+        self.wait = wait
+
+
+def git_id(path: Path) -> str:
+    """Return the object id by which git knows the content of a file, which is read into memory."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def fetch(
@@ -65,374 +75,300 @@ def fetch(
     path: Path,
     expected: str = "",
     mirrors: Sequence[str] = (),
-    patience: Patience | None = None,
-    digest: Digest = SHA256,
+    retries: Retries | None = None,
+    digest: Callable[[Path], str] = sha256_of,
 ) -> bool:
-    """Make sure that `path` holds the file of `url`; one that is there already, whoever put it there, is only verified.
+    """Make sure that `path` holds the file of `url`. A file that is there already is only verified.
 
-    A transfer that breaks off or falls silent goes on where it stopped, in this process or the next, as long as the
-    server says that the file is still the same or its SHA-256 is known. What has come so far stands beside `path`, as
-    `.NAME.part`. Where another process downloads the same file, this one waits for it.
+    An interrupted transfer is resumed, in this process or a later one, if the digest is known or the server confirms
+    that the file is unchanged. The bytes received so far are kept beside `path` as `.NAME.part`. If another process is
+    downloading the same file, this one waits for it.
 
     Args:
         url: http or https address.
-        path: where the file stands when it is whole.
-        expected: what the file's digest must begin with, as in :func:`verify`. When there is nothing to begin with, the
-            SHA-256 of what comes is written to `PATH.sha256`, so that it is required ever after.
-        mirrors: further addresses of the same file, each tried when the one before has failed for good.
-        patience: how long to wait for each; :data:`PATIENCE` where absent.
-        digest: which digest that is.
+        path: where the complete file goes.
+        expected: first digits of the file's digest, or all of them. If empty, the SHA-256 of the first download is
+            written to `PATH.sha256` and required from then on.
+        mirrors: further addresses of the same file, tried in order.
+        retries: timeouts and attempts; :data:`RETRIES` if None.
+        digest: how the digest is computed: SHA-256 or :func:`git_id`.
 
     Returns:
-        Whether it was downloaded.
+        Whether the file was downloaded.
 
     Raises:
-        HistoBenchError: no server can be reached or has such a file, the file is not the expected one, or it cannot be
-            written.
+        HistoBenchError: no address serves the file, it is not the expected one, or it cannot be written.
     """
-    path = Path(path)
-    addresses = (url, *mirrors)
-    if path.exists():
-        verify(path, expected, url, digest)
-        return False
+    path, addresses = Path(path), (url, *mirrors)
     for address in addresses:
-        if urlsplit(address).scheme not in ("http", "https"):
-            raise HistoBenchError(
-                f"{address}: downloads need an address that begins with http:// or https://; correct it"
-            )
-    progress = Progress(path.name)
-    with _alone(path, progress):
-        if path.exists():  # the process that was waited for has it
-            verify(path, expected, url, digest)
-            return False
-        wanted = expected or _recorded(_record(path))
-        with atomic_path(path) as temporary:
-            part = _Part(path, wanted, digest, patience or PATIENCE, progress)
-            found = part.complete(addresses)
-            if not wanted:
-                with atomic_path(_record(path)) as record:
-                    record.write_text(f"{found}  {path.name}\n", encoding="utf-8")
-            part.path.replace(temporary)
-            part.origin.unlink()
-    return True
+        if urlsplit(address).scheme not in _SCHEMES:
+            raise HistoBenchError(f"{address}: a download address begins with http:// or https://; correct it")
+    if not path.exists():
+        progress = Progress(path.name)
+        with _locked(path, progress):
+            if not path.exists():  # another process may have downloaded it in the meantime
+                wanted = expected or _recorded(path)
+                with atomic_path(path) as temporary:
+                    part = _Part(path, wanted, digest, retries or RETRIES, progress)
+                    found = part.complete(addresses)
+                    if not wanted:
+                        with atomic_path(_record(path)) as record:
+                            record.write_text(f"{found}  {path.name}\n", encoding="utf-8")
+                    part.path.replace(temporary)
+                part.origin.unlink()
+                return True
+    verify(path, expected, url, digest)
+    return False
 
 
-def reach(url: str) -> None:
-    """Make sure that somebody answers at an address, whatever the answer is.
+def get(url: str, retries: Retries | None = None) -> bytes:
+    """Return the body of a small http or https resource.
 
     Raises:
-        ConnectionError: nobody does, as often as :data:`PATIENCE` knocks; its text says why.
+        Unavailable: it cannot be had.
     """
-    for knock in range(PATIENCE.knocks):
-        if knock:
-            time.sleep(PATIENCE.pause)
-        try:
-            with _opener().open(urllib.request.Request(url, method="HEAD"), timeout=PATIENCE.silence):
-                return
-        except urllib.error.HTTPError:
-            return
-        except (OSError, http.client.HTTPException) as error:
-            reason = _reason(error, PATIENCE)
-    raise ConnectionError(reason)
+    retries = retries or RETRIES
+
+    def attempt() -> bytes:
+        with _opened(url, _HEADERS, retries.timeout) as response:
+            return b"".join(_chunks(response, retries.timeout))
+
+    return _with_retries(attempt, lambda: 0, lambda message: None, retries)
 
 
-def terms(name: str, licence: str, citation: str) -> list[str]:
-    """Return the sentences on licence and citation that are shown once, with a download; none where nothing is known."""
-    sentences = [f"{name}: its licence is {licence}"] if licence else []
-    return sentences + ([f"{name}: if you publish what you find with it, cite {citation}"] if citation else [])
+def notices(name: str, licence: str, citation: str) -> list[str]:
+    """Return the lines on licence and citation that are shown once, after a download; none where nothing is known."""
+    lines = [f"{name}: its licence is {licence}"] if licence else []
+    return lines + ([f"{name}: if you publish results obtained with it, cite {citation}"] if citation else [])
 
 
-def verify(path: Path, expected: str = "", url: str = "", digest: Digest = SHA256) -> str:
+def verify(path: Path, expected: str = "", url: str = "", digest: Callable[[Path], str] = sha256_of) -> str:
     """Return the digest of a file after checking it.
 
     Args:
         path: the file.
-        expected: what the file's digest must begin with: all of it, or the part that a publisher gives. When empty, what
-            `PATH.sha256` says, if it is there, as `sha256sum` writes it.
-        url: where another copy can be had, if anywhere.
-        digest: which digest that is.
+        expected: first digits of the digest, or all of them. If empty, those in `PATH.sha256`, if that file exists
+            (format of `sha256sum`).
+        url: where another copy can be downloaded, if anywhere.
+        digest: as in :func:`fetch`.
 
     Raises:
         HistoBenchError: the file is not the expected one.
     """
     path = Path(path)
-    wanted = expected or _recorded(_record(path))
-    found = digest.of(path)
+    wanted, found = expected or _recorded(path), digest(path)
     if not found.startswith(wanted):
         again = f"delete the file to have it downloaded from {url}" if url else "put the right file there"
         raise HistoBenchError(
-            f"{path}: its {digest.name} is {found}, expected {wanted}; {again} or, if you know it to be right, correct "
+            f"{path}: its {_name(digest)} is {found}, expected {wanted}; {again} or, if the file is right, correct "
             f"{'the expected one' if expected else _record(path)}"
         )
     return found
+
+
+def _name(digest: Callable[[Path], str]) -> str:
+    return "SHA-256" if digest is sha256_of else "git object id"
 
 
 def _record(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _recorded(record: Path) -> str:
-    """Return the digest that an earlier download left; empty where there was none."""
-    try:
-        digest = record.read_text(encoding="utf-8").split()[0]
-    except FileNotFoundError:
+def _recorded(path: Path) -> str:
+    """Return the SHA-256 that an earlier download of `path` left; empty if there was none."""
+    record = _record(path)
+    if not record.exists():
         return ""
-    except (IndexError, UnicodeDecodeError):
-        digest = ""
-    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-        raise HistoBenchError(
-            f"{record}: does not begin with a SHA-256 of 64 hex digits; correct the file or delete it"
-        )
-    return digest
+    found = re.match(r"[0-9a-f]{64}\b", record.read_text(encoding="utf-8", errors="replace"))
+    if not found:
+        raise HistoBenchError(f"{record}: does not begin with a SHA-256 of 64 hex digits; correct or delete the file")
+    return found[0]
 
 
 @contextmanager
-def _alone(path: Path, progress: Progress) -> Iterator[None]:
-    """Let one process at a time download a file. The lock is the kernel's and dies with its process."""
-    lock = path.with_name(f".{path.name}.lock")
-    descriptor = None
+def _locked(path: Path, progress: Progress) -> Iterator[None]:
+    """Let one process at a time download a file; the system releases the lock of a process that was killed."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        while descriptor is None:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress.say("another process downloads it; waiting for that one")
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if not lock.exists() or not os.path.samestat(os.fstat(descriptor), lock.stat()):
-                os.close(descriptor)  # its last owner has removed it
-                descriptor = None
-    except (
-        OSError
-    ):  # a file system without locks, or one that cannot be written, of which the download itself will tell
-        pass
+        lock.acquire(blocking=False)
+    except Timeout:
+        progress.say("another process is downloading it; waiting for that process")
+        lock.acquire()
+    except OSError as error:
+        raise HistoBenchError(f"{path}: cannot be written ({error.strerror}); make its folder writable") from error
     try:
         yield
     finally:
-        if descriptor is not None:
-            with suppress(OSError):
-                lock.unlink(missing_ok=True)
-            os.close(descriptor)
-
-
-class _Refused(Exception):
-    """An address has failed for good; its text says why."""
-
-
-class _Other(_Refused):
-    """An address sends another file than the expected one."""
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 class _Part:
-    """What has come of a file so far, and where it came from."""
+    """The bytes of a file received so far, and which file of which address they belong to."""
 
-    def __init__(self, target: Path, expected: str, digest: Digest, patience: Patience, progress: Progress):
-        self.target = target
-        self.expected = expected
-        self.digest = digest
-        self.patience = patience
-        self.progress = progress
+    def __init__(
+        self, target: Path, expected: str, digest: Callable[[Path], str], retries: Retries, progress: Progress
+    ):
+        self.target, self.expected, self.digest = target, expected, digest
+        self.retries, self.progress = retries, progress
         self.path = target.with_name(f".{target.name}.part")
         self.origin = target.with_name(f".{target.name}.part.json")
-        self.pieced = False
-        """Whether the part is made of more than one answer."""
-        self.answered = False
-        """Whether the present server has ever answered."""
 
     def complete(self, addresses: Sequence[str]) -> str:
-        """Download until the part is the whole file; return its digest."""
-        failures: list[tuple[str, _Refused]] = []
+        """Download until the part is the complete file; return its digest."""
+        failures: dict[str, Unavailable] = {}
         for address in addresses:
             try:
-                digest = self._whole_from(address)
-            except _Refused as error:
-                failures.append((address, error))
+                digest = self._complete_from(address)
+            except Unavailable as error:
+                failures[address] = error
                 if len(failures) < len(addresses):
                     self.progress.say(f"{address} failed ({error})")
             else:
-                self.progress.finish("checked" if self.expected else f"SHA-256 {digest}")
+                self.progress.finish("verified" if self.expected else f"SHA-256 {digest}")
                 return digest
         if len(addresses) == 1:
-            reason, place = str(failures[0][1]), addresses[0]
+            reason, place = str(failures[addresses[0]]), addresses[0]
         else:
-            reason = "; ".join(f"{address}: {error}" for address, error in failures)
+            reason = "; ".join(f"{address}: {error}" for address, error in failures.items())
             place = "one of these addresses"
-        advice = f"get it from {place} in another way and put it there, or run the same command again later"
-        if any(isinstance(error, _Other) for _, error in failures):
-            advice = f"correct the address or the expected {self.digest.name}, or put the right file there by hand"
+        advice = f"download it from {place} on another machine and put it there, or run the same command again later"
+        if any(error.wrong_file for error in failures.values()):
+            advice = f"correct the address or the expected {_name(self.digest)}, or put the right file there"
         raise HistoBenchError(f"{self.target} is missing and could not be downloaded ({reason}): {advice}")
 
-    def _whole_from(self, address: str) -> str:
-        """Download from one address; return the digest of what came, which is the expected one."""
-        self.answered = False
-        self.pieced = self._size() > 0
+    def _complete_from(self, address: str) -> str:
+        """Download from one address; return the digest of the file, which is the expected one."""
         self.progress.say(f"downloading from {address}")
-        self._transfer(address)
-        digest = self.digest.of(self.path)
-        if self.pieced and not digest.startswith(self.expected):
-            self.progress.say("the pieces that came do not make the expected file; beginning again")
-            self._discard()
-            self._transfer(address)
-            digest = self.digest.of(self.path)
-        if not digest.startswith(self.expected):
-            self._discard()
-            raise _Other(f"what it sends has the {self.digest.name} {digest}, expected {self.expected}")
-        return digest
-
-    def _transfer(self, address: str) -> None:
-        """Receive until nothing is missing, trying again after a break."""
-        failures, most = 0, self._size()
+        resumed = self._size() > 0
         while True:
-            try:
-                return self._receive(address)
-            except (OSError, http.client.HTTPException) as error:
-                if getattr(error, "errno", None) in _DISK:
-                    raise
-                wait = 0.0
-                reason = _reason(error, self.patience)
-                if isinstance(error, urllib.error.HTTPError):
-                    error.close()
-                    self.answered = True
-                    if error.code == 416:
-                        if error.headers.get("Content-Range", "").endswith(f"/{self._size()}"):
-                            return None  # an earlier process was killed after the last byte
-                        self._discard()  # longer than the file itself
-                    elif error.code < 500 and error.code not in (408, 425, 429):
-                        raise _Refused(reason) from error
-                    wait = _retry_after(error)
-                failures = 0 if self._size() > most else failures + 1
-                most = max(most, self._size())
-                if failures >= (self.patience.attempts if self.answered else self.patience.knocks):
-                    raise _Refused(reason) from error
-                if wait > self.patience.longest:
-                    raise _Refused(f"{reason}, and asks to come back in {wait:.0f} s") from error
-                wait = max(wait, self.patience.pause * 2 ** max(0, failures - 1))
-                self.progress.say(f"{reason}; trying again in {wait:.0f} s")
-                time.sleep(wait)
+            _with_retries(lambda: self._receive(address), self._size, self.progress.say, self.retries)
+            digest = self.digest(self.path)
+            if digest.startswith(self.expected):
+                return digest
+            self._discard()
+            if not resumed:
+                reason = f"the file sent has the {_name(self.digest)} {digest}, expected {self.expected}"
+                raise Unavailable(reason, wrong_file=True)
+            self.progress.say("the parts received do not form the expected file; starting again")
+            resumed = False
 
     def _receive(self, address: str) -> None:
-        """Append what is missing; raise an OSError or HTTPException when the transfer breaks off."""
-        request = urllib.request.Request(address, headers={"Accept-Encoding": "identity", "User-Agent": "histobench"})
-        offset, known = self._size(), self._known()
-        same = known.get("url") == address
-        validator = known.get("validator", "") if same else ""
-        if offset and (validator or self.expected):
-            request.add_header("Range", f"bytes={offset}-")
-            if validator:
-                request.add_header("If-Range", validator)  # a server whose file has changed sends it from the start
-        with _opener().open(request, timeout=self.patience.silence) as response:
-            self.answered = True
+        """Append what is missing to the part."""
+        known = self._known()
+        validator = known.get("validator", "") if known.get("url") == address else ""
+        offset = self._size() if validator or self.expected else 0
+        if offset and offset == known.get("total"):
+            return  # an earlier process was stopped after the last byte
+        headers = dict(_HEADERS)
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        if offset and validator:
+            headers["If-Range"] = validator  # a server whose file has changed sends all of it
+        with _opened(address, headers, self.retries.timeout, self._discard) as response:
+            if response.headers.get_content_type() == "text/html":
+                raise Unavailable("the server sends a web page instead of the file")
+            length = response.headers.get("Content-Length", "")
+            total = int(length) if length.isdecimal() else None
             if response.status == 206:
-                total = self._total_of(response, offset)
-                changed = validator and _validator(response) not in ("", validator)
-                if changed or (known.get("total") and total != known["total"]):
+                found = re.match(rf"bytes {offset}-\d+/(\d+)", response.headers.get("Content-Range", ""))
+                total = int(found[1]) if found else None
+                if not found or known.get("total") not in (None, total):
                     self._discard()
-                    raise ConnectionError("the file is another one than that of which a part is here")
-            elif response.status == 200:
-                offset, total = 0, _length(response)
+                    raise _Interrupted("the server sends a part of another file")
             else:
-                raise _Refused(f"the server answers with status {response.status}")
-            head = _head(response)
-            if _is_page(response, head, offset):
-                raise _Refused("the server sends a web page instead of the file")
-            if not head and not offset and not total:
-                raise _Refused("the server sends an empty file")
-            if head:
-                self._describe(address, response, total)
-                self.pieced = bool(offset)
-                self.progress.start(offset, total)
-                with self.path.open("ab" if offset else "wb") as file:
-                    chunk = head
-                    while chunk:
-                        file.write(chunk)
-                        self.progress.add(len(chunk))
-                        # Not read(), which would keep back what has come of a chunk when the rest does not.
-                        chunk = response.read1(_CHUNK)
+                offset = 0
+            self._remember(address, response, total)
+            self.progress.start(offset, total)
+            with self.path.open("ab" if offset else "wb") as file:
+                for chunk in _chunks(response, self.retries.timeout):
+                    file.write(chunk)
+                    self.progress.add(len(chunk))
         if total is not None and self._size() < total:
-            raise ConnectionError(f"the connection closed after {self._size()} of {total} bytes")
-
-    def _total_of(self, response: http.client.HTTPResponse, offset: int) -> int | None:
-        """Return the size of the whole file by an answer that must continue the part."""
-        found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if not found or int(found[1]) != offset:
-            self._discard()
-            raise ConnectionError("the server sends another part of the file than the one asked for")
-        length = _length(response)
-        return int(found[2]) if found[2] != "*" else None if length is None else offset + length
+            raise _Interrupted(f"the connection closed after {self._size()} of {total} bytes")
+        if not self._size():
+            raise Unavailable("the server sends an empty file")
 
     def _size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def _known(self) -> dict[str, Any]:
-        """Return address, version and size of the file that the part is of; nothing where no record tells."""
+        """Return address, validator and total size of the file that the part belongs to; nothing if unknown."""
         with suppress(OSError, ValueError, TypeError):
             return dict(json.loads(self.origin.read_text(encoding="utf-8")))
         return {}
 
-    def _describe(self, address: str, response: http.client.HTTPResponse, total: int | None) -> None:
+    def _remember(self, address: str, response: http.client.HTTPResponse, total: int | None) -> None:
+        tag = response.headers.get("ETag", "")
+        validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
         with atomic_path(self.origin) as temporary:
-            known = {"url": address, "validator": _validator(response), "total": total}
-            temporary.write_text(json.dumps(known), encoding="utf-8")
+            temporary.write_text(json.dumps({"url": address, "validator": validator, "total": total}), encoding="utf-8")
 
     def _discard(self) -> None:
         self.path.unlink(missing_ok=True)
         self.origin.unlink(missing_ok=True)
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener for http and https, and nothing else that a redirection might lead to."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
+def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callable[[str], None], retries: Retries) -> T:
+    """Return what `attempt` returns, as soon as it is not interrupted.
+
+    Raises:
+        Unavailable: too many attempts in a row have not increased `size`.
+    """
+    failures, largest, answered = 0, size(), False
+    while True:
+        try:
+            return attempt()
+        except _Interrupted as error:
+            answered |= error.answered
+            failures = 0 if size() > largest else failures + 1
+            largest = max(largest, size())
+            if failures >= (retries.max_attempts if answered else retries.max_unanswered):
+                raise Unavailable(str(error)) from error
+            wait = max(error.wait, retries.pause * 2 ** max(0, failures - 1))
+            say(f"{error}; trying again in {wait:.0f} s")
+            time.sleep(wait)
 
 
-def _reason(error: Exception, patience: Patience) -> str:
+@contextmanager
+def _opened(
+    url: str, headers: dict[str, str], timeout: float, discard: Callable[[], None] = lambda: None
+) -> Iterator[http.client.HTTPResponse]:
+    """Yield the response to a GET request; call `discard` where the server has fewer bytes than the range begins at."""
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+    except urllib.error.HTTPError as error:
+        error.close()
+        reason = f"{error.code} {error.reason}"
+        if error.code == 416:
+            discard()
+        elif error.code < 500 and error.code not in (408, 425, 429):
+            raise Unavailable(reason, error.code) from error
+        seconds = error.headers.get("Retry-After") or ""
+        raise _Interrupted(reason, wait=min(float(seconds), _LONGEST_WAIT) if seconds.isdecimal() else 0.0) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(_reason(error, timeout), answered=False) from error
+    with response:
+        if urlsplit(response.url).scheme not in _SCHEMES:
+            raise Unavailable(f"the server redirects to {response.url}")
+        yield response
+
+
+def _chunks(response: http.client.HTTPResponse, timeout: float) -> Iterator[bytes]:
+    """Yield the body of a response as it arrives."""
+    while True:
+        try:
+            chunk = response.read1(_CHUNK)  # read() would lose the beginning of a chunk whose end does not arrive
+        except (OSError, http.client.HTTPException) as error:
+            raise _Interrupted(_reason(error, timeout)) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _reason(error: Exception, timeout: float) -> str:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
-        return f"nothing came for {patience.silence:g} s"
-    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    return f"{error.code} {text}" if isinstance(error, urllib.error.HTTPError) else text
-
-
-def _head(response: http.client.HTTPResponse) -> bytes:
-    """Return the first bytes of an answer, enough to tell a web page."""
-    head = b""
-    while len(head) < _HEAD and (chunk := response.read1(_CHUNK)):
-        head += chunk
-    return head
-
-
-def _is_page(response: http.client.HTTPResponse, start: bytes, offset: int) -> bool:
-    """Tell a login, consent or error page by its type or by how it begins."""
-    return response.headers.get_content_type() == "text/html" or (not offset and bool(_PAGE.match(start)))
-
-
-def _length(response: http.client.HTTPResponse) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
-
-
-def _validator(response: http.client.HTTPResponse) -> str:
-    """Return what tells one version of a file from another; empty where the server gives no such thing."""
-    tag = response.headers.get("ETag", "")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-
-
-def _retry_after(error: urllib.error.HTTPError) -> float:
-    """Return the seconds after which a server asks to be tried again, by number or by date; 0 where it does not."""
-    value = (error.headers.get("Retry-After") or "").strip()
-    if value.isdecimal():
-        return float(value)
-    with suppress(ValueError, TypeError):
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    return 0.0
+        return f"no data for {timeout:g} s"
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -1,32 +1,34 @@
-"""The files of a vision-language model's repository that loading uses, as they stand in a folder."""
+"""Weights on this machine: the files of a vision-language model's repository in a folder, and files of the user's own."""
 
 import hashlib
-import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import sha256_of
+from histobench.io.files import read_json, sha256_of
 from histobench.study.spec import FolderWeights, WeightsFile
 
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")
-"""Files of a tokenizer that give the ids of added tokens; a repository has one of them or more."""
+"""Tokenizer files that give the ids of added tokens; a repository has at least one of them."""
+
+
+def small_files(offered: set[str]) -> list[str]:
+    """Return the names of config and tokenizer files that loading needs, of those offered."""
+    return [CONFIG, *([name for name in TOKENIZER if name in offered] or TOKENIZER[:1])]
 
 
 def files(folder: Path) -> list[str]:
-    """Return the names of the files in `folder` that loading uses: config, tokenizer tables, and weights.
+    """Return the names of the files in `folder` that loading needs: config, tokenizer and weights.
 
     Raises:
-        HistoBenchError: there is no such folder, or one of them is missing.
+        HistoBenchError: the folder does not exist, or a file is missing.
     """
     if not folder.is_dir():
         raise HistoBenchError(f"{folder}: there is no such folder; put the model's files there, or correct its path")
     offered = {path.name for path in folder.iterdir() if path.is_file()}
-    names = [CONFIG, *([name for name in TOKENIZER if name in offered] or TOKENIZER[:1])]
+    names = small_files(offered)
     names += [INDEX, *shards(folder / INDEX)] if INDEX in offered and SINGLE not in offered else [SINGLE]
     if missing := [name for name in names if name not in offered]:
         raise HistoBenchError(
@@ -36,84 +38,63 @@ def files(folder: Path) -> list[str]:
     return names
 
 
-def check_own(weights: object) -> None:
-    """Require that weights of the user's own, a file or a folder, are where they are said to be; nothing of other weights.
+def shards(index: Path) -> list[str]:
+    """Return the names of the weights files that an index lists.
 
     Raises:
-        HistoBenchError: they are not.
+        HistoBenchError: the index is damaged, or lists a file outside its folder or of another format.
     """
-    if isinstance(weights, FolderWeights):
-        files(Path(weights.folder))
-    if isinstance(weights, WeightsFile) and not weights.package and "://" not in weights.file:
-        if Path(weights.file).is_dir():
-            raise HistoBenchError(
-                f"{weights.file}: is a folder, but a CNN's weights are one file; name the .safetensors or .pth file in it "
-                "as `file`"
-            )
-        if not Path(weights.file).is_file():
-            raise HistoBenchError(f"{weights.file}: no such weights file; correct `file`, or put it there")
-
-
-def shards(index: Path) -> list[str]:
-    """Return the weights files that an index names."""
-    named = read_json(index).get("weight_map")
-    names = sorted(set(map(str, named.values()))) if isinstance(named, dict) else []
+    listed = read_json(index).get("weight_map")
+    names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
     if not names or not all(is_plain(name) and name.endswith(".safetensors") for name in names):
         raise HistoBenchError(
-            f"{index}: names {names or 'nothing'}, expected .safetensors files beside it; choose another revision or mirror"
+            f"{index}: lists {names or 'nothing'}, expected .safetensors files beside it; choose another revision or mirror"
         )
     return names
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder of the user's own, with the face of a commit on the Hub: its files are there, or they are not."""
+def verify_folder(weights: FolderWeights) -> None:
+    """Require that the files in the user's own folder have the expected SHA-256.
 
-    weights: FolderWeights
+    It is the SHA-256 of the sorted lines `SHA-256, two spaces, name, newline` of the files that loading needs.
 
-    @property
-    def name(self) -> str:
-        """The folder's path, for a sentence."""
-        return self.weights.folder
+    Raises:
+        HistoBenchError: it is another one, or a file is missing.
+    """
+    folder = Path(weights.folder)
+    names = files(folder)
+    lines = sorted(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+    if digest != weights.sha256:
+        raise HistoBenchError(
+            f"{folder}: the SHA-256 of its files ({', '.join(names)}) is {digest}, expected {weights.sha256}; put "
+            "the right files there, or correct `folder` or `sha256` in the model's weights"
+        )
 
-    @property
-    def offered(self) -> set[str]:
-        """Names of the files that loading uses."""
-        return set(files(Path(self.weights.folder)))
 
-    def get(self, name: str) -> bool:
-        """Download nothing: :meth:`verify` has found every file."""
-        return False
+def check_own(weights: object) -> None:
+    """Require that the user's own weights, a file or a folder, exist; do nothing for other weights.
 
-    def verify(self) -> None:
-        """Require the files of the expected SHA-256.
-
-        It is that of the sorted lines `SHA-256, two spaces, name, newline` of the files that loading uses.
-
-        Raises:
-            HistoBenchError: it is another one, or a file is missing.
-        """
-        folder = Path(self.weights.folder)
-        names = files(folder)
-        lines = sorted(f"{sha256_of(folder / name)}  {name}\n" for name in names)
-        digest = hashlib.sha256("".join(lines).encode()).hexdigest()
-        if digest != self.weights.sha256:
+    Raises:
+        HistoBenchError: they do not.
+    """
+    if isinstance(weights, FolderWeights):
+        files(Path(weights.folder))
+    if isinstance(weights, WeightsFile) and not weights.package and not is_url(weights.file):
+        if Path(weights.file).is_dir():
             raise HistoBenchError(
-                f"{folder}: the SHA-256 of its files ({', '.join(names)}) is {digest}, expected {self.weights.sha256}; put "
-                "the right files there, or correct `folder` or `sha256` in the model's weights"
+                f"{weights.file}: is a folder, but the weights of a CNN are one file; give the .safetensors or .pth file "
+                "in it as `file`"
             )
+        if not Path(weights.file).is_file():
+            raise HistoBenchError(f"{weights.file}: there is no such weights file; correct `file`, or put it there")
+
+
+def is_url(file: str) -> bool:
+    """Return whether a configured file is an address to download from."""
+    return file.startswith(("http://", "https://"))
 
 
 def is_plain(name: str) -> bool:
-    """Tell whether a name is that of a file in the folder itself, on any system."""
+    """Return whether a name is that of a file in the folder itself, on any system."""
     return re.fullmatch(r"[^/\\:\0]+", name) is not None and name not in (".", "..")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object that a file holds."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise HistoBenchError(
-            f"{path}: is not a JSON object ({error}); delete it to have it made or downloaded again"
-        ) from error

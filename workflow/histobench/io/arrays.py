@@ -1,4 +1,4 @@
-"""Stored arrays, mapped into memory whatever their files hold."""
+"""Stored arrays, mapped into memory."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def mapped(path: Path) -> np.memmap:
-    """Map a .npy file into memory, read-only. Nothing that it holds is run: arrays of Python objects are refused.
+    """Map a .npy file into memory, read-only. Arrays of Python objects are refused, so no code in the file runs.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -16,6 +16,6 @@ def mapped(path: Path) -> np.memmap:
         return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise
-    except Exception as error:  # a hostile header raises whatever numpy's parser comes upon
+    except Exception as error:  # a malicious header can make numpy's parser raise anything
         reason = " ".join(str(error).split())[:200]
         raise ValueError(reason or type(error).__name__) from error

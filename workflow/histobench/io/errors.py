@@ -1,16 +1,18 @@
-"""The one exception a user is meant to read, and the end of a script."""
+"""Errors that a user reads, and how a script ends."""
 
 import signal
 import sys
 from collections.abc import Callable
 
+from histobench.io.process import end_with_parent
+
 
 class HistoBenchError(Exception):
-    """A mistake outside the code: one sentence saying what, where, what was expected, and what to do."""
+    """A fault outside the code. Its message is one sentence: what is wrong, where, what was expected, what to do."""
 
 
 class Interrupted(BaseException):
-    """A signal asked this process to end, and what it had done is safe."""
+    """A signal asked this process to end, and its work so far is saved."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -20,12 +22,10 @@ class Interrupted(BaseException):
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's main function; turn a :class:`HistoBenchError` into one line on stderr and exit status 1.
 
-    A script that was interrupted dies by the very signal, without a traceback (143 in a shell for SIGTERM). One that
-    Snakemake started does not outlive it.
+    A script that was interrupted dies by the same signal, without a traceback (status 143 in a shell for SIGTERM). A job
+    does not outlive the Snakemake that started it.
     """
-    from histobench.study import lifetime
-
-    lifetime.follow()
+    end_with_parent()
     try:
         main()
         return

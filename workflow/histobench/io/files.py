@@ -3,13 +3,14 @@
 import csv
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
+from typing import Any
 
 from histobench.io.errors import HistoBenchError
 
@@ -18,7 +19,7 @@ from histobench.io.errors import HistoBenchError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it into place when the block succeeds, remove it when it fails.
 
-    What stood at `path` before stays untouched until the new file is complete and flushed to disk.
+    A file that is at `path` already stays untouched until the new file is complete and flushed to disk.
 
     Raises:
         HistoBenchError: the disk is full, or the folder cannot be written, whatever the writer made of that.
@@ -36,8 +37,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except HistoBenchError:
         raise
     except Exception as error:
-        if sentence := _sentence(path, _errno(error, temporary)):
-            raise HistoBenchError(sentence) from error
+        if message := _message(path, _errno(error, temporary)):
+            raise HistoBenchError(message) from error
         raise
     finally:
         with suppress(OSError):
@@ -45,12 +46,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _errno(error: Exception, path: Path) -> int:
-    """Return why a file could not be written, 0 if that is not for the system to say. Every library tells otherwise."""
+    """Return the system's error number for a file that could not be written; 0 if there is none."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     if number := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors, as all of Rust
         return int(number[1])
-    try:  # PyTorch and numpy do not tell at all, but what stopped them is still there
+    try:  # PyTorch and numpy do not report it, but the condition still holds
         if path.exists():
             with path.open("ab") as file:
                 file.write(bytes(1 << 16))
@@ -61,8 +62,8 @@ def _errno(error: Exception, path: Path) -> int:
     return 0
 
 
-def _sentence(path: Path, number: int) -> str:
-    """Return what to tell a user whose file or folder cannot be written for this reason; empty for any other."""
+def _message(path: Path, number: int) -> str:
+    """Return the message for an error number; empty for a number that is no fault of the disk or its permissions."""
     if number in (errno.ENOSPC, errno.EDQUOT):
         return f"{path}: the disk or quota is full; free some space and run the same command again"
     if number == errno.EFBIG:
@@ -70,31 +71,6 @@ def _sentence(path: Path, number: int) -> str:
     if number in (errno.EACCES, errno.EROFS, errno.EPERM):
         return f"{path}: cannot be written ({os.strerror(number)}); make its folder writable or choose another one"
     return ""
-
-
-def require_writable(folders: Iterable[Path]) -> None:
-    """Make the folders where they are missing, and require that files can be made in them.
-
-    Raises:
-        HistoBenchError: one cannot be written, or its disk is full.
-    """
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=folder, buffering=0) as file:
-                file.write(bytes(4096))
-        except OSError as error:
-            if sentence := _sentence(folder, error.errno or 0):
-                raise HistoBenchError(sentence) from error
-            raise
-
-
-def remove_partials(folders: Iterable[Path]) -> None:
-    """Remove what writers that were killed left of :func:`atomic_path`. No job may be running."""
-    for folder in folders:
-        for path in folder.rglob(".*.partial"):
-            if re.fullmatch(r"\..+\.[0-9a-f]{8}\.partial", path.name):
-                path.unlink(missing_ok=True)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -130,3 +106,21 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hex digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file that was downloaded or made.
+
+    Raises:
+        HistoBenchError: there is no such file, or it holds anything else.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise HistoBenchError(
+            f"{path}: is not a JSON object ({error}); delete it to have it made or downloaded again"
+        ) from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number in JSON")

@@ -6,12 +6,7 @@ comment, a docstring or a change elsewhere in the library re-runs nothing.
 
 import ast
 import hashlib
-import importlib.util
-import json
-import os
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -53,30 +48,9 @@ def imported_files(script: Path, without: Sequence[str] = (), also: Sequence[str
 @cache
 def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
     """Return the source without comments, docstrings and layout, the project files it imports, and its data files."""
-    text, imports, data = _kept(path)
+    text, imports, data = _read(path.read_bytes())
     files = {file for name in imports for file in _files_of(name)}
     return text, frozenset(files), tuple(sorted(filter(Path.is_file, (path.parent / name for name in data))))
-
-
-def _kept(path: Path) -> tuple[str, list[str], list[str]]:
-    """Return :func:`_read` of a file, which is kept beside its bytecode where there is such: jobs need it in a moment."""
-    source = path.read_bytes()
-    key = hashlib.sha256(b"%d " % len(source) + source + Path(__file__).read_bytes()).hexdigest()
-    place = Path(importlib.util.cache_from_source(str(path))).with_suffix(".code.json")
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(place.read_text(encoding="utf-8"))
-        if found["key"] == key:
-            return found["text"], found["imports"], found["data"]
-    text, imports, data = _read(source)
-    if not sys.dont_write_bytecode:
-        with suppress(OSError):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            temporary = place.with_name(f"{place.name}.{os.getpid()}")
-            temporary.write_text(
-                json.dumps({"key": key, "text": text, "imports": imports, "data": data}), encoding="utf-8"
-            )
-            temporary.replace(place)
-    return text, imports, data
 
 
 def _read(source: bytes) -> tuple[str, list[str], list[str]]:

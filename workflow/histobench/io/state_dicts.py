@@ -1,4 +1,4 @@
-"""State dicts: from files that nobody vouches for (plain tensors, nothing that runs), and those that training makes."""
+"""State dicts: read from files of any origin without running code, and the trained parameters of runs."""
 
 import zipfile
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from histobench.io.files import atomic_path
 State = Mapping[str, torch.Tensor]
 
 SPECIFICATION = "specification"
-"""Key of a run's specification in the metadata of its weights."""
+"""Key of a run's specification in the metadata of its trained weights."""
 
 
 def read(path: Path) -> State:
-    """Read a state dict from a .safetensors file, or from a .pth file without running anything it holds.
+    """Return the state dict in a .safetensors file, or in a .pth file, of which no code is run.
 
     Raises:
-        HistoBenchError: the file is damaged, holds anything but tensors by name, or numbers that are not finite.
+        HistoBenchError: the file is damaged, contains anything but named tensors, or numbers that are not finite.
     """
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
@@ -33,59 +33,55 @@ def read(path: Path) -> State:
         return _finite(state, path)
     _require_stored(path)
     try:
-        # The memory map keeps large files out of memory; files from before 2020 are no zip archives, nor can be mapped.
+        # Mapped files need little memory. Files from before 2020 are not zip archives and cannot be mapped.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # unpickling a damaged or foreign file raises whatever it comes upon
+    except Exception as error:  # unpickling a damaged file can raise any exception
         raise HistoBenchError(
             f"{path}: cannot be read as plain tensors ({type(error).__name__}); "
             "give a state dict as .safetensors or .pth"
         ) from error
-    tensors = isinstance(state, Mapping) and all(isinstance(tensor, torch.Tensor) for tensor in state.values())
-    if not tensors or not state:
-        found = (
-            f"a dictionary of {', '.join(map(str, list(state)[:4]))}"
-            if isinstance(state, Mapping)
-            else type(state).__name__
-        )
-        raise HistoBenchError(
-            f"{path}: holds {found} where tensors by name are expected; save the model's state dict alone"
-        )
+    is_mapping = isinstance(state, Mapping)
+    if not is_mapping or not state or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        found = f"a dictionary of {', '.join(map(str, list(state)[:4]))}" if is_mapping else type(state).__name__
+        raise HistoBenchError(f"{path}: contains {found}, expected named tensors; save the model's state dict alone")
     return _finite(state, path)
 
 
 def _require_stored(path: Path) -> None:
-    """Raise if a zip archive unpacks to more than itself: torch deflates nothing, a bomb does."""
+    """Require that a zip archive is not compressed: torch does not compress, and a compressed one could fill the memory."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return  # not one, or a broken one, of which torch speaks
+        return  # not a zip archive, or a damaged one, which torch reports
     if unpacked > path.stat().st_size:
         raise HistoBenchError(
-            f"{path}: unpacks to more than its own size, {unpacked} bytes, which no file of torch does; give another file"
+            f"{path}: unpacks to more than its own size, {unpacked} bytes, unlike files written by torch; give another file"
         )
 
 
 def _finite(state: State, path: Path) -> State:
-    """Return a state, every number of which is in the file, and finite: from others nothing can be trained or predicted."""
+    """Return a state after checking that all of its numbers are in the file, and finite."""
     for name, tensor in state.items():
         dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
-        # A tensor of strides 0 is as large as it likes.
+        # A tensor with strides 0 can have any size.
         if not dense or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise HistoBenchError(f"{path}: tensor {name} is sparse, or a view of fewer numbers; save it dense")
+            raise HistoBenchError(
+                f"{path}: tensor {name} is sparse, or a view of fewer numbers; save it as a dense tensor"
+            )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise HistoBenchError(f"{path}: tensor {name} holds numbers that are not finite; give another file")
+            raise HistoBenchError(f"{path}: tensor {name} contains numbers that are not finite; give another file")
     return state
 
 
 def trained_state(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return what training changes in `module`: its trainable parameters and its persistent buffers."""
+    """Return the part of a module's state that training changes: trainable parameters and persistent buffers."""
     frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
     return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
 
 
 def save_trained(path: Path, module: nn.Module, specification: str) -> None:
-    """Write what training changed in `module`, and the run's specification, atomically as one safetensors file."""
+    """Write the trained state of a module and the run's specification, atomically, as one safetensors file."""
     from safetensors.torch import save_file
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in trained_state(module).items()}
@@ -94,11 +90,11 @@ def save_trained(path: Path, module: nn.Module, specification: str) -> None:
 
 
 def load_trained(path: Path, module: nn.Module, specification: str) -> None:
-    """Put what :func:`save_trained` wrote into a module that was built and adapted by the same specification.
+    """Load a file written by :func:`save_trained` into a module that was built by the same specification.
 
     Raises:
-        HistoBenchError: the file is damaged, belongs to another specification, or does not hold exactly the tensors that
-            training changes.
+        HistoBenchError: the file is damaged, belongs to another specification, or does not contain exactly the tensors
+            that training changes.
     """
     from safetensors import safe_open
 

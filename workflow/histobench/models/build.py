@@ -1,5 +1,6 @@
-"""The module of a run: as training starts from it, and as it stands when training is done."""
+"""The module of a run, before and after training."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, read
 from histobench.models.linear_head import LinearHead
-from histobench.study.spec import CnnSettings, RunSpec
+from histobench.study.spec import CnnSettings, FeatureSpec, ModelSettings, RunSpec
 
 
 def build(
@@ -19,10 +21,10 @@ def build(
 
     Args:
         spec: the run; it trains more than a head.
-        weights: pretrained weights, None where they are random.
+        weights: pretrained weights, None if they are random.
         precision: `bf16` or `fp32`, in which the frozen parameters of a vision-language model are kept.
-        tokens: a vision-language model starts from stored visual tokens and needs no vision tower.
-        recompute: a vision-language model's activations are computed again in the backward pass.
+        tokens: a vision-language model gets stored visual tokens and needs no vision tower.
+        recompute: the backward pass computes a vision-language model's activations again, which saves memory.
     """
     module = backbone(spec, weights, precision, tokens)
     if spec.model.family != "cnn":
@@ -32,21 +34,62 @@ def build(
     return module
 
 
-def backbone(spec: RunSpec, weights: Path | None, precision: str, tokens: bool = False) -> Any:
-    """Return the model of a run as it is before training, without adapters; arguments as in :func:`build`."""
+def backbone(spec: RunSpec | FeatureSpec, weights: Path | None, precision: str, tokens: bool = False) -> Any:
+    """Return the model of a run before training, without adapters; arguments as in :func:`build`."""
     if isinstance(spec.model, CnnSettings):
         from histobench.models import cnn
 
         return cnn.build(spec.model, spec.seed, read(weights) if weights else None)
     from histobench.models import vlm
 
-    # The frozen parameters are kept in the precision that they are used in, the trained ones in fp32.
+    # Frozen parameters have the precision that they are used in; trained ones are fp32.
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     return vlm.build(spec.model, spec.seed, weights, ("decoder",) if tokens else vlm.WHOLE, dtype)
 
 
-def probe(spec: RunSpec, embeddings: np.ndarray) -> LinearHead:
-    """Return the linear head of a run, standardised by the training `embeddings` (N, D) where the recipe says so."""
+def require_weights(settings: ModelSettings, weights: Path | None) -> None:
+    """Require a file of weights for a model whose weights are not random, and none for others.
+
+    Raises:
+        HistoBenchError: it is missing, or of no use.
+    """
+    if (weights is None) != (settings.weights == "random"):
+        fault = "is missing; give the file" if weights is None else "is of no use; leave it out"
+        raise HistoBenchError(f"--weights: for a {settings.family} with weights {settings.weights!r} it {fault}")
+
+
+def feature_extractor(
+    spec: FeatureSpec, weights: Path | None, precision: str, from_tokens: bool, device: torch.device
+) -> tuple[Callable[[torch.Tensor], torch.Tensor], tuple[int, ...], str]:
+    """Return a function from a batch to its features, and their shape and numpy type for each image.
+
+    Args:
+        spec: embeddings or visual tokens, of which model.
+        weights: pretrained weights, None if they are random.
+        precision: `bf16` or `fp32`; a CNN computes in fp32 always.
+        from_tokens: batches are visual tokens, not images.
+        device: where to compute.
+    """
+    if isinstance(spec.model, CnnSettings):
+        network = backbone(spec, weights, precision).to(device).eval()
+        return network.embed, (network.head.in_features,), "<f4"
+    from histobench.models import vlm
+
+    bf16, tokens = precision == "bf16", spec.part == "tokens"
+    parts = ("vision",) if tokens else ("decoder",) if from_tokens else vlm.WHOLE
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    model = vlm.build(spec.model, spec.seed, weights, parts, dtype).to(device).eval()
+    shape = model.token_shape
+
+    def compute(batch: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):  # as in training
+            return model.tokens(batch) if tokens else model.embed(batch)
+
+    return compute, shape if tokens else shape[1:], "<u2" if tokens and bf16 else "<f4"
+
+
+def linear_head(spec: RunSpec, embeddings: np.ndarray) -> LinearHead:
+    """Return the linear head of a run, standardised by the training `embeddings` (N, D) if the recipe says so."""
     head = LinearHead(embeddings.shape[1], spec.seed)
     if spec.recipe.standardise:
         head.standardise(embeddings)
@@ -58,7 +101,7 @@ def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> 
 
     Args:
         spec: the run.
-        weights: pretrained weights that it started from, None where they were random.
+        weights: pretrained weights that it started from, None if they were random.
         kept: the run's trained weights, which :func:`histobench.io.state_dicts.save_trained` wrote.
         precision: as in :func:`build`.
 
@@ -72,11 +115,11 @@ def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> 
     whole = backbone(spec, weights, precision)
     head = LinearHead(whole.head.in_features, spec.seed)
     load_trained(kept, head, spec.canonical())
-    return Probed(whole, head, autocast=spec.model.family != "cnn")
+    return FrozenBackbone(whole, head, autocast=spec.model.family != "cnn")
 
 
-class Probed(nn.Module):
-    """A frozen backbone and the linear head that was trained on its embeddings."""
+class FrozenBackbone(nn.Module):
+    """A backbone that was not trained, and the linear head that was trained on its embeddings."""
 
     def __init__(self, backbone: Any, head: LinearHead, autocast: bool):
         super().__init__()
@@ -84,7 +127,7 @@ class Probed(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the logits, (B,) float32, of images (B, S, S, 3) uint8; call `eval()` before."""
-        # In the precision that embeddings are computed in for training: a CNN's are fp32 everywhere.
+        # The precision in which features.py computes embeddings: fp32 for every CNN.
         with torch.autocast(batch.device.type, enabled=self.autocast and torch.is_autocast_enabled(batch.device.type)):
             embeddings = self.backbone.embed(batch)
         return self.head(embeddings)

@@ -15,8 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from histobench.io.errors import HistoBenchError
 from histobench.study.spec import CnnSettings
 
-# The second classifiers of these networks serve training from scratch alone and are left out; their published weights
-# expect the input that `transform_input` makes of one with ImageNet's mean and deviation.
+# The auxiliary classifiers of these networks are only for training from scratch and are left out. Their published weights
+# expect inputs with another normalisation, which `transform_input` computes from one with ImageNet's mean and deviation.
 _INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
 _OPTIONS = {"torchvision/googlenet": _INCEPTION, "torchvision/inception_v3": _INCEPTION}
 
@@ -31,40 +31,42 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
-        # On the scale of the bytes, and not part of the state: the settings hold them.
+        # On the scale of bytes. Not part of the state: they are in the settings.
         self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the logits, (N,) float32, of RGB images (N, H, W, 3) uint8 on the module's device."""
         embeddings = self.embed(batch)
-        with torch.autocast(batch.device.type, enabled=False):  # a bf16 logit has 8 significant bits: ties everywhere
+        with torch.autocast(
+            batch.device.type, enabled=False
+        ):  # bf16 logits have 8 significant bits: many would be tied
             return self.head(embeddings).squeeze(1)
 
     def embed(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the input of the head, (N, D) float32, of images (N, H, W, 3) uint8; call `eval()` before."""
-        images = batch.permute(0, 3, 1, 2)  # channels_last without a copy, which CUDA likes
+        images = batch.permute(0, 3, 1, 2)  # channels_last without a copy, which is fast with CUDA
         if batch.device.type != "cuda":
-            # oneDNN 3.13 writes outside the gradient of strided channels_last convolutions of fewer than 16 channels.
+            # With fewer than 16 channels, oneDNN 3.13 writes outside the gradient of strided channels_last convolutions.
             images = images.contiguous()
         images = (images.float() - self.mean) / self.std
         return self.backbone(images).flatten(1).float()
 
     def trainable(self, which: Literal["all", "head"]) -> list[nn.Parameter]:
-        """Let gradients reach `all` parameters or only the `head`; return those that they reach."""
+        """Let `all` parameters or only those of the `head` require gradients; return these."""
         self.backbone.requires_grad_(which == "all")
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
 
 def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None) -> Classifier:
-    """Build a classifier on the CPU, in training mode, without touching any random state of the caller.
+    """Build a classifier on the CPU, in training mode; no random state of the caller changes.
 
     Args:
         settings: architecture, image size, normalisation and width.
-        seed: decides the new head and, without `state`, every other parameter.
-        state: pretrained parameters and buffers under the architecture's own names; those of its original classifier
-            are left out, all others must be there. They are copied. None for random parameters: the architecture's own
-            initialisation or, at a `width` below 1, He et al.'s (ICCV 2015) for every convolution and linear layer.
+        seed: determines the new head and, without `state`, every other parameter.
+        state: pretrained parameters and buffers under the architecture's own names, which are copied. Those of its
+            original classifier are left out, all others are required. None for random parameters: the architecture's own
+            initialisation or, at a `width` below 1, that of He et al. (ICCV 2015) for convolutions and linear layers.
 
     Raises:
         HistoBenchError: the architecture does not exist, does not fit the image size, or cannot be narrowed to the
@@ -79,7 +81,7 @@ def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | 
             narrow(backbone, settings)
             _initialise(backbone)
         original = backbone.state_dict().keys()
-        _behead(backbone, settings.architecture)
+        _remove_classifier(backbone, settings.architecture)
         if state is not None:
             _load(backbone, state, original - backbone.state_dict().keys(), settings.architecture)
         head = nn.Linear(_dimensions(backbone, settings), 1)
@@ -91,8 +93,8 @@ def network(architecture: str, empty: bool = False) -> nn.Module:
 
     Args:
         architecture: library and name.
-        empty: the parameters will be replaced: those of a torchvision network are then left on the meta device, which
-            saves filling them (3 s for VGG19). Not so with timm, whose networks may hold constants outside their state.
+        empty: the parameters will be replaced, so those of a torchvision network are left on the meta device, which saves
+            time (3 s for VGG19). Networks of timm are always filled: they may have constants outside their state.
 
     Raises:
         HistoBenchError: the library has no such architecture.
@@ -118,11 +120,11 @@ def network(architecture: str, empty: bool = False) -> nn.Module:
 
 
 def narrow(network: nn.Module, settings: CnnSettings) -> None:
-    """Scale the channels of every layer but the image's 3 and the classifier's outputs; the tensors are left unfilled.
+    """Scale the channels of every layer, except the 3 of the image and the classifier's outputs; parameters are not filled.
 
     Raises:
-        HistoBenchError: the network has parameters beside those of convolutions, linear layers and batch normalisation,
-            or groups of channels that cannot be scaled.
+        HistoBenchError: the network has other layers with parameters than convolutions, linear layers and batch
+            normalisation, or groups of channels that cannot be scaled.
     """
 
     def scaled(channels: int) -> int:
@@ -178,16 +180,17 @@ def _initialise(network: nn.Module) -> None:
 
 
 def _classifier(network: nn.Module, architecture: str) -> nn.Module:
-    """Return the layer that makes class scores: in torchvision always the last linear or convolutional one."""
+    """Return the layer that computes class scores: in torchvision always the last linear or convolutional one."""
     if architecture.startswith("timm/"):
         return network.get_classifier()  # type: ignore[operator]
     return [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
 
 
-def _behead(network: nn.Module, architecture: str) -> None:
-    """Take the classifier away, so that the network's output is what the classifier was fed.
+def _remove_classifier(network: nn.Module, architecture: str) -> None:
+    """Remove the classifier, so that the network's output is the classifier's input.
 
-    What follows SqueezeNet's 1x1 convolution, the pooling, commutes with it; its ReLU leaves features as they are.
+    In SqueezeNet the classifier is a 1x1 convolution before the pooling, which commutes with it; the ReLU between them does
+    not change features, which are never negative.
     """
     if architecture.startswith("timm/"):
         network.reset_classifier(0)  # type: ignore[operator]
@@ -199,7 +202,7 @@ def _behead(network: nn.Module, architecture: str) -> None:
 
 
 def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[str], architecture: str) -> None:
-    """Copy a pretrained state into a network without classifier, `ignored` being the keys of that classifier."""
+    """Copy a pretrained state, without the `ignored` keys of the original classifier, into a network without classifier."""
     own = network.state_dict()
     given = {key: tensor for key, tensor in state.items() if key not in ignored}
     for kind, keys in (("lack", own.keys() - given.keys()), ("hold an unknown", given.keys() - own.keys())):
@@ -222,14 +225,14 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[st
             )
     for key, tensor in given.items():
         own[key] = tensor.to(own[key].dtype, copy=True)
-    network.load_state_dict(own, assign=True)  # `own` carries the version number that MNASNet asks for
+    network.load_state_dict(own, assign=True)  # `own` has the version number that MNASNet requires
 
 
 def _dimensions(backbone: nn.Module, settings: CnnSettings) -> int:
     """Return the length of an embedding, from a forward pass of shapes alone (on the meta device).
 
     Raises:
-        HistoBenchError: images of this size, or layers of this width, do not fit.
+        HistoBenchError: the network cannot process images of this size, or not at this width.
     """
     tensors = {name: tensor.to("meta") for name, tensor in [*backbone.named_parameters(), *backbone.named_buffers()]}
     images = torch.empty(2, 3, settings.image_size, settings.image_size, device="meta")

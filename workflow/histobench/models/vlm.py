@@ -1,12 +1,13 @@
 """Vision-language models as binary classifiers of uint8 images: visual tokens between two image markers, and no text.
 
-The true transformers classes, without language-model head. The frozen vision tower's tokens may be computed ahead of
-training (`tokens`) and fed in later, which gives what the whole model would give. transformers and PEFT are imported when a
-model is built: they take seconds.
+The models are those of transformers without their language-model head. The visual tokens of a frozen vision tower may be
+computed before training (`tokens`) and passed to the classifier later, with the same result as images. transformers and
+PEFT are imported only when a model is built: they take seconds.
 """
 
 import importlib
 import json
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,35 +19,39 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_json
 from histobench.study.spec import Lora, VlmSettings
 
 Part = Literal["vision", "decoder"]
 WHOLE: tuple[Part, ...] = ("vision", "decoder")
 
+CONFIG = "config"
+"""Key of the architecture, as JSON, in the metadata of converted weights."""
+
+_IGNORED = ("attn_implementation", "auto_map", "dtype", "model_type", "quantization_config", "torch_dtype")
+"""Keys of a config that do not describe an architecture, or that name code to download; with those that begin with `_`."""
+
 
 class Family(ABC):
-    """What one family of vision-language models does in its own way; see `histobench.models.families`."""
+    """What is specific to one family of vision-language models; see `histobench.models.families`."""
 
     MEAN: Sequence[float]
     """Mean per colour channel that the family's image processor subtracts, on the scale 0 to 1."""
     STD: Sequence[float]
-    """Deviation per colour channel that it divides by."""
+    """Standard deviation per colour channel that it divides by."""
     VISION: tuple[str, ...]
     """Submodules of the model that turn pixels into visual tokens."""
     DECODER: str
-    """The submodule that goes on from there."""
+    """The submodule that the visual tokens are passed to."""
     CONNECTOR: str
     """The submodule between the two, which projects into the decoder's space."""
     VISION_ATTENTION: str
     """Regular expression of the attention projections inside the first submodule of `VISION`."""
     MARKER_TOKENS: tuple[str, str, str]
-    """Texts of the tokens before, in place of and after an image, as the tokenizer's files name them."""
-    RULES: Mapping[str, Any]
-    """What a config must be for the model to run, as plain data that is checked without transformers
-    (:func:`histobench.study.vlm.check` explains the keys)."""
+    """Texts of the tokens before, in place of and after an image, as in the tokenizer's files."""
 
     @abstractmethod
-    def classes(self, config: dict[str, Any]) -> tuple[type, type, type]:
+    def classes(self, config: Mapping[str, Any]) -> tuple[type, type, type]:
         """Return the transformers classes of configuration, model, and model with language-model head."""
 
     @abstractmethod
@@ -55,10 +60,10 @@ class Family(ABC):
 
     @abstractmethod
     def patch(self, config: Any) -> tuple[int, int]:
-        """Return the side of a patch in pixels, and how many patches along a side become one visual token."""
+        """Return the side of a patch in pixels, and how many patches along a side are merged into one visual token."""
 
     def loaded(self, model: Any) -> None:  # noqa: B027  # most families need nothing
-        """Change a model with a vision tower, once its parameters are there, into an equal but faster one."""
+        """Replace parts of a model with a vision tower, once its parameters are loaded, by equivalent faster ones."""
 
     @abstractmethod
     def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
@@ -76,12 +81,13 @@ def family(name: str) -> Family:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model's transformers classes and configuration, checked, with nothing built yet."""
+    """A model's transformers classes and configuration, checked; no model is built yet."""
 
     family: Family
     config: Any
     model: type
     generator: type
+    """The class with language-model head."""
     side: int
     """Visual tokens along a side of the image."""
 
@@ -91,31 +97,61 @@ class Architecture:
         return self.side**2, self.config.text_config.hidden_size
 
 
-def architecture(settings: VlmSettings) -> Architecture:
-    """Return the architecture that settings describe.
+def load_config(path: Path) -> dict[str, Any]:
+    """Return the architecture in a config.json, for :func:`architecture`."""
+    return read_json(path)
+
+
+def architecture(settings: VlmSettings, config: Mapping[str, Any] | None = None) -> Architecture:
+    """Return the architecture of a model.
+
+    Args:
+        settings: the model.
+        config: its architecture, with the keys and values of the repository's config.json; if None, that in `settings`.
 
     Raises:
-        HistoBenchError: transformers rejects the config, or the image size is no multiple of what a token covers.
+        HistoBenchError: transformers rejects the config, it is another family's, or the image size is not a multiple of
+            the side of a visual token.
     """
+    config = settings.config if config is None else config
+    if config is None:
+        raise HistoBenchError(f"{settings.family}: the model has no config; give `config` in the model's settings")
     kind = family(settings.family)
-    config_class, model, generator = kind.classes(settings.config)
-    values = {key: value for key, value in settings.config.items() if key != "model_type"}
-    with _config_of(settings):
-        config = config_class(**json.loads(json.dumps(values)))  # a copy: transformers writes into nested mappings
-        patch, merge = kind.patch(config)
+    config_class, model, generator = kind.classes(config)
+    own = getattr(config_class, "model_type", None)
+    if (found := config.get("model_type", own)) != own:
+        raise HistoBenchError(
+            f"{settings.family}: the model's config has the model_type {reprlib.repr(found)}, expected {own}; correct "
+            "`family`, or choose another model"
+        )
+    with config_errors(settings):
+        made = config_class(**_architecture_keys(config))
+        patch, merge = kind.patch(made)
         side, rest = divmod(settings.image_size, patch * merge)
-        markers = max(kind.marker_ids(config))
+        markers = max(kind.marker_ids(made))
+        vocabulary = made.text_config.vocab_size
     if rest or not side:
         raise HistoBenchError(
-            f"{settings.family}: image_size {settings.image_size} is no multiple of {patch * merge} px, which one visual "
-            f"token covers (patches of {patch} px, {merge} x {merge} of them merged); choose another image_size"
+            f"{settings.family}: image_size {settings.image_size} is not a multiple of {patch * merge} px, the side of a "
+            f"visual token (patches of {patch} px, {merge} x {merge} of them merged); choose another image_size"
         )
-    if markers >= config.text_config.vocab_size:
+    if markers >= vocabulary:
         raise HistoBenchError(
-            f"{settings.family}: the config has image markers up to token {markers} in a vocabulary of "
-            f"{config.text_config.vocab_size}; correct the token ids or text_config.vocab_size"
+            f"{settings.family}: the config has image markers up to token {reprlib.repr(markers)} in a vocabulary of "
+            f"{vocabulary}; correct the token ids or text_config.vocab_size"
         )
-    return Architecture(kind, config, model, generator, side)
+    return Architecture(kind, made, model, generator, side)
+
+
+def _architecture_keys(config: Mapping[str, Any], nested: bool = False) -> dict[str, Any]:
+    """Return a copy of a config (transformers changes nested mappings) without the keys that are ignored."""
+    kept = {}
+    for key, value in config.items():
+        # Only nested configs choose their class by their model_type.
+        if not key.startswith("_") and (key not in _IGNORED or (nested and key == "model_type")):
+            is_config = not nested and key.endswith("_config") and isinstance(value, Mapping)
+            kept[key] = _architecture_keys(value, nested=True) if is_config else json.loads(json.dumps(value))
+    return kept
 
 
 class VisionLanguageClassifier(nn.Module):
@@ -133,16 +169,17 @@ class VisionLanguageClassifier(nn.Module):
         self.readout = readout
         self.head = nn.Linear(made.config.text_config.hidden_size, 1)
         self.frozen_vision = True
-        # None of these is part of the state: settings and weights hold them. Bytes are normalised in one step.
+        self.token_shape = made.tokens
+        # These are not part of the state: settings and weights hold them. Bytes are normalised in one step.
         self.register_buffer("mean", 255 * torch.tensor(made.family.MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(made.family.STD).view(3, 1, 1), persistent=False)
         self.register_buffer("markers", markers, persistent=False)
         self.register_buffer("positions", made.family.positions(made.side), persistent=False)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the logits, (N,) float32, of images (N, S, S, 3) uint8, or of their visual tokens as `tokens` gives them.
+        """Return the logits, (N,) float32, of images (N, S, S, 3) uint8, or of their visual tokens (see `tokens`).
 
-        bf16 tokens may come as the uint16 of the same bits.
+        bf16 tokens may be given as uint16 with the same bits.
         """
         hidden = self.embed(batch)
         with torch.autocast(batch.device.type, enabled=False):
@@ -177,9 +214,9 @@ class VisionLanguageClassifier(nn.Module):
             return self.family.tokens(self.model, normalised)
 
     def adapt(self, lora: Lora, seed: int) -> None:
-        """Put adapters where `lora` says; gradients reach these, the head, and the connector where it is trained.
+        """Add the adapters of `lora`; gradients reach these, the head, and the connector if it is trained.
 
-        PEFT initialises them: an adapter changes nothing before its first step. They are fp32 whatever the model is.
+        PEFT initialises them: an adapter changes nothing before its first step. They are fp32 in a model of any type.
         """
         from peft import LoraConfig, get_peft_model
 
@@ -199,7 +236,7 @@ class VisionLanguageClassifier(nn.Module):
         names = "|".join(map(str, chosen))
         projections = "|".join(lora.projections)
         with _seeded(seed):
-            # The whole name inside the decoder: a list of suffixes would reach into a SigLIP tower too.
+            # The complete name inside the decoder: a list of suffixes would also match layers of a SigLIP tower.
             wrap(self.family.DECODER, rf"layers\.({names})\.(self_attn|mlp)\.({projections})_proj")
             if lora.vision:
                 wrap(self.family.VISION[0], self.family.VISION_ATTENTION)
@@ -213,7 +250,7 @@ class VisionLanguageClassifier(nn.Module):
         decoder.activation_checkpointing_enable({"use_reentrant": False})
 
     def train(self, mode: bool = True) -> "VisionLanguageClassifier":
-        """Set training mode for what is trained; a frozen vision tower stays in evaluation mode."""
+        """Set training mode; a frozen vision tower stays in evaluation mode."""
         super().train(mode)
         if self.frozen_vision:
             for part in self.family.VISION:
@@ -229,29 +266,30 @@ def build(
     parts: tuple[Part, ...] = WHOLE,
     dtype: torch.dtype = torch.float32,
 ) -> VisionLanguageClassifier:
-    """Build a classifier on the CPU whose head alone can be trained, without touching any random state of the caller.
+    """Build a classifier on the CPU of which only the head can be trained; no random state of the caller changes.
 
     Args:
         settings: the model.
-        seed: decides the head and, without `weights`, every other parameter.
-        weights: a file that :func:`histobench.training.pretrained_vlm.convert` made; None for random parameters.
-        parts: what is needed: "vision" to compute visual tokens, "decoder" to go on from them. The rest is not loaded.
+        seed: determines the head and, without `weights`, every other parameter.
+        weights: a file written by :func:`histobench.training.pretrained_vlm.convert`, whose metadata hold the architecture
+            where `settings` do not; None for random parameters.
+        parts: what is loaded: "vision" computes visual tokens, "decoder" takes them.
         dtype: type of the frozen parameters.
 
     Raises:
-        HistoBenchError: the config is not usable, or the weights are not complete, or not this model's.
+        HistoBenchError: the config cannot be used, or the weights are incomplete or those of another model.
     """
-    made = architecture(settings)
+    made = architecture(settings, None if weights is None or settings.config else _stored_config(weights))
     kind = made.family
     names = {"vision": kind.VISION, "decoder": (kind.DECODER,)}
     unwanted = [name for part in WHOLE if part not in parts for name in names[part]]
     start, _, end = kind.marker_ids(made.config)
     with _seeded(seed):
-        with _config_of(settings), nullcontext() if weights is None else _empty():
+        with config_errors(settings), nullcontext() if weights is None else _empty():
             model = made.model(made.config)
         decoder = getattr(model, kind.DECODER)
         embedding = f"{kind.DECODER}.embed_tokens.weight"
-        # The two markers are all that is ever looked up.
+        # Only the two markers are ever looked up.
         if weights is None:
             markers = decoder.embed_tokens.weight[[start, end]].detach().clone()
         expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -265,7 +303,7 @@ def build(
                 markers = torch.cat([rows[start : start + 1], rows[end : end + 1]])
                 state = {name: file.get_tensor(name).to(dtype) for name in model.state_dict()}
             model.load_state_dict(state, assign=True)
-        for parameter in model.parameters():  # buffers stay as they are: transformers keeps rotary frequencies fp32
+        for parameter in model.parameters():  # not buffers: transformers keeps rotary frequencies in fp32
             parameter.data = parameter.data.to(dtype)
         if "vision" in parts:
             kind.loaded(model)
@@ -274,17 +312,27 @@ def build(
 
 
 @contextmanager
-def _config_of(settings: VlmSettings) -> Iterator[None]:
-    """Turn what transformers raises about a config into one sentence."""
+def config_errors(settings: VlmSettings) -> Iterator[None]:
+    """Turn the errors that transformers raises about a config, or a model built by it, into one message."""
     from huggingface_hub.errors import StrictDataclassError
 
+    errors = (
+        TypeError,
+        ValueError,
+        AttributeError,
+        KeyError,
+        ArithmeticError,
+        AssertionError,
+        ImportError,
+        RuntimeError,
+    )
     try:
         yield
-    except (StrictDataclassError, TypeError, ValueError, AttributeError, KeyError, ZeroDivisionError) as error:
+    except (StrictDataclassError, *errors) as error:
         reason = " ".join(str(error).split())[:200]
         raise HistoBenchError(
-            f"{settings.family}: transformers does not take the model's config ({reason}); "
-            "correct it by the repository's config.json"
+            f"{settings.family}: transformers does not accept the model's config ({reason}); correct it, or choose another "
+            "model"
         ) from error
 
 
@@ -296,10 +344,19 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _empty() -> Any:
-    """Return a context in which parameters have shapes but no memory; buffers, such as rotary frequencies, are filled."""
+    """Return a context in which parameters are on the meta device; buffers, such as rotary frequencies, are computed."""
     from accelerate import init_empty_weights
 
     return init_empty_weights(include_buffers=False)
+
+
+def _stored_config(weights: Path) -> dict[str, Any]:
+    """Return the architecture in the metadata of converted weights."""
+    with _opened(weights) as file:
+        config = (file.metadata() or {}).get(CONFIG)
+    if config is None:
+        raise HistoBenchError(f"{weights}: its metadata hold no config; delete the file to have it made again")
+    return json.loads(config)
 
 
 @contextmanager
@@ -316,7 +373,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _require(names: Sequence[str], expected: Mapping[str, torch.Size], file: Any, path: Path) -> None:
-    """Raise unless a file holds exactly the expected tensors, in their shapes."""
+    """Require that a file holds exactly the expected tensors, in their shapes."""
     found = set(names)
     for fault, keys in (("lacks", expected.keys() - found), ("holds an unknown", found - expected.keys())):
         if keys:
@@ -326,5 +383,5 @@ def _require(names: Sequence[str], expected: Mapping[str, torch.Size], file: Any
         if (given := tuple(file.get_slice(name).get_shape())) != tuple(shape):
             raise HistoBenchError(
                 f"{path}: tensor {name} has shape {given}, expected {tuple(shape)} by the model's config; "
-                "correct the config or delete the file to have it made again"
+                "delete the file to have it made again"
             )

@@ -1,7 +1,7 @@
 """One sentence for each mistake that pydantic finds in a configuration."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from histobench.study.spec import Settings
 
 TYPES = ("CNN", "VLM", "HubWeights", "FolderWeights", "WeightsFile", "word")
-"""Names of types that pydantic adds to a place, and that no key has."""
+"""Names of types that pydantic adds to a key; no key is named so."""
 
 PATTERNS = {
     r"^[a-z0-9][a-z0-9._-]*$": "lower case letters, digits, dot, dash and underscore, beginning with a letter or digit",
@@ -36,24 +36,24 @@ EXPECTED = {
     "list": "a list",
     "tuple": "a list",
 }
-"""What the first word of one of pydantic's error types says that it expects."""
+"""What is expected, by the first word of pydantic's error type."""
 
 
 def at(key: str, reason: str) -> PydanticCustomError:
-    """Return the exception that a validator raises about `key`, a dotted place below the one that it checks."""
+    """Return the exception that a validator raises about `key`, a dotted key below the one that it checks."""
     return PydanticCustomError("at", "{reason}", {"key": key, "reason": reason})
 
 
-def sentences(error: ValidationError, place: str = "") -> Iterator[str]:
-    """Yield a sentence for each mistake: `KEY: what is wrong`, the key being dotted and below `place`."""
+def messages(error: ValidationError, place: str = "") -> Iterator[str]:
+    """Yield one sentence for each mistake, `KEY: what is wrong`; the key is dotted and below `place`."""
     items: dict[str, list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):
         items.setdefault(_key(place, item), []).append(item)
     for key, found in items.items():
-        # Where one of several types is allowed, each complains: the one speaks that got furthest, or all together.
+        # Where one of several types is allowed, each reports a mistake: the deepest one counts, or all together.
         if any(other.startswith(f"{key}.") for other in items):
             continue
-        # What else a model must have follows from its family.
+        # Which other keys a model needs depends on its family.
         if f"{key.rpartition('.')[0]}.family" in items and not key.endswith(".family"):
             continue
         expected = list(dict.fromkeys(filter(None, map(_expected, found))))
@@ -63,7 +63,7 @@ def sentences(error: ValidationError, place: str = "") -> Iterator[str]:
 
 
 def meant(name: str, known: Collection[str]) -> str:
-    """Return the end of a sentence about an unknown name: the one that was probably meant, or some that there are."""
+    """Return the end of a sentence about an unknown name: the known name that is like it, or all if they are few."""
     close = get_close_matches(name, list(known), n=1) or [key for key in known if key.lower() == name.lower()]
     if close:
         return f"; did you mean {close[0]!r}?"
@@ -71,7 +71,7 @@ def meant(name: str, known: Collection[str]) -> str:
 
 
 def shown(value: Any, inside: bool = False) -> str:
-    """Return a value as a short text, in the words of YAML."""
+    """Return a value as a short text, as YAML writes it."""
     match value:
         case None:
             return "null"
@@ -81,7 +81,7 @@ def shown(value: Any, inside: bool = False) -> str:
             return f"keys and values ({', '.join(map(str, list(value)[:4]))}{', …' if len(value) > 4 else ''})"
         case list() | tuple() if value and not inside:
             text = f"[{', '.join(shown(item, True) for item in value[:8])}{', …' if len(value) > 8 else ''}]"
-        case dict() | list() | tuple() if value:  # of what may hold itself, no more
+        case dict() | list() | tuple() if value:  # which may contain itself
             text = "{…}" if isinstance(value, dict) else "[…]"
         case int() if abs(value) >= 10**30:
             return "a number of more than 30 digits"  # those of more than 4300 cannot be printed at all
@@ -90,14 +90,8 @@ def shown(value: Any, inside: bool = False) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def options(names: Sequence[Any], joint: str = "or") -> str:
-    """Return names as a list in prose: 'a', 'b' or 'c'."""
-    *first, last = map(repr, names)
-    return f"{', '.join(first)} {joint} {last}" if first else last
-
-
 def _key(place: str, item: ErrorDetails) -> str:
-    """Return the dotted key that a mistake is about, without the names that pydantic adds for types it tried."""
+    """Return the dotted key that a mistake is about, without the names that pydantic adds for the types that it tried."""
     location = item["loc"]
     if item["type"] == "missing" and isinstance(location[-1], int):  # an item that the list lacks
         location = location[:-1]
@@ -110,7 +104,7 @@ def _key(place: str, item: ErrorDetails) -> str:
 
 
 def _fault(item: ErrorDetails, root: str) -> str:
-    """Return what is wrong, where it is not that something else was expected."""
+    """Return what is wrong, other than that another value was expected."""
     match item["type"]:
         case "extra_forbidden":
             close = get_close_matches(str(item["loc"][-1]), _keys(root, item["loc"]), n=1, cutoff=0.7)
@@ -125,7 +119,7 @@ def _fault(item: ErrorDetails, root: str) -> str:
 
 
 def _expected(item: ErrorDetails) -> str | None:
-    """Return what was expected in place of what was found."""
+    """Return what was expected instead of the value that was found; None where that is not the mistake."""
     kind, context = item["type"], item.get("ctx", {})
     first = kind.partition("_")[0]
     match kind:
@@ -151,7 +145,7 @@ def _expected(item: ErrorDetails) -> str | None:
 
 
 def _keys(root: str, location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that there are where an unknown one was found, in the settings of class `root`."""
+    """Return the known keys of the place where an unknown one was found, in the settings of class `root`."""
     kinds = [kind for kind in _below(Settings) if kind.__name__ == root]
     for part in map(str, location[:-1]):
         if part in TYPES:

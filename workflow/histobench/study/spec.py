@@ -1,7 +1,7 @@
 """The settings of one training run: everything that may change its result, and nothing else.
 
-A run travels to its job as one canonical JSON string (:meth:`RunSpec.canonical`), which the workflow tracks: when the
-string changes the run is stale, when it does not the run stands.
+A job gets its run as one canonical JSON string (:meth:`RunSpec.canonical`), which the workflow tracks: the run is
+repeated when the string changes, and only then.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -35,7 +36,35 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
 """A name that is also a folder: lower case letters, digits, dot, dash and underscore."""
 
-Transform = dict[str, dict[str, Any]]
+
+def canonical_json(value: object) -> str:
+    """Return `value` as JSON with sorted keys and no spaces, so that equal values give equal strings."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def distinct(values: list[Any]) -> list[Any]:
+    """Return a list as it is, if no value occurs twice in it."""
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ValueError(f"{value!r} is named twice; name it once")
+    return values
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what JSON cannot hold, for example dates."""
+    try:
+        canonical_json(value)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(
+            "holds a value that is no finite number, text, true, false, null, list or keys and values; correct it"
+        ) from None
+    return value
+
+
+Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+"""Keys and values that are passed on to a library, as JSON can hold them."""
+
+Transform = dict[str, Plain]
 """One Albumentations transform: its class name, and its keyword arguments."""
 
 EXPONENT = r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"
@@ -150,8 +179,8 @@ class VlmSettings(Settings):
     """Which file of `histobench.models.families` knows it."""
     weights: VlmWeights
     """`random`, a pinned commit of a repository on the Hugging Face Hub, or a folder of your own."""
-    config: dict[str, Any]
-    """The architecture, with the keys and values of the repository's config.json; downloaded weights must agree."""
+    config: Plain | None = None
+    """For `weights: random` alone: the architecture, with the keys of a config.json. Published weights bring their own."""
     image_size: int = Field(default=336, ge=16, le=2048)
     """Side of the square input in pixels; the whole field of view is squashed to it, never tiled."""
     readout: Literal["end_marker", "last_image_token", "mean"] = "end_marker"
@@ -198,11 +227,13 @@ class Lora(Settings):
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Dropout before each adapter."""
-    projections: list[Literal["q", "k", "v", "o", "gate", "up", "down"]] = Field(
+    projections: Annotated[list[Literal["q", "k", "v", "o", "gate", "up", "down"]], AfterValidator(distinct)] = Field(
         default=["q", "k", "v", "o"], min_length=1
     )
     """Which linear layers of a decoder layer have one: attention's q, k, v, o, or those of its MLP."""
-    layers: list[Annotated[int, Field(ge=0, strict=True)]] | None = Field(default=None, min_length=1)
+    layers: (
+        Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1), AfterValidator(distinct)] | None
+    ) = None
     """Which decoder layers have them, counted from 0; all where absent."""
     vision: bool = False
     """Adapters on the attention of every layer of the vision tower too; needs `vision: live`."""
@@ -260,8 +291,3 @@ class FeatureSpec(Settings):
     seed: int = Field(ge=0)
 
     canonical = RunSpec.canonical
-
-
-def canonical_json(value: object) -> str:
-    """Return `value` as JSON with sorted keys and no spaces, so that equal values give equal strings."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

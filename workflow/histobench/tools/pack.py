@@ -1,132 +1,270 @@
-"""Pack a finished study into one archive that can be passed on: no images, no weights, nothing of this machine.
+"""Pack a finished study into one archive that can be passed on: no images, no weights, no paths of this machine.
 
-`python -m histobench.tools.verify ARCHIVE` rebuilds every table from it. Packing the same study twice gives the same
-bytes.
+The report is first made again from the runs' predictions, in a temporary folder, and compared with the study's. Packing the
+same study twice gives the same bytes. `make verify ARCHIVE=FILE` checks the archive anywhere.
 """
 
-import argparse
+import base64
+import csv
 import gzip
 import hashlib
-import html
 import io
 import json
+import math
+import os
+import platform
 import re
+import subprocess
+import sys
 import tarfile
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from importlib.metadata import distributions
+from itertools import zip_longest
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from histobench.io.errors import HistoBenchError, run_script
-from histobench.io.files import atomic_path
+from histobench.datasets import folds, manifest
+from histobench.io.checkout import commit
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import atomic_path, write_csv
 from histobench.study import paths
 from histobench.study.config import Config
-from histobench.study.up_to_date import is_up_to_date
-from histobench.tools import bundle
-from histobench.tools.studies import DEFAULT, study
+from histobench.study.runs import is_up_to_date
+from histobench.tools.command_line import parser, run_tool, study
 
-DATED = 315532800
-"""The date of every member, 1980-01-01: that of packing would make each archive another one."""
+ROOT = Path(__file__).parents[3]
+README, CHECKSUMS, CONFIGURATION, ENVIRONMENT = (
+    "README.md",
+    "CHECKSUMS.sha256",
+    "configuration.json",
+    "environment.json",
+)
+RULES = (
+    *("score", "score_external", "compare", "compare_external", "count_parameters", "check_arms", "costs"),
+    *("claims", "claims_published", "page", "table_dataset", "table_models", "table_hyperparameters", "table_results"),
+    *("table_scores", "table_external", "table_comparisons", "table_intervals", "figure_methods", "figure_accuracy"),
+    *("figure_losses", "figure_ladder", "figure_patients", "figure_reliability", "figure_external", "figure_cost"),
+)
+"""The rules that make the report from predictions, the only ones that are run. A new rule of the report belongs here."""
+SAMPLES = ("figure1", "figure2")
+"""Figures that show images of a dataset: they are not packed."""
+KINDS = (".csv", ".md", ".tex", ".json", ".html", ".svg", ".pdf")
+"""Endings of the files of a report that are packed: all but pictures in pixels."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m histobench.tools.pack", description=__doc__)
-    parser.add_argument(
-        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="of the study, as for snakemake"
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--output", type=Path, metavar="FILE", help="archive to write; results/STUDY.tar.gz by default"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="archive to write; results/STUDY.tar.gz by default")
-    given = parser.parse_args()
-
+    given = arguments.parse_args()
     config = study(given.configfile)
     output = given.output or Path("results", f"{config.study}.tar.gz")
-    made = bundle.made(config)
-    require_finished(config, made, given.configfile)
-    members = contents(config, made, given.configfile)
+    members = contents(config)
     write(members, config.study, output)
-    kinds = Counter(kind_of(name, config, made) for name in members)
-    print(
-        f"{output}: study {config.study}, {len(members)} files: "
-        + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-    )
-    print("No images and no weights are in it; figures that show images are left out, also on the page.")
     data = output.read_bytes()
-    print(f"{len(data) / 1e6:.2f} MB, SHA-256 {hashlib.sha256(data).hexdigest()}")
-    print(f"To check it anywhere: make verify ARCHIVE={output}")
+    print(f"Packed   {output}: {len(members)} files, {len(data) / 1e6:.1f} MB, without images and weights")
+    print(f"SHA-256  {hashlib.sha256(data).hexdigest()}")
+    print(f"Check    make verify ARCHIVE={output}")
 
 
-def require_finished(config: Config, made: bundle.Made, configfiles: Sequence[Path] = ()) -> None:
-    """Require that everything of a study is there, and that its runs were made with its settings.
-
-    Raises:
-        HistoBenchError: saying how many are missing of what.
-    """
-    whole: Counter[str] = Counter()
-    absent: dict[str, list[str]] = {}
-    for run in config.runs:
-        whole["runs"] += 1
-        specification = config.specification(run.model, run.mode, run.magnification, run.augmentation, run.fold)
-        if not is_up_to_date(Path(run.folder), specification) or not Path(run.folder, "history.csv").is_file():
-            absent.setdefault("runs", []).append(run.folder)
-    files = {path: kind for path, kind in bundle.inputs(config).items() if kind != "runs"}
-    files |= dict.fromkeys(made.tables, "tables") | dict.fromkeys([*made.figures, made.page], "figures and pages")
-    for path, kind in files.items():
-        whole[kind] += 1
-        if not Path(path).is_file():
-            absent.setdefault(kind, []).append(path)
-    if absent:
-        parts = [f"{len(some)} of {whole[kind]} {kind} (first: {some[0]})" for kind, some in absent.items()]
-        again = " ".join(["snakemake", *(["--configfile", *map(str, configfiles)] if configfiles else [])])
-        raise HistoBenchError(
-            f"study {config.study} is not finished: {', '.join(parts)} are missing or were made with other settings; "
-            f"run `{again}` to the end, then pack it"
-        )
-
-
-def contents(config: Config, made: bundle.Made, configfiles: Sequence[Path] = ()) -> dict[str, bytes]:
+def contents(config: Config) -> dict[str, bytes]:
     """Return the files of a study's archive by their path in it.
 
     Raises:
-        HistoBenchError: two configuration files have the same name, or a file holds an image, or a path of this machine.
+        HistoBenchError: the study is not finished, its report is not what its predictions give, or a file holds an image or a
+            path of this machine.
     """
-    members: dict[str, bytes] = {}
-    for path in [
-        *bundle.inputs(config),
-        *filter(lambda path: Path(path).is_file(), bundle.digests(config)),
-        *made.tables,
-    ]:
-        members[path] = Path(path).read_bytes()
-    for path in dict.fromkeys([DEFAULT, *map(Path, configfiles)]):
-        name = f"{bundle.CONFIG}/{path.name}"
-        if name in members:
-            raise HistoBenchError(f"{path}: another configuration file is called {path.name} too; rename one of them")
-        members[name] = path.read_bytes()
-    given = bundle.packable(config)
-    members[bundle.CONFIGURATION] = _json(given)
-    charts = {path: Path(path).read_bytes() for path in made.figures}
-    page = bundle.without_pictures(Path(made.page).read_text(encoding="utf-8"), charts)
-    members |= charts | {made.page: page.encode()}
-    hidden = bundle.machine_paths(given)
-    members = {name: _without_paths(data, hidden) for name, data in members.items()}
+    again = "run the workflow to the end, then pack the study"
+    for run in config.runs:
+        specification = config.specification(run.model, run.mode, run.magnification, run.augmentation, run.fold)
+        if not is_up_to_date(Path(run.folder), specification):
+            raise HistoBenchError(f"{run.folder}: is missing or was made with other settings; {again}")
+    given = config.model_dump(mode="json", exclude_unset=True)
+    hidden = outside(given)
+    members = {CONFIGURATION: without_paths(_json(given), hidden)}
+    for path in sorted(inputs(config)):
+        members[path] = without_paths(_read(path, again), hidden)
+    with TemporaryDirectory(prefix="histobench-") as folder:
+        made = rebuild(config, members, Path(folder))
+        charts = {path: _read(path, again) for path in made if path.endswith((".svg", ".pdf"))}
+        for path in sorted(made):
+            members[path] = without_paths(_read(path, again), hidden)
+            if path.endswith(".html"):
+                members[path] = without_pictures(members[path].decode(), charts).encode()
+            elif path not in charts and difference(members[path], Path(folder, path).read_bytes()):
+                raise HistoBenchError(f"{path}: is not what the predictions give; {again}")
     for name, data in members.items():
-        for place in (bundle.ROOT, Path.cwd(), Path.home()):
-            if len(place.parts) > 1 and _stands_alone(str(place)).search(data):
+        for place in (ROOT, Path.cwd(), Path.home()):
+            if len(place.parts) > 2 and str(place).encode() in data:
                 raise HistoBenchError(
-                    f"{name}: names {place}, a folder of this machine, which the archive would give away; "
-                    "write paths that are relative to the project, and run the workflow again"
+                    f"{name}: names {place}, a folder of this machine; use paths relative to the project"
                 )
-    members |= {name: path.read_bytes() for name, path in bundle.code().items()}
-    members[bundle.ENVIRONMENT] = _json(bundle.environment())
-    members[bundle.README] = readme(config).encode()
-    for name, data in members.items():
-        if fault := bundle.pixels_in(name, data):
-            raise HistoBenchError(f"{name}: {fault}, and no archive may; remove the file, or make it again")
-    members = dict(sorted(members.items()))
-    lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items())
-    return members | {bundle.CHECKSUMS: "".join(lines).encode()}
+        if re.search(rb"/Subtype\s*/Image\b|data:image/(?!svg)[\w.+-]+;base64,[\w+/]{32}", data):
+            raise HistoBenchError(f"{name}: holds an image, and no archive may; remove the image")
+    packages = {found.metadata["Name"]: found.version for found in distributions()}
+    number, clean = commit(ROOT)
+    software = {"commit": number, "clean": clean, "python": platform.python_version(), "packages": packages}
+    members |= {ENVIRONMENT: _json(software), README: readme(config).encode()}
+    lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(members.items()))
+    return members | {CHECKSUMS: "".join(lines).encode()}
+
+
+def inputs(config: Config) -> set[str]:
+    """Return the files that a study's report is made of: manifests, folds, and what each run left, but no images."""
+    found = {paths.MANIFEST.format(dataset=name) for name in config.used_datasets}
+    for run in config.runs:
+        patterns = (paths.FOLDS, paths.FOLDS_DIGEST, paths.PREDICTIONS, paths.HISTORY, paths.RECORD)
+        found |= {pattern.format(**vars(run)) for pattern in patterns}
+    return found | {paths.external(on, run) for on, run in config.external_runs}
+
+
+# ---- making the report again ----
+
+
+def rebuild(config: Config, given: Mapping[str, bytes], folder: Path) -> set[str]:
+    """Make the report of a study in an empty folder; return the files of it that an archive has.
+
+    Only the rules of the report are run, by this checkout, without a network.
+
+    Args:
+        given: the study's :func:`inputs`, by path.
+
+    Raises:
+        HistoBenchError: the workflow cannot make it.
+    """
+    files = {path: given[path] for path in inputs(config)}
+    results = paths.STUDY.format(study=config.study)
+    files |= {f"{results}/figures/{name}.{kind}": b"<svg/>" for name in SAMPLES for kind in ("svg", "pdf", "png")}
+    files |= {"config/config.yaml": _json(harmless(config)), "absent": b"", ".cache/absent": b""}
+    files |= {paths.WEIGHTS.format(model=name): b"" for name in config.models}  # so that nothing asks for their sources
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
+        names = {"dataset": dataset, "split": split}
+        images = manifest.load(folder / paths.MANIFEST.format(**names))
+        loaded = folds.load(folder / paths.FOLDS.format(**names), images, config.splits[split].by)
+        write_csv(folder / paths.FOLDS_CENSUS.format(**names), folds.CENSUS_COLUMNS, folds.census(images, loaded))
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--cores",
+            "all",
+            "--quiet",
+            "all",
+        ),
+        *("--profile", "none", "--workflow-profile", "none", "--rerun-triggers", "mtime", "--scheduler", "greedy"),
+        *("--show-failed-logs", "--allowed-rules", "all", *RULES),
+    ]
+    users = ("SNAKEMAKE_", "HISTOBENCH_", "PYTHONPATH")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(users)}
+    environment |= dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR", "HF_HOME"), str(folder / ".cache"))
+    environment |= {"HISTOBENCH_LAUNCHER": "0", "HF_HUB_OFFLINE": "1"}
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        lines = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines[-1:]
+        raise HistoBenchError(f"the report cannot be made again: {errors[0] if errors else 'no reason was given'}")
+    made = [path for path in (folder / results).rglob("*") if path.suffix in KINDS and path.stem not in SAMPLES]
+    return {path.relative_to(folder).as_posix() for path in [*made, *folder.glob("results/claims_published.*")]}
+
+
+def harmless(config: Config) -> dict[str, Any]:
+    """Return a configuration with the same report, whose datasets and fold lists are an empty file, and which names no device."""
+    given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True) | {"device": "cpu"}
+    for dataset in given["datasets"].values():
+        for key in ("url", "mirrors", "sha256"):
+            dataset.pop(key, None)
+        dataset |= {key: "absent" for key in ("source", "table") if dataset.get(key)}
+    for split in given["splits"].values():
+        if split.get("files"):
+            split["files"] = [f"absent{number}" for number in range(len(split["files"]))]
+    return given
+
+
+def difference(packed: bytes, rebuilt: bytes, table: bool = False) -> str:
+    """Return where two texts, or CSV tables, first differ by more than rounding; empty where they do not."""
+    lines = [data.decode("utf-8", "replace").split("\n") for data in (packed, rebuilt)]
+    for number, (one, other) in enumerate(zip_longest(*lines, fillvalue=""), start=1):
+        if close(one, other):
+            continue
+        if table:
+            cells = (next(csv.reader([line]), []) for line in (lines[1][0], one, other))
+            columns = zip_longest(*cells, fillvalue="")
+            column, ours, theirs = next(cell for cell in columns if not close(cell[1], cell[2]))
+            return f"line {number}, column {column}: packed {ours}, rebuilt {theirs}"
+        first = next((at for at, letters in enumerate(zip(one, other, strict=False)) if letters[0] != letters[1]), 0)
+        ours, theirs = (line[max(0, first - 30) : first + 30] for line in (one, other))
+        return f"line {number}: packed {ours!r}, rebuilt {theirs!r}"
+    return ""
+
+
+def close(one: str, other: str, tolerance: float = 1e-9) -> bool:
+    """Tell whether two texts are equal but for the rounding of their numbers, which another processor may do otherwise."""
+    if one == other:
+        return True
+    parts = [re.split(r"(\d+\.\d+(?:e[-+]?\d+)?)", text) for text in (one, other)]
+    return len(parts[0]) == len(parts[1]) and all(
+        ours == theirs or (at % 2 == 1 and math.isclose(float(ours), float(theirs), rel_tol=tolerance, abs_tol=1e-12))
+        for at, (ours, theirs) in enumerate(zip(*parts, strict=True))
+    )
+
+
+# ---- without images and paths ----
+
+
+def without_pictures(page: str, charts: Mapping[str, bytes]) -> str:
+    """Return a report page with `charts` (path -> SVG or PDF) as its figures, and without those that show images."""
+    drawn = {PurePosixPath(path).stem: data for path, data in charts.items() if path.endswith(".svg")}
+
+    def figure(found: re.Match[str]) -> str:
+        name, body = found[1], found[0]
+        if name not in drawn:
+            left_out = "<p>This figure shows images of a dataset, which are not passed on with the results.</p>"
+            body = re.sub(r"<div\b.*?</div>", left_out, body, flags=re.DOTALL)
+            return re.sub(r'<a href="figures/[^"]*">[^<]*</a>\s*', "", body)
+        address = f"data:image/svg+xml;base64,{base64.b64encode(drawn[name]).decode('ascii')}"
+        body = re.sub(r'src="data:[^"]*"', f'src="{address}"', body)
+        return re.sub(r'\s*<a href="figures/[^"]*\.png">[^<]*</a>', "", body)
+
+    page = re.sub(r'<figure id="([\w-]+)">.*?</figure>', figure, page, flags=re.DOTALL)
+    link = r'<li><a href="figures/([\w-]+)\.pdf">[^<]*</a></li>'
+    return re.sub(link, lambda found: found[0] if found[1] in drawn else "", page)
+
+
+def outside(value: Any, key: str = "") -> dict[str, str]:
+    """Return the paths in a configuration that lead out of the project, each with the file name that replaces it."""
+    if isinstance(value, Mapping):
+        return {path: name for inner, some in value.items() for path, name in outside(some, inner).items()}
+    if isinstance(value, list):
+        return {path: name for some in value for path, name in outside(some, key).items()}
+    if key not in ("source", "table", "files", "file", "folder") or not isinstance(value, str) or "://" in value:
+        return {}
+    path = PurePosixPath(value)
+    return {value: path.name or "images"} if path.is_absolute() or ".." in path.parts or value[0] == "~" else {}
+
+
+def without_paths(data: bytes, hidden: Mapping[str, str]) -> bytes:
+    """Return a text with each path of `hidden`, as it stands alone, replaced."""
+    for path in sorted(hidden, key=len, reverse=True):
+        alone = rb"(?<![\w./~-])" + re.escape(path.encode()) + rb"(?![\w-])"
+        data = re.sub(alone, lambda _, path=path: hidden[path].encode(), data)
+    return data
+
+
+# ---- the archive ----
 
 
 def write(members: Mapping[str, bytes], folder: str, output: Path) -> None:
-    """Write an archive whose bytes depend on nothing but its members: their order, dates, owners and modes are fixed."""
+    """Write an archive whose bytes depend on its members alone: order, dates, owners and modes are fixed."""
     with (
         atomic_path(output) as temporary,
         temporary.open("wb") as file,
@@ -135,63 +273,29 @@ def write(members: Mapping[str, bytes], folder: str, output: Path) -> None:
     ):
         for name, data in sorted(members.items()):
             info = tarfile.TarInfo(f"{folder}/{name}")
-            info.size, info.mtime, info.mode = len(data), DATED, 0o644
+            info.size, info.mtime, info.mode = len(data), 315532800, 0o644  # 1980-01-01
             tar.addfile(info, io.BytesIO(data))
 
 
-def _without_paths(data: bytes, hidden: Mapping[str, str]) -> bytes:
-    """Return a text with paths replaced by their file names, however JSON or HTML writes them."""
-    for path in sorted(hidden, key=len, reverse=True):
-        for form in dict.fromkeys((path, json.dumps(path)[1:-1], html.escape(path))):
-            data = _stands_alone(form).sub(lambda _, path=path: hidden[path].encode(), data)
-    return data
-
-
-def _stands_alone(path: str) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<![\w./~-])" + re.escape(path.encode()) + rb"(?![\w-])")
-
-
 def readme(config: Config) -> str:
-    """Return what the archive says of itself."""
-    notes = "".join(f" {note}" for note in config.notes)
-    lines = [
-        f"# Results of the study `{config.study}`",
-        "",
-        f"{len(config.runs)} training runs of HistoBench, and everything computed from their predictions.{notes}",
-        "Open `" + paths.STUDY.format(study=config.study) + "/report.html` in a browser.",
-        "",
-        "- `results/DATASET/runs/`: predictions, history and record of every run; `results/DATASET/folds/`: who trains, who evaluates",
-        f"- `results/studies/{config.study}/`: scores, intervals, comparisons, claims, tables, charts, the page",
-        "- `configuration.json`: the configuration that all of it follows from; `config/`: the files as they were given",
-        "- `environment.json`: Python, packages, platform and commit it was packed with; each `run.json` has its own",
-        "- `Snakefile`, `workflow/`, `scripts/` and what stands beside them: the code",
-        "",
-        "No images, weights or logs are part of it, nor the figures that show images.",
-        "",
-        "## To verify",
-        "",
-        "```",
-        "sha256sum -c CHECKSUMS.sha256            # in this folder: nothing was changed after packing",
-        "make verify ARCHIVE=path/to/the.tar.gz   # in a checkout of HistoBench: rebuilds every table, without GPU or images",
-        "```",
-        "",
-        "The code in this folder is such a checkout; whoever does not trust it takes the commit that `environment.json` names.",
-        "",
-    ]
-    return "\n".join(lines)
+    """Return what the archive says about itself."""
+    results = paths.STUDY.format(study=config.study)
+    return f"""# Results of the study `{config.study}`
+
+{len(config.runs)} training runs of HistoBench, and the report made of their predictions. {" ".join(config.notes)}
+Open `{results}/report.html` in a browser. Manifests, folds and runs are in `results/DATASET/`; the configuration is
+`{CONFIGURATION}`; commit, Python and packages are in `{ENVIRONMENT}`. Images, weights and logs are not in it.
+
+To check it without images: `sha256sum -c {CHECKSUMS}` here finds a changed file; in a checkout of HistoBench, best at that
+commit, `make verify ARCHIVE=FILE` makes every table again.
+"""
 
 
-def kind_of(name: str, config: Config, made: bundle.Made) -> str:
-    """Return what a packed file is, in the plural."""
-    if name in made.tables:
-        return "tables"
-    if name in made.figures:
-        return "figures"
-    if name == made.page:
-        return "pages"
-    if name.startswith("results/"):
-        return bundle.inputs(config).get(name, "manifests")
-    return "of code" if bundle.is_code(name) else "about it"
+def _read(path: str, again: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise HistoBenchError(f"{path}: cannot be read ({error.strerror}); {again}") from None
 
 
 def _json(value: Any) -> bytes:
@@ -199,4 +303,4 @@ def _json(value: Any) -> bytes:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_tool(main)

@@ -1,169 +1,306 @@
-"""Show a study as a table: what it runs, what of it is done, and what the rest takes in time and on the disk.
+"""Show a study as a table: which jobs it has, which of them are done, and what the rest takes in time and disk space.
 
-`make plan`, or `python -m histobench.tools.plan --configfile config/demo.yaml --gpu H200`.
+A rate in images per second is that of finished runs of the same model and mode on this device, else that of
+resources/rates.csv. Where neither has one, the time is not known.
 """
 
-import argparse
+import csv
 import shutil
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from statistics import median
 
-from histobench.io.errors import run_script
-from histobench.tools.disk import Need, needs
-from histobench.tools.estimate import Estimate, Job
-from histobench.tools.rates import Rates, named, present, probed, rates, view_seconds
-from histobench.tools.studies import study
-from histobench.tools.text import amount, columns, duration, wrapped
+from histobench.datasets import breakhis
+from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_csv
+from histobench.study import paths
+from histobench.study.config import Config
+from histobench.study.runs import Run, is_up_to_date, record
+from histobench.study.spec import CnnSettings, RunSpec
+from histobench.tools.command_line import amount, columns, device, duration, parser, run_tool, study
 
-SHARED = {
-    "tokens": "visual tokens", "features": "embeddings", "predict": "predictions on other datasets"
-}  # fmt: skip
+RATES = Path(__file__).parents[3] / "resources" / "rates.csv"
+RATES_SIZE = 336
+"""Image size, in pixels, of every rate in rates.csv."""
+BACH = 400
+"""Labelled photographs of BACH."""
+ARCHIVES = {"breakhis": 4.0e9, "bach": 10.4e9}
+"""Bytes of the published archives."""
+WEIGHTS = {
+    "torchvision/alexnet": 0.24e9,
+    "torchvision/vgg19": 0.57e9,
+    "torchvision/resnet34": 0.09e9,
+    "Qwen/Qwen2-VL-2B-Instruct": 4.4e9,
+    "HuggingFaceTB/SmolVLM-Instruct": 4.5e9,
+}
+"""Bytes of published weights."""
+TOKENS = {"Qwen/Qwen2-VL-2B-Instruct": 2.0 * 144 * 1536, "HuggingFaceTB/SmolVLM-Instruct": 2.0 * 64 * 2048}
+"""Bytes of an image's visual tokens in bf16, at 336 px."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """Jobs that are shown together."""
+class Job:
+    """A job that computes with a model."""
 
-    cells: tuple[str, ...]
-    """What they are."""
-    jobs: list[Job]
-
-    @property
-    def open(self) -> list[Job]:
-        """Those that are still to do."""
-        return [job for job in self.jobs if not job.done]
+    what: str
+    """`training`, or what runs share: `visual tokens`, `embeddings` or `predictions on DATASET`."""
+    path: str
+    """The file it makes."""
+    run: Run
+    """What it trains, or the first run that needs it."""
+    done: bool
+    images: int | None
+    """Images that pass through the model, each epoch or view counted; None where they are not known."""
+    seconds: float | None
+    """None where they are not known."""
 
 
 def main() -> None:
-    given = arguments(__doc__ or "").parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--gpu", help="estimate for this GPU, for example H200, instead of this machine")
+    given = arguments.parse_args()
     config = study(given.configfile)
-    device = named(given.gpu) if given.gpu else present(probed(), config.device)
-    print("\n".join(plan(Estimate(config), rates(config, device))))
+    print("\n".join(plan(config, given.gpu or device(config.device))))
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
-    """Return what `plan` and `doctor` may be told."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--configfile", nargs="+", action="extend", type=Path, default=[], metavar="FILE", help="as Snakemake takes it"
-    )
-    parser.add_argument("--gpu", help="estimate for one GPU of this name, for example H200, not for this machine")
-    return parser
-
-
-def plan(estimate: Estimate, rate: Rates) -> list[str]:
+def plan(config: Config, device: str) -> list[str]:
     """Return the lines to print."""
-    rows = list(arm_rows(estimate))
-    lines = [f"Study {estimate.config.study}: {_runs(estimate)}", ""]
-    header = ("model", "mode", "augmentation", "at", "runs", "done", "to do", "image passes", "time")
-    lines += columns(header, [[*row.cells, *_numbers(row, rate)] for row in [*rows, _total("all runs", 4, rows)]], 4, 1)
-    shared = list(shared_rows(estimate))
-    if shared:
-        header = ("shared work", "model", "jobs", "done", "to do", "image passes", "time")
-        all_of_it = _total("all shared work", 2, shared)
-        lines += ["", *columns(header, [[*row.cells, *_numbers(row, rate)] for row in [*shared, all_of_it]], 2, 1)]
-    lines += ["", *_time(estimate, rate), "", *disk(needs(estimate, rate.device.kind == "cuda"))]
-    return lines
+    jobs = [*shared_work(config, device), *training(config, device)]
+    waiting = [job for job in jobs if not job.done]
+    several = [key for key in ("dataset", "split") if len({getattr(run, key) for run in config.runs}) > 1]
+    groups = defaultdict(list)
+    for job in jobs:
+        parts = [job.run.mode, job.run.augmentation, *(getattr(job.run, key) for key in several)]
+        groups[job.what, job.run.model, *(parts if job.what == "training" else [""] * len(parts))].append(job)
+    rows = [[*key, *_numbers(group)] for key, group in groups.items()]
+    keys = ["work", "model", "mode", "augmentation", *several]
+    to_do = sum(job.what == "training" for job in waiting)
+    lines = [f"Study {config.study}: {len(config.runs)} training runs, {to_do} to do", ""]
+    lines += columns([*keys, "jobs", "done", "to do", "images", "time"], rows, len(keys))
+    return [*lines, "", *time_left(waiting, device), "", *disk(config)]
 
 
-def _runs(estimate: Estimate) -> str:
-    to_do = sum(not job.done for job in estimate.training)
-    if not to_do:
-        return f"{len(estimate.training)} training runs, all done"
-    return f"{len(estimate.training)} training runs, {to_do} to do"
+def _numbers(jobs: Sequence[Job]) -> list[str]:
+    waiting = [job for job in jobs if not job.done]
+    images = [job.images for job in waiting if job.images is not None]
+    passes = f"{sum(images):,}" if len(images) == len(waiting) else "?"
+    numbers = [str(number) for number in (len(jobs), len(jobs) - len(waiting), len(waiting))]
+    return [*numbers, *([passes, duration(total(waiting))] if waiting else ["-", "-"])]
 
 
-def arm_rows(estimate: Estimate) -> Iterable[Row]:
-    """Yield a row for each arm: dataset and split are named where the study has several."""
-    config = estimate.config
-    many = [len({getattr(run, part) for run in config.runs}) > 1 for part in ("dataset", "split")]
-    together: dict[tuple[str, ...], list[Job]] = {}
-    for job in estimate.training:
-        run = job.run
-        assert run is not None
-        extra = [name for name, several in zip((run.dataset, run.split), many, strict=True) if several]
-        key = (run.model, "/".join([run.mode, *extra]), run.augmentation)
-        together.setdefault(key, []).append(job)
-    for key, jobs in together.items():
-        scales = dict.fromkeys(str(job.run.magnification) for job in jobs if job.run)
-        yield Row((*key, " ".join(scales)), jobs)
+def total(jobs: Sequence[Job]) -> float | None:
+    """Return the seconds of jobs, one after another; None where those of one are not known."""
+    known = [job.seconds for job in jobs if job.seconds is not None]
+    return sum(known) if len(known) == len(jobs) else None
 
 
-def shared_rows(estimate: Estimate) -> Iterable[Row]:
-    """Yield a row for each kind of shared work and model."""
-    together: dict[tuple[str, ...], list[Job]] = {}
-    for job in estimate.shared:
-        what = SHARED[job.kind] if job.kind != "predict" else f"predictions on {job.dataset}"
-        together.setdefault((what, job.model), []).append(job)
-    for key, jobs in together.items():
-        yield Row(key, jobs)
-
-
-def _total(name: str, columns: int, rows: Sequence[Row]) -> Row:
-    return Row((name, *[""] * (columns - 1)), [job for row in rows for job in row.jobs])
-
-
-def seconds(jobs: Iterable[Job], rate: Rates) -> float | None:
-    """Return the time of jobs, one after another; None where that of one of them is not known."""
-    each = [rate.seconds(job) for job in jobs]
-    return None if None in each else sum(filter(None, each))
-
-
-def _numbers(row: Row, rate: Rates) -> list[str]:
-    todo = row.open
-    passes = sum(job.passes for job in todo)
-    taken = duration(seconds(todo, rate)) if todo else "-"
-    assumed = any(rate.of(job)[1] == "assumed" for job in todo)
-    mark = "~" if assumed and not taken.startswith("<") else " "
-    return [
-        str(len(row.jobs)),
-        str(len(row.jobs) - len(todo)),
-        str(len(todo)),
-        f"{passes:,}" if todo else "-",
-        mark + taken,
-    ]
-
-
-def _time(estimate: Estimate, rate: Rates) -> list[str]:
-    """Return what the times are of, and where their rates are from."""
-    open_jobs = [job for job in estimate.jobs if not job.done]
-    if not open_jobs:
-        return ["Nothing is left to compute but tables, figures and the page."]
-    lines = []
-    device, total = rate.device, seconds(open_jobs, rate)
-    where = device.name or "this machine"
-    if estimate.unknown:
-        lines.append("Time: not known before all images are counted.")
-    elif total is None:
-        lines.append("Time: not known: no runs here have been measured, and this device's speed is not known.")
-    else:
-        several = f"; on all {device.count} together about {duration(total / device.count)}" if device.count > 1 else ""
-        lines.append(f"Time: about {duration(total)} of arithmetic on {where}, one job after another{several}.")
-    bases = {rate.of(job)[1] for job in open_jobs}
-    if "measured" in bases or "model" in bases:
-        lines.append("Rates: by images_per_second in the run.json of runs that were finished on this device.")
-    if "assumed" in bases and device.reaches:
-        cnn, vlm = (f"{rate.shares[kind]:.0%}" for kind in ("cnn", "vlm"))
-        shares = f"{cnn}" if cnn == vlm else f"{cnn} for CNNs and {vlm} for vision-language models"
+def time_left(waiting: Sequence[Job], device: str) -> list[str]:
+    """Return what is known of the time that jobs take."""
+    if not waiting:
+        return ["Time: nothing is left to train; tables, figures and the page take minutes."]
+    known = [job for job in waiting if job.seconds is not None]
+    if not known:
+        return [f"Time: not known. No run on {device} is finished, and rates.csv has no rates for these models."]
+    lines = [f"Time: {duration(total(known))} on {device}, one job after another. Each start adds seconds."]
+    if len(known) < len(waiting):
         lines.append(
-            f"{'Else' if bases & {'measured', 'model'} else 'Rates'} (~): assumed, {shares} of what the device reaches by "
-            f"{device.source}; and augmenting a view takes {view_seconds(336) * 1000:.1f} ms of a core at 336 px."
+            f"      Not counted: {len(waiting) - len(known)} of {len(waiting)} jobs, whose rates are not known."
         )
-    lines.append("Starting jobs, reading images, statistics and figures come on top: seconds for each job.")
-    lines += [f"No number here has the images of {name}: {estimate.images[name].source}." for name in estimate.unknown]
-    return [part for line in lines for part in wrapped(line)]
+    return [*lines, "      Rates: of finished runs on this device, else of resources/rates.csv."]
 
 
-def disk(found: Sequence[Need]) -> list[str]:
-    """Return what a study needs on the disk as a table, and what is free."""
-    rows = [[need.what, need.place, amount(need.size), amount(need.there) if need.there else "-"] for need in found]
-    missing = sum(need.missing for need in found)
-    rows.append(["in all", "", amount(sum(need.size for need in found)), amount(sum(need.there for need in found))])
-    free = shutil.disk_usage(Path()).free
-    last = f"Disk: {amount(missing)} to come, {amount(free)} free in this folder."
-    return [*columns(("disk", "in", "needs", "there"), rows, 2, 1), "", last]
+# ---- images ----
+
+
+def images(config: Config, dataset: str) -> dict[int, int] | None:
+    """Return magnification -> number of images, by the manifest or by what the dataset will hold; None if not known."""
+    settings = config.datasets[dataset]
+    if found := _manifest(Path(paths.MANIFEST.format(dataset=dataset))):
+        return found
+    if made := settings.synthetic:
+        each = (2 if made.kind == "breakhis" else 4) * made.patients_per_class * made.images_per_patient
+        return dict.fromkeys(made.magnifications, each)
+    if settings.format == "bach":
+        return {40: BACH}
+    if settings.format == "breakhis" and settings.complete:
+        return _official()
+    return None
+
+
+@cache
+def _official() -> dict[int, int]:
+    return dict(Counter(identity.magnification for identity in breakhis.official()))
+
+
+@cache
+def _manifest(path: Path) -> dict[int, int] | None:
+    try:
+        return dict(Counter(int(row["magnification"]) for row in read_csv(path, ["magnification"])))
+    except (HistoBenchError, OSError, ValueError):
+        return None
+
+
+def sides(config: Config, run: Run) -> tuple[int, int] | None:
+    """Return how many images a run trains on and how many it evaluates; None where they are not known."""
+    found = images(config, run.dataset)
+    if found is None:
+        return None
+    here = found.get(run.magnification, 0)
+    tested = round(here / config.splits[run.split].folds)
+    return here - tested, tested
+
+
+# ---- jobs ----
+
+
+def specification(config: Config, run: Run) -> RunSpec:
+    """Return everything that decides the result of a run."""
+    return config.specification(run.model, run.mode, run.magnification, run.augmentation, run.fold)
+
+
+def training(config: Config, device: str) -> Iterator[Job]:
+    """Yield every training run."""
+    for run in config.runs:
+        counts, epochs = sides(config, run), config.mode(run.model, run.mode).epochs
+        done = is_up_to_date(Path(run.folder), specification(config, run))
+        train, evaluate = tabled(config, run, device)
+        if found := measured(config, run, device):
+            train = evaluate = found  # evaluating is faster, but its rate is not recorded
+        seconds = epochs * (counts[0] / train + counts[1] / evaluate) if counts and train and evaluate else None
+        yield Job("training", run.predictions, run, done, sum(counts) * epochs if counts else None, seconds)
+
+
+def shared_work(config: Config, device: str) -> list[Job]:
+    """Return what runs share, each once: visual tokens, embeddings, predictions on other datasets."""
+    jobs: dict[str, Job] = {}
+    steps_of = {True: ["evaluation"], False: ["tokens", "evaluation"]}
+
+    def add(what: str, path: str, run: Run, done: bool, passes: int | None, *steps: str) -> None:
+        rates = [rate(config, run.model, step, device) for step in steps]
+        seconds = sum(passes / each for each in rates if each) if passes is not None and None not in rates else None
+        if path not in jobs or jobs[path].done:  # tokens are done for one run and not for another
+            jobs[path] = Job(what, path, run, done, passes, seconds)
+
+    for run in config.runs:
+        counts, head = sides(config, run), config.mode(run.model, run.mode).trainable == "head"
+        tokens = config.embeds_tokens(run.model) if head else config.tokens(run.model, run.mode)
+        views = {(run.augmentation, config.views(run.model, run.mode, run.augmentation)), (config.unaugmented, 1)}
+        for augmentation, count in sorted(views) if head or tokens else ():
+            place = vars(run) | {"augmentation": augmentation, "views": count}
+            passes, embeddings = sum(counts) * count if counts else None, paths.FEATURES.format(**place)
+            if tokens:  # deleted when no job needs them any more
+                done = Path(embeddings if head else run.predictions).exists()
+                add("visual tokens", paths.TOKENS.format(**place), run, done, passes, "tokens")
+            if head:
+                steps = steps_of[config.models[run.model].family == "cnn" or tokens]
+                add("embeddings", embeddings, run, Path(embeddings).exists(), passes, *steps)
+    for on, run in config.external_runs:
+        found, path = images(config, on), paths.external(on, run)
+        passes = sum(found.values()) if found else None
+        steps = steps_of[config.models[run.model].family == "cnn"]
+        add(f"predictions on {on}", path, run, Path(path).exists(), passes, *steps)
+    return list(jobs.values())
+
+
+# ---- rates, in images per second ----
+
+
+@cache
+def _rows() -> list[dict[str, str]]:
+    lines = RATES.read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def is_device(name: str, wanted: str) -> bool:
+    """Tell whether a device is the wanted one, which may be given by a part of its name, for example `H200`."""
+    return name == wanted or f" {wanted.upper()} " in f" {name.upper()} "
+
+
+def published(config: Config, model: str) -> str:
+    """Return what a model is known by, `torchvision/vgg19` or its repository; empty for a narrowed one or another size."""
+    settings = config.models[model].settings
+    name = getattr(settings.weights, "hub", "")
+    if isinstance(settings, CnnSettings):
+        name = settings.architecture if settings.width == 1 else ""
+    return name if settings.image_size == RATES_SIZE else ""
+
+
+def rate(config: Config, model: str, mode: str, device: str, micro_batch: int = 0) -> float | None:
+    """Return the rate that rates.csv has for a model; of several micro-batches, that of the largest up to `micro_batch`."""
+    key, best = (published(config, model), mode), None
+    for row in _rows():
+        if (row["model"], row["mode"]) == key and is_device(row["device"], device):
+            best = float(row["images_per_second"]) if int(row["micro_batch"] or 0) <= micro_batch else best
+    return best
+
+
+def tabled(config: Config, run: Run, device: str) -> tuple[float | None, float | None]:
+    """Return a run's rates of training and evaluation by rates.csv."""
+    mode, steps = config.mode(run.model, run.mode), []
+    if config.models[run.model].family != "cnn" and mode.trainable != "head":
+        steps = ["lora live" if mode.vision == "live" else "lora"]
+    elif mode.trainable == "all":
+        steps = ["training", *(["augmented"] if config.augmentations[run.augmentation] else [])]
+    size = mode.micro_batch or mode.batch_size
+    rates = [rate(config, run.model, step, device, size) for step in steps]
+    slowest = min((each for each in rates if each), default=None)  # augmenting and training go on side by side
+    return None if None in rates else slowest, rate(config, run.model, "evaluation", device)
+
+
+@cache
+def _records(model: str, mode: str) -> list[dict]:
+    rest = dict.fromkeys(("dataset", "split", "magnification", "augmentation", "fold"), "*")
+    return [record(path.parent) for path in Path().glob(paths.RECORD.format(model=model, mode=mode, **rest))]
+
+
+def measured(config: Config, run: Run, device: str) -> float | None:
+    """Return the median rate of training of the finished runs like this one on a device; None if there are none."""
+    like = specification(config, run).model_dump(mode="json")
+    rates = []
+    for content in _records(run.model, run.mode):
+        made = content.get("specification", {})
+        same = all(made.get(key) == like[key] for key in ("model", "augmentation"))
+        same = same and all(made["recipe"].get(key) == like["recipe"][key] for key in ("trainable", "lora"))
+        if same and is_device(content.get("device", ""), device) and content.get("images_per_second"):
+            rates.append(content["images_per_second"])
+    return median(rates) if rates else None
+
+
+# ---- disk ----
+
+
+def needs(config: Config) -> dict[str, float | None]:
+    """Return how many bytes of each kind are still to come; None where they are not known."""
+    parts = defaultdict(list)
+    for name in config.used_datasets:
+        if config.datasets[name].url and not Path(config.source(name)).exists():
+            parts["archives of images"].append(ARCHIVES.get(config.datasets[name].format))
+    for model in dict.fromkeys(run.model for run in config.runs):
+        if config.models[model].weights != "random" and not Path(paths.WEIGHTS.format(model=model)).exists():
+            parts["pretrained weights"].append(WEIGHTS.get(published(config, model)))
+    used = [(run.dataset, run.model) for run in config.runs] + [(on, run.model) for on, run in config.external_runs]
+    for dataset, size in dict.fromkeys((dataset, config.models[model].image_size) for dataset, model in used):
+        if not Path(paths.PIXELS.format(dataset=dataset, size=size)).exists():
+            counts = images(config, dataset)
+            parts["pixels"].append(3.0 * size**2 * sum(counts.values()) if counts else None)
+    for job in shared_work(config, ""):
+        if job.what == "visual tokens" and not job.done:
+            each = TOKENS.get(published(config, job.run.model))
+            parts["visual tokens"].append(each * job.images if each and job.images else None)
+    # Each store of tokens is deleted before the next one is made.
+    add = {"visual tokens": max}
+    return {what: None if None in sizes else add.get(what, sum)(sizes) for what, sizes in parts.items()}
+
+
+def disk(config: Config) -> list[str]:
+    """Return what a study still needs on the disk as a table, and what is free."""
+    rows = [[what, amount(size)] for what, size in needs(config).items()]
+    free = f"Disk: {amount(shutil.disk_usage(Path()).free)} free in this folder."
+    return [*(columns(["disk", "to come"], rows, 1) if rows else []), "", free]
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_tool(main)

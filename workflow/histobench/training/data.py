@@ -1,4 +1,4 @@
-"""Batches for the training loop: what they hold depends on (seed, epoch) alone, not on workers, machine or a resume."""
+"""Batches for the training loop. Their content depends on (seed, epoch) alone, not on workers, machine or a resume."""
 
 import ctypes
 import os
@@ -18,14 +18,14 @@ from histobench.io.hashing import stable_hash
 from histobench.training.interrupt import SIGNALS
 
 Plan = Iterable[tuple[int, np.ndarray]]
-"""Batches to come: the epoch (from 1) and the positions, in the source, of a batch's images."""
+"""For each batch: the epoch (from 1) and the positions of its images in the source."""
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
-"""Per batch: the module's input (B, ...) and the labels (B,) float32, 1 malignant."""
+"""For each batch: the module's input (B, ...) and the labels (B,) float32, 1 malignant."""
 
 
 class Source(Protocol):
-    """Images, or what stands for them, in the order of their labels."""
+    """Images, or features of them, in the order of their labels."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -58,7 +58,7 @@ def cut(indices: np.ndarray, size: int, least: int = 1) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Stored:
-    """Source over a stored array, read by index: the pixel store (as one view), embeddings, or visual tokens."""
+    """Source over a stored array: the pixel store (as one view), embeddings, or visual tokens."""
 
     array: np.ndarray
     """(V, M, ...) memory-mapped: one view for all epochs, or one for each."""
@@ -78,7 +78,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Augmented:
-    """Source of images augmented afresh in each epoch, in `workers` processes or, with none, in this one."""
+    """Source of images that are augmented anew in each epoch, in `workers` processes or, with 0, in this one."""
 
     pixels: np.ndarray
     """(M, S, S, 3) uint8, memory-mapped."""
@@ -103,7 +103,7 @@ class Augmented:
             num_workers=self.workers,
             collate_fn=_collate,
             pin_memory=self.pin,
-            generator=torch.Generator(),  # else it would draw from the stream that decides the dropout
+            generator=torch.Generator(),  # else it would draw from the generator of the dropout
             worker_init_fn=partial(_start_worker, os.getpid()),
         )
         for batch in loader:
@@ -125,10 +125,10 @@ class _Views(Dataset):
             image = source.pixels[source.rows[index]]
             return source.augmentation(image, source.seed, epoch, source.image_ids[index]), source.labels[index]
         except HistoBenchError as error:
-            return error  # raised in a worker it would come out wrapped in a traceback
+            return error  # raised in a worker, it would become a traceback
 
     def __getstate__(self) -> dict[str, Any]:
-        # Workers that are not forked get the dataset pickled, and a pickled memory map holds all of its data.
+        # Workers that are not forked get the dataset pickled; a pickled memory map would hold all of its data.
         state, pixels = dict(self.source.__dict__), self.source.pixels
         if isinstance(pixels, np.memmap) and pixels.flags.c_contiguous:
             state["pixels"] = (pixels.filename, pixels.dtype, "r", pixels.offset, pixels.shape)
@@ -141,9 +141,9 @@ class _Views(Dataset):
 
 
 def _start_worker(parent: int, _: int) -> None:
-    """Let a worker end with the process that started it: a forked one would keep its GPU's memory for seconds.
+    """Have a worker end with its job, whose lease of a GPU it would keep, and leave signals to end to the job.
 
-    Signals that ask a job to end are left to that process: it needs its workers up to the step after which it ends.
+    The job needs its workers up to the step after which it ends.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""One training loop for everything that has trainable parameters and maps a batch to one logit per image."""
+"""One training loop for every module that maps a batch to one logit per image."""
 
 import logging
 import math
@@ -21,8 +21,9 @@ from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.io.hashing import stable_hash
 from histobench.study.spec import Recipe
 from histobench.training import data
+from histobench.training.adamw import AdamW
 from histobench.training.checkpoint import Checkpoint, random_state, set_random_state
-from histobench.training.devices import autocast
+from histobench.training.device import autocast
 from histobench.training.microbatch import MicroBatch, normalises_over_batch
 
 log = logging.getLogger(__name__)
@@ -41,9 +42,9 @@ class Fitted:
     best_epoch: int
     """The epoch of highest evaluation accuracy, the earliest of several."""
     resumed_from: int | None
-    """How many epochs an earlier process had finished when it was stopped; None if none left anything to go on from."""
+    """How many epochs an earlier process had finished when it was stopped; None if this one started from the beginning."""
     micro_batch: int
-    """Images that went through the module at once."""
+    """Images that went through the module at once, at the end."""
     ready: float
     """Reading of `time.perf_counter` just before the first step."""
 
@@ -67,22 +68,22 @@ def fit(
     fp32.
 
     Args:
-        module: maps what the sources yield, (B, ...), to logits (B,). Parameters that require no gradient stay fixed.
+        module: maps what the sources yield, (B, ...), to logits (B,). Parameters without `requires_grad` stay fixed.
         training: the training images; their order in an epoch is drawn from `seed` and the epoch.
         evaluation: the evaluation images.
-        score: from the evaluation logits (N,) to named scores, `accuracy` among them.
+        score: from the evaluation logits (N,) to named scores, with `accuracy`.
         recipe: epochs, batch size, learning rate and weight decay.
-        seed: what order and dropout derive from.
+        seed: decides order and dropout.
         device: where to compute.
-        checkpoint: where a stopped process left its state, and this one leaves its own after each epoch but the last,
-            and where it is interrupted.
+        checkpoint: where a stopped process left its state. This one writes its own after each epoch but the last, and
+            when it is interrupted.
         micro_batch: images to put through the module at once, by default the logical batch. The loss of a logical batch
             is the same however it is cut. Halved when GPU memory runs out; not used with batch normalisation.
         check: called after each optimizer step and each evaluation batch; raises `Interrupted` to end there.
 
     Raises:
         HistoBenchError: a loss or a logit is not finite, or GPU memory does not suffice.
-        Interrupted: by `check`; the checkpoint then goes on with the very next step.
+        Interrupted: by `check`; the checkpoint continues with the next step.
     """
     module.to(device)
     if device.type == "cuda":
@@ -91,7 +92,7 @@ def fit(
     whole = normalises_over_batch(module)
     micro = MicroBatch(micro_batch, recipe.batch_size, whole)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    optimizer = AdamW(trainable, recipe.weight_decay)
 
     history: list[dict[str, float]] = []
     best_epoch, logits, best_logits = 0, torch.empty(0), torch.empty(0)
@@ -99,11 +100,11 @@ def fit(
     if progress := checkpoint.load(module, optimizer):
         history, best_epoch, best_logits = progress["history"], progress["best_epoch"], progress["best_logits"]
         begun = progress["begun"]
-        log.info("going on after epoch %d of %d, step %d, as left behind", len(history), recipe.epochs, begun["step"])
+        log.info("continuing after epoch %d of %d, step %d", len(history), recipe.epochs, begun["step"])
     resumed_from = len(history) if progress else None
     epochs = range(len(history) + 1, recipe.epochs + 1)
 
-    def batches(epoch: int) -> list[np.ndarray]:  # one image alone has no statistics to normalise by
+    def batches(epoch: int) -> list[np.ndarray]:  # a single image has no batch statistics
         return data.cut(data.order(seed, epoch, len(training.labels)), recipe.batch_size, least=2 if whole else 1)
 
     sizes = np.array([len(batch) for batch in batches(1)])
@@ -130,11 +131,8 @@ def fit(
             trained = None
             try:
                 for batch, labels in islice(stream, steps - done):
-                    for group in optimizer.param_groups:
-                        group["lr"] = rates[done]
                     losses[done] = micro.retry(partial(_gradients, module, batch, labels), optimizer.zero_grad)
-                    optimizer.step()
-                    optimizer.zero_grad()
+                    optimizer.step(rates[done])
                     done += 1
                     bar.update(len(batch))
                     check()
@@ -145,10 +143,10 @@ def fit(
                 seconds = (trained or time.perf_counter()) - began
                 begun = {"step": done, "losses": losses[:done], "seconds": seconds, "random": random_state(device)}
                 checkpoint.save(module, optimizer, state(begun))
-                bar.close()  # its line would go on
-                log.info(
-                    "%s in epoch %d after step %d of %d: run the same command to go on", signal, epoch, done, steps
-                )
+                checkpoint.close()
+                bar.close()  # else the message would continue its line
+                place = f"epoch {epoch} after step {done} of {steps}"
+                log.info("%s in %s: run the same command to continue from there", signal, place)
                 raise
             if not logits.isfinite().all():
                 raise HistoBenchError(
@@ -163,7 +161,7 @@ def fit(
             bar.set_postfix(epoch=epoch, loss=f"{train_loss:.4f}", accuracy=f"{row['accuracy']:.4f}", refresh=False)
             begun = _NOTHING
             if epoch < recipe.epochs:
-                checkpoint.save_meanwhile(module, optimizer, state(begun))
+                checkpoint.save(module, optimizer, state(begun))
     return Fitted(history, logits.numpy(), best_logits.numpy(), best_epoch, resumed_from, micro.size, ready)
 
 
@@ -198,7 +196,7 @@ def predict(
 
 
 _NOTHING: dict[str, Any] = {"step": 0, "losses": torch.empty(0), "seconds": 0.0, "random": None}
-"""What is done of an epoch: its steps, their losses and seconds, and the state of the random numbers after them."""
+"""What is done of an epoch: its steps, their losses and seconds, and the state of the random generators after them."""
 
 
 def _gradients(module: nn.Module, batch: torch.Tensor, labels: torch.Tensor, size: int) -> torch.Tensor:
@@ -217,7 +215,7 @@ _ADVICE = "lower the recipe's learning_rate, or look for damaged input"
 
 
 def _mean_loss(losses: torch.Tensor, sizes: np.ndarray, epoch: int) -> float:
-    """Return the mean loss per image from those of the steps; the one time in an epoch that waits for the device."""
+    """Return the mean loss per image from those of the steps. Only here does an epoch wait for the device."""
     of_steps = losses.cpu().numpy().astype(np.float64)
     if not np.isfinite(of_steps).all():
         step = int(np.argmin(np.isfinite(of_steps)))
@@ -228,7 +226,7 @@ def _mean_loss(losses: torch.Tensor, sizes: np.ndarray, epoch: int) -> float:
 
 
 def _progress(sizes: np.ndarray, epochs_done: int, steps_done: int, epochs: int) -> tqdm:
-    """Return a progress bar over images, seldom redrawn where stderr is a log file."""
+    """Return a progress bar over images, rarely redrawn if stderr is a log file."""
     pause, images = 0.5 if sys.stderr.isatty() else 60, sizes.sum()
     done = images * epochs_done + sizes[:steps_done].sum()
     return tqdm(total=images * epochs, initial=done, unit="image", mininterval=pause, maxinterval=pause)

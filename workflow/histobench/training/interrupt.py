@@ -1,4 +1,4 @@
-"""Being asked to end: the request is noted when it comes and granted between two optimizer steps."""
+"""Requests to end: a signal is noted when it comes, and acted on between two optimizer steps."""
 
 import signal
 import time
@@ -7,10 +7,10 @@ from types import FrameType
 from histobench.io.errors import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-"""Queues, Ctrl-C, a closed terminal, and the end of the Snakemake that a job belongs to."""
+"""Sent by queues, Ctrl-C, a closed terminal, and when Snakemake ends."""
 
-_ONE_REQUEST = 1.0
-"""Seconds in which the same signal from several senders (a queue, a launcher) is a single request."""
+_SAME_REQUEST = 1.0
+"""Seconds in which the same signal from several senders (a queue, Snakemake) is one request."""
 
 
 class Interrupt:
@@ -26,12 +26,12 @@ class Interrupt:
                 signal.signal(number, self._note)
 
     def check(self) -> None:
-        """Raise :class:`Interrupted`, with the first signal that came, if one did."""
+        """Raise :class:`Interrupted` with the first signal that came, if one did."""
         if self._came:
             raise Interrupted(next(iter(self._came)))
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
-        if now - self._came.setdefault(number, now) > _ONE_REQUEST:
+        if now - self._came.setdefault(number, now) > _SAME_REQUEST:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)

@@ -1,21 +1,21 @@
-"""How many images go through the module at once: a matter of memory, never of the result."""
+"""How many images go through the module at once, which decides the memory used and never the result."""
 
 import logging
 from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from histobench.io.errors import HistoBenchError
-from histobench.training.devices import crowded
 
 log = logging.getLogger(__name__)
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def normalises_over_batch(module: nn.Module) -> bool:
     """Tell whether a module, in its present mode, uses batch statistics: then cutting a batch changes the result."""
-    return any(isinstance(part, _BatchNorm) and part.training for part in module.modules())
+    return any(isinstance(part, _NORMS) and part.training for part in module.modules())
 
 
 class MicroBatch:
@@ -42,14 +42,12 @@ class MicroBatch:
                 if self.whole or self.size == 1:
                     reason = "batch normalisation needs its images together" if self.whole else "it is a single image"
                     raise HistoBenchError(
-                        f"the GPU's memory does not hold a batch of {self.size}, which cannot be cut since {reason}; "
-                        f"{crowded() or 'free the GPU'}, or choose a smaller batch_size or image_size"
+                        f"the GPU's memory does not hold a batch of {self.size}, which cannot be cut because {reason}; end "
+                        "other processes on the GPU, lower `gpu_slots`, or choose a smaller batch_size or image_size"
                     ) from error
-            # Only here is the failed pass no longer referred to by the exception, so that its memory can be freed.
+            # Only here does the exception no longer refer to the failed pass, so that its memory can be freed.
             forget()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self.size = (self.size + 1) // 2
-            log.warning("the GPU's memory ran out: going on with a micro-batch of %d", self.size)
-            if others := crowded():
-                log.warning("%s", others)
+            log.warning("the GPU's memory ran out: continuing with a micro-batch of %d", self.size)

@@ -1,38 +1,30 @@
-"""Published weights of vision-language models: from a pinned commit on the Hugging Face Hub to one safetensors file."""
+"""Published weights of vision-language models: from a commit on the Hub, or a folder, to one safetensors file."""
 
 import reprlib
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from histobench.fetch.hub import cause, resolve
-from histobench.fetch.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, Folder, files, read_json, shards
+from histobench.fetch import hub
+from histobench.fetch.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, files, shards, small_files, verify_folder
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import atomic_path
-from histobench.models.vlm import Architecture, architecture
-from histobench.study.spec import FolderWeights, VlmSettings, canonical_json
+from histobench.io.files import atomic_path, read_json
+from histobench.models import vlm
+from histobench.study.spec import HubWeights, VlmSettings, canonical_json
 
 LANGUAGE_HEAD = {"lm_head.weight"}
-"""Parameters that a published file may lack (where they are the embedding's) or have in vain."""
-
-_NO_EFFECT = (
-    *("_name_or_path", "architectures", "dtype", "id2label", "label2id", "return_dict", "transformers_version"),
-    *("_pad_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "video_token_id", "tie_word_embeddings"),
-    *("initializer_range", "max_position_embeddings", "max_window_layers", "pretraining_tp", "use_cache"),
-)
-"""Keys of a config that change nothing of what a loaded model makes of an image."""
+"""Parameters that a published file may lack (where they are those of the embedding) or hold without use."""
 
 
-def convert(settings: VlmSettings, folder: Path, output: Path) -> bool:
+def convert(settings: VlmSettings, downloads: Path, output: Path) -> bool:
     """Write a model's published parameters, in their published type, as one safetensors file.
 
-    It holds the state of the model without language-model head, under the names that transformers gives it, and tells
-    repository and commit, or the SHA-256 of a folder, and config in its metadata. One copy of the parameters is in memory at a time.
+    It holds the state of the model without language-model head, under the names of transformers. Its metadata hold the
+    architecture (the published config.json), and repository and commit, or the SHA-256 of a folder.
 
     Args:
         settings: the model; its weights must not be `random`.
-        folder: where the repository's files are kept, and looked for first; the folder of weights of the user's own.
+        downloads: where the folders of downloaded repositories are.
         output: the safetensors file, written atomically.
 
     Returns:
@@ -43,85 +35,103 @@ def convert(settings: VlmSettings, folder: Path, output: Path) -> bool:
     """
     from safetensors.torch import save_file
 
-    downloaded, weights = fetch(settings, folder), settings.weights
-    with TemporaryDirectory() as checked:  # transformers looks for more files than were checked, adapters for one
-        for name in files(folder):
-            Path(checked, name).symlink_to(folder.absolute() / name)
-        model = _load(architecture(settings).generator, folder, Path(checked))
-    origin = {} if isinstance(weights, str) else weights.model_dump(exclude={"folder"})
-    metadata = {**origin, "config": canonical_json(settings.config)}
+    folder, names, downloaded = fetch(settings, downloads)
+    config = read_json(folder / CONFIG)
+    with TemporaryDirectory() as verified:  # transformers also looks for files that were not verified, such as adapters
+        for name in names:
+            Path(verified, name).symlink_to(folder.absolute() / name)
+        model = _load(vlm.architecture(settings, config), folder, Path(verified))
+    origin = {} if isinstance(settings.weights, str) else settings.weights.model_dump(exclude={"folder"})
+    metadata = {**origin, vlm.CONFIG: canonical_json(config)}
     with atomic_path(output) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary, metadata)
     return downloaded
 
 
-def fetch(settings: VlmSettings, folder: Path) -> bool:
-    """Make sure that `folder` holds config, tokenizer tables and weights of a model, and that they are the published ones.
+def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool]:
+    """Make sure that config, tokenizer files and weights of a model are there, and are the published ones.
 
-    Files that are there already, whoever put them there, are only checked: by SHA-256 or, where the Hub keeps a file in
-    git itself, by its git object id. Config and tokenizer are compared with the settings before weights are downloaded.
-    Where the Hub cannot be asked and never was, complete files are taken as they are, with a warning. The environment
-    variable HF_ENDPOINT names a mirror of https://huggingface.co; HF_HUB_OFFLINE=1 spares waiting for it. For a folder of
-    the user's own nobody is asked: its files must have the SHA-256 that its weights name.
+    Files that are there already are only verified: by SHA-256 or, where the Hub keeps a file in git itself, by its git
+    object id. Config and tokenizer are checked before weights are downloaded. Where the Hub cannot be reached and never
+    was, files put there by hand are used with a warning. The environment variable HF_ENDPOINT names a mirror of
+    https://huggingface.co. The files in a folder of the user's own must have the SHA-256 in the settings.
 
     Returns:
-        Whether anything was downloaded.
+        Their folder, their names, and whether any was downloaded.
 
     Raises:
-        HistoBenchError: a file is missing and cannot be had, is not the published one, or is damaged; or the published
-            config or tokenizer is not what the settings say.
+        HistoBenchError: a file is missing and cannot be downloaded, or is not the published one; the config cannot be
+            used, or the tokenizer does not fit it.
     """
-    from safetensors import SafetensorError, safe_open
-
-    if settings.weights == "random":
-        raise HistoBenchError(f"{settings.family}: random weights are not fetched; leave out --weights")
-    if isinstance(settings.weights, FolderWeights):
-        commit = Folder(settings.weights)
-        commit.verify()
-    else:
-        commit = resolve(settings.weights, folder)
+    if not isinstance(settings.weights, HubWeights):
+        if settings.weights == "random":
+            raise HistoBenchError(f"{settings.family}: random weights are not fetched; leave out --weights")
+        folder = Path(settings.weights.folder)
+        verify_folder(settings.weights)
+        _check_description(settings, folder)
+        return folder, files(folder), False
+    folder = downloads / hub.folder_name(settings.weights)
+    commit = hub.resolve(settings.weights, folder)
     offered = commit.offered
-    downloaded = False
-    for name in (CONFIG, *([name for name in TOKENIZER if name in offered] or TOKENIZER[:1])):
-        downloaded |= commit.get(name)
-    made = architecture(settings)
-    _require_config(made, settings, folder / CONFIG)
-    _require_markers(made, folder)
-    names = [SINGLE]
-    if SINGLE not in offered:
-        if (folder / SINGLE).exists():  # transformers would take it, index or not
-            raise HistoBenchError(f"{folder / SINGLE}: {commit.name} has no such file; move it away")
-        if INDEX in offered:
-            downloaded |= commit.get(INDEX)
-            names = shards(folder / INDEX)
-    for name in names:
-        downloaded |= commit.get(name)
-        try:
-            with safe_open(folder / name, framework="pt"):
-                pass
-        except (OSError, SafetensorError) as error:
+    names = small_files(offered)
+    downloaded = [commit.get(name) for name in names]
+    _check_description(settings, folder)
+    if INDEX in offered and SINGLE not in offered:
+        downloaded.append(commit.get(INDEX))
+        names += [INDEX, *shards(folder / INDEX)]
+    else:
+        names.append(SINGLE)
+    downloaded += [commit.get(name) for name in names if name.endswith(".safetensors")]
+    return folder, names, any(downloaded)
+
+
+def _check_description(settings: VlmSettings, folder: Path) -> None:
+    """Require a config that can be used, and a tokenizer whose ids of the image markers are those of the config."""
+    path = folder / CONFIG
+    try:
+        made = vlm.architecture(settings, read_json(path))
+    except HistoBenchError as error:
+        raise HistoBenchError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    tables = [_added_tokens(folder / name) for name in TOKENIZER if (folder / name).exists()]
+    for token, expected in zip(made.family.MARKER_TOKENS, made.family.marker_ids(made.config), strict=True):
+        found = sorted({table[token] for table in tables if token in table})
+        if found != [expected]:
             raise HistoBenchError(
-                f"{folder / name}: is not a whole safetensors file ({error}); put a whole one there, or delete it to have it "
-                "downloaded again"
-            ) from error
-    return downloaded
+                f"{folder}: the tokenizer gives {token} the id {' and '.join(map(str, found)) or 'of no added token'}, the "
+                f"model's config {expected}; choose another revision or folder"
+            )
 
 
-def _load(generator: Any, folder: Path, checked: Path) -> Any:
-    """Load a model from files that are there; return it without language-model head, every parameter as published.
+def _added_tokens(path: Path) -> dict[str, int]:
+    """Return the ids of added tokens in a tokenizer file."""
+    content = read_json(path)
+    try:
+        if path.name == "added_tokens.json":
+            return {token: int(number) for token, number in content.items()}
+        tokens = {token["content"]: int(token["id"]) for token in content.get("added_tokens", [])}
+        decoder = content.get("added_tokens_decoder", {})
+        return tokens | {token["content"]: int(number) for number, token in decoder.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise HistoBenchError(f"{path}: its added tokens cannot be read; choose another revision or folder") from error
+
+
+def _load(made: vlm.Architecture, folder: Path, verified: Path) -> Any:
+    """Return the model without language-model head, with every parameter as published.
 
     Args:
-        generator: the class with language-model head.
-        folder: where the files are, for a sentence.
-        checked: a folder with those files alone that loading needs.
+        made: its architecture.
+        folder: where the files are, for messages.
+        verified: a folder with only the files that loading needs.
     """
     from safetensors import SafetensorError
-    from transformers.utils import logging as chatter
+    from transformers.utils import logging as transformers_logging
 
-    chatter.set_verbosity_error()  # its table of missing parameters would stand before our sentence
+    transformers_logging.set_verbosity_error()  # its table of missing parameters would come before our message
+    generator: Any = made.generator
     try:
         model, report = generator.from_pretrained(
-            checked,
+            verified,
+            config=made.config,
             dtype="auto",
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are in the report, too
@@ -129,8 +139,9 @@ def _load(generator: Any, folder: Path, checked: Path) -> Any:
             local_files_only=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
+        reason = reprlib.repr(" ".join(str(error.__cause__ or error).split()))
         raise HistoBenchError(
-            f"{folder}: transformers cannot load the weights ({cause(error)}); choose another revision or folder"
+            f"{folder}: transformers cannot load the weights ({reason}); choose another revision or folder"
         ) from error
     # transformers only warns of these, and leaves random numbers where something is missing.
     faults = {
@@ -144,63 +155,3 @@ def _load(generator: Any, folder: Path, checked: Path) -> Any:
                 f"{folder}: the weights {fault} parameter {names[0]} ({len(names)} such); choose another revision or folder"
             )
     return model.model
-
-
-def _require_config(made: Architecture, settings: VlmSettings, path: Path) -> None:
-    """Raise unless the published config makes the model that the settings make, key by key, defaults included."""
-    from huggingface_hub.errors import StrictDataclassError
-
-    published, own = read_json(path), type(made.config)
-    if (found := published.get("model_type")) != own.model_type:
-        raise HistoBenchError(
-            f"{path}: its model_type is {found}, expected {own.model_type} for the family {settings.family}; correct "
-            "`family`, or `model_type` in the model's config"
-        )
-    try:
-        theirs = own.from_dict(published).to_dict()
-    except (StrictDataclassError, TypeError, ValueError, AttributeError, KeyError) as error:
-        raise HistoBenchError(
-            f"{path}: transformers does not take it ({cause(error)}); choose another revision or folder"
-        ) from error
-    for key, value, other in _differences(made.config.to_dict(), theirs, settings.config):
-        raise HistoBenchError(
-            f"{path}: {key} is {reprlib.repr(other)}, but {reprlib.repr(value)} by the model's config; correct {key} there "
-            "(absent keys have transformers' defaults), or choose another revision or folder"
-        )
-
-
-def _differences(own: Any, published: Any, given: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield key, own and published value where two complete configs differ; `given` are the keys written in YAML."""
-    for key, value in own.items():
-        named = key in given
-        if isinstance(value, dict) and "model_type" in value and isinstance(published.get(key), dict):
-            inner = given[key] if named and isinstance(given[key], dict) else {}
-            yield from _differences(value, published[key], inner, f"{prefix}{key}.")
-        elif named and key not in published:
-            yield prefix + key, value, None
-        elif (named or key not in _NO_EFFECT) and published.get(key, value) != value:
-            yield prefix + key, value, published[key]
-
-
-def _require_markers(made: Architecture, folder: Path) -> None:
-    """Raise unless the tokenizer's tables of added tokens give the image markers the ids that the model is fed."""
-    tables = [_added_tokens(folder / name) for name in TOKENIZER if (folder / name).exists()]
-    for token, expected in zip(made.family.MARKER_TOKENS, made.family.marker_ids(made.config), strict=True):
-        found = sorted({table[token] for table in tables if token in table})
-        if found != [expected]:
-            raise HistoBenchError(
-                f"{folder}: the tokenizer gives {token} the id {' and '.join(map(str, found)) or 'of no added token'}, the "
-                f"model's config {expected}; correct the token ids there, or choose another revision or folder"
-            )
-
-
-def _added_tokens(path: Path) -> dict[str, int]:
-    content = read_json(path)
-    try:
-        if path.name == "added_tokens.json":
-            return {token: int(number) for token, number in content.items()}
-        tokens = {token["content"]: int(token["id"]) for token in content.get("added_tokens", [])}
-        decoder = content.get("added_tokens_decoder", {})
-        return tokens | {token["content"]: int(number) for number, token in decoder.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise HistoBenchError(f"{path}: its added tokens cannot be read; choose another revision or folder") from error

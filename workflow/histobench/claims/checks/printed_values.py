@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Cell, Each, bounds, cases, decimals, describe, rounding, span
+from histobench.claims.table_cells import Bound, Cell, Each, bounds, cases, decimals, describe, rounding, span
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, Case, Verdict, grade
 
 
@@ -30,9 +30,7 @@ def printed_in_study(study: Results, cells: Mapping[str, str]) -> Verdict:
     return grade(study, claimed)
 
 
-def within(
-    paper: Paper, cells: str, each: Each = None, at_least: str | None = None, at_most: str | None = None
-) -> Verdict:
+def within(paper: Paper, cells: str, each: Each = None, at_least: Bound = None, at_most: Bound = None) -> Verdict:
     """Return whether every cell lies between two numbers, either of which may be absent.
 
     `cells` is a cell address, in which `{name}` is replaced by each of its values in `each`.
@@ -51,7 +49,7 @@ def within(
 
 
 def within_in_study(
-    study: Results, cells: str, each: Each = None, at_least: str | None = None, at_most: str | None = None
+    study: Results, cells: str, each: Each = None, at_least: Bound = None, at_most: Bound = None
 ) -> Verdict:
     """Return whether the interval of every cell lies between the numbers."""
     low, high = map(float, bounds(at_least, at_most))

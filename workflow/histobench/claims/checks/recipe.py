@@ -7,7 +7,7 @@ from typing import Any
 
 from histobench.claims.evidence import Estimate, Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Unavailable, bounds, decimals, rounding
+from histobench.claims.table_cells import Bound, Unavailable, bounds, decimals, rounding
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPOSSIBLE, SUPPORTED, Verdict, holds
 
 
@@ -18,7 +18,7 @@ def configured(paper: Paper, models: Sequence[str], key: str, value: int) -> Ver
     return holds(set(found.values()) == {value}, f"the true {key} is {text}.")
 
 
-def trainable(paper: Paper, arms: Sequence[str], at_least: str | None = None, at_most: str | None = None) -> Verdict:
+def trainable(paper: Paper, arms: Sequence[str], at_least: Bound = None, at_most: Bound = None) -> Verdict:
     """Return whether LoRA on the decoder's attention trains so many parameters.
 
     A matrix from m to n features gets rank x (m + n) parameters (Hu et al. 2022); q, k, v and o of every layer are
@@ -31,9 +31,7 @@ def trainable(paper: Paper, arms: Sequence[str], at_least: str | None = None, at
     return holds(inside, f"rank {paper.rank()} gives {_listed(numbers)}.")
 
 
-def trainable_in_study(
-    study: Results, arms: Sequence[str], at_least: str | None = None, at_most: str | None = None
-) -> Verdict:
+def trainable_in_study(study: Results, arms: Sequence[str], at_least: Bound = None, at_most: Bound = None) -> Verdict:
     """Return whether the exact numbers of trained parameters are within the bounds."""
     low, high = map(float, bounds(at_least, at_most))
     numbers = {arm: study.trainable(*arm.split("/")) for arm in arms}

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Cell, Unavailable, decimals, describe, span
+from histobench.claims.table_cells import Bound, Cell, Unavailable, decimals, describe, span
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPOSSIBLE, Case, Verdict, grade
 
 Pairs = Sequence[Sequence[str]]
@@ -16,7 +16,7 @@ FOLDS = 5
 
 
 def significant(
-    paper: Paper, pairs: Pairs, metrics: Sequence[str], below: str | None = None, at_most: str | None = None
+    paper: Paper, pairs: Pairs, metrics: Sequence[str], below: Bound = None, at_most: Bound = None
 ) -> Verdict:
     """Return whether p-values are below a bound, and whether a signed-rank test could give them.
 
@@ -40,7 +40,7 @@ def significant(
 
 
 def significant_in_study(
-    study: Results, pairs: Pairs, metrics: Sequence[str], below: str | None = None, at_most: str | None = None
+    study: Results, pairs: Pairs, metrics: Sequence[str], below: Bound = None, at_most: Bound = None
 ) -> Verdict:
     """Return whether the differences are above zero: their intervals are not limited by the test's smallest p-value."""
     differences = []

@@ -1,1 +1,1 @@
-"""One file for each family of vision-language models; its `FAMILY` says what no other family shares."""
+"""One file for each family of vision-language models; its `FAMILY` holds what is specific to the family."""

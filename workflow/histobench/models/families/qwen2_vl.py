@@ -1,6 +1,6 @@
 """Qwen2-VL (Wang et al., arXiv:2409.12191): visual tokens of merged patches, and a decoder with 3-D rotary positions."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from histobench.models.vlm import Family
 
 
 class _FlatProjection(nn.Linear):
-    """The patch embedding as the matrix product that it is: its Conv3d is very slow on some GPUs."""
+    """The patch embedding as a matrix product, which it equals: its Conv3d is very slow on some GPUs."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return (P, D) of patches (P, 3, 2, side, side)."""
@@ -26,18 +26,6 @@ class Qwen2VL(Family):
     CONNECTOR = "visual.merger"
     VISION_ATTENTION = r"blocks\.\d+\.attn\.(qkv|proj)"
     MARKER_TOKENS = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
-    RULES: ClassVar[dict[str, Any]] = {
-        "types": ["qwen2_vl"],
-        "markers": ["vision_start_token_id", "image_token_id", "vision_end_token_id"],
-        "token": ["vision_config.patch_size", "vision_config.spatial_merge_size"],
-        "divisible": [  # halves of a head are turned; in the tower, half of each half by rows and half by columns
-            ["text_config.hidden_size", "text_config.num_attention_heads", 2],
-            ["text_config.num_attention_heads", "text_config.num_key_value_heads", 1],
-            ["vision_config.embed_dim", "vision_config.num_heads", 4],
-        ],
-        "equal": [["vision_config.hidden_size", "text_config.hidden_size"], ["vision_config.in_channels", 3]],
-        "sections": True,
-    }
 
     def classes(self, config: dict[str, Any]) -> tuple[type, type, type]:
         from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLModel
@@ -60,14 +48,14 @@ class Qwen2VL(Family):
 
     def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
         pixels, grid = self.pixels(model.config.vision_config, images)
-        return torch.stack(model.get_image_features(pixels, image_grid_thw=grid).pooler_output)
+        return torch.stack(tuple(model.get_image_features(pixels, image_grid_thw=grid).pooler_output))
 
     @staticmethod
     def pixels(vision: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the family's image processor makes of normalised square images (N, 3, S, S).
+        """Return the inputs that the family's image processor makes from normalised square images (N, 3, S, S).
 
-        Patches (N * grid**2, 3 * 2 * side * side), those that will be merged next to each other and each image repeated as
-        two frames; and the grid of each image (N, 3): 1 frame pair, rows, columns.
+        They are patches (N * grid**2, 3 * 2 * side * side), in which each image is repeated as two frames and patches that
+        will be merged are next to each other; and the grid of each image (N, 3): 1 pair of frames, rows, columns.
         """
         count, size, merge = len(images), vision.patch_size, vision.spatial_merge_size
         grid = images.shape[-1] // size
@@ -80,7 +68,7 @@ class Qwen2VL(Family):
         )
 
     def positions(self, side: int) -> torch.Tensor:
-        """Return (3, 1, T + 2): frame, row and column; the end marker follows the largest, not the number of tokens."""
+        """Return (3, 1, T + 2): frame, row and column. The end marker has the largest of these plus 1, not T + 1."""
         row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
         visual = 1 + torch.stack([torch.zeros(side * side, dtype=torch.int64), row.flatten(), column.flatten()])
         start, end = torch.zeros(3, 1, dtype=torch.int64), torch.full((3, 1), 1 + side)

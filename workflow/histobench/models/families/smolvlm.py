@@ -1,6 +1,6 @@
 """SmolVLM (Marafioti et al., arXiv:2504.05299) and Idefics3: a SigLIP tower, pixel shuffle, and a Llama decoder."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -17,20 +17,6 @@ class SmolVLM(Family):
     CONNECTOR = "connector"
     VISION_ATTENTION = r"encoder\.layers\.\d+\.self_attn\.(q_proj|k_proj|v_proj|out_proj)"
     MARKER_TOKENS = ("<fake_token_around_image>", "<image>", "<fake_token_around_image>")
-    RULES: ClassVar[dict[str, Any]] = {
-        "types": ["idefics3", "smolvlm"],
-        "markers": ["image_token_id"],
-        "least": {"image_token_id": 1},  # the marker around it is the token before
-        "token": ["vision_config.patch_size", "scale_factor"],
-        "divisible": [
-            ["text_config.hidden_size", "text_config.num_attention_heads", 2],
-            ["text_config.num_attention_heads", "text_config.num_key_value_heads", 1],
-            ["text_config.head_dim", None, 2],
-            ["vision_config.hidden_size", "vision_config.num_attention_heads", 1],
-        ],
-        "equal": [["vision_config.num_channels", 3]],
-        "fits": [["vision_config.patch_size", "vision_config.image_size"]],
-    }
 
     def classes(self, config: dict[str, Any]) -> tuple[type, type, type]:
         import transformers
@@ -40,7 +26,7 @@ class SmolVLM(Family):
         return tuple(getattr(transformers, f"{kind}{name}") for name in names)  # type: ignore[return-value]
 
     def marker_ids(self, config: Any) -> tuple[int, int, int]:
-        # The config gives the image token alone; in every release the marker around it is the token before.
+        # The config gives only the image token. The marker around it has the id before, which `pretrained_vlm` verifies.
         image = config.image_token_id
         return image - 1, image, image - 1
 
@@ -48,7 +34,7 @@ class SmolVLM(Family):
         return config.vision_config.patch_size, config.scale_factor
 
     def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
-        return torch.stack(model.get_image_features(images.unsqueeze(1)).pooler_output)
+        return torch.stack(tuple(model.get_image_features(images.unsqueeze(1)).pooler_output))
 
     def positions(self, side: int) -> None:
         """Return None: the decoder counts positions itself."""

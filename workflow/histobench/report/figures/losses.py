@@ -12,8 +12,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from histobench.report.figures.style import GREY, PAGE, Arm, arm_handles, canvas, looks, styled
 from histobench.report.terms import Texts, printed
-from histobench.study.paths import Run
 from histobench.study.resolved import Study
+from histobench.study.runs import Run
 
 COLUMNS = ("epoch", "train_loss", "validation_loss", "accuracy")
 """Columns of a `history.csv` that are drawn."""

@@ -11,8 +11,8 @@ from histobench.io.errors import HistoBenchError
 from histobench.metrics import decide
 from histobench.report.figures.style import PAGE, TINY, Arm, canvas, styled
 from histobench.report.terms import printed
-from histobench.study.paths import Run
 from histobench.study.resolved import Study
+from histobench.study.runs import Run
 
 CLASSES = ("benign", "malignant")
 CLASS_COLOURS = ("#9ad0c2", "#7a3b69")

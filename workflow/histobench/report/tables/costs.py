@@ -8,7 +8,7 @@ from typing import Any
 
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
-from histobench.study.paths import Run
+from histobench.study.runs import Run
 
 COLUMNS = (
     *ARM,

@@ -1,0 +1,129 @@
+"""The statistics of a SIMULATED full study, timed; and how often each test rejects, by simulation."""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import ROOT, cores, say
+from tests.evaluation.null_studies import FOLDS, Design, study
+
+STUDIES = 1000
+DRAWS = 2000
+LEVEL = 0.05
+TESTS = {
+    "sign flip of patients": "flip",
+    "bootstrap of patients": "bootstrap",
+    "Nadeau-Bengio t": "corrected",
+    "paired t on folds (not used)": "plain",
+    "Wilcoxon on folds": "wilcoxon",
+    "Wilcoxon on folds, at 0.10": "wilcoxon10",
+    "secondary: McNemar / DeLong": "images",
+}
+
+
+SETTINGS = {
+    "null, images alone": Design(patient_effect=0, trained=False),
+    "null, fixed models": Design(trained=False),
+    "null, trained": Design(),
+    "advantage 0.1": Design(advantage=0.1),
+    "advantage 0.2": Design(advantage=0.2),
+}
+"""Columns of the table."""
+
+
+def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
+    """Time score.py and compare.py on a simulated study, then print the table of rejection rates."""
+    from benchmarks.simulated import configured, simulate
+
+    config = configured()
+    began = time.perf_counter()
+    simulate(folder, config)
+    say(f"{len(config.runs)} SIMULATED runs on the images of BreakHis, written in {time.perf_counter() - began:.0f} s")
+    paths = [run.predictions for run in config.runs]
+    splits = '{"patient": {"by": "patient", "folds": 5}}'
+    outputs = [part for name in ("intervals", "comparisons", "calibration", "gaps") for part in (f"--{name}", name)]
+    for name, arguments in (
+        ("score", ["--metrics", "metrics.csv", "--summary", "summary.csv"]),
+        ("compare", ["--splits", splits, *outputs]),
+    ):
+        seconds, peak = measured(
+            [sys.executable, ROOT / "scripts" / f"{name}.py", "--predictions", *paths, *arguments], folder
+        )
+        say(f"  {name:<8}{seconds:6.1f} s   {peak:5.0f} MiB at most")
+
+    say(
+        f"\nShare of {STUDIES} SIMULATED studies in which p <= {LEVEL}, as accuracy / AUC; 82 patients, {FOLDS} folds, "
+        f"{DRAWS} draws.\nMonte Carlo error of 0.050: +-{1.96 * (0.05 * 0.95 / STUDIES) ** 0.5:.3f}. "
+        "See docs/statistics.md for what was simulated.\n"
+    )
+    say(f"  {'':<30}" + "".join(f"{title:>21}" for title in SETTINGS))
+    rates = [rejection_rates(design, STUDIES) for design in SETTINGS.values()]
+    for title, test in {**TESTS, "(mean difference)": "difference"}.items():
+        columns = [f"{share[test, 'accuracy']:.3f} / {share[test, 'auc']:.3f}" for share in rates]
+        say(f"  {title:<30}" + "".join(f"{column:>21}" for column in columns))
+
+
+def measured(command: list[str | Path], folder: Path) -> tuple[float, float]:
+    """Return the seconds that a command took and its peak memory in MiB."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[1]} failed")
+    return time.perf_counter() - began, usage.ru_maxrss / 1024
+
+
+def rejection_rates(design: Design, studies: int) -> dict[tuple[str, str], float]:
+    """Return for each test and metric the share of studies in which it rejects, and the mean difference."""
+    with ProcessPoolExecutor(cores()) as pool:
+        found = list(pool.map(one, [design] * studies, range(studies), chunksize=25))
+    return {key: float(np.mean([item[key] for item in found])) for key in found[0]}
+
+
+def one(design: Design, seed: int) -> dict[tuple[str, str], float]:
+    """Draw one study and test it: 1 where a test rejects."""
+    from scipy.stats import ttest_rel
+
+    from histobench.evaluation import bootstrap, statistics
+    from histobench.metrics import auc, decide
+
+    drawn = study(np.random.default_rng(seed), design)
+    arms = [bootstrap.Clustered(drawn.label, logit, drawn.patient) for logit in drawn.logits]
+    weights = bootstrap.resample(arms[0].names, arms[0].classes, DRAWS, seed)
+    first, second = (arm.values(weights) for arm in arms)
+    flipped = bootstrap.sign_flip_p(*arms, bootstrap.flips(arms[0].names, DRAWS, seed))
+    right = [decide(logit) == (drawn.label == 1) for logit in drawn.logits]
+    found: dict[tuple[str, str], float] = {}
+    for metric in ("accuracy", "auc"):
+        by_fold = np.empty((2, FOLDS))
+        for fold in range(FOLDS):
+            here = drawn.fold == fold
+            for arm in range(2):
+                score = (
+                    np.mean(right[arm][here])
+                    if metric == "accuracy"
+                    else auc(drawn.label[here], drawn.logits[arm][here])
+                )
+                by_fold[arm, fold] = score
+        differences = by_fold[0] - by_fold[1]
+        ranked = statistics.wilcoxon(differences).p
+        images = statistics.mcnemar(*right) if metric == "accuracy" else statistics.delong(drawn.label, *drawn.logits).p
+        corrected = statistics.nadeau_bengio(differences, 1 / (FOLDS - 1)).p
+        p = {
+            "flip": flipped[metric],
+            "bootstrap": bootstrap.bootstrap_p(first[metric] - second[metric], arms[0].smaller),
+            "corrected": 1.0 if corrected is None else corrected,
+            "plain": float(ttest_rel(*by_fold).pvalue),
+            "wilcoxon": ranked,
+            "wilcoxon10": LEVEL if ranked <= 0.1 else 1.0,
+            "images": 1.0 if images is None else images,
+        }
+        found |= {(test, metric): float(value <= LEVEL) for test, value in p.items()}
+        found["difference", metric] = float(differences.mean())
+    return found

@@ -1,0 +1,38 @@
+"""When a run's results stand."""
+
+import json
+
+import pytest
+
+from histobench.study.runs import is_up_to_date, record
+from histobench.study.spec import CnnSettings, Recipe, RunSpec
+
+
+def specification(**recipe) -> RunSpec:
+    model = CnnSettings(architecture="torchvision/alexnet")
+    return RunSpec(model=model, recipe=Recipe(**recipe), augmentation=[], magnification=40, fold=1, seed=0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"specification": json.loads(specification().canonical())}))
+    (tmp_path / "predictions.csv").touch()
+    return tmp_path
+
+
+def test_a_run_stands_with_its_own_settings_alone(folder):
+    assert is_up_to_date(folder, specification())
+    assert not is_up_to_date(folder, specification(epochs=21))
+
+
+@pytest.mark.parametrize("missing", ["run.json", "predictions.csv"])
+def test_a_run_without_its_files_does_not_stand(folder, missing):
+    (folder / missing).unlink()
+    assert not is_up_to_date(folder, specification())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+def test_a_damaged_record_is_no_record(folder, content):
+    (folder / "run.json").write_bytes(content)
+    assert record(folder) == {}
+    assert not is_up_to_date(folder, specification())

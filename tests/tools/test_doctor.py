@@ -1,0 +1,101 @@
+"""Each check of the doctor: what it needs, and what it finds."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from histobench.tools import doctor
+from histobench.tools.command_line import study
+
+GIB = 2**30
+
+
+def probed(*gpus, cuda="13.2", mps=False) -> dict:
+    return {"faults": [], "torch": "2.15", "cuda": cuda, "mps": mps, "gpus": list(gpus)}
+
+
+def statuses(findings) -> list[tuple[str, str]]:
+    return [(finding.status, finding.topic) for finding in findings]
+
+
+def configured(**settings):
+    """The paper's study with a few other settings."""
+    Path("mine.json").write_text(json.dumps(settings))
+    return study([Path("mine.json")])
+
+
+def test_an_old_python_is_a_problem():
+    assert doctor.python((3, 12, 1)).status == "ok"
+    assert doctor.python((3, 10, 9)).status == "problem"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "driver", "status", "text"),
+    [
+        ("auto", [["H200", 130 * GIB, 139 * GIB]], True, "ok", "H200, 130 of 139 GiB free"),
+        ("cpu", [["H200", 130 * GIB, 139 * GIB]], True, "ok", "not used, because of `device: cpu`"),
+        ("cuda", [], False, "problem", "none, but the configuration says `device: cuda`"),
+        ("mps", [], False, "problem", "none, but the configuration says `device: mps`"),
+        ("auto", [], True, "problem", "the driver has one, but this PyTorch (CUDA 13.2) cannot use it"),
+        ("auto", [], False, "ok", "none; the processor computes"),
+    ],
+)
+def test_gpus(folder, monkeypatch, wanted, gpus, driver, status, text):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/bin/x" if driver else None)
+    (finding,) = doctor.gpu(configured(device=wanted), probed(*gpus))
+    assert finding.status == status
+    assert text in finding.text
+
+
+def test_a_library_that_fails_to_load_is_a_problem(tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    (tmp_path / "crashing.py").write_text("import os; os._exit(3)")
+    (tmp_path / "hanging.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = doctor.probe(("json", "broken"))
+    assert found["faults"] == ["broken: libGL.so.1: cannot open shared object file"]
+    assert ("problem", "libraries") in statuses(doctor.machine(found))
+    assert doctor.probe(("crashing",))["faults"] == ["importing crashing ended Python"]
+    assert doctor.probe(("hanging",), limit=0.5)["faults"] == ["importing hanging took more than 0.5 s"]
+
+
+def test_data_and_weights_that_are_missing(folder):
+    found = list(doctor.missing(study(), ""))
+    assert statuses(found) == [("note", "data")] * 2 + [("note", "weights")] * 5
+    assert {finding.step for finding in found} == {"make fetch"}
+    for path in ("resources/breakhis/BreaKHis_v1.tar.gz", "resources/weights/vgg19.safetensors"):
+        Path(path).parent.mkdir(parents=True)
+        Path(path).touch()
+    assert statuses(doctor.missing(study(), "")) == [("ok", "data"), ("note", "data")] + [("note", "weights")] * 4
+    own = configured(
+        datasets={"breakhis": {"url": None, "source": "images"}},
+        models={"vgg19": {"weights": {"file": "mine.pth", "sha256": "0" * 64}}},
+    )
+    Path("resources/weights/vgg19.safetensors").unlink()
+    problems = [finding.text for finding in doctor.missing(own, "") if finding.status == "problem"]
+    assert problems == ["breakhis: images is not there", "vgg19: mine.pth is not there"]
+
+
+def test_a_disk_that_is_too_small_is_a_problem(folder, monkeypatch):
+    config = study()
+    for free, status in ((10**12, "ok"), (10**9, "problem")):
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path, free=free: type("Usage", (), {"free": free}))
+        (finding,) = doctor.disk(config)
+        assert finding.status == status
+    assert finding.text.startswith("1.0 GB free, ")
+
+
+def test_next_steps_are_those_of_problems_first():
+    fetch, run = doctor.Finding("note", "data", "", "make fetch"), doctor.Finding("ok", "study", "", "make demo")
+    full = doctor.Finding("problem", "disk", "", "# free some space")
+    assert doctor.steps([fetch, fetch, run]) == ["make fetch", "make demo"]
+    assert doctor.steps([fetch, full, run]) == ["# free some space"]
+
+
+def test_a_configuration_that_cannot_be_used_is_named(folder, monkeypatch):
+    monkeypatch.setattr(doctor, "probe", lambda names: probed())
+    Path("wrong.yaml").write_text("seeed: 1\n")
+    last = list(doctor.checks([Path("wrong.yaml")]))[-1]
+    assert (last.status, last.topic) == ("problem", "study")
+    assert "seeed" in last.text

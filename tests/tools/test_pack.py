@@ -1,0 +1,57 @@
+"""What keeps images and paths of the machine out of an archive, and how two files are compared."""
+
+import base64
+
+import pytest
+
+from histobench.tools import pack
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "found"),
+    [
+        ("a,b\n1,0.5\n", "a,b\n1,0.5\n", ""),
+        ("a,b\n1,0.5\n", "a,b\n1,0.50000000000001\n", ""),
+        ("a,b\nx,0.5\n", "a,b\nx,0.5001\n", "line 2, column b: packed 0.5, rebuilt 0.5001"),
+        ("a,b\nx,12\n", "a,b\nx,13\n", "line 2, column b: packed 12, rebuilt 13"),
+        ("a,b\nx,yes\n", "a,b\nx,no\n", "line 2, column b: packed yes, rebuilt no"),
+        ("a,b\nx,1.0\n", "a,b\nx,1.0\ny,2.0\n", "line 3, column a: packed , rebuilt y"),
+    ],
+)
+def test_the_first_difference_of_tables_is_named(ours, theirs, found):
+    assert pack.difference(ours.encode(), theirs.encode(), table=True) == found
+
+
+def test_the_first_difference_of_texts_is_named():
+    found = pack.difference(b"**Table**\n| 0.91 |\n", b"**Table**\n| 0.92 |\n")
+    assert found == "line 2: packed '| 0.91 |', rebuilt '| 0.92 |'"
+    assert pack.difference(b"| 0.3000000000000001 |", b"| 0.3 |") == ""
+
+
+def test_paths_out_of_the_project_become_file_names():
+    given = {
+        "datasets": {"a": {"source": "/home/me/slides/Gewebe 1.tar.gz"}, "b": {"source": "resources/b/b.zip"}},
+        "splits": {"s": {"files": ["../lists/one.txt", "two.txt"]}},
+        "models": {"m": {"weights": {"file": "https://host/home/me/net.pth"}}, "label": "/home/me"},
+    }
+    hidden = pack.outside(given)
+    assert hidden == {"/home/me/slides/Gewebe 1.tar.gz": "Gewebe 1.tar.gz", "../lists/one.txt": "one.txt"}
+    text = b'{"source": "/home/me/slides/Gewebe 1.tar.gz", "other": "/home/me/slides/Gewebe 1.tar.gz2"}'
+    assert (
+        pack.without_paths(text, hidden)
+        == b'{"source": "Gewebe 1.tar.gz", "other": "/home/me/slides/Gewebe 1.tar.gz2"}'
+    )
+
+
+def test_a_page_keeps_charts_and_loses_pictures():
+    page = (
+        '<figure id="figure1"><div><img src="data:image/png;base64,AAAA"></div><a href="figures/figure1.pdf">PDF</a></figure>'
+        '<figure id="cost"><img src="data:image/png;base64,AAAA"> <a href="figures/cost.png">PNG</a></figure>'
+        '<ul><li><a href="figures/figure1.pdf">1</a></li><li><a href="figures/cost.pdf">cost</a></li></ul>'
+    )
+    found = pack.without_pictures(page, {"results/x/cost.svg": b"<svg/>", "results/x/cost.pdf": b"%PDF"})
+    assert "image/png" not in found
+    assert base64.b64encode(b"<svg/>").decode() in found
+    assert "not passed on" in found
+    assert "figure1.pdf" not in found
+    assert 'href="figures/cost.pdf"' in found

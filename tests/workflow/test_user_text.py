@@ -1,0 +1,42 @@
+"""Text of the user is never read as one of Snakemake's patterns."""
+
+import re
+
+import pytest
+
+from tests.workflow.test_external import noise
+
+HOSTILE = {"label": "A {model} & 'B'", "note": "With {wildcards} and $HOME."}
+
+
+@pytest.fixture
+def study(project):
+    """A study whose paths, labels, notes and patient expression hold braces, quotes and spaces."""
+    folder = project.folder / "my images {y}"
+    for patient in range(8):
+        path = folder / ("normal", "tumour")[patient % 2] / f"P{patient:02}_0.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(noise(patient, 100 * (patient % 2)))
+    dataset = {"format": "folders", "source": "my images {y}", "patient": r"/(P\d{2})_", "licence": "{free}"}
+    dataset["classes"] = {"normal": "benign", "tumour": "malignant"}
+    config = project.configure("text")
+    block = config["grid"][0] | {"dataset": "mine", "models": ["small"], "magnifications": [0]}
+    models = {"small": config["models"]["small"] | {"label": HOSTILE["label"], "licence": "{any}"}}
+    changes = {"datasets": {"mine": dataset}, "models": models, "grid": [block], "note": HOSTILE["note"]}
+    project.configure("text", **changes)
+    return project
+
+
+def test_a_study_with_braces_in_its_text_can_be_planned(study):
+    jobs = study.jobs("--configfile", "config/text.yaml")
+    assert (jobs["manifest"], jobs["folds"], jobs["train"]) == (1, 1, 2)
+
+
+@pytest.mark.slow
+def test_a_study_with_braces_in_its_text_runs(study):
+    study.snakemake("--configfile", "config/text.yaml", "--cores", "2", "--set-threads", "train=1")
+    table = (study.folder / "results/studies/tiny/tables/scores.md").read_text()
+    assert HOSTILE["note"] in table
+    assert HOSTILE["label"] in table
+    manifest = (study.folder / "results/mine/manifest.csv").read_text()
+    assert set(re.findall(r"P\d\d", manifest)) == {f"P{patient:02}" for patient in range(8)}

@@ -1,0 +1,87 @@
+"""What the user provides, checked before any job starts: images, tables, weights, hashes and fold lists."""
+
+from pathlib import Path
+
+from histobench.datasets.folds import check_unedited
+from histobench.fetch import snapshot
+from histobench.io.errors import HistoBenchError
+from histobench.study import paths
+from histobench.study.config import Config
+from histobench.study.spec import WeightsFile
+
+
+def check_given(config: Config) -> None:
+    """Require that a study's images, tables and weights are there, and that hashes and fold lists are as expected.
+
+    Snakemake deletes the outputs of a job before it starts it, so that a job's own check comes too late for these.
+
+    Raises:
+        HistoBenchError: one is missing or different.
+    """
+    for name in config.used_datasets:
+        _check_there(config, name)
+    for name in dict.fromkeys(run.dataset for run in config.runs):
+        _check_pin(config, name)
+    for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
+        folds = Path(paths.FOLDS.format(dataset=dataset, split=split))
+        if folds.exists() and Path(paths.FOLDS_DIGEST.format(dataset=dataset, split=split)).exists():
+            check_unedited(folds)
+    for name in dict.fromkeys(run.model for run in config.runs):
+        _check_weights(config, name)
+
+
+def _check_there(config: Config, name: str) -> None:
+    """Require that images which cannot be made or downloaded are there, and their table."""
+    dataset = config.datasets[name]
+    if dataset.synthetic or dataset.url:
+        return
+    if not Path(config.source(name)).exists():
+        raise HistoBenchError(
+            f"{config.source(name)}: there is no such archive or folder; put the images there, "
+            f"or set datasets.{name}.source to where they are"
+        )
+    if dataset.table and not Path(dataset.table).exists():
+        raise HistoBenchError(
+            f"{dataset.table}: there is no such table; put it there, or correct datasets.{name}.table"
+        )
+
+
+def _check_pin(config: Config, name: str) -> None:
+    """Require that a pinned hash is that of the archive, as far as it has been read since it last changed."""
+    pinned, source = config.datasets[name].sha256, Path(config.source(name))
+    if not pinned:
+        return
+    if source.is_dir():
+        raise HistoBenchError(
+            f"datasets.{name}.sha256: {source} is a folder, which has no SHA-256; leave the key out, or give an archive"
+        )
+    record = Path(paths.ARCHIVE_DIGEST.format(dataset=name))
+    if not record.exists() or (source.exists() and source.stat().st_mtime_ns > record.stat().st_mtime_ns):
+        return
+    found, _, of = record.read_text(encoding="utf-8").strip().partition("  ")
+    if of == str(source) and found != pinned:
+        raise HistoBenchError(
+            f"datasets.{name}.sha256: {source} has the SHA-256 {found}, not {pinned}; "
+            "correct the key, or put the right archive there"
+        )
+
+
+def _check_weights(config: Config, name: str) -> None:
+    """Require that a model's own weights are there, and not where the workflow writes converted ones."""
+    made, weights = paths.WEIGHTS.format(model=name), config.models[name].weights
+    if isinstance(weights, WeightsFile) and not weights.package and _local(weights.file) == Path(made).absolute():
+        raise HistoBenchError(
+            f"models.{name}.weights.file: {made} is where the converted weights of this model go; "
+            "give the file or the model another name"
+        )
+    if not Path(made).exists():
+        try:
+            snapshot.check_own(weights)
+        except HistoBenchError as error:
+            raise HistoBenchError(f"models.{name}.weights: {error}") from None
+
+
+def _local(file: str) -> Path:
+    """Return the absolute path of a weights file, which is downloaded to the folder of converted ones."""
+    folder = Path(paths.WEIGHTS).parent
+    return (folder / Path(file).name if "://" in file else Path(file)).absolute()

@@ -1,0 +1,124 @@
+"""Models and training modes as the configuration names them, and a mode as one model trains with it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationError, model_validator
+
+from histobench.study import checks
+from histobench.study.messages import at, messages
+from histobench.study.spec import CnnSettings, Name, Recipe, Settings, VlmSettings, WeightsFile, settings_kind
+
+
+class Entry(Settings):
+    """What the configuration says of a model beside its settings."""
+
+    label: Annotated[str, StringConstraints(pattern=r"^[^\r\n]*\S[^\r\n]*$", max_length=60)] | None = None
+    """Name in tables and figures; the key itself where this is absent."""
+    training: dict[Name, dict[str, Any]] = {}
+    """Keys of a mode that this model trains with instead, for example `{ft: {learning_rate: 3.0e-5}}`."""
+    licence: str | None = None
+    """Licence of the weights, shown when they are downloaded or missing."""
+    citation: str | None = None
+    """What to cite, shown when the weights are downloaded."""
+
+
+class CnnEntry(CnnSettings, Entry):
+    """A torchvision or timm classifier as the configuration names it."""
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> "CnnEntry":
+        if self.width < 1 and self.weights != "random":
+            raise ValueError("a `width` below 1 has no published weights: set `weights: random`")
+        if isinstance(self.weights, WeightsFile):
+            checks.weights_file(self.weights.file, self.weights.package)
+        return self
+
+    @property
+    def settings(self) -> CnnSettings:
+        """The part that decides results."""
+        return CnnSettings(**self.model_dump(exclude=set(Entry.model_fields)))
+
+
+class VlmEntry(VlmSettings, Entry):
+    """A vision-language model as the configuration names it."""
+
+    @model_validator(mode="after")
+    def _one_architecture(self) -> "VlmEntry":
+        if self.weights == "random" and not self.config:
+            raise at("config", "this key is required with `weights: random` (config/README.md explains it)")
+        if self.weights != "random" and self.config is not None:
+            raise at("config", "belongs to `weights: random`; published weights bring their own, remove this key")
+        return self
+
+    @property
+    def settings(self) -> VlmSettings:
+        """The part that decides results."""
+        return VlmSettings(**self.model_dump(exclude=set(Entry.model_fields)))
+
+
+ModelEntry = Annotated[Annotated[CnnEntry, Tag("CNN")] | Annotated[VlmEntry, Tag("VLM")], Discriminator(settings_kind)]
+"""A classifier as the configuration names it."""
+
+
+class Mode(Recipe):
+    """A named training recipe, and how it is to be carried out: the keys below never change a result's identity."""
+
+    vision: Literal["cached", "live"] = "cached"
+    """For vision-language models: the frozen vision tower's tokens are computed once, stored while they are needed, and
+    shared by all folds (`cached`), or computed again for each batch (`live`), which needs no disk and more time."""
+    micro_batch: int | None = Field(default=None, ge=1, le=65_536)
+    """Images on the device at once; the logical batch where this is absent."""
+    gradient_checkpointing: bool = False
+    """For vision-language models: recompute the decoder's activations in the backward pass instead of keeping them."""
+    gpu: Literal["whole", "shared", "none"] | None = None
+    """What training needs: a GPU for itself (`whole`), one of its `gpu_slots` (`shared`), or the processor alone (`none`).
+    Where this is absent, `none` for linear heads, `shared` for CNNs and `whole` for vision-language models."""
+
+    @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> "Mode":
+        if self.standardise and self.trainable != "head":
+            raise ValueError(f"`standardise` belongs to `trainable: head`, not to `trainable: {self.trainable}`")
+        if self.lora is not None and self.trainable == "head":
+            raise ValueError("`lora` belongs to `trainable: lora` or `all`; a linear head has no adapters")
+        return self
+
+    @property
+    def recipe(self) -> Recipe:
+        """The part that decides results."""
+        return Recipe(**self.model_dump(include=set(Recipe.model_fields)))
+
+
+def mode_of_model(mode: Mode, entry: CnnEntry | VlmEntry, mode_name: str, model_name: str) -> Mode:
+    """Return a mode as one model trains with it: with the model's own keys, and without those that mean nothing to it.
+
+    Raises:
+        ValueError: the model has no such parameters to train.
+    """
+    own = entry.training.get(mode_name, {})
+    training = f"models.{model_name}.training.{mode_name}"
+    try:
+        wanted = Mode(**mode.model_dump() | own)
+    except ValidationError as error:
+        raise ValueError(next(messages(error, training))) from None
+
+    def place(key: str) -> str:
+        """Return the key of the configuration that the user can change."""
+        return f"{training if key in own else f'modes.{mode_name}'}.{key}"
+
+    if isinstance(entry, CnnEntry):
+        if wanted.trainable == "lora":
+            raise ValueError(
+                f"{place('trainable')}: {model_name!r} is a CNN and has no `lora` adapters; write `all` or `head`"
+            )
+        return wanted.model_copy(update={"lora": None, "vision": "cached", "gradient_checkpointing": False})
+    if wanted.trainable == "head":
+        return wanted.model_copy(update={"lora": None})
+    if wanted.lora is None:
+        raise ValueError(f"{place('lora')}: this key is required to train {model_name!r}, a vision-language model")
+    for part in ("vision", "connector"):
+        if getattr(wanted.lora, part) and wanted.vision != "live":
+            raise ValueError(
+                f"{place('lora')}.{part}: {model_name!r} cannot train its {part} on cached visual tokens; "
+                "add `vision: live` to the mode"
+            )
+    return wanted.model_copy(update={"trainable": "lora", "standardise": False})

@@ -1,0 +1,76 @@
+"""The files of a run's results: their columns and keys, for the scripts that write them and all code that reads them."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
+"""Which epoch is scored, and the column that holds its logits. `best_epoch` is optimistic: the epoch was chosen on the
+very images that it is scored on."""
+
+PREDICTIONS = ("image_id", "patient", "fold", "label", *SELECTIONS.values())
+"""Columns of predictions.csv: a row per image of the evaluation fold, in manifest order; label 1 is malignant."""
+
+EXTERNAL = ("image_id", "patient", "group", "label", "logit")
+"""Columns of a run's predictions on another dataset; `group` is the dataset's own class."""
+
+SCORES = ("accuracy", "precision", "recall", "f1", "auc", "patient_rate")
+HISTORY = ("epoch", "train_loss", "validation_loss", "learning_rate", *SCORES, "train_seconds", "validation_seconds")
+"""Columns of history.csv: a row per epoch, from 1."""
+
+
+class RunRecord(TypedDict):
+    """Content of run.json: what ran, on what, and what it took."""
+
+    specification: dict[str, Any]
+    """The RunSpec."""
+    versions: dict[str, str]
+    """Of Python and the libraries that the run used."""
+    code: str
+    """Fingerprint of the training script and what it imports."""
+    sha256: dict[str, str]
+    """Digests of the training images, the evaluation images and the stored features."""
+    start: str
+    """`launcher` if the job was forked from a process that had imported PyTorch, else `cold` and the reason."""
+    device: str
+    jobs_per_gpu: int | None
+    """How many jobs could share the GPU; None on another device."""
+    precision: str
+    threads: int
+    workers: int
+    micro_batch: int
+    parameters: dict[str, int]
+    """`total` and `trainable`."""
+    images: dict[str, int]
+    """`training` and `evaluation`."""
+    best_epoch: int
+    resumed_from: int | None
+    """How many epochs an earlier, stopped process had finished; None if there was none."""
+    images_per_second: float
+    """Training images per second of training."""
+    seconds: dict[str, float]
+    """Wall clock: `total` of the job, `start_up` until the first batch, `training` and `validation`."""
+    peak_memory_mib: dict[str, float]
+    """`host` and, on a CUDA GPU, `device`."""
+
+
+def prediction_row(image: Any, fold: int, last: float, best: float) -> dict[str, object]:
+    """Return a row of predictions.csv for an image of a manifest, with its logits after the last and the best epoch."""
+    logits = dict(zip(SELECTIONS.values(), (_float32(last), _float32(best)), strict=True))
+    label = int(image.label == "malignant")
+    return {"image_id": image.image_id, "patient": image.patient, "fold": fold, "label": label, **logits}
+
+
+def external_row(image: Any, logit: float) -> dict[str, object]:
+    """Return a row of predictions on another dataset."""
+    values = (image.image_id, image.patient, image.subtype, int(image.label == "malignant"), _float32(logit))
+    return dict(zip(EXTERNAL, values, strict=True))
+
+
+def epoch_row(scores: Mapping[str, float]) -> dict[str, object]:
+    """Return a row of history.csv."""
+    return {name: value if name == "epoch" else _float32(value) for name, value in scores.items()}
+
+
+def _float32(value: float) -> str:
+    """Return the nine digits from which the same float32 is read back."""
+    return f"{value:.9g}"

@@ -1,0 +1,74 @@
+"""Training runs: their identity, and whether their results are up to date."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+from histobench.study import paths
+from histobench.study.spec import RunSpec
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """The identity of a training run: the wildcards of its rule, the folder of its results, the key of every table."""
+
+    dataset: str
+    model: str
+    mode: str
+    split: str
+    magnification: int
+    augmentation: str
+    fold: int
+
+    @property
+    def folder(self) -> str:
+        """Folder of the run's results."""
+        return paths.RUN.format(**asdict(self))
+
+    @property
+    def predictions(self) -> str:
+        """Path of the run's predictions."""
+        return paths.PREDICTIONS.format(**asdict(self))
+
+    @property
+    def arm(self) -> str:
+        """Name of the run's arm, whose folds are averaged: `breakhis/vgg19/ft/patient/40/none`."""
+        return "/".join(map(str, list(asdict(self).values())[:-1]))
+
+    @classmethod
+    def of(cls, predictions: str) -> "Run":
+        """Return the run that a predictions path belongs to."""
+        dataset, _, model, mode, split, magnification, augmentation, fold, _ = PurePosixPath(predictions).parts[-9:]
+        return cls(
+            dataset,
+            model,
+            mode,
+            split,
+            int(magnification.removesuffix("x")),
+            augmentation,
+            int(fold.removeprefix("fold")),
+        )
+
+
+def of_external(path: str) -> tuple[str, Run]:
+    """Return the dataset and the run that a path of :func:`histobench.study.paths.external` belongs to."""
+    on, _, *parts, file = PurePosixPath(path).parts[-9:]
+    return on, Run.of("/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"]))
+
+
+def is_up_to_date(folder: Path, specification: RunSpec) -> bool:
+    """Tell whether a run's results are in `folder` and were made with these settings.
+
+    Snakemake, not this function, sees changes of data and code.
+    """
+    recorded = record(folder).get("specification")
+    return recorded == specification.model_dump(mode="json") and (Path(folder) / "predictions.csv").exists()
+
+
+def record(folder: Path) -> dict:
+    """Return the content of a run's run.json; an empty dictionary where there is none or it cannot be read."""
+    try:
+        content = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

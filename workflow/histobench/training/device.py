@@ -1,0 +1,98 @@
+"""Where a run computes, in which precision, and how much memory it took."""
+
+import os
+import platform
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from histobench.io.errors import HistoBenchError
+from histobench.training import gpu_lease
+from histobench.training.gpu_lease import Gpu
+
+_MIB = 1024**2
+
+
+def choose(name: str, threads: int, share: int = 1) -> torch.device:
+    """Return the device called `name`, and let PyTorch use `threads` processor threads.
+
+    A CUDA GPU that other jobs may use too is leased for the life of this process, which waits until one is free.
+
+    Args:
+        name: `auto` (the first of cuda, mps and cpu that there is), `cpu`, `cuda`, `cuda:N` or `mps`.
+        threads: number of threads for operations on the CPU, at least 1.
+        share: at most this many jobs on the GPU at once, this one included; 0: no GPU is needed.
+
+    Raises:
+        HistoBenchError: the name is none of these, the device is absent, or GPUs cannot be leased.
+    """
+    torch.set_num_threads(threads)
+    wanted = share > 0 and name.partition(":")[0] in ("auto", "cuda")
+    mps = torch.backends.mps.is_available()
+    kind, gpus, shared = gpu_lease.candidates(name, share, _visible() if wanted else [], mps, os.environ)
+    if kind != "cuda":
+        return torch.device(kind)
+    gpu = gpu_lease.lease(gpus, share) if shared else gpus[0]
+    torch.cuda.set_device(gpu.index)  # else page-locked memory would start a context on the first GPU
+    return torch.device("cuda", gpu.index)
+
+
+def _visible() -> list[Gpu]:
+    """Return the GPUs that PyTorch sees, without starting a context on any."""
+    try:
+        count = torch.cuda.device_count()
+        return [Gpu(index, str(torch.cuda.get_device_properties(index).uuid)) for index in range(count)]
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise HistoBenchError(
+            f"PyTorch cannot use the GPUs of this machine ({reason}); check the driver, or set `device: cpu`"
+        ) from error
+
+
+def precision(device: torch.device) -> str:
+    """Return `bf16` (autocast; parameters, loss and optimizer stay fp32) on a GPU that has it, else `fp32`."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return "bf16"
+    return "fp32"
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Return the context in which forward passes on `device` run."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision(device) == "bf16")
+
+
+def describe(device: torch.device) -> str:
+    """Return the device's name for a reader, for example `NVIDIA H100` or `cpu (AMD EPYC 9654, 8 cores)`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return f"{device.type} ({platform.machine()})"
+    name = platform.processor() or platform.machine()
+    with suppress(OSError):  # Linux has it only there
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"cpu ({name}, {cores} cores)"
+
+
+def peak_memory_mib(device: torch.device) -> dict[str, float]:
+    """Return the peak memory of this process in MiB: `host` (resident) and, on a CUDA GPU, `device` (allocated)."""
+    peak = {"host": round(_peak_resident() / _MIB, 1)}
+    if device.type == "cuda":
+        peak["device"] = round(torch.cuda.max_memory_allocated(device) / _MIB, 1)
+    return peak
+
+
+def _peak_resident() -> int:
+    """Return the peak resident size of this process in bytes.
+
+    Linux: from /proc, because `getrusage` also counts the program that this process ran before.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,215 @@
+"""What is trained on or computed from: images of a pixel store, or stored features."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from histobench.datasets import folds, manifest, pixels
+from histobench.datasets.manifest import Image
+from histobench.io.arrays import mapped
+from histobench.io.errors import HistoBenchError
+from histobench.study.spec import FeatureSpec, RunSpec, Transform
+from histobench.training.data import Augmented, Source, Stored
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files that a run reads."""
+
+    manifest: Path
+    folds: Path
+    split_by: str
+    """Policy of the folds."""
+    pixels: Path | None
+    """Pixel store of the manifest, to train from images."""
+    features: Path | None
+    """Embeddings (views, images, D) for a linear head, or visual tokens (views, images, T, D) for LoRA."""
+    evaluation_features: Path | None
+    """The same without augmentation, if `features` are augmented."""
+    weights: Path | None
+    """Pretrained weights."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The two sides of a run's fold."""
+
+    training: Source
+    evaluation: Source
+    images: list[Image]
+    """The evaluation images."""
+    patients: np.ndarray
+    """(N,) text: their patients."""
+    digests: dict[str, str]
+    """SHA-256 of what a run's result depends on beside its specification and code."""
+
+    def embeddings(self) -> np.ndarray:
+        """Return the stored features to train on, those of the first view: (N, D) for a linear head."""
+        assert isinstance(self.training, Stored)
+        return self.training.array[0][self.training.rows]
+
+
+def check(spec: RunSpec, files: Files) -> None:
+    """Require the files that a run needs, and no others.
+
+    Raises:
+        HistoBenchError: a file is missing or of no use.
+    """
+    head, lora = (spec.recipe.trainable == which for which in ("head", "lora"))
+    stored = files.features is not None
+    wanted = {
+        "features": head or (lora and stored),
+        "pixels": not head and not (lora and stored),
+        "evaluation_features": stored and bool(spec.augmentation),
+        "weights": not head and spec.model.weights != "random",
+    }
+    for name, needed in wanted.items():
+        if needed != (getattr(files, name) is not None):
+            fault, remedy = ("is missing", "give it") if needed else ("is of no use", "leave it out")
+            raise HistoBenchError(
+                f"--{name.replace('_', '-')} {fault} for trainable {spec.recipe.trainable!r}, weights "
+                f"{spec.model.weights!r} and {len(spec.augmentation)} augmentation transforms; {remedy}"
+            )
+
+
+def load(spec: RunSpec, files: Files, workers: int, pin: bool) -> Inputs:
+    """Return what a run trains and is evaluated on.
+
+    Args:
+        spec: the run.
+        files: passed :func:`check`.
+        workers: processes that augment images.
+        pin: gather batches in page-locked memory, for a CUDA GPU.
+
+    Raises:
+        HistoBenchError: a file is damaged, or does not belong to the run.
+    """
+    images = manifest.load(files.manifest)
+    sides = folds.load(files.folds, images, files.split_by).rows(images, spec.fold, spec.magnification)
+    labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
+    trained, tested = ([images[row] for row in rows] for rows in sides)
+    if files.features:
+        training, evaluation, digest = _from_features(spec, files, images, labels, sides, pin)
+    else:
+        assert files.pixels is not None
+        transforms, digest = (spec.augmentation, []), ""
+        training, evaluation = (
+            _from_pixels(spec, files.pixels, images, rows, labels[rows], augmentation, workers, pin)
+            for rows, augmentation in zip(sides, transforms, strict=True)
+        )
+    return Inputs(
+        training=training,
+        evaluation=evaluation,
+        images=tested,
+        patients=np.array([image.patient for image in tested]),
+        digests={
+            "training images": manifest.digest(trained),
+            "evaluation images": manifest.digest(tested),
+            "embeddings": digest,
+        },
+    )
+
+
+def unlabelled(
+    spec: FeatureSpec,
+    images: Sequence[Image],
+    rows: Sequence[int],
+    store: Path | None,
+    tokens: Path | None,
+    workers: int,
+    pin: bool,
+) -> Source:
+    """Return the images of a manifest at `rows`, their augmented views, or their visual tokens; labels are 0.
+
+    Args:
+        spec: what is computed of them.
+        images: the manifest.
+        rows: which images.
+        store: pixel store of the manifest, None where there are `tokens`.
+        tokens: visual tokens (views, images, T, D).
+        workers, pin: as in :func:`load`.
+
+    Raises:
+        HistoBenchError: a file is damaged, or holds other images.
+    """
+    count, labels = len(rows), np.zeros(len(rows), np.float32)
+    if tokens:
+        return Stored(features_of(tokens, spec.views, count, dimensions=2), np.arange(count), labels, pin)
+    assert store is not None
+    return _from_pixels(spec, store, images, np.array(rows), labels, spec.augmentation, workers, pin)
+
+
+Sides = tuple[np.ndarray, np.ndarray]
+"""Rows of the manifest to train on, and to evaluate on."""
+
+
+def _from_pixels(
+    spec: RunSpec | FeatureSpec,
+    path: Path,
+    images: Sequence[Image],
+    rows: np.ndarray,
+    labels: np.ndarray,
+    augmentation: Sequence[Transform],
+    workers: int,
+    pin: bool,
+) -> Source:
+    store = pixels.load(path, len(images), spec.model.image_size)
+    if not augmentation:
+        return Stored(store[None], rows, labels, pin)
+    from histobench.datasets.augment import Augmentation
+
+    augment = Augmentation(augmentation, spec.model.image_size)
+    return Augmented(store, rows, labels, [images[row].image_id for row in rows], augment, spec.seed, workers, pin)
+
+
+def _from_features(
+    spec: RunSpec, files: Files, images: Sequence[Image], labels: np.ndarray, sides: Sides, pin: bool
+) -> tuple[Source, Source, str]:
+    assert files.features is not None
+    # Features have a row per image of the magnification.
+    here = np.flatnonzero([image.magnification == spec.magnification for image in images])
+    train, test = (np.searchsorted(here, rows) for rows in sides)
+    views = spec.recipe.epochs if spec.augmentation else 1
+    dimensions = 1 if spec.recipe.trainable == "head" else 2
+    features = plain = features_of(files.features, views, len(here), dimensions)
+    if files.evaluation_features:
+        plain = features_of(files.evaluation_features, 1, len(here), dimensions)
+    if (features.shape[2:], features.dtype) != (plain.shape[2:], plain.dtype):
+        raise HistoBenchError(
+            f"{files.evaluation_features}: holds {plain.dtype} {plain.shape[2:]} for each image, {files.features} holds "
+            f"{features.dtype} {features.shape[2:]}; delete both to have them made again"
+        )
+    # Of tokens some images are enough to tell one store from another: reading all would take longer than an epoch.
+    some = slice(None) if dimensions == 1 else slice(None, None, max(1, len(train) // 16))
+    digest = hashlib.sha256(features[0][train[some]].tobytes())
+    digest.update(plain[0][test[some]].tobytes())
+    training, evaluation = Stored(features, train, labels[sides[0]], pin), Stored(plain, test, labels[sides[1]], pin)
+    return training, evaluation, digest.hexdigest()
+
+
+def features_of(path: Path, views: int, count: int, dimensions: int) -> np.ndarray:
+    """Return embeddings (V, count, D) or visual tokens (V, count, T, D), memory-mapped; V is `views` or more, or 1.
+
+    Embeddings are float32; tokens are float32, or bf16 as the uint16 of the same bits, because numpy has no bf16.
+
+    Raises:
+        HistoBenchError: the file is not that.
+    """
+    try:
+        array = mapped(path)
+    except (OSError, ValueError) as error:
+        raise HistoBenchError(
+            f"{path}: cannot be read as features ({error}); delete it to have it made again"
+        ) from error
+    enough = array.ndim == 2 + dimensions and (array.shape[0] >= views if views > 1 else array.shape[0] == 1)
+    types = ("float32",) if dimensions == 1 else ("float32", "uint16")
+    if not enough or array.shape[1] != count or array.dtype not in types:
+        shape = "dimensions" if dimensions == 1 else "tokens, dimensions"
+        raise HistoBenchError(
+            f"{path}: holds {array.dtype} {array.shape}, expected {' or '.join(types)} ({views} views, {count} images, "
+            f"{shape}); delete it to have it made again"
+        )
+    return array

@@ -1,0 +1,83 @@
+"""The record of a training run, run.json."""
+
+import os
+import platform
+import time
+from importlib import metadata
+
+import torch
+from torch import nn
+
+from histobench.study.run_files import RunRecord
+from histobench.study.spec import CnnSettings, RunSpec
+from histobench.training import device as devices
+from histobench.training.fit import Fitted
+from histobench.training.inputs import Inputs
+
+
+def run_record(
+    spec: RunSpec,
+    code: str,
+    inputs: Inputs,
+    module: nn.Module,
+    fitted: Fitted,
+    device: torch.device,
+    hardware: tuple[int, int, int],
+    started: float,
+) -> RunRecord:
+    """Return the content of run.json.
+
+    Args:
+        spec: the run.
+        code: fingerprint of the training script.
+        inputs: what it was trained on.
+        module: what was trained.
+        fitted: how.
+        device: where.
+        hardware: jobs that may share a GPU, processor threads, and processes that augment images.
+        started: reading of `time.perf_counter` when the script began.
+    """
+    parameters = list(module.parameters())
+    training, validation = (sum(row[f"{part}_seconds"] for row in fitted.history) for part in ("train", "validation"))
+    share, threads, workers = hardware
+    images = {"training": len(inputs.training.labels), "evaluation": len(inputs.evaluation.labels)}
+    return RunRecord(
+        specification=spec.model_dump(mode="json"),
+        versions=versions(spec),
+        code=code,
+        sha256=inputs.digests,
+        start=os.environ.get("HISTOBENCH_START", "cold: the script was run by itself"),
+        device=devices.describe(device),
+        jobs_per_gpu=share if device.type == "cuda" else None,
+        precision=devices.precision(device),
+        threads=threads,
+        workers=workers,
+        micro_batch=fitted.micro_batch,
+        parameters={
+            "total": sum(parameter.numel() for parameter in parameters),
+            "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        },
+        images=images,
+        best_epoch=fitted.best_epoch,
+        resumed_from=fitted.resumed_from,
+        images_per_second=round(images["training"] * spec.recipe.epochs / training, 3),
+        seconds={
+            "total": round(time.perf_counter() - started, 3),
+            "start_up": round(fitted.ready - started, 3),
+            "training": round(training, 3),
+            "validation": round(validation, 3),
+        },
+        peak_memory_mib=devices.peak_memory_mib(device),
+    )
+
+
+def versions(spec: RunSpec) -> dict[str, str]:
+    """Return the versions of Python and of the libraries that a run uses, from their metadata: no library is imported."""
+    used = ["torch", "numpy"]
+    if spec.recipe.trainable != "head":
+        torchvision_or_timm = isinstance(spec.model, CnnSettings) and spec.model.architecture.partition("/")[0]
+        used += [torchvision_or_timm] if torchvision_or_timm else ["transformers", "peft"]
+        used += ["albumentations"] if spec.augmentation else []
+    return {"torch": str(torch.__version__), "python": platform.python_version()} | {
+        name: metadata.version(name) for name in used[1:]
+    }

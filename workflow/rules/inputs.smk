@@ -1,0 +1,146 @@
+# Input functions, and parameters that are worked out from the study.
+
+
+def pixels(dataset, model):
+    return paths.PIXELS.format(dataset=dataset, size=STUDY.models[model].image_size)
+
+
+def weights(model):
+    """The pretrained weights of a model; none where they are random."""
+    if STUDY.models[model].weights == "random":
+        return {}
+    return {"weights": paths.WEIGHTS.format(model=model)}
+
+
+def stored(pattern, w, augmentation, views):
+    """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
+    return pattern.format(
+        dataset=w.dataset,
+        model=w.model,
+        magnification=w.magnification,
+        augmentation=augmentation,
+        views=views,
+    )
+
+
+def image_inputs(w):
+    """What is computed from images needs: manifest, pixels and weights."""
+    return {
+        "manifest": paths.MANIFEST.format(dataset=w.dataset),
+        "pixels": pixels(w.dataset, w.model),
+        **weights(w.model),
+    }
+
+
+def manifest_inputs(w):
+    """The images and, where one lists them, their table."""
+    table = STUDY.datasets[w.dataset].table
+    return {"source": STUDY.source(w.dataset)} | ({"table": table} if table else {})
+
+
+def manifest_format(w):
+    """How a dataset is read, as command-line options."""
+    dataset = STUDY.datasets[w.dataset]
+    parts = ["--format", dataset.format]
+    parts += ["--complete"] if dataset.complete else []
+    if dataset.format in ("csv", "folders"):
+        parts += ["--classes", canonical_json(dataset.classes)]
+    parts += ["--table", dataset.table] if dataset.table else []
+    parts += ["--patient", dataset.patient] if dataset.patient else []
+    return shlex.join(parts)
+
+
+def tree_state(source):
+    """Changes whenever a file of a dataset's folder does; for an archive Snakemake compares its own date."""
+    files = sorted(path for path in Path(source).rglob("*") if path.is_file())
+    return digest(
+        [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    )
+
+
+def own_files(w):
+    """The files of a model's own folder of weights; none where its weights are of another kind, or the folder is gone."""
+    folder = getattr(STUDY.models[w.model].weights, "folder", "")
+    try:
+        names = snapshot.files(Path(folder)) if folder else []
+    except HistoBenchError:
+        names = []
+    return [os.path.relpath(os.path.join(folder, name)) for name in names]
+
+
+def feature_inputs(w):
+    """Embeddings of a vision-language model are made from its visual tokens, where these are stored."""
+    inputs = image_inputs(w)
+    if (
+        STUDY.embeds_tokens(w.model)
+        and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists()
+    ):
+        inputs["tokens"] = stored(paths.TOKENS, w, w.augmentation, w.views)
+    return inputs
+
+
+def feature_specification(part):
+    return lambda w: STUDY.feature_specification(
+        part, w.model, int(w.magnification), w.augmentation, int(w.views)
+    ).canonical()
+
+
+def train_inputs(w):
+    """What all folds share is computed once: the embeddings for a linear head, visual tokens for LoRA."""
+    inputs = {
+        "folds": paths.FOLDS.format(dataset=w.dataset, split=w.split),
+        "digest": paths.FOLDS_DIGEST.format(dataset=w.dataset, split=w.split),
+    }
+    head = STUDY.recipe(w.model, w.mode).trainable == "head"
+    if head:
+        inputs["manifest"] = paths.MANIFEST.format(dataset=w.dataset)
+    else:
+        inputs |= image_inputs(w)
+    if head or (STUDY.tokens(w.model, w.mode) and not run_is_up_to_date(w)):
+        pattern = paths.FEATURES if head else paths.TOKENS
+        views = STUDY.views(w.model, w.mode, w.augmentation)
+        inputs["features"] = stored(pattern, w, w.augmentation, views)
+        if STUDY.augmentations[w.augmentation]:
+            inputs["evaluation_features"] = stored(pattern, w, STUDY.unaugmented, 1)
+    return inputs
+
+
+def run_is_up_to_date(w):
+    """Whether a run's results are there and were made with its present settings.
+
+    Then it needs no visual tokens. They are temporary: were they an input, Snakemake would repeat every finished run when
+    they are made again for a new arm. A run that is out of date for another reason computes its tokens itself.
+    """
+    return is_up_to_date(Path(paths.RUN.format(**dict(w.items()))), specification(w))
+
+
+def computed_from(w, input):
+    """Options for what a job computes from: its stores of embeddings or tokens, else pixels; and weights, if any."""
+    stores = given(input, "tokens", "features", "evaluation_features")
+    return f"{stores or given(input, 'pixels')} {given(input, 'weights')}"
+
+
+def model_settings(w):
+    """What decides the weights of a model, as JSON."""
+    return canonical_json(STUDY.models[w.model].settings.model_dump(mode="json"))
+
+
+def checked(done):
+    """The check of all arms as an input of what computes features or trains, which waits for it.
+
+    Where `done`, its result is there. Then a check that is still to be made is left out: Snakemake would repeat a
+    finished job of another study, because the input is missing.
+    """
+    table = f"{RESULTS}/parameters.csv"
+    return {} if done and not Path(table).exists() else {"checked": ancient(table)}
+
+
+def predict_inputs(w):
+    """The images of the other dataset, and the run that predicts them; its weights are beside its predictions."""
+    return {
+        "manifest": paths.MANIFEST.format(dataset=w.on),
+        "pixels": pixels(w.on, w.model),
+        "trained_on": paths.MANIFEST.format(dataset=w.dataset),
+        "run": paths.PREDICTIONS.format(**dict(w.items())),
+        **weights(w.model),
+    }
