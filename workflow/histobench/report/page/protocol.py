@@ -1,6 +1,6 @@
 """The protocol of a study in words, from its resolved configuration."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from histobench.report.terms import count
@@ -49,7 +49,58 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
 
     Points that do not apply are left out, for example those on vision-language models in a study without any.
     """
-    return [(point, says, decided) for point, says, decide in POINTS if (decided := decide(study))]
+    splits = study.splits.values()
+    points = [
+        (
+            "Patients",
+            "82 patients",
+            "; ".join([*_breakhis(study), *(f"{name}: {SPLITS[one['by']]}" for name, one in study.splits.items())]),
+        ),
+        (
+            "Folds",
+            "5-fold, patient level",
+            f"{_list({str(split['folds']) for split in splits})} folds, stratified by label, one assignment for all "
+            "magnifications; every fold has both classes",
+        ),
+        (
+            "Which epoch counts",
+            "model selection and performance estimation by cross-validation",
+            "the last: nothing is chosen on the evaluation fold; the best epoch on that fold is reported too, labelled "
+            "optimistic",
+        ),
+        (
+            "Cosine annealing",
+            "T_max = |D_train| × epochs",
+            "optimizer steps per epoch × epochs, stepped once per optimizer step",
+        ),
+        ("Weight decay", "not given", f"AdamW with {_values(study, 'weight_decay')}"),
+        ("CNN input", "336 × 336, ImageNet weights", _cnn_input(study)),
+        ("VLM input", "native image processor, no additional normalization", _vlm_input(study)),
+        ("Which checkpoints", "Qwen2-VL-2B and SmolVLM", _checkpoints(study)),
+        ("Final hidden state", "h_T", _readout(study)),
+        ("LoRA", "attention layers of the decoder, vision encoder frozen", _lora(study)),
+        (
+            "Batch",
+            "64; SmolVLM 8 with 8 accumulation steps",
+            f"logical batch {_values(study, 'batch_size')}; the micro-batch is a hardware setting that changes results by "
+            "rounding only",
+        ),
+        ("Crop", "scale [0.9, 1.1], ratio [0.05, 1.1]", _crops(study)),
+        (
+            "Scores",
+            "mean ± std over folds",
+            "per fold, then mean and sample standard deviation (ddof 1); threshold 0.5, positive = malignant",
+        ),
+        ("External test", "best-performing models, no fine-tuning", _external(study)),
+        (
+            "Significance",
+            "Wilcoxon on five fold scores, p below 0.05 throughout",
+            "exact two-sided signed-rank test with the smallest p it can give; patient-clustered paired bootstrap with "
+            f"{study.comparisons['draws']:,} draws, patient-level sign flips, Nadeau-Bengio corrected t, Holm over the "
+            "declared pairs",
+        ),
+    ]
+    return [point for point in points if point[2]]
 
 
 def _breakhis(study: Study) -> list[str]:
@@ -102,7 +153,7 @@ def _readout(study: Study) -> str:
     return _list({READOUTS[model["readout"]] for model in _models(study, vlm=True)} or [""])
 
 
-def _which(study: Study) -> str:
+def _checkpoints(study: Study) -> str:
     found = {
         f"{study.label(name)}: {model['weights']['hub']}"
         for name, model in study.models.items()
@@ -141,69 +192,6 @@ def _crops(study: Study) -> str:
         if kind == "RandomResizedCrop"
     }
     return f"no crop is larger than the image: {_list(found)}" if found else ""
-
-
-POINTS: tuple[tuple[str, str, Callable[[Study], str]], ...] = (
-    (
-        "Patients",
-        "82 patients",
-        lambda study: "; ".join(
-            [*_breakhis(study), *(f"{name}: {SPLITS[split['by']]}" for name, split in study.splits.items())]
-        ),
-    ),
-    (
-        "Folds",
-        "5-fold, patient level",
-        lambda study: (
-            f"{_list({str(split['folds']) for split in study.splits.values()})} folds, stratified by label, one "
-            "assignment for all magnifications; every fold has both classes"
-        ),
-    ),
-    (
-        "Which epoch counts",
-        "model selection and performance estimation by cross-validation",
-        lambda study: (
-            "the last: nothing is chosen on the evaluation fold; the best epoch on that fold is reported too, labelled "
-            "optimistic"
-        ),
-    ),
-    (
-        "Cosine annealing",
-        "T_max = |D_train| × epochs",
-        lambda study: "optimizer steps per epoch × epochs, stepped once per optimizer step",
-    ),
-    ("Weight decay", "not given", lambda study: f"AdamW with {_values(study, 'weight_decay')}"),
-    ("CNN input", "336 × 336, ImageNet weights", _cnn_input),
-    ("VLM input", "native image processor, no additional normalization", _vlm_input),
-    ("Which checkpoints", "Qwen2-VL-2B and SmolVLM", _which),
-    ("Final hidden state", "h_T", _readout),
-    ("LoRA", "attention layers of the decoder, vision encoder frozen", _lora),
-    (
-        "Batch",
-        "64; SmolVLM 8 with 8 accumulation steps",
-        lambda study: (
-            f"logical batch {_values(study, 'batch_size')}; the micro-batch is a hardware setting that changes results by "
-            "rounding only"
-        ),
-    ),
-    ("Crop", "scale [0.9, 1.1], ratio [0.05, 1.1]", _crops),
-    (
-        "Scores",
-        "mean ± std over folds",
-        lambda study: "per fold, then mean and sample standard deviation (ddof 1); threshold 0.5, positive = malignant",
-    ),
-    ("External test", "best-performing models, no fine-tuning", _external),
-    (
-        "Significance",
-        "Wilcoxon on five fold scores, p below 0.05 throughout",
-        lambda study: (
-            "exact two-sided signed-rank test with the smallest p it can give; patient-clustered paired bootstrap with "
-            f"{study.comparisons['draws']:,} draws, patient-level sign flips, Nadeau-Bengio corrected t, Holm over the "
-            "declared pairs"
-        ),
-    ),
-)
-"""Point, what the paper says, and what the configuration decides; nothing where the point does not apply."""
 
 
 def _recipe(recipe: Settings) -> str:
