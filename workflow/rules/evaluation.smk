@@ -32,9 +32,6 @@ use rule score as compare with:
     log:
         report_log("compare"),
     localrule: False
-    resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
     params:
         **script("compare"),
         study=digest([RESOLVED.splits, STUDY.comparisons.pairs, *DRAWS]),
@@ -64,9 +61,6 @@ use rule score as compare_external with:
     log:
         report_log("compare_external"),
     localrule: False
-    resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
     params:
         **script("compare_external"),
         runs=digest(EXTERNAL),

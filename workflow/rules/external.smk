@@ -5,8 +5,6 @@ rule predict:
         paths.EXTERNAL,
     log:
         paths.EXTERNAL_LOG,
-    benchmark:
-        paths.EXTERNAL_BENCHMARK
     wildcard_constraints:
         on=r"[a-z0-9][a-z0-9._-]*",
     conda:
@@ -16,8 +14,6 @@ rule predict:
         device=STUDY.device,
         gpu=lambda w: gpu_jobs(prediction_gpu(w)),
         share=lambda w: share(prediction_gpu(w)),
-        mem_mb=grows(24000),
-        runtime=grows(60),
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
     params:
         specification=lambda w: specification(w).canonical(),
@@ -25,7 +21,7 @@ rule predict:
         weights=lambda w, input: given(input, "weights"),
         code=model_code("predict"),
     shell:
-        "exec python -m histobench.launcher $HISTOBENCH_SCRIPTS/predict.py --specification {params.specification:q}"
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/predict.py" --specification {params.specification:q}'
         " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"
         " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device}"
         " --share {resources.share} --threads {threads} --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"

@@ -1,6 +1,6 @@
 # What the report is made of: which outputs a study has is said in histobench/study/outputs.py.
 
-MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= asdict(run).items()]
+MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= vars(run).items()]
 INTERVALS = dict.fromkeys("45", f"{RESULTS}/intervals.csv")
 INTERVALS |= {"6": f"{RESULTS}/external_intervals.csv"}
 EXTERNAL = [paths.external(*pair) for pair in STUDY.external_runs]
@@ -10,7 +10,7 @@ CAPTIONS = os.path.relpath(ROOT / "workflow/report")
 LEDGER = os.path.relpath(ROOT / "resources/paper/claims.yaml")
 
 # The scripts of the report have the names of their rules' inputs and outputs as options.
-SCRIPT = "python $HISTOBENCH_SCRIPTS/{params.script}.py {params.arguments} > {log} 2>&1"
+SCRIPT = 'exec python "$HISTOBENCH_SCRIPTS/{params.script}.py" {params.arguments} > {log} 2>&1'
 
 
 def script(name):

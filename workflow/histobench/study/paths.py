@@ -22,7 +22,6 @@ RECORD = f"{RUN}/run.json"
 TRAINED = f"{RUN}/weights.safetensors"
 EXTERNAL = "results/{on}/predictions/{dataset}/{model}/{mode}/{split}/{magnification}x/{augmentation}/fold{fold}.csv"
 EXTERNAL_LOG = EXTERNAL.replace("/predictions/", "/logs/predict/").replace(".csv", ".log")
-EXTERNAL_BENCHMARK = EXTERNAL.replace("/predictions/", "/benchmarks/predict/").replace(".csv", ".tsv")
 RUN_LOG = RUN.replace("/runs/", "/logs/") + ".log"
 STUDY = "results/studies/{study}"
 STUDY_FILE = f"{STUDY}/study.json"
