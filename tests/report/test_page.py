@@ -50,15 +50,6 @@ def test_every_number_is_its_csvs(made):
     assert page_numbers.check(made[1]) > 1000
 
 
-def test_a_number_that_is_not_its_csvs_is_found(made):
-    _, page = made
-    wrong = page.with_name("wrong.html")
-    wrong.write_text(page.read_text().replace("0.0212</data>", "0.0213</data>"))
-    assert wrong.read_text() != page.read_text()
-    with pytest.raises(AssertionError):
-        page_numbers.check(wrong)
-
-
 def test_the_page_begins_with_the_notes_and_has_all_sections_in_order(made):
     found = page_numbers.read(made[1])
     assert found.sections == page_numbers.SECTIONS
