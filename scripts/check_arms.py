@@ -19,9 +19,8 @@ def main() -> None:
 
     from histobench.models.arm_check import check
 
-    configs = {
-        path.name.removesuffix(".config.json"): json.loads(path.read_text()) for path in map(Path, given.config_json)
-    }
+    files = map(Path, given.config_json)
+    configs = {path.name.removesuffix(".config.json"): json.loads(path.read_text()) for path in files}
     sizes, faults = check(resolved.load(given.study), configs)
     if faults:
         raise HistoBenchError("\n".join(["the study cannot be trained as it is configured", *faults]))

@@ -44,9 +44,7 @@ def main() -> None:
     images = manifest.load(given.manifest)
     here = [row for row, image in enumerate(images) if image.magnification == spec.magnification]
     if not here:
-        raise HistoBenchError(
-            f"{given.manifest}: no image at {spec.magnification}x; take that magnification out of the grid"
-        )
+        raise HistoBenchError(f"{given.manifest}: no image at {spec.magnification}x; take it out of the grid")
     precision, tokens = devices.precision(device), given.tokens is not None
     compute, shape, dtype = build.feature_extractor(spec, given.weights, precision, tokens, device)
     shape = (spec.views, len(here), *shape)

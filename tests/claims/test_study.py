@@ -58,10 +58,7 @@ def on_study(item: claims.Claim, study: Results) -> tuple[str, object, object, o
     return str(row["study_verdict"]), row["effect"], row["low"], row["high"], str(row["study_evidence"])
 
 
-OVER = claim(
-    "exceeds",
-    terms={"table4 ResNet34/ft 200x accuracy": 1, "table4 SmolVLM/ft 200x accuracy": -1},
-)
+OVER = claim("exceeds", terms={"table4 ResNet34/ft 200x accuracy": 1, "table4 SmolVLM/ft 200x accuracy": -1})
 
 
 @pytest.mark.parametrize(

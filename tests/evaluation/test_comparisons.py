@@ -24,10 +24,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
 from histobench.study.runs import Run
 
-SPLITS: dict[str, dict[str, Any]] = {
-    "patient": {"by": "patient", "folds": 3},
-    "official": {"by": "official", "folds": 3},
-}
+SPLITS = {name: {"by": name, "folds": 3} for name in ("patient", "official")}
 ARMS = ("vgg19", "alexnet", "resnet34")
 Runs = dict[Run, Predictions]
 
@@ -60,9 +57,8 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
     assert len(found.intervals) == 3 * 2 * len(bootstrap.POOLED)
     assert all(tuple(row) == INTERVALS_COLUMNS for row in found.intervals)
     parts = [runs[Run("small", "alexnet", "ft", "patient", 40, "none", fold)] for fold in (1, 2, 3)]
-    pooled = scores(
-        np.concatenate([part.label for part in parts]), np.concatenate([part.logit["last"] for part in parts])
-    )
+    label = np.concatenate([part.label for part in parts])
+    pooled = scores(label, np.concatenate([part.logit["last"] for part in parts]))
     for row in found.intervals:
         if (row["model"], row["selection"]) == ("alexnet", "last") and row["metric"] in pooled:
             assert row["estimate"] == pytest.approx(pooled[row["metric"]])
@@ -188,9 +184,8 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
         External(tuple(map(str, range(60))), patient, label.astype(str), label, np.round(rng.normal(label - 0.4), 1))
         for _ in range(3)
     ]
-    runs = {
-        ("bach", Run("small", "vgg19", "ft", "patient", 40, "none", fold)): part for fold, part in enumerate(parts, 1)
-    }
+    numbered = enumerate(parts, start=1)
+    runs = {("bach", Run("small", "vgg19", "ft", "patient", 40, "none", fold)): part for fold, part in numbered}
     rows = external_intervals(runs, 400)
     assert all(tuple(row) == EXTERNAL_INTERVALS_COLUMNS for row in rows)
     assert [row["metric"] for row in rows] == list(bootstrap.POOLED)

@@ -39,21 +39,14 @@ def write(folder: Path, logits: list[float], fold: int, magnification: int = 40,
 
 
 def score(folder: Path, *predictions: Path) -> Ended:
-    names = ("metrics", "summary", "groups", "gaps")
-    return run_script(
-        "score_external", folder, "--predictions", *predictions, **{name: f"{name}.csv" for name in names}
-    )
+    outputs = {name: f"{name}.csv" for name in ("metrics", "summary", "groups", "gaps")}
+    return run_script("score_external", folder, "--predictions", *predictions, **outputs)
 
 
 def test_by_hand(tmp_path: Path) -> None:
     assert score(tmp_path, write(tmp_path, FIRST, 1), write(tmp_path, SECOND, 2)) == (0, "")
     first, second = rows(tmp_path / "metrics.csv")
-    assert (first["on"], first["dataset"], first["model"], first["magnification"]) == (
-        "bach",
-        "breakhis",
-        "resnet34",
-        "40",
-    )
+    assert first.items() >= {"on": "bach", "dataset": "breakhis", "model": "resnet34", "magnification": "40"}.items()
     assert (first["images"], first["patients"]) == ("8", "8")
     # 3 malignant and 1 benign called malignant, 3 benign and 1 malignant called benign.
     assert [float(first[name]) for name in ("accuracy", "precision", "recall", "f1")] == [0.75, 0.75, 0.75, 0.75]

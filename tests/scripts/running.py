@@ -1,4 +1,4 @@
-"""Scripts run in this process, and the tables that they write."""
+"""Scripts run in this process, a dataset for them, and the tables that they write."""
 
 import contextlib
 import csv
@@ -7,6 +7,10 @@ import runpy
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+
+from histobench.datasets import folds, manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,3 +41,35 @@ def rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def random_dataset(folder: Path, patients: int, magnifications: tuple[int, ...], each: int, count: int) -> list:
+    """Write manifest.csv, patient.csv and pixels.npy of random images of 64 px, malignant ones redder; return the images.
+
+    Args:
+        folder: an empty one.
+        patients: benign and malignant by turns.
+        magnifications: of the images.
+        each: images of a patient at each magnification.
+        count: number of folds.
+    """
+    images = []
+    for patient in range(patients):
+        label, kind, subtype = (("benign", "B", "A"), ("malignant", "M", "DC"))[patient % 2]
+        case = f"14-{1000 + patient}"
+        for scale in magnifications:
+            for number in range(each):
+                name, sha256 = f"SOB_{kind}_{subtype}-{case}-{scale}-{number:03d}", f"{len(images):064x}"
+                own = (name, label, subtype, case, case, case, scale, 700, 460, sha256, f"x/{name}.png")
+                images.append(manifest.Image(*own))
+    images = manifest.ordered(images)
+    manifest.save(folder / "manifest.csv", images)
+    groups = tuple(sorted({image.patient for image in images}))
+    labels = tuple(("benign", "malignant")[index % 2] for index in range(patients))
+    tested = tuple(tuple(fold == index // 2 % count for fold in range(count)) for index in range(patients))
+    sizes = (len(magnifications) * each,) * patients
+    folds.save(folds.Folds("patient", groups, sizes, labels, tested), folder / "patient.csv")
+    pixels = np.random.default_rng(0).integers(0, 200, (len(images), 64, 64, 3), dtype=np.uint8)
+    pixels[[image.label == "malignant" for image in images], :, :, 0] += 40
+    np.save(folder / "pixels.npy", pixels)
+    return images

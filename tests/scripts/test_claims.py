@@ -54,9 +54,8 @@ def test_the_ledger_on_the_published_tables_and_on_a_study(tmp_path: Path) -> No
     arm = place | {"selection": "last", "model": "smolvlm", "mode": "ft", "metric": "accuracy"}
     intervals = [arm | {"estimate": 0.88, "low": 0.84, "high": 0.91}]
     write_csv(tmp_path / "intervals.csv", list(intervals[0]), intervals)
-    done = study(
-        tmp_path, "--comparisons", "comparisons.csv", "--intervals", "intervals.csv", "--metrics", "absent.csv"
-    )
+    files = ("--comparisons", "comparisons.csv", "--intervals", "intervals.csv", "--metrics", "absent.csv")
+    done = study(tmp_path, *files)
     assert (done.returncode, done.stderr) == (0, "")
     second = {row["id"]: row for row in rows(tmp_path / "out" / "claims.csv")}
     assert tuple(second["signed-rank"]) == COLUMNS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from histobench.datasets import folds, manifest
+from histobench.datasets import manifest
 from histobench.study.spec import CnnSettings, FeatureSpec, Lora, Recipe, RunSpec
 from tests.models.vlm_settings import tiny
 from tests.scripts import running
@@ -33,24 +33,9 @@ def script(name, **options):
 def dataset(tmp_path_factory):
     """Eight patients with four images each in two folds, and the same pixels as another dataset of no magnification."""
     folder = tmp_path_factory.mktemp("dataset")
-    images = []
-    for patient in range(8):
-        label, kind, subtype = (("benign", "B", "A"), ("malignant", "M", "DC"))[patient % 2]
-        for number in range(4):
-            name, case = f"SOB_{kind}_{subtype}-14-{1000 + patient}-40-{number:03d}", f"14-{1000 + patient}"
-            sha256 = f"{len(images):064x}"
-            images.append(manifest.Image(name, label, subtype, case, case, case, 40, 700, 460, sha256, f"x/{name}.png"))
-    images = manifest.ordered(images)
-    manifest.save(folder / "manifest.csv", images)
+    images = running.random_dataset(folder, 8, (40,), 4, 2)
     elsewhere = [replace(image, magnification=0, sha256=f"f{image.sha256[1:]}") for image in images]
     manifest.save(folder / "elsewhere.csv", elsewhere)
-    groups = tuple(sorted({image.patient for image in images}))
-    labels = tuple(("benign", "malignant")[index % 2] for index in range(8))
-    tested = tuple((index < 4, index >= 4) for index in range(8))
-    folds.save(folds.Folds("patient", groups, (4,) * 8, labels, tested), folder / "patient.csv")
-    pixels = np.random.default_rng(0).integers(0, 200, (32, 64, 64, 3), dtype=np.uint8)
-    pixels[[image.label == "malignant" for image in images], :, :, 0] += 40
-    np.save(folder / "pixels.npy", pixels)
     return folder
 
 

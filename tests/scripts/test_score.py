@@ -58,10 +58,7 @@ def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["fold", "class", "name"])
 def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path: Path, kind: str) -> None:
     if kind == "fold":
-        path, sentence = (
-            predicted(tmp_path, "a", 1, 1, 2, -1, inside=2),
-            "holds the predictions of fold 2, not of fold 1",
-        )
+        path, sentence = predicted(tmp_path, "a", 1, 1, 2, -1, inside=2), "the predictions of fold 2, not of fold 1"
     elif kind == "class":
         path, sentence = predicted(tmp_path, "a", 1, 1, 2), "2 of 2 images are malignant, but both classes must occur"
     else:

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from histobench.datasets import folds, manifest
+from histobench.datasets import manifest
 from histobench.io.fingerprint import fingerprint
 from histobench.study.run_files import RunRecord
 from histobench.study.spec import CnnSettings, Recipe, RunSpec
 from tests.disks import fill, small_disk
+from tests.scripts.running import ROOT, random_dataset
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "train.py"
 SIZE = 64
 FLIP = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.5}}]
@@ -92,33 +92,10 @@ def launcher():
 def dataset(tmp_path_factory):
     """Twelve patients with six images each, at two magnifications, in three folds."""
     folder, generator = tmp_path_factory.mktemp("dataset"), np.random.default_rng(0)
-    images = []
-    for patient in range(12):
-        label, kind, subtype = (("benign", "B", "A"), ("malignant", "M", "DC"))[patient % 2]
-        for magnification in (40, 200):
-            for number in range(6):
-                name = f"SOB_{kind}_{subtype}-14-{1000 + patient}-{magnification}-{number:03d}"
-                case = f"14-{1000 + patient}"
-                images.append(
-                    manifest.Image(
-                        *(name, label, subtype, case, case, case, magnification, 700, 460),
-                        *(f"{len(images):064x}", f"x/{name}.png"),
-                    )
-                )
-    images = manifest.ordered(images)
-    manifest.save(folder / "manifest.csv", images)
-    groups = tuple(sorted({image.patient for image in images}))
-    tested = tuple(tuple(fold == index // 2 % 3 for fold in range(3)) for index in range(12))
-    labels = tuple(("benign", "malignant")[index % 2] for index in range(12))
-    folds.save(folds.Folds("patient", groups, (12,) * 12, labels, tested), folder / "patient.csv")
-
-    malignant = np.array([image.label == "malignant" for image in images])
-    pixels = generator.integers(0, 200, (len(images), SIZE, SIZE, 3), dtype=np.uint8)
-    pixels[malignant, :, :, 0] += 30
-    np.save(folder / "pixels.npy", pixels)
-    here = np.array([image.magnification == 200 for image in images])
-    features = generator.normal(size=(100, here.sum(), 16)).astype(np.float32)
-    features[:, :, 0] += malignant[here]
+    images = random_dataset(folder, 12, (40, 200), 6, 3)
+    malignant = [image.label == "malignant" for image in images if image.magnification == 200]
+    features = generator.normal(size=(100, len(malignant), 16)).astype(np.float32)
+    features[:, :, 0] += malignant
     np.save(folder / "views.npy", features)
     np.save(folder / "features.npy", features[:1])
     return folder
@@ -426,7 +403,7 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
         (specification("all"), {"weights": "x"}, "--weights is of no use for trainable 'all', weights 'random'"),
         (specification(), {"specification": "{}"}, "--specification: model: Field required"),
         (specification(), {"specification": "{"}, "--specification: the JSON text: Invalid JSON"),
-        (specification(), {"split_by": "image"}, "its groups are those of a split by patient"),
+        (specification(), {"split_by": "image"}, "patient.csv (split by image): group 14-1000 has 12"),
         (specification(), {"device": "cuda:99"}, "--device cuda:99: PyTorch finds"),
         (
             specification(),

@@ -52,28 +52,25 @@ def test_fine_tuning_means_to_a_model_what_its_family_has():
     assert tuned.lora.projections == ["q", "k", "v", "o"]
 
 
-def test_what_a_job_needs_of_a_gpu():
-    study = load(PAPER)
-    assert [study.gpu(model, mode) for model, mode in (("resnet34", "ft"), ("smolvlm", "ft"), ("smolvlm", "lp"))] == [
-        "shared",
-        "whole",
-        "none",
-    ]
-    assert [study.gpu(model) for model in ("alexnet", "qwen2-vl-2b")] == ["shared", "whole"]
-    study = load(with_change("modes.lp.gpu", "shared"))
-    assert (study.gpu("smolvlm", "lp"), study.gpu("smolvlm"), study.gpu("smolvlm", "ft")) == (
-        "shared",
-        "whole",
-        "whole",
-    )
-    study = load(with_change("models.vgg19.training", {"ft": {"gpu": "whole"}}))
-    assert (study.gpu("vgg19", "ft"), study.gpu("vgg19"), study.gpu("alexnet", "ft")) == ("whole", "shared", "shared")
+@pytest.mark.parametrize(
+    ("key", "value", "arms", "needs"),
+    [
+        ("study", "paper", ["resnet34/ft", "smolvlm/ft", "smolvlm/lp", "alexnet", "qwen2-vl-2b"], "shared whole none shared whole"),
+        ("modes.lp.gpu", "shared", ["smolvlm/lp", "smolvlm", "smolvlm/ft"], "shared whole whole"),
+        ("models.vgg19.training", {"ft": {"gpu": "whole"}}, ["vgg19/ft", "vgg19", "alexnet/ft"], "whole shared shared"),
+    ],
+)  # fmt: skip
+def test_what_a_job_needs_of_a_gpu(key, value, arms, needs):
+    study = load(with_change(key, value))
+    assert [study.gpu(*arm.split("/")) for arm in arms] == needs.split()
 
 
-def test_hardware_settings_are_no_part_of_a_specification():
+def test_hardware_labels_and_devices_are_no_part_of_a_specification():
     before = load(PAPER).specification("smolvlm", "ft", 40, "none", 1).canonical()
     hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True, "gpu": "shared"}
-    after = load(with_change("models.smolvlm.training", {"ft": {"keep_weights": True} | hardware}))
+    config = with_change("models.smolvlm.training", {"ft": {"keep_weights": True} | hardware}) | {"device": "cpu"}
+    config["models"]["smolvlm"] |= {"label": "Another name", "licence": "another", "citation": "another"}
+    after = load(config)
     assert after.mode("smolvlm", "ft").micro_batch == 3
     assert after.specification("smolvlm", "ft", 40, "none", 1).canonical() == before
 
@@ -98,14 +95,6 @@ def test_a_models_own_learning_rate_changes_only_its_specification():
 
     assert specification(before, "vgg19") != specification(after, "vgg19")
     assert specification(before, "resnet34") == specification(after, "resnet34")
-
-
-def test_labels_and_devices_are_no_part_of_a_specification():
-    before = load(PAPER).specification("vgg19", "ft", 40, "none", 1).canonical()
-    config = with_change("models.vgg19.label", "Another name")
-    config["models"]["vgg19"] |= {"licence": "another", "citation": "another"}
-    config["device"] = "cpu"
-    assert load(config).specification("vgg19", "ft", 40, "none", 1).canonical() == before
 
 
 OWN = {"format": "csv", "source": "images", "table": "images.csv"}

@@ -49,11 +49,7 @@ def merged(file: str) -> dict:
     return laid_over(copy.deepcopy(PAPER), yaml.safe_load((ROOT / file).read_text()))
 
 
-STUDIES = {
-    "paper": PAPER,
-    "demo": merged("config/demo.yaml"),
-    "tiny": merged("tests/workflow/tiny.yaml"),
-}
+STUDIES = {"paper": PAPER, "demo": merged("config/demo.yaml"), "tiny": merged("tests/workflow/tiny.yaml")}
 
 TOP = [
     Case("study", GONE, "required"),
@@ -433,11 +429,8 @@ def test_every_mistake_is_told_at_once():
     config["grid"][0]["splits"] = []
     with pytest.raises(HistoBenchError) as caught:
         load(config)
-    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
-        "seed",
-        "modes.ft.epochs",
-        "grid.0.splits",
-    ]
+    keys = [line.partition(":")[0] for line in str(caught.value).splitlines()]
+    assert keys == ["seed", "modes.ft.epochs", "grid.0.splits"]
 
 
 JUNK: list[Any] = [

@@ -90,7 +90,7 @@ def test_a_bomb_is_not_unpacked(archive, monkeypatch):
         (sealed(a=b"1") | {"a": b"2"}, "a is changed by CHECKSUMS.sha256"),
         (sealed(a=b"1") | {"b": b"2"}, "b is not listed by CHECKSUMS.sha256"),
         ({key: data for key, data in sealed(a=b"1", b=b"2").items() if key != "b"}, "b is missing by CHECKSUMS.sha256"),
-        (sealed(a=b"1") | {pack.CHECKSUMS: b"\xff"}, "a file has another form than `make pack` gives it"),
+        (sealed(a=b"1") | {pack.CHECKSUMS: b"\xff"}, "a file has another form than `make pack` writes"),
         (sealed(a=b"1"), "configuration.json: is not the configuration of a study"),
         (sealed(**{pack.CONFIGURATION: b'{"grid": 3}'}), "configuration.json: is not the configuration of a study"),
         (sealed(**{pack.CONFIGURATION: b"[" * 10**5}), "configuration.json: is not the configuration of a study"),

@@ -59,9 +59,8 @@ class Cell:
     @property
     def setting(self) -> str:
         """Return metric, magnification and table, for example `accuracy, 200X, Table 4`."""
-        return ", ".join(
-            [self.metric, *([f"{self.magnification}X"] if self.magnification else []), f"Table {self.table}"]
-        )
+        scale = f"{self.magnification}X, " if self.magnification else ""
+        return f"{self.metric}, {scale}Table {self.table}"
 
 
 Row = Mapping[str, str]

@@ -78,9 +78,8 @@ class Clustered:
         found = []
         for logits, starts in (self._per_class(True), (benign, edges)):
             parts = [np.sort(part) for part in np.split(logits, starts[1:])]
-            found.append(
-                np.stack([len(part) - np.searchsorted(part, thresholds, "right") for part in parts], 1).astype(float)
-            )
+            above = [len(part) - np.searchsorted(part, thresholds, "right") for part in parts]
+            found.append(np.stack(above, axis=1).astype(float))
         return found
 
     def values(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:

@@ -80,9 +80,8 @@ def pool(
         if missing:
             numbers = f"fold{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
             are = "are" if len(missing) > 1 else "is"
-            gaps.append(
-                Gap(name, f"{name}: {numbers} {are} missing or unusable, so it has no intervals and is not compared")
-            )
+            reason = f"{numbers} {are} missing or unusable, so it has no intervals and is not compared"
+            gaps.append(Gap(name, f"{name}: {reason}"))
             continue
         parts = [(fold, runs[present[fold]]) for fold in sorted(present)]
         rows = [
@@ -91,12 +90,9 @@ def pool(
             for image, patient, label in zip(part.image_id, part.patient, part.label, strict=True)
         ]
         order = sorted(range(len(rows)), key=rows.__getitem__)
-        logit = {
-            selection: np.concatenate([part.logit[selection] for _, part in parts])[order] for selection in SELECTIONS
-        }
-        arms.append(
-            Arm(present[min(present)], tuple(rows[index] for index in order), logit, policy["by"] != "official")
-        )
+        logit = {name: np.concatenate([part.logit[name] for _, part in parts])[order] for name in SELECTIONS}
+        images = tuple(rows[index] for index in order)
+        arms.append(Arm(present[min(present)], images, logit, partition=policy["by"] != "official"))
     return arms, gaps
 
 

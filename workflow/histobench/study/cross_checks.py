@@ -49,10 +49,7 @@ def _magnifications(config: "Config", place: str, block: Block) -> None:
     """Require that a block's dataset can be trained on, and has images of its magnifications."""
     dataset = config.datasets[block.dataset]
     if dataset.format == "bach":
-        raise ValueError(
-            f"{place}.dataset: {block.dataset!r} names no patients and no magnification, so that it can be "
-            "evaluated on (`external`) but not trained on"
-        )
+        raise ValueError(f"{place}.dataset: {block.dataset!r} names no patients; evaluate on it (`external`) instead")
     for magnification in block.magnifications:
         here = f"{place}.magnifications: {magnification}"
         if dataset.format == "breakhis" and not magnification:
@@ -101,10 +98,8 @@ def _external(config: "Config", place: str, block: External) -> None:
     if block.on == block.dataset:
         raise ValueError(f"{place}.on: {block.on!r} is the dataset that the models are trained on; name another one")
     if block.headline not in block.magnifications:
-        raise ValueError(
-            f"{place}.headline: {block.headline} is not among its `magnifications` "
-            f"({', '.join(map(str, block.magnifications))})"
-        )
+        known = ", ".join(map(str, block.magnifications))
+        raise ValueError(f"{place}.headline: {block.headline} is not among its `magnifications` ({known})")
     wanted = list(config.expand(block))
     absent = [run for run in wanted if run not in config.runs]
     if len(absent) == len(wanted):
@@ -128,7 +123,7 @@ def _folds(config: "Config") -> None:
         policy, dataset = config.splits[split], config.datasets[name]
         if policy.by == "official" and dataset.format != "breakhis":
             raise ValueError(
-                f"splits.{split}.by: `official` lists are BreakHis's, but {name!r} is of format {dataset.format}"
+                f"splits.{split}.by: `official` lists are BreakHis's, {name!r} is of format {dataset.format}"
             )
         patients = dataset.synthetic.patients_per_class if dataset.synthetic else policy.folds
         if policy.by in ("patient", "accession") and patients < policy.folds:
@@ -147,14 +142,11 @@ def _tables(config: "Config") -> None:
         if (name := getattr(tables, key)) is not None:
             _known(f"tables.{key}", name, section, getattr(config, section))
     if tables.with_augmentation == tables.without_augmentation:
-        raise ValueError(
-            f"tables.with_augmentation: {tables.with_augmentation!r} is `without_augmentation` too; they must differ"
-        )
+        raise ValueError("tables.with_augmentation: is `without_augmentation` too; they must differ")
     known = sorted({run.magnification for run in config.runs})
     if "magnification" in config.comparisons.model_fields_set and magnification not in known:
-        raise ValueError(
-            f"comparisons.magnification: {magnification} is not in the grid, which has {', '.join(map(str, known))}"
-        )
+        numbers = ", ".join(map(str, known))
+        raise ValueError(f"comparisons.magnification: {magnification} is not in the grid, which has {numbers}")
 
 
 def _pairs(config: "Config") -> None:

@@ -90,9 +90,7 @@ class Split(Settings):
     @model_validator(mode="after")
     def _official_files(self) -> "Split":
         if self.by == "official" and len(self.files) != self.folds:
-            raise ValueError(
-                f"`official` needs one file per fold: {self.folds} expected in `files`, {len(self.files)} given"
-            )
+            raise ValueError(f"`official` needs one file per fold: {self.folds} in `files`, found {len(self.files)}")
         if self.by != "official" and self.files:
             raise ValueError(f"`files` belongs to `by: official`, not to `by: {self.by}`")
         return self

@@ -218,6 +218,4 @@ def load(path: Path) -> Study:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         return Study(**content | {"arms": [Arm(**arm) for arm in content["arms"]]})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HistoBenchError(
-            f"{path}: is no resolved study ({error}); run the workflow again to have it written"
-        ) from error
+        raise HistoBenchError(f"{path}: is no resolved study ({error}); run the workflow again") from error

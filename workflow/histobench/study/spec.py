@@ -131,9 +131,7 @@ class CnnSettings(Settings):
         if info.field_name == "std" and min(value) <= 0:
             raise ValueError("every standard deviation must be above 0")
         if min(value) < 0 or max(value) > 1:
-            raise ValueError(
-                f"must be on the scale 0 to 1, found {list(value)}; divide values on the scale to 255 by 255"
-            )
+            raise ValueError(f"must be on the scale 0 to 1, found {list(value)}; divide values up to 255 by 255")
         return value
 
 

@@ -142,10 +142,8 @@ def machine(probed: dict[str, Any]) -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Finding("ok", "processor", f"{cores} cores, {memory / 1e9:.0f} GB of memory")
-    slurm = (
-        "found; `snakemake --profile workflow/profiles/slurm` submits the jobs" if shutil.which("sbatch") else "none"
-    )
-    yield Finding("ok", "Slurm", slurm)
+    slurm = "found; `snakemake --profile workflow/profiles/slurm` submits the jobs"
+    yield Finding("ok", "Slurm", slurm if shutil.which("sbatch") else "none")
 
 
 def gpu(config: Any, probed: dict[str, Any]) -> Iterator[Finding]:
@@ -162,9 +160,8 @@ def gpu(config: Any, probed: dict[str, Any]) -> Iterator[Finding]:
         text = f"the driver has one, but this PyTorch (CUDA {probed['cuda']}) cannot use it"
         yield Finding("problem", "GPU", text, "# update the driver, unset CUDA_VISIBLE_DEVICES, or set `device: cpu`")
     else:
-        yield Finding(
-            "ok", "GPU", "Apple's (mps)" if probed["mps"] and wanted != "cpu" else "none; the processor computes"
-        )
+        apple = probed["mps"] and wanted != "cpu"
+        yield Finding("ok", "GPU", "Apple's (mps)" if apple else "none; the processor computes")
 
 
 def disk(config: Any) -> Iterator[Finding]:
@@ -195,9 +192,7 @@ def missing(config: Any, options: str) -> Iterator[Finding]:
         elif not absent or (Path(paths.MANIFEST.format(dataset=name)).exists() and dataset.url):
             yield Finding("ok", "data", f"{name}: {source}")
         elif dataset.url:
-            yield Finding(
-                "note", "data", f"{name}: not here yet; will be downloaded to {source}", f"make fetch{options}"
-            )
+            yield Finding("note", "data", f"{name}: not here yet; will become {source}", f"make fetch{options}")
         else:
             yield Finding("problem", "data", f"{name}: {absent[0]} is not there", f"# put it at {absent[0]}")
     for name in dict.fromkeys(run.model for run in config.runs):

@@ -51,9 +51,7 @@ KINDS = (".csv", ".md", ".tex", ".json", ".html", ".svg", ".pdf")
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument(
-        "--output", type=Path, metavar="FILE", help="archive to write; results/STUDY.tar.gz by default"
-    )
+    arguments.add_argument("--output", type=Path, metavar="FILE", help="archive; results/STUDY.tar.gz by default")
     given = arguments.parse_args()
     config = study(given.configfile)
     output = given.output or Path("results", f"{config.study}.tar.gz")
@@ -94,9 +92,7 @@ def contents(config: Config) -> dict[str, bytes]:
     for name, data in members.items():
         for place in (ROOT, Path.cwd(), Path.home()):
             if len(place.parts) > 2 and str(place).encode() in data:
-                raise HistoBenchError(
-                    f"{name}: names {place}, a folder of this machine; use paths relative to the project"
-                )
+                raise HistoBenchError(f"{name}: names {place}, a folder of this machine; use relative paths")
         if re.search(rb"/Subtype\s*/Image\b|data:image/(?!svg)[\w.+-]+;base64,[\w+/]{32}", data):
             raise HistoBenchError(f"{name}: holds an image, and no archive may; remove the image")
     packages = {found.metadata["Name"]: found.version for found in distributions()}

@@ -106,9 +106,8 @@ def time_left(waiting: Sequence[Job], device: str) -> list[str]:
         return [f"Time: not known. No run on {device} is finished, and rates.csv has no rates for these models."]
     lines = [f"Time: {duration(total(known))} on {device}, one job after another. Each start adds seconds."]
     if len(known) < len(waiting):
-        lines.append(
-            f"      Not counted: {len(waiting) - len(known)} of {len(waiting)} jobs, whose rates are not known."
-        )
+        unknown = len(waiting) - len(known)
+        lines.append(f"      Not counted: {unknown} of {len(waiting)} jobs, whose rates are not known.")
     return [*lines, "      Rates: of finished runs on this device, else of resources/rates.csv."]
 
 

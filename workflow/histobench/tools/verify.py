@@ -75,9 +75,7 @@ def verify(archive: Path, say: Say) -> bool:
             text = str(error).removeprefix(f"{archive}: ").replace(f"{rebuilt}/", "").replace(f"{packed}/", "")
             raise HistoBenchError(f"{archive}: {printable(text.splitlines()[0])}") from None
         except MALFORMED as error:
-            raise HistoBenchError(
-                f"{archive}: a file has another form than `make pack` gives it ({error!r})"
-            ) from error
+            raise HistoBenchError(f"{archive}: a file has another form than `make pack` writes ({error!r})") from error
         except OSError as error:
             text = f"{error.strerror}; free some space, or set TMPDIR to another folder"
             raise HistoBenchError(f"{temporary}: cannot be used ({text})") from error

@@ -74,10 +74,8 @@ def all_partitions(paper: Paper, patients: int, folds: int) -> Verdict:
     """Return whether cross-validation tests every set of patients that a fold could hold."""
     size = patients // folds
     sets = math.comb(patients, size)
-    return holds(
-        sets <= folds,
-        f"{folds} folds test {folds} of the {sets:.1e} sets of {size} of {patients} patients.",
-    )
+    evidence = f"{folds} folds test {folds} of the {sets:.1e} sets of {size} of {patients} patients."
+    return holds(sets <= folds, evidence)
 
 
 def patient_splits(

@@ -93,9 +93,8 @@ def accuracy_agrees(
             f"{min(excess):.4f} to {max(excess):.4f}), in {equal} by more than folds of equal balance allow (at most "
             f"{max(alike):.4f})"
         )
-        evidence += (
-            f", in {patient} by more than any of {draws:,} random patient-level folds allow." if balance else "."
-        )
+        evidence += f", in {patient} by more than any of {draws:,} random patient-level folds allow" if balance else ""
+        evidence += "."
     return Verdict(IMPOSSIBLE if patient else HOLDS, evidence)
 
 

@@ -31,9 +31,8 @@ def significant(
     limit = f"the exact two-sided signed-rank test on {FOLDS} pairs has no p-value below {float(smallest):g}"
     if wrong:
         are, end = "is" if wrong == 1 else "are", "." if possible else f"; {limit}."
-        text = (
-            f"{wrong} of {len(values)} printed p-values {are} not {relation} (largest {decimals(max(values), 3)}){end}"
-        )
+        largest = decimals(max(values), 3)
+        text = f"{wrong} of {len(values)} printed p-values {are} not {relation} (largest {largest}){end}"
         return Verdict(CONTRADICTED, text)
     text = f"printed {span(values, 3) if len(values) > 1 else decimals(values[0], 3)}, {relation}"
     return Verdict(HOLDS, f"{text}.") if possible else Verdict(IMPOSSIBLE, f"{text}, but {limit}.")

@@ -38,9 +38,8 @@ def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: st
     shown = f"{one} {decimals(value)} against {other} {decimals(theirs)}{place}"
     what = "standard deviation over folds" if over == "folds" else "range over magnifications"
     if failing:
-        return Verdict(
-            CONTRADICTED, f"the {what} is not the smaller one in {failing} of {len(pairs)} comparisons: {shown}."
-        )
+        text = f"the {what} is not the smaller one in {failing} of {len(pairs)} comparisons: {shown}."
+        return Verdict(CONTRADICTED, text)
     return Verdict(HOLDS, f"the {what} is the smaller one in all {len(pairs)} comparisons, the closest {shown}.")
 
 
