@@ -123,7 +123,7 @@ def entry(name: str, file: str) -> VlmSettings:
 def small(name: str) -> VlmSettings:
     """Return one of the demo's models with the layers of `SMALL`, at 96 px."""
     settings = entry(name, "demo.yaml")
-    config = dict(settings.config)
+    config: dict[str, Any] = dict(settings.config or {})
     for part, values in SMALL[name].items():
         config[part] = {**config[part], **values}
     return settings.model_copy(update={"config": config, "image_size": 96})
