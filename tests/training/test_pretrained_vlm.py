@@ -368,8 +368,9 @@ def test_the_architecture_alone_is_downloaded_in_kilobytes(server, folder, tmp_p
     output = tmp_path / "tiny.config.json"
     hub.fetch_config(SMOL.weights, tmp_path, output)
     assert server.requests == ["tree", "config.json"]
-    assert vlm.load_config(output) == json.loads(server.files["config.json"])
-    assert vlm.architecture(SMOL, vlm.load_config(output)).tokens == (16, 48)
+    config = json.loads(output.read_text())
+    assert config == json.loads(server.files["config.json"])
+    assert vlm.architecture(SMOL, config).tokens == (16, 48)
     unplug(monkeypatch)
     hub.fetch_config(SMOL.weights, tmp_path, output)
     (folder / "config.json").unlink()
