@@ -26,16 +26,18 @@ ONCE = Retries(pause=0, max_attempts=1, max_unanswered=1)
 
 
 class Server:
-    """Answers every GET by `answer(handler)`, and keeps what was asked: the Range header of each request."""
+    """Answers every GET by `answer(handler)`, and keeps the Range header and the path of each request."""
 
     def __init__(self) -> None:
         self.ranges: list[str | None] = []
+        self.paths: list[str] = []
         self.answer: Callable[[BaseHTTPRequestHandler], None] = whole
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.ranges.append(self.headers.get("Range"))
+                server.paths.append(self.path)
                 with suppress(ConnectionError):
                     server.answer(self)
 

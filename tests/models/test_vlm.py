@@ -20,6 +20,7 @@ from histobench.models import vlm
 from histobench.study.spec import Lora
 from tests.models.vlm_settings import FAMILIES, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 MODELS = {
     "qwen2-vl": tiny("qwen2-vl"),
     "smolvlm": tiny("smolvlm"),
@@ -42,14 +43,6 @@ ROUNDING = {"rtol": 0, "atol": (1176 + 27 * 146) * EPSILON}
 
 both = pytest.mark.parametrize("name", FAMILIES)
 every = pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS.keys())
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tests share the cores, and on tiny tensors threads wait for each other
-    yield
-    torch.set_num_threads(before)
 
 
 class Whole:
@@ -332,20 +325,6 @@ def test_the_tower_sees_what_the_familys_own_image_processor_makes(name, source)
 INPUTS = ("pixels", "grid_thw", "pixel_values", "patch_attention_mask")
 
 
-@both
-def test_normalisation_is_the_familys(name):
-    """By hand: CLIP's mean and deviation of the first colour channel, or half and half."""
-    mean, std = {"qwen2-vl": (0.48145466, 0.26862954), "smolvlm": (0.5, 0.5)}[name]
-    seen, classifier = [], build(MODELS[name])
-    getattr(classifier.model, TOWER[name]).register_forward_pre_hook(
-        lambda module, arguments, named: seen.append(arguments[0] if arguments else named["pixel_values"]),
-        with_kwargs=True,
-    )
-    classifier.tokens(torch.full((1, 64, 64, 3), 200, dtype=torch.uint8))
-    red = seen[0].flatten()[0].item()
-    assert red == pytest.approx((200 / 255 - mean) / std, abs=10 * EPSILON / std)
-
-
 @torch.no_grad()
 def test_qwens_flat_patch_embedding_is_its_convolution(tmp_path):
     whole = Whole(MODELS["qwen2-vl"]).stir()
@@ -373,11 +352,6 @@ def adapters(name, layers=(0, 1), projections="qkvo"):
 
 
 HEAD = {"head.weight", "head.bias"}
-
-
-@both
-def test_before_adapters_the_head_alone_is_trainable(name):
-    assert trained_parameters(build(MODELS[name])).keys() == HEAD
 
 
 @both
@@ -524,7 +498,6 @@ def truncated(path):
     ("damage", "message"),
     [
         (rewritten(lambda state: state.pop("head.bias")), r"the weights lack tensor head\.bias; run"),
-        (rewritten(lambda state: state.update(x=torch.ones(1))), "the weights hold an unknown tensor x; run"),
         (
             rewritten(lambda state: state.update({"head.weight": torch.ones(1, 47)})),
             r"have head\.weight of shape \(1, 47\)",
@@ -532,9 +505,8 @@ def truncated(path):
         (lambda path: save_file(load_file(path), path, {"specification": "other"}), r"another specification \(other\)"),
         (lambda path: save_file(load_file(path), path), r"another specification \(none recorded\)"),
         (truncated, "is not a safetensors file"),
-        (lambda path: path.write_bytes(b""), "is not a safetensors file"),
     ],
-    ids=["missing", "surplus", "shape", "specification", "no specification", "truncated", "empty"],
+    ids=["missing", "shape", "specification", "no specification", "truncated"],
 )
 def test_trained_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(damage, message, tmp_path):
     name = "smolvlm"
@@ -659,27 +631,3 @@ def test_keys_of_a_config_that_name_code_or_types_are_ignored(key, place):
     assert "someone" not in str(made.config)
     for part in (made.config, made.config.text_config, made.config.vision_config):
         assert part._attn_implementation != "someone/kernels"
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (tiny("qwen2-vl", image_size=72), "image_size 72 is not a multiple of 16 px"),
-        (tiny("smolvlm", image_size=72), "image_size 72 is not a multiple of 16 px"),
-        (tiny("smolvlm", {"vision_config": {"patch_size": 80}}), "image_size 64 is not a multiple of 160 px"),
-        (tiny("qwen2-vl", {"text_config": {"hidden_size": "wide"}}), "does not accept .*'hidden_size' expected int"),
-        (tiny("qwen2-vl", {"text_config": {"num_attention_heads": 5}}), "does not accept .*divisible by num_heads"),
-        (tiny("smolvlm", {"vision_config": {"num_attention_heads": 3}}), "does not accept .*divisible by num_heads"),
-        (tiny("smolvlm", {"text_config": {"hidden_act": "none such"}}), "does not accept .*none such"),
-        (tiny("smolvlm", {"text_config": {"pad_token_id": 64}}), "does not accept .*num_embeddings"),
-        (tiny("smolvlm", {"scale_factor": 0}), "does not accept .*division"),
-        (tiny("qwen2-vl", {"text_config": []}), "does not accept"),
-        (tiny("smolvlm", {"model_type": "qwen2_vl"}), "has the model_type 'qwen2_vl', expected idefics3"),
-        (tiny("qwen2-vl", {"vision_end_token_id": 64}), "image markers up to token 64 in a vocabulary of 64;"),
-        (tiny("smolvlm", {"image_token_id": 65}), "image markers up to token 65 in a vocabulary of 64;"),
-    ],
-)
-def test_a_config_that_cannot_be_used_is_one_message(settings, message):
-    with pytest.raises(HistoBenchError, match=f"^{settings.family}: .*{message}") as caught:
-        vlm.build(settings, 0, None)
-    assert "\n" not in str(caught.value)

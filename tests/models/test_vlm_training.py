@@ -18,6 +18,7 @@ from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
 from tests.models.vlm_settings import FAMILIES, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 SEED = 3
 PLAIN = Lora(rank=4, dropout=0)
@@ -33,14 +34,6 @@ BOUND = MOST_STEPS * RATE * ROUNDING / 1e-8
 """Of the difference of two parameters: AdamW (epsilon 1e-8) turns an error of a gradient into one at most 1e8 times as large."""
 
 both = pytest.mark.parametrize("name", FAMILIES)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tests share the cores, and on tiny tensors threads wait for each other
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -162,16 +155,6 @@ def test_stored_tokens_of_one_augmented_view_per_epoch_give_what_augmented_image
     logits_agree(on_tokens.logits, on_images.logits)
     one_view, _ = train(tmp_path, name, stored(cached[:1], 0, REST), evaluation, **options)
     assert largest_difference(one_view, live) > 100 * BOUND
-
-
-@both
-@pytest.mark.parametrize("lora", [PLAIN, Lora(rank=4, vision=True, connector=True)], ids=["decoder", "vision"])
-def test_frozen_parameters_stay_and_all_others_are_trained(tmp_path, name, lora):
-    source = stored(pixels()[None], 0, 16)
-    trained, before = train(tmp_path, name, source, source, lora)[0].state_dict(), untrained(name, lora)
-    changed = {key for key, tensor in before.state_dict().items() if not torch.equal(tensor, trained[key])}
-    assert changed == trained_state(before).keys()
-    assert changed
 
 
 @both

@@ -179,23 +179,6 @@ def test_only_a_missing_file_is_downloaded_again(server, folder):
     assert server.requests == ["tokenizer.json", FIRST]
 
 
-def test_an_interrupted_transfer_is_resumed_by_the_next_call_also_behind_a_redirection(server, folder):
-    server.broken_at, server.redirects = 1000, True
-    with pytest.raises(HistoBenchError, match=f"closed after 1000 of {len(server.files[FIRST])} bytes"):
-        fetch(folder)
-    server.broken_at = None
-    server.requests.clear()
-    fetch(folder)
-    assert server.requests[0] == f"{FIRST} from 1000"
-    assert (folder / FIRST).read_bytes() == server.files[FIRST]
-
-
-def test_a_busy_hub_is_asked_again(server, folder):
-    server.busy["tree"] = 2
-    fetch(folder)
-    assert server.requests.count("tree") == 3
-
-
 @pytest.mark.parametrize("name", ["config.json", FIRST])
 def test_a_changed_file_is_found_and_kept(name, server, folder):
     fetch(folder)
@@ -207,14 +190,6 @@ def test_a_changed_file_is_found_and_kept(name, server, folder):
     assert "expected" in message
     assert "delete the file" in message
     assert (folder / name).read_bytes() == changed
-
-
-@pytest.mark.parametrize("name", ["config.json", FIRST])
-def test_a_file_other_than_the_listed_one_is_refused(name, server, folder):
-    server.listed[name] = server.files[name][:-1] + b"!"
-    message = refused(folder)
-    assert "git object id" in message or "SHA-256" in message
-    assert not (folder / name).exists()
 
 
 def test_a_web_page_in_place_of_the_listing_is_refused(server, folder):
