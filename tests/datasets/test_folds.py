@@ -119,8 +119,7 @@ def test_the_seed_alone_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "count", "found"),
-    [("patient", 7, "only 6 benign patients"), ("image", 25, "only 24 benign images")],
+    ("by", "count", "found"), [("patient", 7, "only 6 benign patients"), ("image", 25, "only 24 benign images")]
 )
 def test_too_few_groups_are_refused(by: str, count: int, found: str) -> None:
     with pytest.raises(HistoBenchError, match=found):

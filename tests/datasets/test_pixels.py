@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from histobench.datasets import manifest, pixels
 from histobench.datasets.decode import pixel_sha256
 from histobench.datasets.manifest import Image
+from histobench.datasets.scan import in_threads
 from histobench.io.errors import HistoBenchError
 from tests.datasets.standin import png, write_files
 
@@ -173,23 +174,14 @@ def test_a_killed_script_leaves_no_store(tmp_path: Path) -> None:
     assert np.array_equal(store[19], pixels.squash(picture(19, 700, 460), 336))
 
 
-def test_memory_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
-    """Stores of 100 and of 200 MiB are built in the same memory, far below 1 GiB."""
-    code = (
-        "import re, sys; from pathlib import Path; from histobench.datasets import manifest, pixels\n"
-        "images = manifest.load(Path('manifest.csv'))[:int(sys.argv[1])]\n"
-        "pixels.build(Path('source'), images, 512, Path('store.npy'), 2)\n"
-        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
-    )
-    images = dataset(tmp_path / "source", 256, "folder")
-    manifest.save(tmp_path / "manifest.csv", images)
-    peaks = []
-    for count in (128, 256):
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(count)],
-            cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert (tmp_path / "store.npy").stat().st_size > count * 512 * 512 * 3
-        peaks.append(int(done.stdout) / 1024)
-    assert max(peaks) < 256
-    assert peaks[1] - peaks[0] < 32
+def test_at_most_four_items_per_worker_are_in_memory() -> None:
+    taken = []
+
+    def items() -> Iterator[tuple[int]]:
+        for number in range(50):
+            taken.append(number)
+            yield (number,)
+
+    for number, square in enumerate(in_threads(lambda value: value**2, items(), workers=2)):
+        assert square == number**2
+        assert len(taken) <= number + 8

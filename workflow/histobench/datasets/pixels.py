@@ -55,11 +55,7 @@ def build(source: Path, images: Sequence[Image], size: int, path: Path, workers:
     from histobench.datasets.scan import in_threads
 
     rows = {image.member: row for row, image in enumerate(images)}
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("xb", buffering=0) as file,
-        closing(members(source)) as archive,
-    ):
+    with atomic_path(path) as temporary, temporary.open("xb", buffering=0) as file, closing(members(source)) as archive:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), size, size, 3)}
         np.lib.format.write_array_header_1_0(file, header)
         start, stride = file.tell(), size * size * 3
