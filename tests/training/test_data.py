@@ -124,7 +124,7 @@ def test_a_failing_transform_is_one_sentence_whoever_ran_it(pixels):
 
 
 def test_workers_are_sent_the_place_of_the_pixels_not_the_pixels(pixels):
-    views = data._Views(augmented(pixels))
+    views = data._Views(augmented(pixels, augmentation=Augmentation([], 16)))
     sent = pickle.dumps(views)
     assert len(sent) < 3000 < pixels.nbytes
     again = pickle.loads(sent)
