@@ -680,7 +680,7 @@ def test_weights_and_arrays(ground, capsys):
     trained = {
         "other.safetensors": ("another specification", save(state, other)),
         "unsigned.safetensors": ("another specification", save(state)),
-        "fewer.safetensors": ("are not those that training changes", save({"head.bias": torch.zeros(1)}, own)),
+        "fewer.safetensors": ("the weights lack tensor", save({"head.bias": torch.zeros(1)}, own)),
         "infinite.safetensors": ("not finite", save(infinite, own)),
         "damaged.safetensors": ("is not a safetensors file", safetensors_file({}, length=2**40)),
     }

@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +95,6 @@ def test_other_views_for_other_seeds_epochs_and_images() -> None:
     assert len(set(found.values())) == len(KEYS)
 
 
-def test_threads_give_the_same_views() -> None:
-    augmentation, image = Augmentation(PAPER, 32), picture(32)
-    keys = [(0, epoch, name) for epoch in range(100) for name in "abc"]
-    alone = digests(augmentation, keys)
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda key: augmentation(image, *key), keys))
-    assert {key: hashlib.sha256(view.tobytes()).hexdigest() for key, view in zip(keys, found, strict=True)} == alone
-
-
 def test_a_new_process_gives_the_same_views() -> None:
     code = (
         "import sys, json, hashlib, numpy as np; from histobench.datasets.augment import Augmentation\n"
@@ -187,40 +177,6 @@ def test_flip_and_blur_are_exact() -> None:
     padded = np.pad(image.astype(int), ((1, 1), (1, 1), (0, 0)), mode="reflect")
     box = sum(padded[dy : dy + 32, dx : dx + 32] for dy in range(3) for dx in range(3)) / 9
     assert np.abs(views([always(BLUR)], 3) - box).max() <= 0.51
-
-
-def test_rotation_is_within_15_degrees_with_reflected_borders() -> None:
-    size = 101
-    white = np.full((size, size, 3), 255, np.uint8)
-    line = np.zeros((size, size, 3), np.uint8)
-    line[50] = 255
-    augmentation = Augmentation([always(ROTATE)], size)
-    angles = []
-    for epoch in range(300):
-        assert augmentation(white, 0, epoch, "image").min() == 255  # nothing black comes in at the border
-        view = augmentation(line, 0, epoch, "image")[..., 0].astype(float)
-        left, right = ((view[:, column] @ np.arange(size)) / view[:, column].sum() for column in (30, 70))
-        angles.append(math.degrees(math.atan2(left - right, 40)))
-    assert -15.2 < min(angles) < -14
-    assert 14 < max(angles) < 15.2
-    assert abs(np.mean(angles)) < 4 * 15 / math.sqrt(3 * 300)
-
-
-def test_brightness_and_contrast_are_within_their_limits() -> None:
-    """value -> a value + 255 b with a in 0.9 to 1.1 and b in -0.2 to 0.2, the same for all pixels of a view."""
-    image = np.zeros((32, 32, 3), np.uint8)
-    image[:16], image[16:] = 100, 150
-    augmentation = Augmentation([always(COLOUR)], 32)
-    contrasts, brightnesses = [], []
-    for epoch in range(500):
-        view = augmentation(image, 0, epoch, "image").astype(float)
-        assert np.ptp(view[:16]) == np.ptp(view[16:]) == 0
-        contrasts.append((view[31, 0, 0] - view[0, 0, 0]) / 50)
-        brightnesses.append((view[0, 0, 0] - 100 * contrasts[-1]) / 255)
-    assert 0.9 - 0.03 < min(contrasts) < 0.92
-    assert 1.08 < max(contrasts) < 1.1 + 0.03
-    assert -0.2 - 0.02 < min(brightnesses) < -0.18
-    assert 0.18 < max(brightnesses) < 0.2 + 0.02
 
 
 def test_views_have_not_changed() -> None:
@@ -306,22 +262,3 @@ def test_size_is_filled_in_and_constants_have_names() -> None:
     short = [{"RandomResizedCrop": {"interpolation": "INTER_CUBIC"}}]
     assert np.array_equal(views(given, 20), views(short, 20))
     assert not np.array_equal(views([{"RandomResizedCrop": {}}], 20), views(short, 20))
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")  # some find nothing to do
-def test_every_transform_is_a_pure_function() -> None:
-    """Each one that works on an image alone and without arguments gives the same view again, after others."""
-    import albumentations
-
-    image, tried = picture(32), 0
-    for name in sorted(vars(albumentations)):
-        try:
-            augmentation = Augmentation([{name: {"p": 1.0}}], 32)
-            first = augmentation(image, 0, 0, "x")
-        except HistoBenchError:
-            continue
-        tried += 1
-        augmentation(image, 0, 1, "x")
-        assert np.array_equal(Augmentation([{name: {"p": 1.0}}], 32)(image, 0, 0, "x"), first), name
-        assert np.array_equal(augmentation(image, 0, 0, "x"), first), name
-    assert tried > 70

@@ -2,9 +2,7 @@
 
 import csv
 import hashlib
-import io
 import os
-import re
 import struct
 import subprocess
 import sys
@@ -15,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from histobench.datasets import manifest
 from histobench.datasets.breakhis import identify, official, read
@@ -124,47 +120,6 @@ def test_the_tree_may_have_any_prefix(tmp_path: Path) -> None:
 
 # ---- names ----
 
-QUIET = settings(deadline=None, database=None)  # a busy machine fails no test, and none leaves files behind
-KINDS = {
-    "A": "adenosis", "F": "fibroadenoma", "PT": "phyllodes_tumor", "TA": "tubular_adenoma", "DC": "ductal_carcinoma",
-    "LC": "lobular_carcinoma", "MC": "mucinous_carcinoma", "PC": "papillary_carcinoma",
-}  # fmt: skip
-
-
-@QUIET
-@given(
-    st.sampled_from(sorted(KINDS)),
-    st.from_regex(r"[0-9]{2}-[0-9]{3,5}[A-Z]{0,2}", fullmatch=True),
-    st.sampled_from([40, 100, 200, 400]),
-    st.integers(0, 999),
-    st.sampled_from(["", "x/", "a b/c/"]),
-)
-def test_every_name_of_the_grammar_is_understood(subtype, slide, magnification, number, prefix) -> None:
-    letter, label = ("B", "benign") if subtype in ("A", "F", "PT", "TA") else ("M", "malignant")
-    folders = f"{label}/SOB/{KINDS[subtype]}/SOB_{letter}_{subtype}_{slide}/{magnification}X"
-    name = f"SOB_{letter}_{subtype}-{slide}-{magnification}-{number:03d}"
-    identity = identify(f"{prefix}{folders}/{name}.png")
-    assert identity is not None
-    assert (identity.subtype, identity.slide, identity.magnification) == (subtype, slide, magnification)
-    assert (identity.label, identity.image_id) == (label, name)
-    assert identity.accession == re.match(r"\d+-\d+", slide)[0]
-    assert identity.member == f"BreaKHis_v1/histology_slides/breast/{folders}/{name}.png"
-
-
-@QUIET
-@given(st.integers(0, 28), st.sampled_from(["", "-", "_", ".", "0", "9", "A", "M", "é", "٣", " "]), st.booleans())
-@example(28, "", True)
-def test_a_name_that_differs_in_one_character_is_refused(position: int, character: str, insert: bool) -> None:
-    name = MEMBER.rpartition("/")[2]
-    changed = name[:position] + character + name[position + (0 if insert else 1) :]
-    if not changed.endswith(".png") or changed.startswith("._"):
-        return  # no longer an image, or one of another format: tested elsewhere
-    if re.fullmatch(r"SOB_B_A-14-22549AB-40-[0-9]{3}\.png", changed):  # a different number is a valid name
-        assert identify(f"{FOLDER}/{changed}") is not None
-    else:
-        with pytest.raises(HistoBenchError, match=re.escape(changed)):
-            identify(f"{FOLDER}/{changed}")
-
 
 @pytest.mark.parametrize(
     "name",
@@ -179,6 +134,9 @@ def test_a_name_that_differs_in_one_character_is_refused(position: int, characte
         "SOB_B_A_14-22549AB-40-001.png",
         "SOB_B_A-14-22549AB-40-001 (1).png",
         "SOB_B_A-14-22549AB-40-001.png.png",
+        "SOB_B_A-14-22549AB-40-٠٠١.png",
+        "SOB_B_A-14-22549ab-40-001.png",
+        "SOB_B_A-1-22549AB-40-001.png",
     ],
 )
 def test_other_images_are_refused_by_name(tmp_path: Path, name: str) -> None:
@@ -250,16 +208,6 @@ def test_an_image_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     assert f"as {MEMBER} and as {copy}" in sentence
 
 
-def test_a_damaged_image_is_named(tmp_path: Path) -> None:
-    whole = dict(contents([MEMBER]))[MEMBER]
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 1
-    for number, data in enumerate((whole[:-13], whole[: len(whole) // 2], b"", bytes(flipped))):
-        sentence = refusal(of(tmp_path / f"{number}.tar.gz", **{MEMBER: data}))
-        assert MEMBER in sentence
-        assert "PNG" in sentence
-
-
 # ---- the script ----
 
 
@@ -300,16 +248,6 @@ def test_script(tmp_path: Path, archive: Path) -> None:
     assert "7909/7909" in done.stderr  # the progress bar
 
 
-def test_a_script_that_fails_leaves_no_file(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir()
-    source = of(tmp_path / "source.tar.gz", **{paths()[5]: b"\x89PNG\r\n\x1a\nbroken"})
-    done = script(source, tmp_path / "results")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1].startswith(f"error: {source}, {paths()[5]}: ")
-    assert "Traceback" not in done.stderr
-    assert list((tmp_path / "results").iterdir()) == []
-
-
 # ---- real images ----
 
 shared = pytest.mark.skipif(
@@ -335,10 +273,3 @@ def test_the_embedded_census_is_the_official_list() -> None:
     with (Path(os.environ["HISTOBENCH_SHARED_DATA"]) / "breakhis_files.csv").open(newline="") as file:
         listed = [row["path"] for row in csv.DictReader(file)]
     assert sorted(identity.member for identity in official()) == sorted(listed)
-
-
-def test_the_stand_in_is_made_of_real_png_files() -> None:
-    for name, data in contents(paths()[:2000:499]):
-        with PIL.Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            assert (picture.mode, picture.width) == ("RGB", 28), name

@@ -119,8 +119,7 @@ def test_the_seed_alone_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "count", "found"),
-    [("patient", 7, "only 6 benign patients"), ("image", 25, "only 24 benign images")],
+    ("by", "count", "found"), [("patient", 7, "only 6 benign patients"), ("image", 25, "only 24 benign images")]
 )
 def test_too_few_groups_are_refused(by: str, count: int, found: str) -> None:
     with pytest.raises(HistoBenchError, match=found):
@@ -181,7 +180,7 @@ def test_a_folds_file_of_another_policy_is_refused(tmp_path: Path, made: str, wa
     images = small()
     path = tmp_path / "patient.csv"
     folds.save(make_folds.stratified(images, made, 3, 0), path)
-    with pytest.raises(HistoBenchError, match=rf"split by {wanted}.: group \S+ has .*no row.* in the manifest; delete"):
+    with pytest.raises(HistoBenchError, match=rf"split by {wanted}.: group \S+ with .* is only in \w+ \w+; delete"):
         folds.load(path, images, wanted)
 
 
@@ -214,18 +213,13 @@ def test_an_edit_by_hand_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "found"),
     [
-        (lambda rows: rows[1:], "group 14-100 has no row here but 4 benign images in the manifest"),
-        (lambda rows: [*rows, ["14-999", "4", "benign", "test", "train", "train"]], "14-999 has 4 benign images here but no"),
-        (lambda rows: [*rows, rows[0]], "group 14-100 has 4 benign images and 4 benign images here but 4 benign"),
+        (lambda rows: rows[1:], "group 14-100 with 4 benign images is only in the manifest"),
+        (lambda rows: [*rows, ["14-999", "4", "benign", "test", "train", "train"]], "14-999 with 4 benign images is only in these folds"),
         (lambda rows: [[*rows[0][:3], "test", "test", "test"], *rows[1:]], "14-100 is test in 3 folds instead of 1"),
         (lambda rows: [[*rows[0][:3], "train", "train", "train"], *rows[1:]], "is test in 0 folds instead of 1"),
-        (lambda rows: [[*rows[0][:3], "Test", "train", "train"], *rows[1:]], "not a folds file"),
-        (lambda rows: [[rows[0][0], "5", *rows[0][2:]], *rows[1:]], "14-100 has 5 benign images here but 4 benign images"),
-        (lambda rows: [[rows[0][0], "x", *rows[0][2:]], *rows[1:]], "not a folds file"),
-        (lambda rows: [[*rows[0][:2], "malignant", *rows[0][3:]], *rows[1:]], "has 4 malignant images here but 4 benign"),
+        (lambda rows: [[rows[0][0], "5", *rows[0][2:]], *rows[1:]], "14-100 with 4 benign images is only in the manifest"),
+        (lambda rows: [[*rows[0][:2], "malignant", *rows[0][3:]], *rows[1:]], "14-100 with 4 benign images is only in the manifest"),
         (lambda rows: [[*row[:3], "test", "train", "train"] for row in rows], "fold 2 has no benign image on its test"),
-        (lambda rows: [row[:4] for row in rows], "not a folds file"),
-        (lambda rows: [], "not a folds file"),
     ],
 )  # fmt: skip
 def test_every_fault_is_refused_at_load(tmp_path: Path, edit, found: str) -> None:
@@ -238,19 +232,6 @@ def test_every_fault_is_refused_at_load(tmp_path: Path, edit, found: str) -> Non
     sign(path)
     with pytest.raises(HistoBenchError, match=found):
         folds.load(path, images, "patient")
-
-
-def test_folds_of_another_manifest_are_refused(tmp_path: Path) -> None:
-    images = small()
-    path = tmp_path / "patient.csv"
-    folds.save(make_folds.stratified(images, "patient", 3, 0), path)
-    with pytest.raises(
-        HistoBenchError, match="group 14-100 has 4 benign images here but 3 benign images in the manifest"
-    ):
-        folds.load(path, images[1:], "patient")
-    twin = [*images[:-1], replace(images[-1], sha256=images[0].sha256)]
-    with pytest.raises(HistoBenchError, match="have equal pixels but belong to different groups"):
-        folds.load(path, twin, "patient")
 
 
 def write_official(folder: Path, images: list[Image], tested: list[set[str]]) -> list[Path]:
@@ -288,7 +269,6 @@ def test_official_folds_are_holdouts(tmp_path: Path) -> None:
         ("SOB_B_A-14-100-40-001.png", "SOB_B_A-14-100-40-009.png", "line 1: the manifest has no image 'SOB_B_A"),
         ("SOB_B_A-14-100-40-001.png|40|1|test\n", "", "1 of the manifest's images have no row, the first"),
         ("40-002.png|40|1|test", "40-002.png|40|1|train", "earlier row has another image of the slide folder SOB_B_A"),
-        ("40-001.png|40|1|", "40-001.png|100|1|", "is given magnification 100, but has 40"),
         ("40-001.png|40|1|", "40-001.png|40|2|", "the row is of fold 2, but the file is listed as fold 1"),
         ("|test\n", "|validation\n", "expected name|magnification|fold|train or test"),
         ("|40|1|test\n", ";40;1;test\n", "line 1: found"),
@@ -304,11 +284,6 @@ def test_a_wrong_official_list_is_refused(tmp_path: Path, old: str, new: str, fo
     with pytest.raises(HistoBenchError, match=found.replace("|", r"\|")) as raised:
         make_folds.official(images, [file])
     assert "\n" not in str(raised.value)
-
-
-def test_a_missing_official_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HistoBenchError, match="cannot be read as a fold file"):
-        make_folds.official(small(), [tmp_path / "dsfold1.txt"])
 
 
 def test_the_real_first_fold(breakhis: list[Image], tmp_path: Path) -> None:
@@ -383,22 +358,3 @@ def test_the_script_makes_folds(tmp_path: Path) -> None:
         "error: split by patient into 9 folds with seed 0: the manifest has only 6 benign patients"
     )
     assert done.stderr.count("\n") == 1
-
-
-def test_the_script_reads_official_lists(tmp_path: Path) -> None:
-    images = small()
-    images[-1] = replace(images[-1], sha256=images[0].sha256)  # the first is tested in both folds, the last in none
-    manifest.save(tmp_path / "manifest.csv", images)
-    files = write_official(tmp_path, images, [{"14-100", "14-200"}, {"14-100", "14-101", "14-203"}])
-    done = script(tmp_path, by="official", folds=2, seed=0, files=[file.name for file in files])
-    assert done.returncode == 0, done.stderr
-    made = folds.load(tmp_path / "folds.csv", images, "official")
-    assert [{g for g, row in zip(made.groups, made.tested, strict=True) if row[fold]} for fold in (0, 1)] == [
-        {"SOB_B_A-14-100", "SOB_M_DC-14-200"},
-        {"SOB_B_A-14-100", "SOB_B_A-14-101", "SOB_M_DC-14-203"},
-    ]
-    rows = list(csv.DictReader((tmp_path / "census.csv").open()))
-    assert [(row["train_groups"], row["test_groups"], row["equal_pixels"]) for row in rows] == [
-        ("10", "2", "1"),
-        ("9", "3", "1"),
-    ]

@@ -1,7 +1,6 @@
 """The manifest: its rows and order, its counts, and what is refused when it is read."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,13 +92,3 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, edit, found: str) -> None
         manifest.load(path)
     assert found in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_a_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
-    path = tmp_path / "manifest.csv"
-    manifest.save(path, IMAGES[:2])
-    before = path.read_bytes()
-    with pytest.raises(UnicodeEncodeError):
-        manifest.save(path, [*IMAGES[:2], replace(IMAGES[2], member="\udcff")])  # cannot be encoded as UTF-8
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]

@@ -2,12 +2,11 @@
 
 import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from histobench.datasets import manifest, pixels
 from histobench.datasets.decode import pixel_sha256
 from histobench.datasets.manifest import Image
+from histobench.datasets.scan import in_threads
 from histobench.io.errors import HistoBenchError
 from tests.datasets.standin import png, write_files
 
@@ -121,16 +121,6 @@ def test_a_source_that_differs_from_the_manifest_is_refused(tmp_path: Path, chan
     assert [file.name for file in tmp_path.iterdir()] == ["source"]
 
 
-def test_a_failure_leaves_the_former_store(tmp_path: Path) -> None:
-    images = dataset(tmp_path / "source", 4, "folder")
-    pixels.build(tmp_path / "source", images, 8, tmp_path / "store.npy")
-    before = (tmp_path / "store.npy").read_bytes()
-    (tmp_path / "source" / images[3].member).unlink()
-    with pytest.raises(HistoBenchError):
-        pixels.build(tmp_path / "source", images, 8, tmp_path / "store.npy")
-    assert (tmp_path / "store.npy").read_bytes() == before
-
-
 def test_load_refuses_anything_else(tmp_path: Path) -> None:
     path = tmp_path / "store.npy"
     with pytest.raises(HistoBenchError, match="no such pixel store"):
@@ -184,49 +174,14 @@ def test_a_killed_script_leaves_no_store(tmp_path: Path) -> None:
     assert np.array_equal(store[19], pixels.squash(picture(19, 700, 460), 336))
 
 
-def test_full_disk(tmp_path: Path) -> None:
-    """On a file system of 2 MiB: one sentence, nothing left behind, and the former store untouched."""
-    images = dataset(tmp_path / "source", 60, "folder")
-    manifest.save(tmp_path / "manifest.csv", images)
-    (tmp_path / "disk").mkdir()
-    mount = f"mount -t tmpfs -o size=2m none {tmp_path}/disk"
-    namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    if not shutil.which("unshare") or subprocess.run([*namespace, mount], capture_output=True, check=False).returncode:
-        pytest.skip("this system lets no unprivileged process mount a small file system")
-    store = tmp_path / "disk" / "store.npy"
-    small = " ".join(script(tmp_path / "source", tmp_path / "manifest.csv", store, 16))
-    large = " ".join(script(tmp_path / "source", tmp_path / "manifest.csv", store, 224))  # 9 MB
-    report = f"ls -A {store.parent}; sha256sum < {store}"
-    done = subprocess.run(
-        [*namespace, f"{mount} && {small} && {report}; {large}; echo $?; {report}"],
-        env=ENVIRONMENT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    _, *before, code, name, digest = done.stdout.splitlines()
-    assert code == "1"
-    assert before == [name, digest]
-    assert name == "store.npy"
-    sentence = f"error: {store}: the disk or quota is full; free some space and run the same command again"
-    assert done.stderr.splitlines()[-1] == sentence
-    assert "Traceback" not in done.stderr
+def test_at_most_four_items_per_worker_are_in_memory() -> None:
+    taken = []
 
+    def items() -> Iterator[tuple[int]]:
+        for number in range(50):
+            taken.append(number)
+            yield (number,)
 
-def test_memory_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
-    """Stores of 100 and of 200 MiB are built in the same memory, far below 1 GiB."""
-    code = (
-        "import re, sys; from pathlib import Path; from histobench.datasets import manifest, pixels\n"
-        "images = manifest.load(Path('manifest.csv'))[:int(sys.argv[1])]\n"
-        "pixels.build(Path('source'), images, 512, Path('store.npy'), 2)\n"
-        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
-    )
-    images = dataset(tmp_path / "source", 256, "folder")
-    manifest.save(tmp_path / "manifest.csv", images)
-    peaks = []
-    for count in (128, 256):
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(count)],
-            cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert (tmp_path / "store.npy").stat().st_size > count * 512 * 512 * 3
-        peaks.append(int(done.stdout) / 1024)
-    assert max(peaks) < 256
-    assert peaks[1] - peaks[0] < 32
+    for number, square in enumerate(in_threads(lambda value: value**2, items(), workers=2)):
+        assert square == number**2
+        assert len(taken) <= number + 8

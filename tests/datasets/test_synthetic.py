@@ -201,30 +201,6 @@ def test_bach_classes_differ_in_haematoxylin() -> None:
     assert np.mean(red["Benign"]) > np.mean(red["InSitu"])
 
 
-def test_bach_has_a_stain_and_a_pixel_size_of_its_own() -> None:
-    """Measured on images: the dyes' colour, and how much of the contrast lies between neighbouring pixels.
-
-    The larger a pixel in micrometres, the more it differs from the next. A width of 2048 pixels of 0.42 um is 860 um, in
-    BreakHis 980 um at 40X and 392 um at 100X: the look-alike of BACH must lie between these two.
-    """
-    blue: dict[str, list[float]] = {}
-    roughness: dict[object, list[float]] = {}
-    for kind in ("breakhis", "bach"):
-        settings = SyntheticSettings(
-            kind=kind, patients_per_class=6, images_per_patient=1, width=280, height=184, patient_effect=0.0,
-            magnifications=(40, 100) if kind == "breakhis" else (40,),
-        )  # fmt: skip
-        for field in synthetic.fields(settings):
-            pixels = synthetic.image(settings, field).astype(float)
-            red_green_blue = -np.log10((pixels + 1) / 256).mean(axis=(0, 1))
-            blue.setdefault(kind, []).append(red_green_blue[2] / red_green_blue[1])
-            grey = pixels.mean(axis=2)
-            scale = kind if kind == "bach" else field.magnification
-            roughness.setdefault(scale, []).append(np.abs(np.diff(grey, axis=1)).mean() / grey.std())
-    assert np.mean(blue["bach"]) > 1.15 * np.mean(blue["breakhis"])
-    assert 1.1 * np.mean(roughness[100]) < np.mean(roughness["bach"]) < 0.95 * np.mean(roughness[40])
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -21,18 +21,12 @@ class Hub:
     files: dict[str, bytes]
     """Content by path; safetensors are kept in LFS, the rest in git, as on the true Hub."""
     url: str = ""
-    broken_at: int | None = None
-    """Byte of each safetensors file at which its transfer breaks off."""
     pages: set[str] = field(default_factory=set)
     """Paths for which a web page is sent, with status 200; `tree` is the listing."""
-    busy: dict[str, int] = field(default_factory=dict)
-    """How often each path is answered with status 503 before it is sent."""
-    redirects: bool = False
-    """Whether requests for safetensors are redirected to another address, as the true Hub does."""
     listed: dict[str, bytes] = field(default_factory=dict)
     """Listed in addition."""
     requests: list[str] = field(default_factory=list)
-    """Every request: file or `tree`, and the byte at which it begins."""
+    """Every request: file or `tree`."""
     credentials: list[str] = field(default_factory=list)
     """Values of Authorization headers."""
 
@@ -65,7 +59,7 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
 
         def answer(self) -> None:
             hub.credentials += self.headers.get_all("Authorization") or []
-            path, _, query = self.path.partition("?")
+            path = self.path
             if path == f"/api/models/{REPOSITORY}/tree/{REVISION}":
                 hub.requests.append("tree")
                 listing = [hub.entry(*file) for file in {**hub.files, **hub.listed}.items()]
@@ -73,35 +67,19 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
                 return self.send("tree", json.dumps(listing).encode(), "application/json")
             match = re.fullmatch(f"/{REPOSITORY}/resolve/{REVISION}/(.+)", path)
             if not match or match[1] not in hub.files:
-                return self.empty(404)
+                return self.send("", b"", "text/plain", 404)
             name = match[1]
-            if hub.redirects and name.endswith(".safetensors") and not query:
-                return self.empty(302, Location=f"{hub.url}{path}?signed")
-            start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-            hub.requests.append(name + (f" from {start}" if start else ""))
-            return self.send(name, hub.files[name], "application/octet-stream", start)
+            hub.requests.append(name)
+            return self.send(name, hub.files[name], "application/octet-stream")
 
-        def empty(self, status: int, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def send(self, name: str, content: bytes, kind: str, start: int = 0) -> None:
-            if hub.busy.get(name, 0):
-                hub.busy[name] -= 1
-                return self.empty(503)
+        def send(self, name: str, content: bytes, kind: str, status: int = 200) -> None:
             if name in hub.pages:
-                content, kind, start = b"<!DOCTYPE html><html>log in</html>", "text/html", 0
-            self.send_response(206 if start else 200)
+                content, kind = b"<!DOCTYPE html><html>log in</html>", "text/html"
+            self.send_response(status)
             self.send_header("Content-Type", kind)
-            self.send_header("ETag", f'"{git_id(content)}"')
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[start : hub.broken_at if name.endswith(".safetensors") else None])
+            self.wfile.write(content)
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass

@@ -185,12 +185,8 @@ def test_a_good_study_has_no_fault(study):
 
 def test_published_weights_are_tried_with_their_own_config():
     study = resolved_study("paper")
-    study = {
-        "models": {"smolvlm": study["models"]["smolvlm"]},
-        "recipes": study["recipes"],
-        "augmentations": {},
-        "grid": [],
-    }
+    models = {"smolvlm": study["models"]["smolvlm"]}
+    study = {"models": models, "recipes": study["recipes"], "augmentations": {}, "grid": []}
     assert study["models"]["smolvlm"]["config"] is None
     config = TRIALS["models"][SMOL]["config"] | {"transformers_version": "4.46.0"}
     study["models"]["smolvlm"]["image_size"] = 330

@@ -20,6 +20,7 @@ from histobench.models import vlm
 from histobench.study.spec import Lora
 from tests.models.vlm_settings import FAMILIES, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 MODELS = {
     "qwen2-vl": tiny("qwen2-vl"),
     "smolvlm": tiny("smolvlm"),
@@ -42,14 +43,6 @@ ROUNDING = {"rtol": 0, "atol": (1176 + 27 * 146) * EPSILON}
 
 both = pytest.mark.parametrize("name", FAMILIES)
 every = pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS.keys())
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tests share the cores, and on tiny tensors threads wait for each other
-    yield
-    torch.set_num_threads(before)
 
 
 class Whole:
@@ -332,20 +325,6 @@ def test_the_tower_sees_what_the_familys_own_image_processor_makes(name, source)
 INPUTS = ("pixels", "grid_thw", "pixel_values", "patch_attention_mask")
 
 
-@both
-def test_normalisation_is_the_familys(name):
-    """By hand: CLIP's mean and deviation of the first colour channel, or half and half."""
-    mean, std = {"qwen2-vl": (0.48145466, 0.26862954), "smolvlm": (0.5, 0.5)}[name]
-    seen, classifier = [], build(MODELS[name])
-    getattr(classifier.model, TOWER[name]).register_forward_pre_hook(
-        lambda module, arguments, named: seen.append(arguments[0] if arguments else named["pixel_values"]),
-        with_kwargs=True,
-    )
-    classifier.tokens(torch.full((1, 64, 64, 3), 200, dtype=torch.uint8))
-    red = seen[0].flatten()[0].item()
-    assert red == pytest.approx((200 / 255 - mean) / std, abs=10 * EPSILON / std)
-
-
 @torch.no_grad()
 def test_qwens_flat_patch_embedding_is_its_convolution(tmp_path):
     whole = Whole(MODELS["qwen2-vl"]).stir()
@@ -376,11 +355,6 @@ HEAD = {"head.weight", "head.bias"}
 
 
 @both
-def test_before_adapters_the_head_alone_is_trainable(name):
-    assert trained_parameters(build(MODELS[name])).keys() == HEAD
-
-
-@both
 @pytest.mark.parametrize("parts", [vlm.WHOLE, ("decoder",)], ids=["whole", "decoder"])
 def test_adapters_are_on_the_decoders_attention_and_nowhere_else(name, parts):
     trained = trained_parameters(adapted(MODELS[name], Lora(), parts=parts))
@@ -389,33 +363,6 @@ def test_adapters_are_on_the_decoders_attention_and_nowhere_else(name, parts):
     outputs = {"qwen2-vl": [48, 24, 24, 48], "smolvlm": [48, 48, 48, 48]}[name]
     count = sum(parameter.numel() for key, parameter in trained.items() if key not in HEAD)
     assert count == 2 * 16 * sum(48 + output for output in outputs)
-
-
-@both
-def test_recipes_choose_layers_and_projections(name):
-    chosen = trained_parameters(adapted(MODELS[name], Lora(rank=2, projections=["q", "v"], layers=[0])))
-    assert chosen.keys() == adapters(name, [0], "qv") | HEAD
-    mlp = trained_parameters(adapted(MODELS[name], Lora(rank=2, projections=["gate", "up", "down"], layers=[1]))).keys()
-    assert {key.split("layers.")[1].split("_proj")[0] for key in mlp - HEAD} == {"1.mlp.gate", "1.mlp.up", "1.mlp.down"}
-
-
-@both
-def test_recipes_may_reach_into_tower_and_connector(name):
-    tower = f"model.{TOWER[name]}.base_model.model."
-    vision = trained_parameters(adapted(MODELS[name], Lora(vision=True))).keys() - adapters(name) - HEAD
-    inside = {
-        "qwen2-vl": [f"blocks.{layer}.attn.{linear}" for layer in (0, 1) for linear in ("qkv", "proj")],
-        "smolvlm": [
-            f"encoder.layers.{layer}.self_attn.{linear}"
-            for layer in (0, 1)
-            for linear in ("q_proj", "k_proj", "v_proj", "out_proj")
-        ],
-    }[name]
-    assert vision == {f"{tower}{key}.lora_{side}.default.weight" for key in inside for side in "AB"}
-
-    connector = trained_parameters(adapted(MODELS[name], Lora(connector=True))).keys() - adapters(name) - HEAD
-    parameters = Whole(MODELS[name]).model.get_submodule(CONNECTOR[name]).named_parameters()
-    assert connector == {f"model.{CONNECTOR[name]}.{key}" for key, _ in parameters}
 
 
 @both
@@ -523,18 +470,16 @@ def truncated(path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (rewritten(lambda state: state.pop("head.bias")), r"1 tensors are not those .* \(first: head\.bias\)"),
-        (rewritten(lambda state: state.update(x=torch.ones(1))), r"1 tensors are not those .* \(first: x\)"),
+        (rewritten(lambda state: state.pop("head.bias")), r"the weights lack tensor head\.bias; run"),
         (
             rewritten(lambda state: state.update({"head.weight": torch.ones(1, 47)})),
-            r"1 tensors are not those .* \(first: head\.weight\)",
+            r"have head\.weight of shape \(1, 47\)",
         ),
         (lambda path: save_file(load_file(path), path, {"specification": "other"}), r"another specification \(other\)"),
         (lambda path: save_file(load_file(path), path), r"another specification \(none recorded\)"),
         (truncated, "is not a safetensors file"),
-        (lambda path: path.write_bytes(b""), "is not a safetensors file"),
     ],
-    ids=["missing", "surplus", "shape", "specification", "no specification", "truncated", "empty"],
+    ids=["missing", "shape", "specification", "no specification", "truncated"],
 )
 def test_trained_weights_that_do_not_fit_are_refused_and_nothing_is_loaded(damage, message, tmp_path):
     name = "smolvlm"
@@ -588,12 +533,12 @@ def test_what_is_not_needed_is_not_there(name, from_file, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state, key: state.pop(key), "lacks tensor {key}; delete it"),
-        (lambda state, key: [state.pop(other) for other in list(state)[1:]], "lacks tensor .* and .* more; delete it"),
-        (lambda state, key: state.update({"lm_head.weight": torch.ones(2)}), "holds an unknown tensor lm_head.weight;"),
+        (lambda state, key: state.pop(key), "lack tensor {key}; delete"),
+        (lambda state, key: [state.pop(other) for other in list(state)[1:]], "lack tensor .* and .* more; delete"),
+        (lambda state, key: state.update({"lm_head.weight": torch.ones(2)}), "hold an unknown tensor lm_head.weight;"),
         (
             lambda state, key: state.update({key: torch.ones(63, 48)}),
-            r"tensor {key} has shape \(63, 48\), expected \(64, 48\)",
+            r"have {key} of shape \(63, 48\), expected \(64, 48\)",
         ),
     ],
     ids=["missing", "many missing", "unknown", "shape"],
@@ -606,15 +551,6 @@ def test_weights_that_do_not_fit_are_refused_by_name(name, change, message, part
     with pytest.raises(HistoBenchError, match=message.format(key=key)) as caught:
         build(MODELS[name], tmp_path / "model.safetensors", parts=parts)
     assert str(caught.value).startswith(str(tmp_path / "model.safetensors"))
-
-
-@both
-def test_weights_that_cannot_be_read(name, tmp_path):
-    path = Whole(MODELS[name]).save(tmp_path / "model.safetensors")
-    truncated(path)
-    for broken in (path, tmp_path / "absent.safetensors"):
-        with pytest.raises(HistoBenchError, match="cannot be read as safetensors"):
-            build(MODELS[name], broken)
 
 
 @both
@@ -659,27 +595,3 @@ def test_keys_of_a_config_that_name_code_or_types_are_ignored(key, place):
     assert "someone" not in str(made.config)
     for part in (made.config, made.config.text_config, made.config.vision_config):
         assert part._attn_implementation != "someone/kernels"
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (tiny("qwen2-vl", image_size=72), "image_size 72 is not a multiple of 16 px"),
-        (tiny("smolvlm", image_size=72), "image_size 72 is not a multiple of 16 px"),
-        (tiny("smolvlm", {"vision_config": {"patch_size": 80}}), "image_size 64 is not a multiple of 160 px"),
-        (tiny("qwen2-vl", {"text_config": {"hidden_size": "wide"}}), "does not accept .*'hidden_size' expected int"),
-        (tiny("qwen2-vl", {"text_config": {"num_attention_heads": 5}}), "does not accept .*divisible by num_heads"),
-        (tiny("smolvlm", {"vision_config": {"num_attention_heads": 3}}), "does not accept .*divisible by num_heads"),
-        (tiny("smolvlm", {"text_config": {"hidden_act": "none such"}}), "does not accept .*none such"),
-        (tiny("smolvlm", {"text_config": {"pad_token_id": 64}}), "does not accept .*num_embeddings"),
-        (tiny("smolvlm", {"scale_factor": 0}), "does not accept .*division"),
-        (tiny("qwen2-vl", {"text_config": []}), "does not accept"),
-        (tiny("smolvlm", {"model_type": "qwen2_vl"}), "has the model_type 'qwen2_vl', expected idefics3"),
-        (tiny("qwen2-vl", {"vision_end_token_id": 64}), "image markers up to token 64 in a vocabulary of 64;"),
-        (tiny("smolvlm", {"image_token_id": 65}), "image markers up to token 65 in a vocabulary of 64;"),
-    ],
-)
-def test_a_config_that_cannot_be_used_is_one_message(settings, message):
-    with pytest.raises(HistoBenchError, match=f"^{settings.family}: .*{message}") as caught:
-        vlm.build(settings, 0, None)
-    assert "\n" not in str(caught.value)

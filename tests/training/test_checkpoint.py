@@ -153,13 +153,3 @@ def test_a_damaged_checkpoint_is_ignored(saved, caplog):
     for content in damaged:
         checkpoint.path.write_bytes(content)
         assert f"{checkpoint.path} is ignored: it cannot be used" in refused(checkpoint, caplog)
-
-
-def test_code_in_a_checkpoint_is_never_run(tmp_path, caplog):
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "proof"), "w"))
-
-    torch.save({"identity": IDENTITY, "module": Evil()}, tmp_path / "checkpoint.pt")
-    refused(Checkpoint(tmp_path / "checkpoint.pt", IDENTITY), caplog)
-    assert not (tmp_path / "proof").exists()

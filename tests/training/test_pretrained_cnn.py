@@ -2,10 +2,7 @@
 
 import hashlib
 import logging
-import os
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from histobench.io.state_dicts import read
 from histobench.models.cnn import network
 from histobench.study.spec import CnnSettings
 from histobench.training import pretrained_cnn
+from tests.fetch.test_http import running, whole
 
 RESNET = "torchvision/resnet18"
 LITE = {
@@ -60,38 +58,23 @@ def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> b
 @contextmanager
 def served(content: bytes, monkeypatch):
     """Serve `content` at every path of a local server; yield its address and the paths asked for."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
     monkeypatch.setenv("no_proxy", "*")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
-        thread.join()
+    with running() as server:
+        server.answer = lambda handler: whole(handler, content)
+        yield server.url.removesuffix("/folder/archive.tar.gz"), server.paths
 
 
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_state_dict_of_torch_keeps_names_and_values_in_both_formats(state, tmp_path, zipped):
-    path = tmp_path / "own.pth"
-    torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    assert same(converted(from_file(path), tmp_path), state)
+SAVERS = {
+    "new.pth": torch.save,
+    "old.pth": lambda state, path: torch.save(state, path, _use_new_zipfile_serialization=False),
+    "own.safetensors": save_file,
+}
 
 
-def test_a_safetensors_file_keeps_names_and_values(state, tmp_path):
-    path = tmp_path / "own.safetensors"
-    save_file(state, path)
+@pytest.mark.parametrize("name", SAVERS)
+def test_every_format_keeps_names_and_values(state, tmp_path, name):
+    path = tmp_path / name
+    SAVERS[name](state, path)
     assert same(converted(from_file(path), tmp_path), state)
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
 
@@ -156,34 +139,6 @@ def test_a_file_put_there_by_hand_is_verified_and_used(state, tmp_path, monkeypa
         with pytest.raises(HistoBenchError, match=rf"here\.safetensors: its SHA-256 is .*, expected {there['sha256']}"):
             converted(CnnSettings(architecture=RESNET, image_size=64, weights=there), tmp_path)
         assert asked == []
-
-
-class Hostile:
-    def __reduce__(self):
-        return os.mkdir, ("executed",)
-
-
-def test_pickled_objects_are_never_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "hostile.pth"
-    torch.save({"conv1.weight": Hostile()}, path)
-    with pytest.raises(HistoBenchError, match=r"hostile\.pth: cannot be read as plain tensors"):
-        converted(from_file(path), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["hostile.pth"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.pth", b"not a state dict", "a.pth: cannot be read as plain tensors"),
-        ("a.safetensors", b"not a state dict", "a.safetensors: is not a safetensors file"),
-    ],
-)
-def test_a_damaged_file_is_named(tmp_path, name, content, message):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(HistoBenchError, match=message):
-        converted(from_file(path), tmp_path)
 
 
 def test_a_checkpoint_around_the_state_dict_is_explained(state, tmp_path):

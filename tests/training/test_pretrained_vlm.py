@@ -179,23 +179,6 @@ def test_only_a_missing_file_is_downloaded_again(server, folder):
     assert server.requests == ["tokenizer.json", FIRST]
 
 
-def test_an_interrupted_transfer_is_resumed_by_the_next_call_also_behind_a_redirection(server, folder):
-    server.broken_at, server.redirects = 1000, True
-    with pytest.raises(HistoBenchError, match=f"closed after 1000 of {len(server.files[FIRST])} bytes"):
-        fetch(folder)
-    server.broken_at = None
-    server.requests.clear()
-    fetch(folder)
-    assert server.requests[0] == f"{FIRST} from 1000"
-    assert (folder / FIRST).read_bytes() == server.files[FIRST]
-
-
-def test_a_busy_hub_is_asked_again(server, folder):
-    server.busy["tree"] = 2
-    fetch(folder)
-    assert server.requests.count("tree") == 3
-
-
 @pytest.mark.parametrize("name", ["config.json", FIRST])
 def test_a_changed_file_is_found_and_kept(name, server, folder):
     fetch(folder)
@@ -207,14 +190,6 @@ def test_a_changed_file_is_found_and_kept(name, server, folder):
     assert "expected" in message
     assert "delete the file" in message
     assert (folder / name).read_bytes() == changed
-
-
-@pytest.mark.parametrize("name", ["config.json", FIRST])
-def test_a_file_other_than_the_listed_one_is_refused(name, server, folder):
-    server.listed[name] = server.files[name][:-1] + b"!"
-    message = refused(folder)
-    assert "git object id" in message or "SHA-256" in message
-    assert not (folder / name).exists()
 
 
 def test_a_web_page_in_place_of_the_listing_is_refused(server, folder):
@@ -239,14 +214,10 @@ def test_a_shard_in_the_index_that_the_repository_lacks_is_named(server, folder)
 
 
 @pytest.mark.parametrize("name", ["../stolen.safetensors", "/tmp/stolen.json", "C:stolen.json", "..\\stolen.json"])
-def test_names_outside_the_folder_are_refused_in_a_listing_and_in_an_index(name, server, folder):
+def test_names_outside_the_folder_are_refused_in_a_listing(name, server, folder):
     server.listed[name] = b"!"
     assert f"lists the file {name!r}, which is outside its folder" in refused(folder)
     assert not folder.exists()
-    del server.listed[name]
-    target = name.replace(".json", ".safetensors")
-    server.files[INDEX] = edited(server.files, INDEX, lambda index: index["weight_map"].update({"stolen": target}))
-    assert "expected .safetensors files beside it" in refused(folder)
 
 
 def test_a_config_of_another_model_type_is_refused_before_the_weights_come(server, saved, folder):
@@ -368,8 +339,9 @@ def test_the_architecture_alone_is_downloaded_in_kilobytes(server, folder, tmp_p
     output = tmp_path / "tiny.config.json"
     hub.fetch_config(SMOL.weights, tmp_path, output)
     assert server.requests == ["tree", "config.json"]
-    assert vlm.load_config(output) == json.loads(server.files["config.json"])
-    assert vlm.architecture(SMOL, vlm.load_config(output)).tokens == (16, 48)
+    config = json.loads(output.read_text())
+    assert config == json.loads(server.files["config.json"])
+    assert vlm.architecture(SMOL, config).tokens == (16, 48)
     unplug(monkeypatch)
     hub.fetch_config(SMOL.weights, tmp_path, output)
     (folder / "config.json").unlink()

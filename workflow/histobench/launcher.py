@@ -1,9 +1,8 @@
 """Start a script in a process that has already imported PyTorch: `python -m histobench.launcher SCRIPT ARGUMENTS`.
 
-Importing PyTorch takes longer than many jobs of a study. The first job of a Snakemake starts a server, which imports the
-third-party libraries once and forks a process for each job. The server imports nothing of this project, so that every job
-runs the code as it is on disk. It ends after a minute without a job. Where a server is not possible or not wanted
-(HISTOBENCH_LAUNCHER=0), the script starts by itself, and one line on stderr says why.
+The first job of a Snakemake starts a server, which imports the third-party libraries once and forks a process for each
+job. It imports nothing of this project, so that every job runs the code as it is on disk, and ends after a minute without a
+job. Where it is not possible or not wanted (HISTOBENCH_LAUNCHER=0), the script starts by itself; a line on stderr says why.
 
     client                                    server
     connect                               ->  fork a process for this client

@@ -1,37 +1,30 @@
 """Augmented views of images: a view is a pure function of (seed, epoch, image id).
 
-Order, number of workers, threads, processes and resuming therefore do not matter, and a view can be computed once and
+Order, number of workers, processes and resuming therefore do not matter, and a view can be computed once and
 shared by all folds. Transforms are those of Albumentations 2.0.8; it is imported when the first one is needed.
-(Processors may round differently: without AVX2, OpenCV rotates with other instructions, which changes 3 of 100,000
-values by one grey level.)
+(Without AVX2, OpenCV rotates with other instructions, which changes 3 of 100,000 values by one grey level.)
 
-Each transform of a view has its own random stream. Seeding the library's ``Compose`` instead, with ``Compose(seed=...)``
-or ``set_random_seed``, would give every transform the same stream: all those with equal `p` would then act together or
-not at all.
+Each transform of a view has its own random stream. The library's own ``Compose(seed=...)`` gives every transform the same
+stream: all those with equal `p` would act together or not at all.
 """
 
 import hashlib
 import inspect
 import os
 import random
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from histobench.io.errors import HistoBenchError
 
-_ONE_AT_A_TIME = threading.Lock()
-"""Held while warning filters are changed, because these belong to the whole process."""
-
 
 class Augmentation:
     """A list of Albumentations transforms, applied in order; with an empty list images are returned unchanged.
 
-    Instances may be called from several threads at once, pickled, and used in DataLoader workers.
+    Instances can be pickled and used in DataLoader workers, but not by two threads at once.
 
     Args:
         transforms: ``{class name: {argument: value}}`` for each transform. An argument ``size`` that is left out is
@@ -47,11 +40,7 @@ class Augmentation:
         self.size = size
         names = [name for name, _ in self.transforms]
         self._streams = [f"{name} {names[:index].count(name)}" for index, name in enumerate(names)]
-        self._local = threading.local()
-        self._built()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ([{name: arguments} for name, arguments in self.transforms], self.size)
+        self._built = [_build(name, arguments, size) for name, arguments in self.transforms]
 
     def __call__(self, image: np.ndarray, seed: int, epoch: int, image_id: str) -> np.ndarray:
         """Return the view of `image` in `epoch`.
@@ -75,7 +64,7 @@ class Augmentation:
             return image
         expected = (np.dtype(np.uint8), (self.size, self.size, 3))
         view, culprit = np.array(image), ""
-        for (name, _), stream, transform in zip(self.transforms, self._streams, self._built(), strict=True):
+        for (name, _), stream, transform in zip(self.transforms, self._streams, self._built, strict=True):
             key = repr((int(seed), int(epoch), str(image_id), stream)).encode()
             state = int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little")
             transform.set_random_state(np.random.default_rng(state), random.Random(state))
@@ -95,12 +84,6 @@ class Augmentation:
             )
         return view
 
-    def _built(self) -> list[Any]:
-        """Return this thread's own transforms: they keep their random state, so threads cannot share them."""
-        if not hasattr(self._local, "transforms"):
-            self._local.transforms = [_build(name, arguments, self.size) for name, arguments in self.transforms]
-        return self._local.transforms
-
 
 def check(transforms: Sequence[Mapping[str, Mapping[str, Any]]], size: int) -> list[str]:
     """Try an augmentation: build each transform, then apply all of them, with probability 1, to a small random image.
@@ -117,42 +100,37 @@ def check(transforms: Sequence[Mapping[str, Mapping[str, Any]]], size: int) -> l
     faults = []
     for name, arguments in given:
         try:
-            Augmentation([{name: arguments}], size)
+            _build(name, arguments, size)
         except HistoBenchError as error:
             faults.append(str(error))
-    if not faults:
-        image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
-        try:
-            Augmentation([{name: {**arguments, "p": 1.0}} for name, arguments in given], size)(
-                image, 0, 0, "a test image"
-            )
-        except HistoBenchError as error:
-            faults.append(str(error))
-    return faults
-
-
-def _albumentations() -> ModuleType:
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # otherwise the import asks a server for a newer version
-    import albumentations
-    import cv2
-
-    # One image is too small for several threads, and the caller already has a thread or process per core.
-    cv2.setNumThreads(0)
-    return albumentations
+    if faults:
+        return faults
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+    try:
+        Augmentation([{name: {**arguments, "p": 1.0}} for name, arguments in given], size)(image, 0, 0, "a test image")
+    except HistoBenchError as error:
+        return [str(error)]
+    return []
 
 
 def _build(name: str, arguments: Mapping[str, Any], size: int) -> Any:
-    library = _albumentations()
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # otherwise the import asks a server for a newer version
+    import albumentations as library
+    import cv2
+
+    cv2.setNumThreads(0)  # one image is too small for several threads, and there is a process per core already
     kind = getattr(library, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, library.BasicTransform)):
         raise HistoBenchError(f"Albumentations {library.__version__} has no transform {name!r}; correct its spelling")
     if "size" in inspect.signature(kind).parameters:
         arguments = {"size": (size, size), **arguments}
     try:
-        with _ONE_AT_A_TIME, warnings.catch_warnings():
+        with warnings.catch_warnings():
             # The library only warns about an unknown argument, or one that it replaces by another.
             warnings.simplefilter("error", UserWarning)
-            return kind(**{key: _constant(value) for key, value in arguments.items()})
+            return kind(
+                **{key: getattr(cv2, value) if _is_constant(value) else value for key, value in arguments.items()}
+            )
     except Exception as error:  # the library has no common class for what its constructors raise
         cause: Any = error.__cause__  # what pydantic found, if it is pydantic that refuses
         found = cause.errors()[0] if hasattr(cause, "errors") else {"loc": (), "msg": str(error)}
@@ -163,10 +141,6 @@ def _build(name: str, arguments: Mapping[str, Any], size: int) -> Any:
         ) from error
 
 
-def _constant(value: Any) -> Any:
-    """Return the OpenCV constant that a string names; any other value as it is."""
-    if isinstance(value, str) and value.startswith(("BORDER_", "INTER_")):
-        import cv2
-
-        return getattr(cv2, value)
-    return value
+def _is_constant(value: Any) -> bool:
+    """Return whether a value is the name of one of OpenCV's constants."""
+    return isinstance(value, str) and value.startswith(("BORDER_", "INTER_"))

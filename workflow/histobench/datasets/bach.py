@@ -31,20 +31,10 @@ OFFICIAL_MD5 = "8ae1801334aa943c44627c1eef3631b2"
 
 
 def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Counter[str]]:
-    """Read every image of the four class folders once.
+    """Read every image of the four class folders, as :func:`histobench.datasets.formats.read` does.
 
-    Args:
-        source: the archive, or a folder with its tree under any prefix; may be partial.
-        complete: require the official 100 images of 2048x1536 pixels in each class and, of an archive, the official
-            MD5.
-        workers: number of decoding threads, at least 1.
-
-    Returns:
-        As :func:`histobench.datasets.scan.scan`; `magnification` is 0 and `subtype` is normal, benign, insitu or
-        invasive.
-
-    Raises:
-        HistoBenchError: as :func:`histobench.datasets.scan.scan`; or the dataset is not complete although it should be.
+    The tree may be under any prefix, and partial unless `complete` requires the official 100 images of 2048x1536 pixels in
+    each class and, of an archive, the official MD5. `magnification` is 0, `subtype` normal, benign, insitu or invasive.
     """
     source = Path(source)
     if complete and source.is_file():

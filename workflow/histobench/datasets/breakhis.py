@@ -126,19 +126,9 @@ def _identity(subtype: str, slide: str, magnification: str, number: str) -> Iden
 
 
 def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Counter[str]]:
-    """Read every image of a BreakHis archive or folder once.
+    """Read every image of a BreakHis archive or folder, as :func:`histobench.datasets.formats.read` does.
 
-    Args:
-        source: tar.gz, tar or zip archive, or folder, with the official tree under any prefix; may be partial.
-        complete: require exactly the official 7,909 images.
-        workers: number of decoding threads, at least 1.
-
-    Returns:
-        As :func:`histobench.datasets.scan.scan`.
-
-    Raises:
-        HistoBenchError: as :func:`histobench.datasets.scan.scan` and :func:`identify`; or images are missing or surplus
-            although the dataset should be complete.
+    The official tree may be under any prefix, and partial unless `complete` requires exactly the 7,909 images.
     """
     listed = official()
     expected = {identity.image_id for identity in listed} if complete else set()

@@ -124,25 +124,15 @@ def check(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> Non
     - Both classes are on both sides of every fold at every magnification that occurs.
     - For ``patient`` and ``accession`` no two groups contain an image with equal pixels.
 
-    Args:
-        folds: what is checked.
-        images: the whole manifest.
-        where: beginning of an error message.
-        remedy: end of an error message.
-
     Raises:
-        HistoBenchError: one of these does not hold.
+        HistoBenchError: one of these does not hold; the message begins with `where` and ends with `remedy`.
     """
     truth = collect(images, folds.policy, {})
-    ours, theirs = (Counter(zip(side.groups, side.images, side.labels, strict=True)) for side in (folds, truth))
-    if ours != theirs:
-        wrong, *_ = min((ours - theirs) | (theirs - ours))
-        here, there = (
-            " and ".join(f"{number} {label} images" for group, number, label in side.elements() if group == wrong)
-            or "no row"
-            for side in (ours, theirs)
-        )
-        raise HistoBenchError(f"{where}: group {wrong} has {here} here but {there} in the manifest; {remedy}")
+    ours, theirs = (set(zip(side.groups, side.images, side.labels, strict=True)) for side in (folds, truth))
+    if different := ours ^ theirs:
+        group, number, label = min(different)
+        owner = "these folds" if (group, number, label) in ours else "the manifest"
+        raise HistoBenchError(f"{where}: group {group} with {number} {label} images is only in {owner}; {remedy}")
     if folds.policy != "official":
         for group, row in zip(folds.groups, folds.tested, strict=True):
             if sum(row) != 1:
@@ -227,19 +217,14 @@ def load(path: Path, images: Sequence[Image], by: str) -> Folds:
     path = Path(path)
     rows = read_csv(path, (*COLUMNS, "fold_1"))
     check_unedited(path)
-    names = [name for name in (rows[0] if rows else ()) if name not in COLUMNS]
-    try:
-        if not rows or {row[name] for row in rows for name in names} - set(SIDES):
-            raise ValueError("its columns must be group, images, label, fold_1, fold_2, ... with train or test")
-        folds = Folds(
-            policy=by,
-            groups=tuple(row["group"] for row in rows),
-            images=tuple(int(row["images"]) for row in rows),
-            labels=tuple(row["label"] for row in rows),
-            tested=tuple(tuple(row[name] == "test" for name in names) for row in rows),
-        )
-    except (TypeError, ValueError) as error:
-        raise HistoBenchError(f"{path}: is not a folds file ({error}); {_delete(path)}") from error
+    names = [name for name in rows[0] if name not in COLUMNS]
+    folds = Folds(
+        policy=by,
+        groups=tuple(row["group"] for row in rows),
+        images=tuple(int(row["images"]) for row in rows),
+        labels=tuple(row["label"] for row in rows),
+        tested=tuple(tuple(row[name] == "test" for name in names) for row in rows),
+    )
     check(folds, images, f"{path} (split by {by})", _delete(path))
     return folds
 

@@ -62,24 +62,20 @@ def official(images: Sequence[Image], files: Sequence[Path]) -> folds.Folds:
 
     Raises:
         HistoBenchError: a file cannot be read, a row is malformed, names an image that the manifest does not have,
-            contradicts the manifest or another row of the same slide folder, an image has no row, or a fold lacks a
-            class on one side at some magnification.
+            contradicts another row of the same slide folder, an image has no row, or a fold lacks a class on one side at
+            some magnification.
     """
     known = {image.image_id: image for image in images}
     sides: dict[str, list[bool]] = {folds.group_of(image, "official"): [] for image in images}
     for fold, file in enumerate(map(Path, files), start=1):
         tested: dict[str, bool] = {}
         seen: set[str] = set()
-        for line, (name, magnification, number, side) in _official_rows(file):
+        for line, (name, _, number, side) in _official_rows(file):
             where = f"{file}, line {line}"
             image = known.get(name.removesuffix(".png"))
             if image is None:
                 raise HistoBenchError(
                     f"{where}: the manifest has no image {name!r}; the official folds need exactly the complete dataset"
-                )
-            if magnification != str(image.magnification):
-                raise HistoBenchError(
-                    f"{where}: {name} is given magnification {magnification}, but has {image.magnification}; correct it"
                 )
             if number != str(fold):
                 raise HistoBenchError(

@@ -1,19 +1,11 @@
 """Every image of a dataset, decoded and resized once, in one memory-mapped file.
 
 The whole field of view is squashed to a square by Pillow's bicubic filter, whose support grows with the reduction
-(antialiasing). It was chosen among OpenCV's INTER_AREA and Pillow's filters because
-
-- reducing 700x460 to 336x336 it leaves a third of the aliasing of INTER_AREA (on a zone plate, 4.8 grey levels against
-  13.8; 47.1 without antialiasing) and keeps more detail, and it also enlarges sensibly, where INTER_AREA does not;
-- for 8-bit images it computes in whole numbers, so that every processor gives the same bytes (a test pins them);
-- it is the filter that torchvision and the image processors of vision-language models use;
-- it takes 2.9 ms per BreakHis image, a quarter of the time that decoding the PNG takes.
+(antialiasing). For 8-bit images it computes in whole numbers, so that every processor gives the same bytes.
 """
 
 import os
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -43,10 +35,8 @@ def squash(pixels: np.ndarray, size: int) -> np.ndarray:
 def build(source: Path, images: Sequence[Image], size: int, path: Path, workers: int = 1) -> None:
     """Write the pixel store of a dataset: a .npy file, uint8 (images, size, size, 3), RGB, in manifest order.
 
-    The source is read once, in its own order, which need not be the manifest's. Decoding and resizing release Python's
-    global lock, so threads use every core; a few images per worker are in memory, and each is written to its row as
-    soon as it is done, so memory does not grow with the dataset. The file is written atomically. A progress bar is drawn
-    on stderr.
+    The source is read once, in its own order, which need not be the manifest's; each image is written to its row as soon
+    as it is done, so memory does not grow with the dataset. The file is written atomically, with a progress bar on stderr.
 
     Args:
         source: archive or folder that the manifest was made from.
@@ -62,21 +52,15 @@ def build(source: Path, images: Sequence[Image], size: int, path: Path, workers:
     from tqdm import tqdm
 
     from histobench.datasets.archives import members
+    from histobench.datasets.scan import in_threads
 
     rows = {image.member: row for row, image in enumerate(images)}
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("xb", buffering=0) as file,
-        ThreadPoolExecutor(workers, "pixels") as pool,
-        closing(members(source)) as archive,
-        tqdm(total=len(images), unit="image", desc=f"pixels {size}px") as bar,
-    ):
+    with atomic_path(path) as temporary, temporary.open("xb", buffering=0) as file, closing(members(source)) as archive:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), size, size, 3)}
         np.lib.format.write_array_header_1_0(file, header)
         start, stride = file.tell(), size * size * 3
         if hasattr(os, "posix_fallocate"):  # a full disk is noticed before the work is done
             os.posix_fallocate(file.fileno(), 0, start + len(images) * stride)
-        pending: deque[Future[None]] = deque()
 
         def store(data: bytes, row: int) -> None:
             view = squash(_decoded(data, images[row], source), size).reshape(-1).data
@@ -85,23 +69,17 @@ def build(source: Path, images: Sequence[Image], size: int, path: Path, workers:
                 written = os.pwrite(file.fileno(), view, offset)
                 view, offset = view[written:], offset + written
 
-        def finish(most: int) -> None:
-            while len(pending) > most:
-                pending.popleft().result()
-                bar.update()
-
-        try:
+        def wanted() -> Iterator[tuple[bytes, int]]:
             for member in archive:
                 row = rows.pop(member.name, None)
                 if row is not None:
-                    pending.append(pool.submit(store, member.read(), row))
-                    finish(4 * workers)
+                    yield member.read(), row
                 if not rows:
-                    break
-            finish(0)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+                    return
+
+        done = in_threads(store, wanted(), workers)
+        for _ in tqdm(done, total=len(images), unit="image", desc=f"pixels {size}px"):
+            pass
         if rows:
             raise HistoBenchError(
                 f"{source}: {len(rows)} of the manifest's {len(images)} images are missing, the first is {min(rows)}; "

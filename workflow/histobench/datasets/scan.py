@@ -1,10 +1,11 @@
 """Reads every image of an archive or folder once and makes the rows of a manifest; all dataset formats use it."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -13,6 +14,8 @@ from histobench.datasets.decode import decode, pixel_sha256
 from histobench.datasets.manifest import Image, ordered
 from histobench.io.errors import HistoBenchError
 
+T = TypeVar("T")
+
 Facts = Mapping[str, str | int]
 """What is known of an image before it is decoded: the fields of :class:`Image` up to `magnification`."""
 
@@ -20,10 +23,7 @@ Facts = Mapping[str, str | int]
 def scan(
     source: Path, facts: Callable[[str], Facts | None], expected: str, workers: int, total: int | None = None
 ) -> tuple[list[Image], Counter[str]]:
-    """Read every image of an archive or folder once, with a progress bar on stderr.
-
-    Decoding and hashing run in `workers` threads, because both release Python's global lock; at most four images per
-    worker are in memory, whatever the size of the archive.
+    """Read every image of an archive or folder once, in threads, with a progress bar on stderr.
 
     Args:
         source: tar.gz, tar or zip archive, or folder.
@@ -40,20 +40,10 @@ def scan(
         HistoBenchError: as :func:`histobench.datasets.archives.members`, `facts` and
             :func:`histobench.datasets.decode.decode`; and when two files have the same image id, or there is no image.
     """
-    images: list[Image] = []
     found: dict[str, str] = {}
     skipped: Counter[str] = Counter()
-    pending: deque[Future[Image]] = deque()
-    with (
-        tqdm(total=total, unit=" images") as bar,
-        ThreadPoolExecutor(workers) as pool,
-        closing(members(source)) as archive,
-    ):
 
-        def collect() -> None:
-            images.append(pending.popleft().result())
-            bar.update()
-
+    def files() -> Iterator[tuple[Facts, Path, str, bytes]]:
         for member in archive:
             try:
                 known = facts(member.name)
@@ -70,17 +60,34 @@ def scan(
                     "once; remove one of them"
                 )
             found[image_id] = member.name
-            pending.append(pool.submit(_row, known, source, member.name, member.read()))
-            if len(pending) >= 4 * workers:
-                collect()
-        while pending:
-            collect()
+            yield known, source, member.name, member.read()
+
+    with closing(members(source)) as archive:
+        images = list(tqdm(in_threads(_row, files(), workers), total=total, unit=" images"))
     if not images:
         raise HistoBenchError(
             f"{source}: holds no image among its {sum(skipped.values())} files, expected {expected}; "
             "point the source at the archive or folder that holds them"
         )
     return ordered(images), skipped
+
+
+def in_threads(work: Callable[..., T], items: Iterable[tuple], workers: int) -> Iterator[T]:
+    """Yield `work(*item)` for each item, in their order, computed in `workers` threads.
+
+    It is for work that releases Python's global lock. At most four items per worker are in memory.
+    """
+    pending: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(work, *item))
+                if len(pending) >= 4 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def shown(names: list[str], count: int = 5) -> str:

@@ -19,17 +19,10 @@ patient."""
 
 
 def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: int) -> tuple[list[Image], Counter[str]]:
-    """Read the images that a CSV table lists, each once.
+    """Read the images that a CSV table lists, as :func:`histobench.datasets.formats.read` does.
 
-    Args:
-        source: archive or folder with the images.
-        table: CSV with the columns :data:`REQUIRED` and, if wanted, :data:`OPTIONAL`; `path` is relative to the source,
-            with ``/`` between its parts.
-        classes: from each label of the table to benign or malignant.
-        workers: number of decoding threads, at least 1.
-
-    Returns:
-        As :func:`histobench.datasets.scan.scan`; files that the table does not list are skipped.
+    The table has the columns :data:`REQUIRED` and, if wanted, :data:`OPTIONAL`; `path` is relative to the source, with
+    ``/`` between its parts. Files that it does not list are skipped.
 
     Raises:
         HistoBenchError: a column is missing, a row has a wrong value, the source lacks an image, a class does not occur,
@@ -51,17 +44,10 @@ def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: i
 def read_folders(
     source: Path, classes: Mapping[str, str], patient: str, workers: int
 ) -> tuple[list[Image], Counter[str]]:
-    """Read the images below folders that are named after classes.
+    """Read the images below folders that are named after classes, as :func:`histobench.datasets.formats.read` does.
 
-    Args:
-        source: archive or folder; a class folder may be at any depth, and contain other folders.
-        classes: from the name of each class folder to benign or malignant.
-        patient: regular expression with one group, which is the patient's name in the path of an image inside the
-            source; it is searched for, so ``/(P[0-9]+)_`` is enough.
-        workers: number of decoding threads, at least 1.
-
-    Returns:
-        As :func:`histobench.datasets.scan.scan`; `subtype` is the name of the class folder, `magnification` 0.
+    A class folder may be at any depth, and contain other folders. The pattern `patient` is searched for in the path of an
+    image inside the source, so ``/(P[0-9]+)_`` is enough. `subtype` is the class folder's name, `magnification` 0.
 
     Raises:
         HistoBenchError: an image is in no class folder or in two, the pattern does not find its patient, a class does

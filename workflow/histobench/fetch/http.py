@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 import re
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,8 +16,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
-from histobench.fetch.progress import Progress
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, sha256_of
 
@@ -75,14 +76,14 @@ def fetch(
     path: Path,
     expected: str = "",
     mirrors: Sequence[str] = (),
-    retries: Retries | None = None,
+    retries: Retries = RETRIES,
     digest: Callable[[Path], str] = sha256_of,
 ) -> bool:
     """Make sure that `path` holds the file of `url`. A file that is there already is only verified.
 
-    An interrupted transfer is resumed, in this process or a later one, if the digest is known or the server confirms
-    that the file is unchanged. The bytes received so far are kept beside `path` as `.NAME.part`. If another process is
-    downloading the same file, this one waits for it.
+    An interrupted transfer is resumed, in this process or a later one, if the server confirms that the file is unchanged.
+    The bytes received so far are kept beside `path` as `.NAME.part`. If another process is downloading the same file, this
+    one waits for it.
 
     Args:
         url: http or https address.
@@ -90,7 +91,7 @@ def fetch(
         expected: first digits of the file's digest, or all of them. If empty, the SHA-256 of the first download is
             written to `PATH.sha256` and required from then on.
         mirrors: further addresses of the same file, tried in order.
-        retries: timeouts and attempts; :data:`RETRIES` if None.
+        retries: timeouts and attempts.
         digest: how the digest is computed: SHA-256 or :func:`git_id`.
 
     Returns:
@@ -104,12 +105,11 @@ def fetch(
         if urlsplit(address).scheme not in _SCHEMES:
             raise HistoBenchError(f"{address}: a download address begins with http:// or https://; correct it")
     if not path.exists():
-        progress = Progress(path.name)
-        with _locked(path, progress):
+        with _locked(path):
             if not path.exists():  # another process may have downloaded it in the meantime
                 wanted = expected or _recorded(path)
                 with atomic_path(path) as temporary:
-                    part = _Part(path, wanted, digest, retries or RETRIES, progress)
+                    part = _Part(path, wanted, digest, retries)
                     found = part.complete(addresses)
                     if not wanted:
                         with atomic_path(_record(path)) as record:
@@ -121,13 +121,12 @@ def fetch(
     return False
 
 
-def get(url: str, retries: Retries | None = None) -> bytes:
+def get(url: str, retries: Retries = RETRIES) -> bytes:
     """Return the body of a small http or https resource.
 
     Raises:
         Unavailable: it cannot be had.
     """
-    retries = retries or RETRIES
 
     def attempt() -> bytes:
         with _opened(url, _HEADERS, retries.timeout) as response:
@@ -166,6 +165,11 @@ def verify(path: Path, expected: str = "", url: str = "", digest: Callable[[Path
     return found
 
 
+def _say(path: Path, message: str) -> None:
+    """Write a line on standard error that begins with the name of the file."""
+    print(f"{path.name}: {message}", file=sys.stderr, flush=True)
+
+
 def _name(digest: Callable[[Path], str]) -> str:
     return "SHA-256" if digest is sha256_of else "git object id"
 
@@ -186,14 +190,14 @@ def _recorded(path: Path) -> str:
 
 
 @contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Let one process at a time download a file; the system releases the lock of a process that was killed."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
-        progress.say("another process is downloading it; waiting for that process")
+        _say(path, "another process is downloading it; waiting for that process")
         lock.acquire()
     except OSError as error:
         raise HistoBenchError(f"{path}: cannot be written ({error.strerror}); make its folder writable") from error
@@ -207,11 +211,8 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
 class _Part:
     """The bytes of a file received so far, and which file of which address they belong to."""
 
-    def __init__(
-        self, target: Path, expected: str, digest: Callable[[Path], str], retries: Retries, progress: Progress
-    ):
-        self.target, self.expected, self.digest = target, expected, digest
-        self.retries, self.progress = retries, progress
+    def __init__(self, target: Path, expected: str, digest: Callable[[Path], str], retries: Retries):
+        self.target, self.expected, self.digest, self.retries = target, expected, digest, retries
         self.path = target.with_name(f".{target.name}.part")
         self.origin = target.with_name(f".{target.name}.part.json")
 
@@ -223,14 +224,15 @@ class _Part:
                 digest = self._complete_from(address)
             except Unavailable as error:
                 failures[address] = error
+                if error.status == 416:  # the server's file has become shorter
+                    self._discard()
                 if len(failures) < len(addresses):
-                    self.progress.say(f"{address} failed ({error})")
+                    self._say(f"{address} failed ({error})")
             else:
-                self.progress.finish("verified" if self.expected else f"SHA-256 {digest}")
+                self._say("verified" if self.expected else f"its SHA-256 is {digest}")
                 return digest
-        if len(addresses) == 1:
-            reason, place = str(failures[addresses[0]]), addresses[0]
-        else:
+        reason, place = str(failures[addresses[0]]), addresses[0]
+        if len(addresses) > 1:
             reason = "; ".join(f"{address}: {error}" for address, error in failures.items())
             place = "one of these addresses"
         advice = f"download it from {place} on another machine and put it there, or run the same command again later"
@@ -240,51 +242,53 @@ class _Part:
 
     def _complete_from(self, address: str) -> str:
         """Download from one address; return the digest of the file, which is the expected one."""
-        self.progress.say(f"downloading from {address}")
-        resumed = self._size() > 0
-        while True:
-            _with_retries(lambda: self._receive(address), self._size, self.progress.say, self.retries)
-            digest = self.digest(self.path)
-            if digest.startswith(self.expected):
-                return digest
+        self._say(f"downloading from {address}")
+        _with_retries(lambda: self._receive(address), self._size, self._say, self.retries)
+        digest = self.digest(self.path)
+        if not digest.startswith(self.expected):
             self._discard()
-            if not resumed:
-                reason = f"the file sent has the {_name(self.digest)} {digest}, expected {self.expected}"
-                raise Unavailable(reason, wrong_file=True)
-            self.progress.say("the parts received do not form the expected file; starting again")
-            resumed = False
+            reason = f"the file sent has the {_name(self.digest)} {digest}, expected {self.expected}"
+            raise Unavailable(reason, wrong_file=True)
+        return digest
+
+    def _say(self, message: str) -> None:
+        _say(self.target, message)
 
     def _receive(self, address: str) -> None:
         """Append what is missing to the part."""
         known = self._known()
-        validator = known.get("validator", "") if known.get("url") == address else ""
-        offset = self._size() if validator or self.expected else 0
-        if offset and offset == known.get("total"):
+        can_resume = (
+            known.get("url") == address and known.get("validator") and self._size() <= (known.get("total") or 0)
+        )
+        offset = self._size() if can_resume else 0
+        if offset and offset == known["total"]:
             return  # an earlier process was stopped after the last byte
         headers = dict(_HEADERS)
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-        if offset and validator:
-            headers["If-Range"] = validator  # a server whose file has changed sends all of it
-        with _opened(address, headers, self.retries.timeout, self._discard) as response:
+        if offset:  # a server whose file has changed sends all of it
+            headers |= {"Range": f"bytes={offset}-", "If-Range": known["validator"]}
+        with _opened(address, headers, self.retries.timeout) as response:
             if response.headers.get_content_type() == "text/html":
                 raise Unavailable("the server sends a web page instead of the file")
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else None
             if response.status == 206:
                 found = re.match(rf"bytes {offset}-\d+/(\d+)", response.headers.get("Content-Range", ""))
-                total = int(found[1]) if found else None
-                if not found or known.get("total") not in (None, total):
+                if not found or int(found[1]) != known["total"]:
                     self._discard()
                     raise _Interrupted("the server sends a part of another file")
+                total = known["total"]
             else:
                 offset = 0
             self._remember(address, response, total)
-            self.progress.start(offset, total)
-            with self.path.open("ab" if offset else "wb") as file:
+            pause = 0.5 if sys.stderr.isatty() else 30  # a log gets a line every half minute
+            bar = tqdm(
+                desc=self.target.name, total=total, initial=offset, unit="B", unit_scale=True,
+                mininterval=pause, maxinterval=pause, delay=pause,
+            )  # fmt: skip
+            with bar, self.path.open("ab" if offset else "wb") as file:
                 for chunk in _chunks(response, self.retries.timeout):
                     file.write(chunk)
-                    self.progress.add(len(chunk))
+                    bar.update(len(chunk))
         if total is not None and self._size() < total:
             raise _Interrupted(f"the connection closed after {self._size()} of {total} bytes")
         if not self._size():
@@ -332,18 +336,14 @@ def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callab
 
 
 @contextmanager
-def _opened(
-    url: str, headers: dict[str, str], timeout: float, discard: Callable[[], None] = lambda: None
-) -> Iterator[http.client.HTTPResponse]:
-    """Yield the response to a GET request; call `discard` where the server has fewer bytes than the range begins at."""
+def _opened(url: str, headers: dict[str, str], timeout: float) -> Iterator[http.client.HTTPResponse]:
+    """Yield the response to a GET request."""
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
         reason = f"{error.code} {error.reason}"
-        if error.code == 416:
-            discard()
-        elif error.code < 500 and error.code not in (408, 425, 429):
+        if error.code < 500 and error.code not in (408, 425, 429):
             raise Unavailable(reason, error.code) from error
         seconds = error.headers.get("Retry-After") or ""
         raise _Interrupted(reason, wait=min(float(seconds), _LONGEST_WAIT) if seconds.isdecimal() else 0.0) from error

@@ -1,7 +1,7 @@
 """State dicts: read from files of any origin without running code, and the trained parameters of runs."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -74,6 +74,26 @@ def _finite(state: State, path: Path) -> State:
     return state
 
 
+def require_shapes(
+    found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[int]], what: str, remedy: str
+) -> None:
+    """Require that tensors have exactly the expected names and shapes; `what` (a plural) and `remedy` are for the message."""
+    for fault, keys in (("lack", expected.keys() - found.keys()), ("hold an unknown", found.keys() - expected.keys())):
+        if keys:
+            others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise HistoBenchError(f"{what} {fault} tensor {min(keys)}{others}; {remedy}")
+    for name, shape in expected.items():
+        if tuple(found[name]) != tuple(shape):
+            raise HistoBenchError(
+                f"{what} have {name} of shape {tuple(found[name])}, expected {tuple(shape)}; {remedy}"
+            )
+
+
+def shapes(state: State) -> dict[str, torch.Size]:
+    """Return the shape of each tensor of a state."""
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
 def trained_state(module: nn.Module) -> dict[str, torch.Tensor]:
     """Return the part of a module's state that training changes: trainable parameters and persistent buffers."""
     frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
@@ -105,11 +125,5 @@ def load_trained(path: Path, module: nn.Module, specification: str) -> None:
         raise HistoBenchError(
             f"{path}: was trained by another specification ({found or 'none recorded'}); run its training again"
         )
-    own = trained_state(module)
-    different = sorted(own.keys() ^ state.keys()) or [key for key in own if own[key].shape != state[key].shape]
-    if different:
-        raise HistoBenchError(
-            f"{path}: {len(different)} tensors are not those that training changes (first: {different[0]}); "
-            "run its training again"
-        )
+    require_shapes(shapes(state), shapes(trained_state(module)), f"{path}: the weights", "run its training again")
     module.load_state_dict(state, strict=False)

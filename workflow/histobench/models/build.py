@@ -63,12 +63,7 @@ def feature_extractor(
 ) -> tuple[Callable[[torch.Tensor], torch.Tensor], tuple[int, ...], str]:
     """Return a function from a batch to its features, and their shape and numpy type for each image.
 
-    Args:
-        spec: embeddings or visual tokens, of which model.
-        weights: pretrained weights, None if they are random.
-        precision: `bf16` or `fp32`; a CNN computes in fp32 always.
-        from_tokens: batches are visual tokens, not images.
-        device: where to compute.
+    Batches are images or, with `from_tokens`, visual tokens. Whatever the precision, a CNN computes in fp32.
     """
     if isinstance(spec.model, CnnSettings):
         network = backbone(spec, weights, precision).to(device).eval()
@@ -99,11 +94,7 @@ def linear_head(spec: RunSpec, embeddings: np.ndarray) -> LinearHead:
 def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> nn.Module:
     """Return the whole trained classifier of a run, from images (B, S, S, 3) uint8 to logits (B,).
 
-    Args:
-        spec: the run.
-        weights: pretrained weights that it started from, None if they were random.
-        kept: the run's trained weights, which :func:`histobench.io.state_dicts.save_trained` wrote.
-        precision: as in :func:`build`.
+    It started from `weights` (None if they were random); :func:`histobench.io.state_dicts.save_trained` wrote those `kept`.
 
     Raises:
         HistoBenchError: the trained weights are damaged or another run's.

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from histobench.io.errors import HistoBenchError
+from histobench.io.state_dicts import require_shapes, shapes
 from histobench.study.spec import CnnSettings
 
 # The auxiliary classifiers of these networks are only for training from scratch and are left out. Their published weights
@@ -38,9 +38,8 @@ class Classifier(nn.Module):
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the logits, (N,) float32, of RGB images (N, H, W, 3) uint8 on the module's device."""
         embeddings = self.embed(batch)
-        with torch.autocast(
-            batch.device.type, enabled=False
-        ):  # bf16 logits have 8 significant bits: many would be tied
+        # bf16 logits have 8 significant bits: many would be tied
+        with torch.autocast(batch.device.type, enabled=False):
             return self.head(embeddings).squeeze(1)
 
     def embed(self, batch: torch.Tensor) -> torch.Tensor:
@@ -147,7 +146,7 @@ def narrow(network: nn.Module, settings: CnnSettings) -> None:
                     f"{module.in_channels} channels; choose a width closer to 1 than {settings.width}"
                 )
             shape = (module.out_channels, module.in_channels // module.groups, *module.kernel_size)
-        elif isinstance(module, _BatchNorm):
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.num_features = scaled(module.num_features)
             shape = (module.num_features,)
         elif any(True for _ in [*module.parameters(recurse=False), *module.buffers(recurse=False)]):
@@ -158,11 +157,8 @@ def narrow(network: nn.Module, settings: CnnSettings) -> None:
         else:
             continue
         for name, parameter in module.named_parameters(recurse=False):
-            setattr(
-                module,
-                name,
-                nn.Parameter(torch.empty(shape if name == "weight" else shape[:1], device=parameter.device)),
-            )
+            empty = torch.empty(shape if name == "weight" else shape[:1], device=parameter.device)
+            setattr(module, name, nn.Parameter(empty))
         for name, buffer in module.named_buffers(recurse=False):
             setattr(module, name, buffer.new_empty(shape if buffer.ndim else ()))
 
@@ -175,7 +171,7 @@ def _initialise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, _BatchNorm):
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
 
 
@@ -205,25 +201,11 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[st
     """Copy a pretrained state, without the `ignored` keys of the original classifier, into a network without classifier."""
     own = network.state_dict()
     given = {key: tensor for key, tensor in state.items() if key not in ignored}
-    for kind, keys in (("lack", own.keys() - given.keys()), ("hold an unknown", given.keys() - own.keys())):
-        if keys:
-            others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise HistoBenchError(
-                f"{architecture}: the pretrained weights {kind} tensor {min(keys)}{others}; "
-                "give a state dict of this architecture"
-            )
+    what, remedy = f"{architecture}: the pretrained weights", "give a state dict of this architecture"
+    require_shapes(shapes(given), shapes(own), what, remedy)
     for key, tensor in given.items():
-        if tensor.shape != own[key].shape:
-            raise HistoBenchError(
-                f"{architecture}: the pretrained weights have {key} of shape {tuple(tensor.shape)}, "
-                f"expected {tuple(own[key].shape)}; give a state dict of this architecture"
-            )
         if tensor.is_floating_point() != own[key].is_floating_point():
-            raise HistoBenchError(
-                f"{architecture}: the pretrained weights have {key} of {tensor.dtype}, expected {own[key].dtype}; "
-                "give a state dict of this architecture"
-            )
-    for key, tensor in given.items():
+            raise HistoBenchError(f"{what} have {key} of {tensor.dtype}, expected {own[key].dtype}; {remedy}")
         own[key] = tensor.to(own[key].dtype, copy=True)
     network.load_state_dict(own, assign=True)  # `own` has the version number that MNASNet requires
 

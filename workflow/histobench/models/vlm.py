@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import read_json
+from histobench.io.state_dicts import require_shapes, shapes
 from histobench.study.spec import Lora, VlmSettings
 
 Part = Literal["vision", "decoder"]
@@ -97,17 +97,8 @@ class Architecture:
         return self.side**2, self.config.text_config.hidden_size
 
 
-def load_config(path: Path) -> dict[str, Any]:
-    """Return the architecture in a config.json, for :func:`architecture`."""
-    return read_json(path)
-
-
 def architecture(settings: VlmSettings, config: Mapping[str, Any] | None = None) -> Architecture:
-    """Return the architecture of a model.
-
-    Args:
-        settings: the model.
-        config: its architecture, with the keys and values of the repository's config.json; if None, that in `settings`.
+    """Return the architecture of a model by `config`, the content of the repository's config.json, or that in `settings`.
 
     Raises:
         HistoBenchError: transformers rejects the config, it is another family's, or the image size is not a multiple of
@@ -292,13 +283,14 @@ def build(
         # Only the two markers are ever looked up.
         if weights is None:
             markers = decoder.embed_tokens.weight[[start, end]].detach().clone()
-        expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        expected = shapes(model.state_dict())
         decoder.embed_tokens = nn.Identity()
         for name in unwanted:
             delattr(model, name)
         if weights is not None:
             with _opened(weights) as file:
-                _require(file.keys(), expected, file, weights)
+                found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+                require_shapes(found, expected, f"{weights}: the weights", "delete the file to have it made again")
                 rows = file.get_slice(embedding)
                 markers = torch.cat([rows[start : start + 1], rows[end : end + 1]])
                 state = {name: file.get_tensor(name).to(dtype) for name in model.state_dict()}
@@ -370,18 +362,3 @@ def _opened(path: Path) -> Iterator[Any]:
         raise HistoBenchError(
             f"{path}: cannot be read as safetensors ({error}); delete it to have it made again"
         ) from error
-
-
-def _require(names: Sequence[str], expected: Mapping[str, torch.Size], file: Any, path: Path) -> None:
-    """Require that a file holds exactly the expected tensors, in their shapes."""
-    found = set(names)
-    for fault, keys in (("lacks", expected.keys() - found), ("holds an unknown", found - expected.keys())):
-        if keys:
-            others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise HistoBenchError(f"{path}: {fault} tensor {min(keys)}{others}; delete it to have it made again")
-    for name, shape in expected.items():
-        if (given := tuple(file.get_slice(name).get_shape())) != tuple(shape):
-            raise HistoBenchError(
-                f"{path}: tensor {name} has shape {given}, expected {tuple(shape)} by the model's config; "
-                "delete the file to have it made again"
-            )

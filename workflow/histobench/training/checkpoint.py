@@ -12,7 +12,7 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
-from histobench.io.state_dicts import trained_state
+from histobench.io.state_dicts import shapes, trained_state
 from histobench.training.adamw import AdamW
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Checkpoint:
             if differing:
                 log.warning("%s is ignored: it belongs to another %s", self.path, " and ".join(differing))
                 return None
-            if _shapes(state) != _shapes(trained_state(module)):
+            if shapes(state) != shapes(trained_state(module)):
                 raise ValueError("its parameters are not the model's")
             optimizer.load_state_dict(content["optimizer"])
             module.load_state_dict(state, strict=False)
@@ -105,10 +105,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
-def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in state.items()}
 
 
 def random_state(device: torch.device) -> list[torch.Tensor]:

@@ -80,19 +80,9 @@ def describe(device: torch.device) -> str:
 
 def peak_memory_mib(device: torch.device) -> dict[str, float]:
     """Return the peak memory of this process in MiB: `host` (resident) and, on a CUDA GPU, `device` (allocated)."""
-    peak = {"host": round(_peak_resident() / _MIB, 1)}
+    # The kernel counts in KiB, on macOS in bytes.
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = {"host": round(resident / _MIB, 1)}
     if device.type == "cuda":
         peak["device"] = round(torch.cuda.max_memory_allocated(device) / _MIB, 1)
     return peak
-
-
-def _peak_resident() -> int:
-    """Return the peak resident size of this process in bytes.
-
-    Linux: from /proc, because `getrusage` also counts the program that this process ran before.
-    """
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

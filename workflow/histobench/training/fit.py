@@ -175,11 +175,7 @@ def cosine(peak: float, step: int, steps: int) -> float:
 
 @torch.inference_mode()
 def predict(
-    module: nn.Module,
-    source: data.Source,
-    device: torch.device,
-    size: int,
-    check: Callable[[], None] = lambda: None,
+    module: nn.Module, source: data.Source, device: torch.device, size: int, check: Callable[[], None] = lambda: None
 ) -> torch.Tensor:
     """Return the logits of a source's images, (N,) float32 on the CPU, in evaluation mode and batches of `size`.
 

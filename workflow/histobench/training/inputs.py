@@ -76,13 +76,9 @@ def check(spec: RunSpec, files: Files) -> None:
 
 
 def load(spec: RunSpec, files: Files, workers: int, pin: bool) -> Inputs:
-    """Return what a run trains and is evaluated on.
+    """Return what a run trains and is evaluated on, from files that passed :func:`check`.
 
-    Args:
-        spec: the run.
-        files: passed :func:`check`.
-        workers: processes that augment images.
-        pin: gather batches in page-locked memory, for a CUDA GPU.
+    `workers` processes augment images; with `pin`, batches are gathered in page-locked memory, for a CUDA GPU.
 
     Raises:
         HistoBenchError: a file is damaged, or does not belong to the run.
@@ -124,13 +120,8 @@ def unlabelled(
 ) -> Source:
     """Return the images of a manifest at `rows`, their augmented views, or their visual tokens; labels are 0.
 
-    Args:
-        spec: what is computed of them.
-        images: the manifest.
-        rows: which images.
-        store: pixel store of the manifest, None where there are `tokens`.
-        tokens: visual tokens (views, images, T, D).
-        workers, pin: as in :func:`load`.
+    They come from the pixel `store` of the manifest or, where there are, `tokens` (views, images, T, D). `workers` and
+    `pin` as in :func:`load`.
 
     Raises:
         HistoBenchError: a file is damaged, or holds other images.

@@ -27,15 +27,8 @@ def run_record(
 ) -> RunRecord:
     """Return the content of run.json.
 
-    Args:
-        spec: the run.
-        code: fingerprint of the training script.
-        inputs: what it was trained on.
-        module: what was trained.
-        fitted: how.
-        device: where.
-        hardware: jobs that may share a GPU, processor threads, and processes that augment images.
-        started: reading of `time.perf_counter` when the script began.
+    `code` is the fingerprint of the script, which began at the reading `started` of `time.perf_counter`; `hardware` are the
+    jobs that may share a GPU, the processor threads, and the processes that augment images.
     """
     parameters = list(module.parameters())
     training, validation = (sum(row[f"{part}_seconds"] for row in fitted.history) for part in ("train", "validation"))
@@ -73,11 +66,10 @@ def run_record(
 
 def versions(spec: RunSpec) -> dict[str, str]:
     """Return the versions of Python and of the libraries that a run uses, from their metadata: no library is imported."""
-    used = ["torch", "numpy"]
+    used = ["numpy"]
     if spec.recipe.trainable != "head":
-        torchvision_or_timm = isinstance(spec.model, CnnSettings) and spec.model.architecture.partition("/")[0]
-        used += [torchvision_or_timm] if torchvision_or_timm else ["transformers", "peft"]
+        is_cnn = isinstance(spec.model, CnnSettings)
+        used += [spec.model.architecture.partition("/")[0]] if is_cnn else ["transformers", "peft"]
         used += ["albumentations"] if spec.augmentation else []
-    return {"torch": str(torch.__version__), "python": platform.python_version()} | {
-        name: metadata.version(name) for name in used[1:]
-    }
+    own = {"torch": str(torch.__version__), "python": platform.python_version()}
+    return own | {name: metadata.version(name) for name in used}

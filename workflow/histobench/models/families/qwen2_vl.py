@@ -62,10 +62,7 @@ class Qwen2VL(Family):
         patches = images.reshape(count, 3, grid // merge, merge, size, grid // merge, merge, size)
         patches = patches.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
         patches = patches.expand(-1, -1, -1, -1, -1, -1, vision.temporal_patch_size, -1, -1)
-        return (
-            patches.reshape(count * grid**2, -1),
-            torch.tensor([[1, grid, grid]] * count, device=images.device),
-        )
+        return (patches.reshape(count * grid**2, -1), torch.tensor([[1, grid, grid]] * count, device=images.device))
 
     def positions(self, side: int) -> torch.Tensor:
         """Return (3, 1, T + 2): frame, row and column. The end marker has the largest of these plus 1, not T + 1."""
