@@ -153,7 +153,7 @@ def rebuild(config: Config, given: Mapping[str, bytes], folder: Path) -> set[str
             "-m",
             "snakemake",
             "--snakefile",
-            str(ROOT / "Snakefile"),
+            str(ROOT / "workflow/Snakefile"),
             "--cores",
             "all",
             "--quiet",
