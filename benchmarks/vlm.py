@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from histobench.models.operations import operations
 
 from benchmarks import ROOT, cores, say
 from histobench.models import vlm
+from histobench.models.operations import operations
 from histobench.study.config import VlmEntry
 from histobench.study.spec import Lora, Recipe, VlmSettings
 from histobench.training import data, devices
