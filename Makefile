@@ -19,7 +19,7 @@ snakemake = $(if $(shell command -v flock),mkdir -p .snakemake && flock -n -E 75
 show = echo; grep -v '^|' $(1) | cat -s | fold -s -w 100; grep '^|' $(1) | cut -d '|' -f $(2); \
 	echo; echo "Tables: $(dir $(1))"; echo "The report, to open in a browser: $(dir $(patsubst %/,%,$(dir $(1))))report.html"
 
-.PHONY: help demo sample reproduce fetch doctor plan pack verify test test-all lint bench schema clean
+.PHONY: help demo sample reproduce study fetch doctor plan pack verify test test-all lint bench schema lock clean
 
 help: ## list these commands
 	@echo "HistoBench: compare image classifiers on breast histopathology"
@@ -51,17 +51,20 @@ sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis t
 reproduce: $(READY) ## the paper's study: downloads images and weights, needs a GPU
 	@$(call snakemake,$(ARGS))
 
+study: $(READY) ## any study: make study CONFIG=config/studies/mine.yaml
+	@$(call snakemake,$(if $(CONFIG),--configfile $(CONFIG)) $(ARGS))
+
 fetch: $(READY) ## all downloads of the paper's study, and nothing else
 	@$(call snakemake,fetch --keep-going $(ARGS))
 
 doctor: $(READY) ## can this machine run the study, and what to do next?
-	@python -m histobench.tools.doctor $(ARGS)
+	@python -m histobench.tools.doctor $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
 
 plan: $(READY) ## the study as a table: what is done, and how long the rest takes
-	@python -m histobench.tools.plan $(ARGS)
+	@python -m histobench.tools.plan $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
 
-pack: $(READY) ## a finished study as one archive, without images: ARGS="--configfile FILE"
-	@python -m histobench.tools.pack $(ARGS)
+pack: $(READY) ## a finished study as one archive, without images: make pack CONFIG=FILE
+	@python -m histobench.tools.pack $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
 
 verify: $(READY) ## check such an archive and rebuild its tables: make verify ARCHIVE=FILE
 	@test -n "$(ARCHIVE)" || { echo "error: say which archive: make verify ARCHIVE=FILE"; exit 1; }
@@ -84,6 +87,9 @@ bench: $(READY) ## speed and memory, measured on this machine
 
 schema: $(READY) ## write workflow/schemas/config.schema.json again
 	@python -m histobench.study.schema > workflow/schemas/config.schema.json
+
+lock: $(READY) ## write requirements.lock again, after a change of pyproject.toml
+	@uv pip compile --quiet --universal --generate-hashes --extra dev pyproject.toml -o requirements.lock
 
 clean: ## remove the demo's and sample's results (the paper's stay)
 	@rm -rf results/studies/demo results/studies/sample results/synthetic results/synthetic-bach results/sample

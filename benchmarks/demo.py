@@ -34,7 +34,7 @@ def report(title: str, folder: Path, launcher: str) -> None:
     subprocess.run(
         [sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/demo"],
         cwd=project.folder,
-        env=os.environ | {"HISTOBENCH_LAUNCHER": launcher, "HISTOBENCH_LAUNCHER_IDLE": "1"},
+        env=os.environ | {"HISTOBENCH_LAUNCHER": launcher, "HISTOBENCH_LAUNCHER_IDLE": "2"},
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ from transformers import AutoModel, PrinterCallback, Trainer, TrainerCallback, T
 
 from histobench.models.vlm import Architecture, architecture
 from histobench.study.spec import Lora, Recipe, VlmSettings
-from histobench.training import devices
+from histobench.training import device as devices
 
 WORKERS = 4  # processes that prepare pixels for a GPU
 

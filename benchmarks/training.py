@@ -27,7 +27,8 @@ from histobench.datasets import breakhis, pixels
 from histobench.datasets.augment import Augmentation
 from histobench.models import cnn
 from histobench.study.spec import IMAGENET_MEAN, IMAGENET_STD, CnnSettings, Recipe
-from histobench.training import data, devices
+from histobench.training import data
+from histobench.training import device as devices
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
 from tests.datasets.standin import paths, write_standin

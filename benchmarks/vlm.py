@@ -19,12 +19,13 @@ import yaml
 
 from benchmarks import ROOT, cores, say
 from histobench.models import vlm
-from histobench.models.operations import operations
-from histobench.study.config import VlmEntry
+from histobench.study.model_settings import VlmEntry
 from histobench.study.spec import Lora, Recipe, VlmSettings
-from histobench.training import data, devices
+from histobench.training import data
+from histobench.training import device as devices
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
+from tests.models.published_configs import CONFIGS
 
 LORA = Lora()  # the paper's
 FOLDS, EPOCHS = 5, 20  # the paper's; an image is trained on in all folds but one
@@ -72,7 +73,6 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }
 
-PEAK_BF16 = {"NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H200": 989e12}  # FLOP/s without sparsity, by device name
 
 EXPLANATION = f"""
   tokens   the vision tower alone, without gradients
@@ -80,8 +80,7 @@ EXPLANATION = f"""
   live     `fit` on images; the vision tower runs for each image in each epoch (`vision: live`)
   Trainer  Hugging Face Trainer and PEFT with the same adapters and batches: benchmarks/trainer_baseline.py
   A first epoch warms up and is not counted; nor are evaluation and checkpoints. With the tokens: their computation is
-  shared by {FOLDS} folds of {EPOCHS} epochs; once without augmentation, and for {EPOCHS} augmented views and the plain image with it.
-  The arithmetic of an image is what histobench.models.operations counts."""
+  shared by {FOLDS} folds of {EPOCHS} epochs; once without augmentation, and for {EPOCHS} augmented views and the plain image with it."""
 
 
 def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
@@ -117,7 +116,8 @@ def prepare() -> None:
 def entry(name: str, file: str) -> VlmSettings:
     """Return a model of a configuration file, with random weights."""
     models = yaml.safe_load((ROOT / "config" / file).read_text())["models"]
-    return VlmEntry(**models[name] | {"weights": "random"}).settings
+    config = {"config": CONFIGS[name]} if name in CONFIGS else {}
+    return VlmEntry(**models[name] | {"weights": "random"} | config).settings
 
 
 def small(name: str) -> VlmSettings:
@@ -272,15 +272,11 @@ class Comparison:
 
     def report(self, title: str) -> None:
         """Measure all in turn, and print speeds and ratios."""
-        recipe = Recipe(trainable="lora", lora=LORA)
-        counted = operations(self.settings, recipe)
-        live, cached = operations(self.settings, recipe, live=True).training, counted.training
         say(
             f"\n{title}: LoRA at {self.settings.image_size} px, {self.images} images, {self.epochs} epochs, micro-batches of "
-            f"{self.micro_batch}, {devices.precision(self.device)},\n{devices.describe(self.device)}; "
-            f"by its arithmetic live is {live / cached:.2f} times as much work as cached. Images per second, {self.rounds} in turn:"
+            f"{self.micro_batch}, {devices.precision(self.device)},\n{devices.describe(self.device)}. "
+            f"Images per second, {self.rounds} in turn:"
         )
-        work = {"tokens": counted.tower, "cached": cached, "live": live, "Trainer": live}
         ways: dict[str, Callable[[], list[float]]] = {
             "tokens": self.tokens,
             "cached": lambda: self.ours(np.load(self.folder / "tokens.npy", mmap_mode="r"), "decoder"),
@@ -293,11 +289,8 @@ class Comparison:
             for name, train in ways.items():
                 speed, memory[name] = self.measure(train)
                 speeds[name].append(speed)
-        peak = PEAK_BF16.get(devices.describe(self.device))
         for name, row in speeds.items():
             line = f"  {name:<16}{'  '.join(f'{value:7.2f}' for value in row)}   median {median(row):7.2f}"
-            if peak:
-                line += f"   {work[name] * median(row) / peak:5.1%} of {peak / 1e12:.0f} TFLOP/s"
             say(line + (f"   at most {memory[name]:.1f} GiB of the GPU" if memory[name] else ""))
         for one, other in (("cached", "live"), ("cached", "Trainer"), ("live", "Trainer")):
             ratios = np.divide(speeds[one], speeds[other])
