@@ -41,7 +41,7 @@ README, CHECKSUMS, CONFIGURATION, ENVIRONMENT = (
     "environment.json",
 )
 RULES = (
-    *("score", "score_external", "compare", "compare_external", "count_parameters", "check_arms", "costs"),
+    *("score", "score_external", "compare", "compare_external", "check_arms", "costs"),
     *("claims", "claims_published", "page", "table_dataset", "table_models", "table_hyperparameters", "table_results"),
     *("table_scores", "table_external", "table_comparisons", "table_intervals", "figure_methods", "figure_accuracy"),
     *("figure_losses", "figure_ladder", "figure_patients", "figure_reliability", "figure_external", "figure_cost"),
