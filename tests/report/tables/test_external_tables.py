@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from histobench.evaluation import external as evaluation
-from histobench.io.errors import HistoBenchError
 from histobench.io.files import write_csv
 from histobench.report.tables import external_tables
 from histobench.study import resolved
-from histobench.study.resolved import Arm
 from tests.report.studies import EXTERNAL, study
 
 ROOT = Path(__file__).parents[3]
@@ -98,11 +96,8 @@ def test_the_whole_test_stands_beside_it_with_the_rates_of_each_class(made: Path
         *(("SmolVLM", "40"), ("SmolVLM", "200"), ("ResNet34", "40"), ("ResNet34", "200"))
     ]
     assert {row["rate_normal_mean"] for row in table} == {"0.1250"}
-    assert [table[0][f"rate_{name}_mean"] for name in ("benign", "insitu", "invasive")] == [
-        "0.2500",
-        "0.5000",
-        "0.8750",
-    ]
+    rates = [table[0][f"rate_{name}_mean"] for name in ("benign", "insitu", "invasive")]
+    assert rates == ["0.2500", "0.5000", "0.8750"]
     text = (made / "external.md").read_text()
     header = next(line for line in text.splitlines() if line.startswith("| Model"))
     assert [cell.strip() for cell in header.strip("|").split("|")] == [
@@ -125,13 +120,6 @@ def test_what_has_gaps_only_is_empty_and_names_them() -> None:
     for empty in (table, companion, external_tables.full_table([], [], STUDY)):
         assert (empty.rows, empty.cells) == ([], [])
         assert "Empty: none of its rows could be made; external_gaps.csv says" in empty.caption
-
-
-def test_two_models_of_one_name_are_one_sentence() -> None:
-    arms = [Arm(model, "ft", "one", "cnn", "all") for model in ("resnet34", "smolvlm")]
-    same = study(arms=arms, external=[EXTERNAL])
-    with pytest.raises(HistoBenchError, match="two models of study demo have the same name in print"):
-        external_tables.table6(texts(summary()), [], same)
 
 
 def test_images_without_magnification() -> None:

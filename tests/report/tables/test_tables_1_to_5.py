@@ -1,4 +1,3 @@
-import csv
 from pathlib import Path
 
 import pytest
@@ -7,7 +6,7 @@ from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS
 from histobench.report.published_tables import load
-from histobench.report.render import Bold, markdown
+from histobench.report.render import Bold
 from histobench.report.tables.dataset_table import dataset_tables
 from histobench.report.tables.hyperparameters_table import HYPERPARAMETERS, hyperparameter_tables
 from histobench.report.tables.models_table import model_tables
@@ -36,15 +35,6 @@ def results(*summary: dict[str, str], selection: str = "last", number: int = 4):
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_results_have_exactly_the_published_columns(number: int) -> None:
-    with (TABLES / f"table{number}.csv").open(newline="") as file:
-        header = next(csv.reader(file))
-    table, _ = results(arm("alexnet"), number=number)
-    assert list(table.columns) == header
-    assert list(table.rows[0]) == header
-
-
-@pytest.mark.parametrize("number", [4, 5])
 def test_the_published_rows_come_back_in_their_own_order(number: int) -> None:
     published = load(TABLES / f"table{number}.csv")
     back = {name: model for model, name in NAMES.items()}
@@ -58,27 +48,6 @@ def test_the_published_rows_come_back_in_their_own_order(number: int) -> None:
     assert {row["difference"] for row in beside.rows} == {"0.0000"}
 
 
-@pytest.mark.parametrize("number", [4, 5])
-def test_all_seven_arms_of_the_study_meet_their_published_rows(number: int) -> None:
-    """In the order of the default study's grid; the published table has ResNet34 before VGG19."""
-    arms = [("alexnet", "ft"), ("vgg19", "ft"), ("resnet34", "ft")]
-    arms += [(model, mode) for model in ("qwen2-vl-2b", "smolvlm") for mode in ("lp", "ft")]
-    summary = [arm(model, mode=mode, magnification=size) for model, mode in arms for size in (40, 100, 200, 400)]
-    table, beside = results(*summary, number=number)
-    printed = ["AlexNet FT", "ResNet34 FT", "VGG19 FT", "Qwen2-VL-2B LP", "Qwen2-VL-2B FT", "SmolVLM LP", "SmolVLM FT"]
-    for side in (table, beside):
-        assert [f"{model} {mode}" for model, mode, *_ in side.cells[::4]] == printed
-    matched = {(row["model"], row["mode"], row["magnification"]) for row in beside.rows if row["published"]}
-    assert len(matched) == len(load(TABLES / f"table{number}.csv")) == 28
-    assert not [row for row in beside.rows if not row["published"] or not row["reproduced"]]
-
-
-def test_numbers_are_rounded_to_four_decimals() -> None:
-    table, _ = results(arm("alexnet", 0.95004999, 0.01995001))
-    assert (table.rows[0]["accuracy_mean"], table.rows[0]["accuracy_std"]) == ("0.9500", "0.0200")
-    assert table.cells[0][3] == "0.9500 ± 0.0200"
-
-
 def test_own_models_follow_the_published_ones_and_magnifications_ascend() -> None:
     summary = [arm("tiny", magnification=200), arm("tiny", magnification=40), arm("vgg19"), arm("own"), arm("alexnet")]
     table, beside = results(*summary)
@@ -90,7 +59,8 @@ def test_own_models_follow_the_published_ones_and_magnifications_ascend() -> Non
 
 def test_differences_from_the_published_table() -> None:
     # Table 4, AlexNet 40x: accuracy 0.9512 +- 0.0110, AUC 0.9912.
-    _, beside = results(arm("alexnet", 0.90124, 0.0500))
+    table, beside = results(arm("alexnet", 0.90124, 0.0500))
+    assert (table.rows[0]["accuracy_mean"], table.cells[0][3]) == ("0.9012", "0.9012 ± 0.0500")
     rows = {row["quantity"]: (row["reproduced"], row["published"], row["difference"]) for row in beside.rows}
     assert rows["accuracy_mean"] == ("0.9012", "0.9512", "-0.0500")
     assert rows["accuracy_std"] == ("0.0500", "0.0110", "+0.0390")
@@ -127,23 +97,14 @@ def test_only_the_wanted_arms_are_shown() -> None:
 
 def test_the_caption_says_what_the_numbers_are() -> None:
     table, beside = results(arm("alexnet"), arm("vgg19", folds=3))
+    notes = "Study: demo. Synthetic images. Random weights."
     for caption in (table.caption, beside.caption):
-        for part in (
-            "split policy patient",
-            "3 to 5 folds",
-            "last epoch",
-            "Study: demo.",
-            "Synthetic images. Random weights.",
-        ):
+        for part in ("split policy patient", "3 to 5 folds", "last epoch", notes):
             assert part in caption
         assert "optimistic" not in caption
-
-
-def test_the_best_epoch_is_called_optimistic() -> None:
-    table, beside = results(arm("alexnet", selection="best_epoch"), selection="best_epoch")
-    assert table.title == "Table 4, best epoch"
-    assert "optimistic" in table.caption
-    assert "optimistic" in beside.caption
+    for best in results(arm("alexnet", selection="best_epoch"), selection="best_epoch"):
+        assert best.title.startswith("Table 4, best epoch")
+        assert "optimistic" in best.caption
 
 
 def test_one_fold_has_no_deviation() -> None:
@@ -163,23 +124,6 @@ def test_without_an_arm_the_table_is_empty_and_names_the_gaps() -> None:
 def test_two_models_of_one_name_are_refused() -> None:
     with pytest.raises(HistoBenchError, match="same name in print"):
         results(arm("alexnet"), arm("AlexNet"))
-
-
-def test_a_small_table_in_markdown() -> None:
-    table, _ = results(arm("alexnet", 0.9), arm("resnet34", 0.95))
-    assert markdown(table) == (
-        "**Table 4.** Classification results: dataset breakhis, split policy patient, augmentation none, last epoch, "
-        "mean ± sample standard deviation over 5 folds. Bold: best per metric and magnification. Study: demo. "
-        "Synthetic images. Random weights.\n\n"
-        "| Model    | Mode | Magnification |            Accuracy |           Precision |              Recall "
-        "|            F1-score |                 AUC |\n"
-        "| -------- | ---- | ------------: | ------------------: | ------------------: | ------------------: "
-        "| ------------------: | ------------------: |\n"
-        "| AlexNet  | FT   |           40× |     0.9000 ± 0.0500 |     0.9000 ± 0.0500 |     0.9000 ± 0.0500 "
-        "|     0.9000 ± 0.0500 |     0.9000 ± 0.0500 |\n"
-        "| ResNet34 | FT   |           40× | **0.9500 ± 0.0500** | **0.9500 ± 0.0500** | **0.9500 ± 0.0500** "
-        "| **0.9500 ± 0.0500** | **0.9500 ± 0.0500** |\n"
-    )
 
 
 def test_scores_set_split_policies_and_selections_under_each_other() -> None:
@@ -247,19 +191,23 @@ def test_model_table_counts_with_both_heads() -> None:
         for mode, trainable in (("ft", "21285185"), ("lp", "513"))
     ]
     own = {"parameters_published_form": "", "parameters": "9", "trainable": "9", "lora": "0"}
-    parameters.append({"model": "own", "mode": "ft"} | own)
+    parameters += [{"model": model, "mode": "ft"} | own for model in ("own", "random", "package")]
     settings = {
         "resnet34": {"image_size": 336, "weights": "imagenet"},
         "own": {"image_size": 64, "weights": {"file": "folder/own_net.pth", "package": None, "sha256": "0" * 64}},
+        "random": {"image_size": 64, "weights": "random"},
+        "package": {"image_size": 64, "weights": {"package": "p", "file": "f"}},
     }
     table, beside = model_tables(parameters, load(TABLES / "table2.csv"), study(models=settings))
     assert table.cells == [
         ("ResNet34", "FT", "21.8", "21,285,185", "21,285,185", "0", "336 × 336", "ImageNet"),
         ("ResNet34", "LP", "21.8", "21,285,185", "513", "0", "336 × 336", "ImageNet"),
         ("own", "FT", "", "9", "9", "0", "64 × 64", "own_net.pth"),
+        ("random", "FT", "", "9", "9", "0", "64 × 64", "no (random)"),
+        ("package", "FT", "", "9", "9", "0", "64 × 64", "p"),
     ]
     assert table.rows[1]["trainable"] == "513"
-    assert beside.cells == [
+    assert beside.cells[:2] == [
         ("ResNet34", "21.8 / 21.8 (0.0)", "336 / 336 (0)", "ImageNet / ImageNet (same)"),
         ("own", "– / –", "64 / –", "own_net.pth / –"),
     ]
@@ -281,17 +229,6 @@ def test_vision_language_models_have_a_row_for_each_mode() -> None:
     assert [row["lora"] for row in table.rows] == ["0", "4358144"]
     # The published table has CNNs alone.
     assert beside.cells == [("Qwen2-VL-2B", "2209.0 / –", "336 / –", f"{pretrained} / –")]
-
-
-def test_random_weights_and_a_package_are_called_so() -> None:
-    own = {"parameters_published_form": "", "parameters": "9", "trainable": "9", "lora": "0"}
-    parameters = [{"model": model, "mode": "ft"} | own for model in "ab"]
-    settings = {
-        "a": {"image_size": 64, "weights": "random"},
-        "b": {"image_size": 64, "weights": {"package": "p", "file": "f"}},
-    }
-    table, _ = model_tables(parameters, [], study(models=settings))
-    assert [row["pretrained"] for row in table.rows] == ["no (random)", "p"]
 
 
 CNN = Arm("alexnet", "ft", "AlexNet", "cnn", "all")

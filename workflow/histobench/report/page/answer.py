@@ -1,179 +1,155 @@
-"""What the page opens with: which arm is first, by how much, and which published claims survive."""
+"""What the page opens with: the best arm of each setting, by how much it leads, and which published claims hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from histobench.report.page.cells import Cell, Row, RowCount, Source, View, fill, negated, shown, value_of
-from histobench.report.terms import printed
+from histobench.report.terms import Texts, printed
 
 PUBLISHED = ("holds", "contradicted", "impossible", "not checkable")
 STUDY = ("supported", "contradicted", "undecided", "not run")
 LEVEL = 0.05
+"""Significance level of Holm's p."""
+CAPTION = (
+    "Accuracy of the pooled out-of-fold predictions with its 95 % interval; patients are resampled within their class. "
+    "Differences are paired by patient. An arm is significantly worse if the interval of its difference excludes zero and "
+    "Holm's p over all declared pairs is below 0.05."
+)
+NOTABLE = (
+    ("Impossible", "published_verdict", "impossible", "published_evidence"),
+    ("Contradicted by the paper's own tables", "published_verdict", "contradicted", "published_evidence"),
+    ("Contradicted by this study", "study_verdict", "contradicted", "study_evidence"),
+    ("Supported by this study", "study_verdict", "supported", "study_evidence"),
+)
+"""Title, column, verdict and column of the evidence of the claims to read first."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One magnification under one augmentation, and the arms there in the order of pooled accuracy."""
+    """One magnification with one augmentation, and its arms in the order of pooled accuracy."""
 
     magnification: str
     augmentation: str
-    place: Cell
-    """The magnification, marked."""
     arms: Sequence[int]
     """Rows of intervals.csv, best first."""
 
 
 @dataclass(frozen=True)
 class Winner:
-    """The first arm of a setting against each other one."""
+    """The best arm of a setting compared with every other arm."""
 
     setting: Setting
-    accuracy: Cell
+    magnification: Cell
     arm: Cell
+    accuracy: Cell
     second: Cell | None
     difference: Cell | None
-    """First minus second, with its interval; None where the pair was not compared."""
+    """First minus second with its interval; None where the pair was not compared."""
     holm: Cell | None
-    equal: bool
-    """The second has the same pooled accuracy."""
-    clear: bool
-    """The difference to the second is separated from zero."""
-    ahead: Sequence[str]
-    """Arms that the first is separated from."""
-    level: Sequence[str]
-    """Arms that it is not separated from."""
-    unknown: Sequence[str]
-    """Arms that it was not compared with."""
+    tied: bool
+    """Whether the second has the same pooled accuracy."""
+    significant: bool
+    """Whether the second is significantly worse."""
+    worse: Sequence[str]
+    """Arms that are significantly worse than the first."""
+    similar: Sequence[str]
+    """Arms that are not."""
+    not_compared: Sequence[str]
 
 
 def settings(intervals: Source, dataset: str, split: str) -> list[Setting]:
-    """Return the settings of one dataset and split policy, last epoch: augmentations as in the file, then magnification."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    """Return the settings of a dataset and split policy, last epoch: by augmentation as in the file, then magnification."""
+    groups: dict[str, dict[str, list[int]]] = {}
     for index, row in enumerate(intervals.rows):
         place = (row["dataset"], row["split"], row["selection"], row["metric"])
         if place == (dataset, split, "last", "accuracy") and row["estimate"]:
-            groups.setdefault((row["augmentation"], row["magnification"]), []).append(index)
-    places = list(dict.fromkeys(augmentation for augmentation, _ in groups))
-
-    def order(item: tuple[tuple[str, str], list[int]]) -> tuple[int, int]:
-        return places.index(item[0][0]), int(item[0][1])
-
+            groups.setdefault(row["augmentation"], {}).setdefault(row["magnification"], []).append(index)
     return [
-        Setting(
-            magnification,
-            augmentation,
-            [value_of(intervals, arms[0], "magnification", {}, away=True)],
-            sorted(arms, key=lambda row: -_estimate(intervals, row)),
-        )
-        for (augmentation, magnification), arms in sorted(groups.items(), key=order)
+        Setting(magnification, augmentation, sorted(arms, key=lambda row: -_estimate(intervals, row)))
+        for augmentation, magnifications in groups.items()
+        for magnification, arms in sorted(magnifications.items(), key=lambda item: int(item[0]))
     ]
 
 
 def winner(
-    setting: Setting,
-    intervals: Source,
-    comparisons: Source | None,
-    dataset: str,
-    split: str,
-    names: Mapping[str, str],
+    setting: Setting, intervals: Source, comparisons: Source | None, dataset: str, split: str, names: Mapping[str, str]
 ) -> Winner:
-    """Return what is said of the first arm of a setting.
+    """Return the best arm of a setting and how it compares with the others.
 
-    An arm is separated from another when the 95 % interval of the pooled difference leaves out zero and Holm's p,
-    over all declared pairs, is below 0.05: the first was picked after looking, so one interval alone is too little.
+    An arm is significantly worse if the 95 % interval of the pooled difference excludes zero and Holm's p over all
+    declared pairs is below 0.05. The interval alone is too little, since the first arm was chosen by its result.
     """
     first, *others = setting.arms
     place = (dataset, split, setting.magnification, setting.augmentation, "last", "accuracy")
-    pairs: dict[tuple[str, str], int] = {}
-    for index, row in enumerate(comparisons.rows if comparisons else ()):
-        keys = ("dataset", "split", "magnification", "augmentation", "selection", "metric")
-        if tuple(row[key] for key in keys) == place and row["pooled_difference"]:
-            pairs[row["first"], row["second"]] = index
+    keys = ("dataset", "split", "magnification", "augmentation", "selection", "metric")
+    rows = comparisons.rows if comparisons else ()
+    pairs = {
+        (row["first"], row["second"]): index
+        for index, row in enumerate(rows)
+        if tuple(row[key] for key in keys) == place and row["pooled_difference"]
+    }
     best = _arm(intervals.rows[first])
-    known, unknown = {"ahead": [], "level": []}, []
-    against: list[tuple[int, bool] | None] = []
+    worse, similar, not_compared = [], [], []
+    second = difference = holm = None
     for other in others:
         name = _arm(intervals.rows[other])
-        found = (pairs[best, name], False) if (best, name) in pairs else None
-        found = (pairs[name, best], True) if (name, best) in pairs else found
-        against.append(found)
         label = shown("first", name, names)
-        if found is None or comparisons is None:
-            unknown.append(label)
+        flipped = (best, name) not in pairs
+        index = pairs.get((name, best) if flipped else (best, name))
+        if index is None or comparisons is None:
+            not_compared.append(label)
         else:
-            known["ahead" if _separated(comparisons.rows[found[0]], found[1]) else "level"].append(label)
-    second = against[0] if against else None
-    holm = difference = None
-    if second and comparisons:
-        row, flipped = second
-        difference = _difference(comparisons, row, flipped, names)
-        if comparisons.rows[row]["holm_p"]:
-            holm = [value_of(comparisons, row, "holm_p", names, away=True)]
-    label = shown("first", _arm(intervals.rows[others[0]]), names) if others else ""
+            (worse if _is_significant(rows[index], flipped) else similar).append(label)
+        if second is None:
+            second = [label]
+            if index is not None and comparisons:
+                difference = _difference(comparisons, index, flipped, names)
+                holm = [value_of(comparisons, index, "holm_p", names, away=True)] if rows[index]["holm_p"] else None
     return Winner(
         setting,
-        fill("{estimate} [{low}, {high}]", intervals, first, names, away=True),
+        [value_of(intervals, first, "magnification", names, away=True)],
         [shown("first", best, names)],
-        [label] if others else None,
+        fill("{estimate} [{low}, {high}]", intervals, first, names, away=True),
+        second,
         difference,
         holm,
         bool(others) and _estimate(intervals, first) == _estimate(intervals, others[0]),
-        bool(second and comparisons and _separated(comparisons.rows[second[0]], second[1])),
-        known["ahead"],
-        known["level"],
-        unknown,
+        second is not None and second[0] in worse,
+        worse,
+        similar,
+        not_compared,
     )
 
 
 def table(winners: Sequence[Winner], link: str) -> View:
-    """Return the table of the first arms."""
-    heads = (
-        "Magnification",
-        "Augmentation",
-        "First",
-        "Next, and the lead over it",
-        "Behind it",
-        "Not told apart from it",
-    )
-    rows = [
-        Row(
-            [
-                one.setting.place,
-                [one.setting.augmentation],
-                [*one.arm, "\n", *one.accuracy],
-                [
-                    *one.second,
-                    "\n",
-                    *(one.difference or ["not compared"]),
-                    *(["\nHolm p ", *one.holm] if one.holm else []),
-                ]
-                if one.second
-                else ["–"],
-                [", ".join(one.ahead) or "–"],
-                [", ".join([*one.level, *(f"{name} (not compared)" for name in one.unknown)]) or "–"],
-            ],
-            None,
-        )
-        for one in winners
-    ]
-    return View(
-        "first-arms",
-        "The first arm at each magnification",
-        "Pooled accuracy of the out-of-fold predictions and its 95 % interval, patients resampled within class. The "
-        "difference is that of the same patients under both arms. An arm counts as behind when the interval of its "
-        "difference leaves out zero and Holm's p over all declared pairs is below 0.05.",
-        link,
-        heads,
-        ["number", "name", "stack", "stack", "list", "list"],
-        rows,
-    )
+    """Return the table of the best arms."""
+    heads = ("Magnification", "Augmentation", "First", "Second, and the difference", "Significantly worse than the first",
+             "Not significantly different")  # fmt: skip
+    rows = []
+    for one in winners:
+        second: Cell = ["–"]
+        if one.second:
+            holm = ["\nHolm p ", *one.holm] if one.holm else []
+            second = [*one.second, "\n", *(one.difference or ["not compared"]), *holm]
+        others = [*one.similar, *(f"{name} (not compared)" for name in one.not_compared)]
+        cells = [
+            one.magnification,
+            [one.setting.augmentation],
+            [*one.arm, "\n", *one.accuracy],
+            second,
+            [", ".join(one.worse) or "–"],
+            [", ".join(others) or "–"],
+        ]
+        rows.append(Row(cells, None))
+    kinds = ["number", "name", "stack", "stack", "list", "list"]
+    return View("best-arms", "The best arm at each magnification", CAPTION, link, heads, kinds, rows, cards=True)
 
 
 def firsts(winners: Sequence[Winner]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
-    """Return for each augmentation the arms that come first, each with the magnifications where it does."""
+    """Return for each augmentation the arms that are first, each with the magnifications where it is."""
     found: dict[str, dict[str, list[str]]] = {}
     for one in winners:
-        arm = " and ".join(str(cell[0]) for cell in (one.arm, one.second if one.equal else None) if cell)
+        arm = " and ".join(str(cell[0]) for cell in (one.arm, one.second if one.tied else None) if cell)
         magnification = printed("magnification", one.setting.magnification)
         found.setdefault(one.setting.augmentation, {}).setdefault(arm, []).append(magnification)
     return [(augmentation, list(arms.items())) for augmentation, arms in found.items()]
@@ -187,35 +163,17 @@ def tallies(claims: Source) -> list[tuple[str, list[tuple[str, RowCount]]]]:
         ("study_verdict", "By this study", STUDY),
     ):
         values = [row[column] for row in claims.rows]
-        order = [*verdicts, *sorted({value for value in values if value and value not in verdicts})]
-        counts = [
-            (verdict, RowCount(str(values.count(verdict)), claims.link, column, verdict))
-            for verdict in order
-            if verdict in values or verdict in verdicts
-        ]
-        found.append((title, counts))
+        found.append((title, [(one, RowCount(str(values.count(one)), claims.link, column, one)) for one in verdicts]))
     return found
 
 
 def notable(claims: Source, names: Mapping[str, str], most: int = 4) -> list[tuple[str, list[dict[str, object]]]]:
-    """Return the claims to read first: what cannot be, what the paper's own tables deny, what the study denies."""
-
-    def effect(row: Mapping[str, str]) -> float:
-        try:
-            return -abs(float(row["effect"]))
-        except ValueError:
-            return 0.0
-
-    wanted = (
-        ("Impossible", "published_verdict", "impossible", "published_evidence"),
-        ("Contradicted by the paper's own tables", "published_verdict", "contradicted", "published_evidence"),
-        ("Contradicted by this study", "study_verdict", "contradicted", "study_evidence"),
-        ("Supported by this study", "study_verdict", "supported", "study_evidence"),
-    )
+    """Return the claims to read first, at most `most` of each kind; by this study those with the largest effects."""
     found = []
-    for title, column, verdict, evidence in wanted:
+    for title, column, verdict, evidence in NOTABLE:
         rows = [index for index, row in enumerate(claims.rows) if row[column] == verdict]
-        rows.sort(key=lambda index: effect(claims.rows[index]) if column == "study_verdict" else 0.0)
+        if column == "study_verdict":
+            rows.sort(key=lambda index: -abs(float(claims.rows[index]["effect"] or 0)))
         items = [
             {
                 "sentence": value_of(claims, index, "sentence", names, away=True),
@@ -233,24 +191,22 @@ def _estimate(intervals: Source, row: int) -> float:
     return float(intervals.rows[row]["estimate"])
 
 
-def _arm(row: Mapping[str, str]) -> str:
+def _arm(row: Texts) -> str:
     return f"{row['model']}/{row['mode']}"
 
 
-def _separated(row: Mapping[str, str], flipped: bool) -> bool:
+def _is_significant(row: Texts, flipped: bool) -> bool:
+    """Return whether the first arm of a pair is significantly better, or the second where `flipped`."""
     if not row["low"] or not row["high"]:
         return False
-    beyond = float(row["high"]) < 0 if flipped else float(row["low"]) > 0
-    return beyond and (not row["holm_p"] or float(row["holm_p"]) < LEVEL)
+    excluded = float(row["high"]) < 0 if flipped else float(row["low"]) > 0
+    return excluded and (not row["holm_p"] or float(row["holm_p"]) < LEVEL)
 
 
 def _difference(comparisons: Source, row: int, flipped: bool, names: Mapping[str, str]) -> Cell:
-    """Return `difference [low, high]` of a pair, told from its other side where `flipped`."""
-    if not comparisons.rows[row]["low"] or not comparisons.rows[row]["high"]:
-        cell = value_of(comparisons, row, "pooled_difference", names, away=True)
-        return [negated(cell) if flipped else cell]
+    """Return `difference [low, high]` of a pair: first minus second, or second minus first where `flipped`."""
     if not flipped:
         return fill("{pooled_difference} [{low}, {high}]", comparisons, row, names, away=True)
-    cells = [value_of(comparisons, row, name, names, away=True) for name in ("pooled_difference", "high", "low")]
-    value, low, high = (negated(cell) for cell in cells)
-    return [value, " [", low, ", ", high, "]"]
+    values = [value_of(comparisons, row, name, names, away=True) for name in ("pooled_difference", "high", "low")]
+    value, *ends = [negated(one) for one in values if one.value]
+    return [value, " [", ends[0], ", ", ends[1], "]"] if len(ends) == 2 else [value]

@@ -1,4 +1,4 @@
-"""CSV tables as the page shows them: each shown value remembers the cell that it was read from."""
+"""CSV tables as the page shows them: each value knows the CSV cell that it was read from."""
 
 import os
 import re
@@ -13,7 +13,9 @@ from histobench.report.terms import HEADS, printed
 
 ABSENT = "–"
 FINE = re.compile(r"[+-]?\d+\.\d{5,}(e[+-]?\d+)?", re.IGNORECASE)
+"""A number with more than four decimals."""
 SHORT = re.compile(r"[+-]?\d(\.\d)?e[+-]?\d+", re.IGNORECASE)
+"""A number in scientific notation with at most two digits."""
 TERMS = {
     "lora": "LoRA",
     "holm_p": "Holm p",
@@ -24,7 +26,7 @@ TERMS = {
     "nadeau_bengio_p": "Nadeau–Bengio p",
     "effect_size": "Effect size (dz)",
 }
-"""Heads that :data:`histobench.report.terms.HEADS` lacks and that are no plain words."""
+"""Names of columns in print, in addition to :data:`histobench.report.terms.HEADS`."""
 
 
 @dataclass(frozen=True)
@@ -32,27 +34,27 @@ class Value:
     """A value on the page and the CSV cell that it was read from."""
 
     text: str
-    """As shown."""
+    """As shown on the page."""
     value: str
-    """As the CSV has it."""
+    """As written in the CSV."""
     column: str
     row: int
-    """Number of the CSV's row, from 0 after the header."""
+    """Row of the CSV, counted from 0 after the header."""
     file: str | None = None
-    """Where it is not the file of the table around it."""
+    """Path of the CSV as seen from the page; None inside a table of that file."""
     negated: bool = False
-    """Shown with the opposite sign."""
+    """Whether it is shown with the opposite sign."""
 
 
 @dataclass(frozen=True)
 class RowCount:
-    """A number that counts rows of a CSV, or sums a column of it."""
+    """The number of rows of a CSV with some text in a column, or the sum of a column."""
 
     text: str
     file: str
     column: str
     equals: str | None
-    """Rows with this text in `column` are counted; where it is None the column is summed."""
+    """The text of the rows that are counted; None for the sum of the column."""
 
 
 Cell = Sequence[Value | RowCount | str]
@@ -60,18 +62,19 @@ Cell = Sequence[Value | RowCount | str]
 
 @dataclass(frozen=True)
 class Source:
-    """A CSV file: its rows as texts, and its path as seen from the page."""
+    """A CSV file with its rows as texts."""
 
     path: Path
     link: str
+    """Path of the file as seen from the page."""
     columns: tuple[str, ...]
     rows: Sequence[Mapping[str, str]]
     fine: frozenset[str]
-    """Columns of more than four decimals; all their numbers are shown with four."""
+    """Columns with numbers of more than four decimals; all their numbers are shown with four."""
 
     @classmethod
     def read(cls, path: Path, folder: Path) -> "Source":
-        """Read `path`, which a page in `folder` links to.
+        """Return the CSV at `path` for a page in `folder`.
 
         Raises:
             HistoBenchError: the file is missing.
@@ -85,21 +88,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the page: its head, and a template whose fields are columns of the CSV."""
+    """A column of a table on the page: its head, and a template whose fields are columns of the CSV."""
 
     head: str
     template: str
     kind: str = ""
-    """`text` for prose that may wrap, `verdict` for a badge; numbers and names are told apart by what they hold."""
+    """`text` for prose that may wrap, `verdict` for a badge; empty to decide by the values of the column."""
     more: Sequence[str] = ()
-    """Further templates for the same cell; one whose fields are empty is left out."""
+    """Further templates for the same cell; those whose fields are empty are left out."""
 
 
 @dataclass(frozen=True)
 class Row:
     cells: Sequence[Cell]
     index: int | None
-    """The CSV's row of every mark in it; None where marks come from several."""
+    """The CSV row of all its values; None where they come from several."""
 
 
 @dataclass
@@ -112,21 +115,23 @@ class View:
     link: str
     heads: Sequence[str]
     kinds: Sequence[str]
-    """For each column `number`, `name`, `text` or `verdict`."""
+    """For each column `number`, `name`, `text`, `verdict`, `stack` (keeps line breaks) or `list` (of names)."""
     rows: Sequence[Row]
     shared: Sequence[tuple[str, Value]] = ()
-    """Values that all rows have, told once above the table."""
+    """Head and value of columns that are equal in all rows; they are shown once above the table."""
     best: set[tuple[int, str]] = field(default_factory=set)
-    """(CSV row, column) of what is shown in bold."""
+    """(CSV row, column) of the values in bold."""
     companions: Sequence["View"] = ()
-    """Folded away below it."""
+    """Tables that are folded away below it."""
+    cards: bool = False
+    """Whether each row is a card of its own on a phone."""
 
 
 def number(text: str, fine: bool = False) -> str | None:
-    """Return how a number's text is shown, or None if `text` is none.
+    """Return how a number is shown, or None if `text` is no number.
 
-    Up to four decimals are shown as they are; more are rounded to four, or to two digits where nothing would be left.
-    Where `fine` is true, fewer are filled up to four.
+    Numbers with up to four decimals are shown as they are. Others are rounded to four, or to two significant digits
+    below 0.00005. With `fine`, decimal numbers have at least four.
     """
     try:
         value = Decimal(text)
@@ -136,23 +141,27 @@ def number(text: str, fine: bool = False) -> str | None:
         return None
     digits = text.lstrip("+-")
     if SHORT.fullmatch(text):
-        mantissa, _, exponent = text.lower().lstrip("+").partition("e")
-        shown = f"{mantissa}e{int(exponent)}".replace("e-", "e−")
+        shown = _scientific(text.lower().lstrip("+"))
     elif "e" not in digits.lower() and len(digits.partition(".")[2]) <= 4:
         shown = f"{value:,.4f}" if fine and "." in digits else f"{value:,}"
     elif 0 < abs(value) < Decimal("0.00005"):
-        mantissa, _, exponent = f"{float(value):.1e}".partition("e")
-        shown = f"{mantissa}e{int(exponent)}".replace("e-", "e−")
+        shown = _scientific(f"{float(value):.1e}")
     elif abs(value) >= 1000:
         shown = f"{value:,.0f}"
     else:
         shown = f"{value:.4f}"
     sign = "+" if text.startswith("+") else ""
-    return sign + shown.replace("-", "−", 1) if shown.startswith("-") else sign + shown
+    return sign + shown.replace("-", "−")
+
+
+def _scientific(text: str) -> str:
+    """Return a number in scientific notation without zeros before its exponent."""
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def shown(column: str, text: str, names: Mapping[str, str], fine: bool = False) -> str:
-    """Return how a cell's text is shown; see :func:`number` for `fine`."""
+    """Return how the text of a CSV cell is shown; `fine` as for :func:`number`."""
     if column == "model":
         return names.get(text, text)
     model, _, mode = text.rpartition("/")
@@ -166,7 +175,7 @@ def shown(column: str, text: str, names: Mapping[str, str], fine: bool = False) 
 
 
 def head(column: str) -> str:
-    """Return the head of a CSV's column in print."""
+    """Return the name of a CSV column in print."""
     if column in TERMS or column in HEADS:
         return TERMS.get(column) or HEADS[column]
     if column.endswith("_p") and column.removesuffix("_p") in HEADS:
@@ -177,20 +186,20 @@ def head(column: str) -> str:
 
 
 def value_of(source: Source, row: int, column: str, names: Mapping[str, str], *, away: bool = False) -> Value:
-    """Return the value of a cell; `away` where it stands outside a table of its file."""
+    """Return the value of a CSV cell; `away` if it is shown outside a table of its file."""
     value = source.rows[row][column] or ""
     return Value(shown(column, value, names, column in source.fine), value, column, row, source.link if away else None)
 
 
 def negated(cell: Value) -> Value:
-    """Return a number with the opposite sign, as where a difference is told from the other side."""
+    """Return a number with the opposite sign."""
     text = cell.text[1:] if cell.text[:1] in "−+" else cell.text
     sign = "−" if cell.text[:1] not in "−" and float(cell.value) else ""
     return Value(sign + text, cell.value, cell.column, cell.row, cell.file, not cell.negated)
 
 
 def fill(template: str, source: Source, row: int, names: Mapping[str, str], *, away: bool = False) -> list[Value | str]:
-    """Return a cell: the template with its fields filled in, cut before the first field that is empty."""
+    """Return the template with its fields filled in; it ends before the first field that is empty."""
     parts: list[Value | str] = []
     for literal, name, _, _ in Formatter().parse(template):
         if name is None:
@@ -211,7 +220,7 @@ def _cell(column: Column, source: Source, row: int, names: Mapping[str, str]) ->
 
 
 def columns_of(source: Source, hidden: Sequence[str] = ()) -> list[Column]:
-    """Return a column for each of the CSV's; mean and deviation, an estimate and its interval are one."""
+    """Return the columns of a CSV; a mean and its deviation are one column, as are an estimate and its interval."""
     found, done = [], set(hidden)
     for name, following in zip(source.columns, (*source.columns[1:], ""), strict=True):
         if name in done:
@@ -243,12 +252,12 @@ def view(
 
     Args:
         source: the CSV.
-        title: of the table.
-        caption: below the title.
-        names: of the models in print.
-        columns: what is shown; every column of the CSV by default.
-        rows: which rows, in which order; all by default.
-        fold: columns that are told once, above the table, where all rows agree in them.
+        title: title of the table.
+        caption: text below the title.
+        names: names of the models in print.
+        columns: the columns that are shown; every column of the CSV by default.
+        rows: numbers of the rows that are shown, in order; all by default.
+        fold: columns that are shown once above the table if they are equal in all rows.
     """
     chosen = range(len(source.rows)) if rows is None else rows
     constant = [
@@ -256,9 +265,7 @@ def view(
         for name in fold
         if name in source.columns and len(chosen) > 1 and len({source.rows[row][name] for row in chosen}) == 1
     ]
-    shared = [
-        (head(name), value_of(source, chosen[0], name, names)) for name in constant if source.rows[chosen[0]][name]
-    ]
+    shared = [(head(one), value_of(source, chosen[0], one, names)) for one in constant if source.rows[chosen[0]][one]]
     shows = [column for column in columns or columns_of(source) if column.template[1:-1] not in constant]
     lines = [Row([_cell(column, source, row, names) for column in shows], row) for row in chosen]
     return View(
@@ -267,16 +274,16 @@ def view(
         caption=caption,
         link=source.link,
         heads=[column.head for column in shows],
-        kinds=[column.kind or _kind(cells) for column, cells in zip(shows, _transposed(lines, shows), strict=True)],
+        kinds=[column.kind or _kind([line.cells[place] for line in lines]) for place, column in enumerate(shows)],
         rows=lines,
         shared=shared,
     )
 
 
 def beside(source: Source, title: str, caption: str, names: Mapping[str, str]) -> View:
-    """Return a companion's CSV with a row per key, and per quantity a cell `reproduced / published (difference)`.
+    """Return a table of reproduced and published values: one column per quantity, `reproduced / published (difference)`.
 
-    A table of a single quantity keeps a column for each of the three. Deviations stay in the CSV.
+    A table with a single quantity has one column for each of the three. Standard deviations are left out.
     """
     keys = source.columns[: source.columns.index("quantity")]
     quantities = dict.fromkeys(row["quantity"] for row in source.rows)
@@ -290,10 +297,9 @@ def beside(source: Source, title: str, caption: str, names: Mapping[str, str]) -
     lines = []
     for indices in places.values():
         first = next(iter(indices.values()))
-        cells: list[Cell] = [[value_of(source, first, key, names)] for key in keys]
-        for name in quantities:
-            cells.append(_three(source, indices[name], names) if name in indices else [ABSENT])
-        lines.append(Row(cells, None))
+        keyed: list[Cell] = [[value_of(source, first, key, names)] for key in keys]
+        values = [_three(source, indices[name], names) if name in indices else [ABSENT] for name in quantities]
+        lines.append(Row([*keyed, *values], None))
     heads = [*(head(key) for key in keys), *(head(name) for name in quantities)]
     kinds = [_kind([line.cells[place] for line in lines]) for place in range(len(heads))]
     return View(source.path.stem, title, caption, source.link, heads, kinds, lines)
@@ -307,13 +313,9 @@ def _three(source: Source, row: int, names: Mapping[str, str]) -> Cell:
     return [*cell, " (", apart, ")"] if apart.value else cell
 
 
-def _transposed(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[Cell]]:
-    return [[row.cells[place] for row in rows] for place in range(len(columns))]
-
-
 def _kind(cells: Sequence[Cell]) -> str:
-    """Return `number` where every filled cell starts with one, `text` where some are long, else `name`."""
-    marks = [cell[0] for cell in cells if cell and isinstance(cell[0], Value)]
-    if marks and all(number(cell.value) is not None for cell in marks):
+    """Return `number` if every filled cell starts with a number, `text` if some are long, else `name`."""
+    values = [cell[0] for cell in cells if cell and isinstance(cell[0], Value)]
+    if values and all(number(value.value) is not None for value in values):
         return "number"
-    return "text" if any(len(cell.text) > 48 for cell in marks) else "name"
+    return "text" if any(len(value.text) > 48 for value in values) else "name"

@@ -1,4 +1,4 @@
-"""Put the report page together. Reads CSVs, captions and figures; returns HTML that needs no other file."""
+"""The report page: CSVs, captions and figures in, one HTML file out."""
 
 import base64
 import json
@@ -6,7 +6,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from histobench.report.page.cells import Column, RowCount, Source, Value, head, 
 from histobench.study.resolved import Study
 
 SVG_BYTES = 300_000
-"""Larger SVG figures, those with many points or photographs, are shown as their PNG."""
+"""Size above which an SVG figure, for example with photographs, is shown as its PNG."""
 PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "jinja2", "snakemake")
 COSTS = (
     Column("Model", "{model}"),
@@ -34,34 +34,35 @@ COSTS = (
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as the page holds it."""
+    """A figure on the page."""
 
     identity: str
     title: str
     caption: str
     address: str
-    """A data URI."""
+    """Data URI of the image."""
     files: Sequence[str]
 
 
 @dataclass(frozen=True)
 class PageInput:
-    """What a page is made of."""
+    """What a page is built from."""
 
     study: Study
     tables: Sequence[Path]
-    """CSVs of the tables and their companions; each has a Markdown file beside it, whose first line is the caption."""
+    """CSVs of the tables and their companions; the first line of the Markdown file beside each is its caption."""
     figures: Sequence[Path]
     """SVG files; each has a PNG and a PDF beside it."""
     results: Mapping[str, Path]
-    """Other CSVs by name: intervals, comparisons, claims, gaps, external_gaps, costs and whatever else is to be linked."""
+    """Other CSVs by name: intervals, comparisons, claims, gaps, external_gaps, costs, and others that are only linked."""
     captions: Path
     """Folder with a caption NAME.rst for each figure."""
     commit: str = ""
+    """Commit of the code; empty where it is not known."""
 
 
 def build(content: PageInput, output: Path) -> str:
-    """Return the page that is to stand at `output`.
+    """Return the HTML of the page; its links are relative to the folder of `output`.
 
     Raises:
         HistoBenchError: a file is missing.
@@ -111,9 +112,10 @@ def _answer(content: PageInput, sources: Mapping[str, Source]) -> dict[str, Any]
         return None
     wanted = (content.study.dataset, content.study.split)
     dataset, split = wanted if wanted in places else next(iter(places))
+    intervals, comparisons = sources["intervals"], sources.get("comparisons")
     found = [
-        answer.winner(setting, sources["intervals"], sources.get("comparisons"), dataset, split, content.study.labels)
-        for setting in answer.settings(sources["intervals"], dataset, split)
+        answer.winner(setting, intervals, comparisons, dataset, split, content.study.labels)
+        for setting in answer.settings(intervals, dataset, split)
     ]
     if not found:
         return None
@@ -125,7 +127,7 @@ def _answer(content: PageInput, sources: Mapping[str, Source]) -> dict[str, Any]
         "lead": (first or found)[0],
         "rivals": any(one.second for one in found),
         "firsts": answer.firsts(found),
-        "table": answer.table(found, sources["comparisons" if "comparisons" in sources else "intervals"].link),
+        "table": answer.table(found, (comparisons or intervals).link),
         "plain": [name for name, transforms in content.study.augmentations.items() if not transforms],
     }
 
@@ -139,20 +141,15 @@ def _claims(claims: Source | None, names: Mapping[str, str]) -> dict[str, Any] |
         Column("The paper's own numbers", "{published_verdict}", "verdict", ["{published_evidence}"]),
         Column("This study", "{study_verdict}", "verdict", ["effect {effect} [{low}, {high}];", "{study_evidence}"]),
     ]
-    ledger = view(claims, "The claims, one by one", "", names, shows)
-    verdicts = {
-        column: list(dict.fromkeys(row[column] for row in claims.rows if row[column]))
-        for column in ("published_verdict", "study_verdict")
-    }
+    columns = ("published_verdict", "study_verdict")
     return {
         "tallies": answer.tallies(claims),
         "notable": answer.notable(claims, names),
-        "ledger": ledger,
-        "verdicts": verdicts,
-        "of": [(claims.rows[row.index]["published_verdict"], claims.rows[row.index]["study_verdict"])
-               for row in ledger.rows if row.index is not None],
+        "ledger": replace(view(claims, "All claims", "", names, shows), cards=True),
+        "verdicts": {column: list(dict.fromkeys(row[column] for row in claims.rows)) for column in columns},
+        "of": [[row[column] for column in columns] for row in claims.rows],
         "link": claims.link,
-    }  # fmt: skip
+    }
 
 
 def _figure(path: Path, folder: Path, content: PageInput) -> Figure:
@@ -195,7 +192,7 @@ def _provenance(content: PageInput, costs: Source | None) -> dict[str, Any]:
         found["costs"] = view(
             costs,
             "Time and cost per arm",
-            "Wall-clock seconds of the runs' jobs, summed over folds, the training in them, mean training speed and the "
+            "Wall-clock seconds of jobs and of the training in them, both summed over folds; mean speed of training; "
             "highest memory of any run.",
             content.study.labels,
             [*keys, *COSTS],
@@ -212,7 +209,7 @@ def _provenance(content: PageInput, costs: Source | None) -> dict[str, Any]:
 
 
 def _files(content: PageInput, folder: Path) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return groups of links: what is shown, and the address as seen from the page."""
+    """Return groups of links: text, and address as seen from the page."""
 
     def link(path: Path) -> tuple[str, str]:
         address = Path(os.path.relpath(path, folder)).as_posix()

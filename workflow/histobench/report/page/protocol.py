@@ -1,6 +1,6 @@
-"""The protocol in words, read from a study's resolved configuration."""
+"""The protocol of a study in words, from its resolved configuration."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from histobench.report.terms import count
@@ -9,14 +9,13 @@ from histobench.study.resolved import Study, printed_mode
 Settings = Mapping[str, Any]
 
 SPLITS = {
-    "patient": "no patient (in BreakHis: slide id) is on both sides",
-    "accession": "no accession number (slide id without its trailing letters) is on both sides: the strictest grouping",
-    "image": "images are dealt out singly, so that a patient is on both sides: a deliberately leaky control",
+    "patient": "no patient (in BreakHis: slide id) is on both sides of a fold",
+    "accession": "no accession number (slide id without its last letters) is on both sides of a fold, the strictest grouping",
+    "image": "images are assigned one by one, so that a patient is on both sides of a fold: a control that leaks on purpose",
     "official": "the official lists of the dataset's authors",
 }
 BREAKHIS = (
-    "BreakHis has 82 pairs of subtype and slide, 81 slide ids, since the tissue of one occurs under two diagnoses, and "
-    "70 accession numbers"
+    "BreakHis has 82 pairs of subtype and slide, 81 slide ids (one slide has two subtypes) and 70 accession numbers"
 )
 READOUTS = {
     "end_marker": "the last position, the end-of-image marker, after the final norm",
@@ -26,7 +25,7 @@ READOUTS = {
 
 
 def splits(study: Study) -> list[tuple[str, str]]:
-    """Return each split policy and what it keeps together."""
+    """Return name and description of each split policy."""
     return [
         (name, f"{split['folds']} folds, seed {split['seed']}: {SPLITS[split['by']]}.")
         for name, split in study.splits.items()
@@ -34,23 +33,74 @@ def splits(study: Study) -> list[tuple[str, str]]:
 
 
 def augmentations(study: Study) -> list[tuple[str, list[str]]]:
-    """Return each augmentation and its transforms, in their order."""
+    """Return name and transforms of each augmentation."""
     return [
         (name, [_transform(transform) for transform in transforms]) for name, transforms in study.augmentations.items()
     ]
 
 
 def recipes(study: Study) -> list[tuple[str, str]]:
-    """Return how each arm is trained."""
+    """Return name and recipe of each arm."""
     return [(arm.name, _recipe(study.recipes[arm.model][arm.mode])) for arm in study.arms]
 
 
 def decisions(study: Study) -> list[tuple[str, str, str]]:
     """Return the points that the paper leaves open: point, what the paper says, what is decided here.
 
-    Points that the study has nothing to do with, for example vision-language models in a study without one, are out.
+    Points that do not apply are left out, for example those on vision-language models in a study without any.
     """
-    return [(point, says, decided) for point, says, decide in POINTS if (decided := decide(study))]
+    splits = study.splits.values()
+    points = [
+        (
+            "Patients",
+            "82 patients",
+            "; ".join([*_breakhis(study), *(f"{name}: {SPLITS[one['by']]}" for name, one in study.splits.items())]),
+        ),
+        (
+            "Folds",
+            "5-fold, patient level",
+            f"{_list({str(split['folds']) for split in splits})} folds, stratified by label, one assignment for all "
+            "magnifications; every fold has both classes",
+        ),
+        (
+            "Which epoch counts",
+            "model selection and performance estimation by cross-validation",
+            "the last: nothing is chosen on the evaluation fold; the best epoch on that fold is reported too, labelled "
+            "optimistic",
+        ),
+        (
+            "Cosine annealing",
+            "T_max = |D_train| × epochs",
+            "optimizer steps per epoch × epochs, stepped once per optimizer step",
+        ),
+        ("Weight decay", "not given", f"AdamW with {_values(study, 'weight_decay')}"),
+        ("CNN input", "336 × 336, ImageNet weights", _cnn_input(study)),
+        ("VLM input", "native image processor, no additional normalization", _vlm_input(study)),
+        ("Which checkpoints", "Qwen2-VL-2B and SmolVLM", _checkpoints(study)),
+        ("Final hidden state", "h_T", _readout(study)),
+        ("LoRA", "attention layers of the decoder, vision encoder frozen", _lora(study)),
+        (
+            "Batch",
+            "64; SmolVLM 8 with 8 accumulation steps",
+            f"logical batch {_values(study, 'batch_size')}; the micro-batch is a hardware setting that changes results by "
+            "rounding only",
+        ),
+        ("Crop", "scale [0.9, 1.1], ratio [0.05, 1.1]", _crops(study)),
+        (
+            "Scores",
+            "mean ± std over folds",
+            "per fold, then mean and sample standard deviation (ddof 1); threshold 0.5, positive = malignant",
+        ),
+        ("External test", "best-performing models, no fine-tuning", _external(study)),
+        (
+            "Significance",
+            "Wilcoxon on five fold scores, p below 0.05 throughout",
+            "exact two-sided signed-rank test with the smallest p it can give; patient-clustered paired bootstrap with "
+            f"{study.comparisons['draws']:,} draws, patient-level sign flips, Nadeau-Bengio corrected t, Holm over the "
+            "declared pairs",
+        ),
+    ]
+    return [point for point in points if point[2]]
 
 
 def _breakhis(study: Study) -> list[str]:
@@ -86,7 +136,7 @@ def _cnn_input(study: Study) -> str:
     scales = {(tuple(model["mean"]), tuple(model["std"])) for model in models}
     (mean, std), *others = sorted(scales)
     scale = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
-    return f"the whole field is squashed to {_sizes(models)} pixels, antialiased; {scale}"
+    return f"the whole image is resized to {_sizes(models)} pixels (aspect ratio not kept), antialiased; {scale}"
 
 
 def _vlm_input(study: Study) -> str:
@@ -94,8 +144,8 @@ def _vlm_input(study: Study) -> str:
     if not models:
         return ""
     return (
-        f"squashed to {_sizes(models)} pixels, then the native processor's own rescaling and normalization and nothing on "
-        "top; no tiling, no text; the model's begin- and end-of-image markers around the visual tokens"
+        f"resized to {_sizes(models)} pixels (aspect ratio not kept), then rescaled and normalized by the native processor "
+        "alone; no tiling, no text; the visual tokens are between the model's begin- and end-of-image markers"
     )
 
 
@@ -103,7 +153,7 @@ def _readout(study: Study) -> str:
     return _list({READOUTS[model["readout"]] for model in _models(study, vlm=True)} or [""])
 
 
-def _which(study: Study) -> str:
+def _checkpoints(study: Study) -> str:
     found = {
         f"{study.label(name)}: {model['weights']['hub']}"
         for name, model in study.models.items()
@@ -127,7 +177,7 @@ def _external(study: Study) -> str:
     blocks = [
         f"every run of {', '.join(block['models'])} ({', '.join(map(printed_mode, block['modes']))}) trained at "
         f"{', '.join(f'{value}×' for value in block['magnifications'])} is evaluated on {block['on']}; the headline is "
-        f"{block['headline']}×, the full table stands beside it"
+        f"{block['headline']}×, another table has all"
         for block in study.external
     ]
     return "; ".join(blocks)
@@ -142,69 +192,6 @@ def _crops(study: Study) -> str:
         if kind == "RandomResizedCrop"
     }
     return f"no crop is larger than the image: {_list(found)}" if found else ""
-
-
-POINTS: tuple[tuple[str, str, Callable[[Study], str]], ...] = (
-    (
-        "Patients",
-        "82 patients",
-        lambda study: "; ".join(
-            [*_breakhis(study), *(f"{name}: {SPLITS[split['by']]}" for name, split in study.splits.items())]
-        ),
-    ),
-    (
-        "Folds",
-        "5-fold, patient level",
-        lambda study: (
-            f"{_list({str(split['folds']) for split in study.splits.values()})} folds, stratified by label, one "
-            "assignment for all magnifications; every fold has both classes"
-        ),
-    ),
-    (
-        "Which epoch counts",
-        "model selection and performance estimation by cross-validation",
-        lambda study: (
-            "the last: nothing is chosen on the evaluation fold; the best epoch on that fold is reported beside it, "
-            "labelled optimistic"
-        ),
-    ),
-    (
-        "Cosine annealing",
-        "T_max = |D_train| × epochs",
-        lambda study: "optimizer steps per epoch × epochs, stepped once per optimizer step",
-    ),
-    ("Weight decay", "not given", lambda study: f"AdamW with {_values(study, 'weight_decay')}, stated explicitly"),
-    ("CNN input", "336 × 336, ImageNet weights", _cnn_input),
-    ("VLM input", "native image processor, no additional normalization", _vlm_input),
-    ("Which checkpoints", "Qwen2-VL-2B and SmolVLM", _which),
-    ("Final hidden state", "h_T", _readout),
-    ("LoRA", "attention layers of the decoder, vision encoder frozen", _lora),
-    (
-        "Batch",
-        "64; SmolVLM 8 with 8 accumulation steps",
-        lambda study: (
-            f"logical batch {_values(study, 'batch_size')}; the micro-batch is a hardware setting that changes nothing "
-            "beyond rounding"
-        ),
-    ),
-    ("Crop", "scale [0.9, 1.1], ratio [0.05, 1.1]", _crops),
-    (
-        "Scores",
-        "mean ± std over folds",
-        lambda study: "per fold, then mean and sample standard deviation (ddof 1); threshold 0.5, positive = malignant",
-    ),
-    ("External test", "best-performing models, no fine-tuning", _external),
-    (
-        "Significance",
-        "Wilcoxon on five fold scores, p below 0.05 throughout",
-        lambda study: (
-            "exact two-sided signed-rank test beside its attainable floor; patient-clustered paired bootstrap with "
-            f"{study.comparisons['draws']:,} draws, patient-level sign flips, Nadeau-Bengio corrected t, Holm over the "
-            "declared pairs"
-        ),
-    ),
-)
-"""Point, what the paper says, and how the configuration decides it (nothing where the study has no such thing)."""
 
 
 def _recipe(recipe: Settings) -> str:

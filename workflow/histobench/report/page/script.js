@@ -1,11 +1,11 @@
 "use strict";
-// Sortable tables: a button in each head; the page reads the same without any of this.
+// Makes tables sortable with a button in each head. The page can be read without JavaScript.
 const collator = new Intl.Collator("en", { numeric: true });
 
 function key(row, column) {
   const cell = row.cells[column];
-  const mark = cell.querySelector("data");
-  return (mark ? mark.value : cell.textContent).trim();
+  const value = cell.querySelector("data");
+  return (value ? value.value : cell.textContent).trim();
 }
 
 function compare(one, other) {
@@ -39,7 +39,7 @@ for (const table of document.querySelectorAll("table")) {
 }
 
 for (const form of document.querySelectorAll("form.filter")) {
-  const rows = [...document.querySelectorAll("#claims table.ledger tbody tr")];
+  const rows = [...document.querySelectorAll("#claims table.cards tbody tr")];
   const choose = () => {
     const wanted = [...form.querySelectorAll("select")].filter((select) => select.value);
     for (const row of rows) {
@@ -53,7 +53,7 @@ for (const form of document.querySelectorAll("form.filter")) {
   choose();
 }
 
-// What is folded away on the screen is part of the printed page.
+// Folded tables are printed too.
 let opened = [];
 addEventListener("beforeprint", () => {
   opened = [...document.querySelectorAll("details:not([open])")];

@@ -36,7 +36,7 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
     Args:
         files: CSVs of the tables and their companions; the Markdown beside each begins with title and caption.
         folder: where the page is.
-        names: the name in print of each model.
+        names: names of the models in print.
     """
     found = {path.stem: path for path in files}
     views = []
@@ -57,13 +57,13 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
 
 
 def order(stem: str) -> tuple[bool, list[tuple[int, str]]]:
-    """Numbered tables first, by number; the others as they are called."""
+    """Return the sort key of a table: numbered tables first, by number, then the others by name."""
     parts = [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", stem)]
     return not stem.startswith("table"), parts
 
 
 def _heading(path: Path) -> tuple[str, str]:
-    """Return the title and caption that the table's Markdown begins with."""
+    """Return title and caption of a table, from the first line of its Markdown file."""
     markdown = path.with_suffix(".md")
     if not markdown.is_file():
         raise HistoBenchError(f"{markdown}: no such file; run the workflow again to make it")
@@ -73,7 +73,7 @@ def _heading(path: Path) -> tuple[str, str]:
 
 
 def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
-    """Return (row, column) of what is bold in a table: the same as in its Markdown and LaTeX."""
+    """Return (row, column) of the bold values of a table, which are the same as in its Markdown and LaTeX files."""
     if re.fullmatch(r"table[45](-best-epoch)?", stem):
         return best_means(source.rows)
     if stem == "table7-honest":
@@ -103,11 +103,11 @@ def intervals(source: Source | None, names: Mapping[str, str]) -> View | None:
         ]
         lines.append(Row(cells, None))
     kinds = ["number" if key == "magnification" else "name" for key in keys] + ["number"] * len(metrics)
-    shared = [(head(key), value_of(source, next(iter(arms[next(iter(arms))].values())), key, names, away=True))
-              for key in ARM if key not in keys]  # fmt: skip
+    any_row = next(iter(next(iter(arms.values())).values()))
+    shared = [(head(key), value_of(source, any_row, key, names, away=True)) for key in ARM if key not in keys]
     caption = (
-        "Pooled out-of-fold predictions of the last epoch: estimate and 95 % interval, patients resampled within class. "
-        "Pooled values differ a little from means over folds; the CSV has the best epoch too."
+        "Scores of the pooled out-of-fold predictions of the last epoch with 95 % intervals; patients are resampled within "
+        "their class. Pooled scores differ slightly from means over folds. The CSV also has the best epoch."
     )
     return View(
         "intervals", "Intervals", caption, source.link, [*map(head, keys), *map(head, metrics)], kinds, lines, shared
@@ -115,6 +115,7 @@ def intervals(source: Source | None, names: Mapping[str, str]) -> View | None:
 
 
 def comparisons(source: Source | None, names: Mapping[str, str]) -> list[View]:
+    """Return the table of all pairs of arms for each of the metrics in `SECONDARY`, last epoch."""
     if source is None:
         return []
     views = []
@@ -123,10 +124,10 @@ def comparisons(source: Source | None, names: Mapping[str, str]) -> list[View]:
         rows = [index for index, row in enumerate(source.rows) if (row["metric"], row["selection"]) == (metric, "last")]
         if rows:
             caption = (
-                f"{head(metric)}, first minus second, last epoch. Effect sizes and intervals come first: the pooled "
-                "difference has the 95 % interval of the patient-clustered paired bootstrap. Holm's correction is over "
-                "the declared pairs, on the sign-flip p. Below its floor no Wilcoxon p can be. The last column takes "
-                "images for independent, which those of one patient are not: it is secondary."
+                f"{head(metric)}, first minus second, last epoch. The pooled difference has the 95 % interval of the "
+                "patient-clustered paired bootstrap. Holm's correction is applied to the sign-flip p over the declared "
+                "pairs. The floor is the smallest p that the Wilcoxon test can give. The last column is secondary: it "
+                "assumes that images are independent, but those of one patient are not."
             )
             columns = [*keys, *COMPARED, secondary]
             views.append(view(source, f"Pairs of arms: {head(metric)}", caption, names, columns, rows, FOLD))
@@ -134,6 +135,7 @@ def comparisons(source: Source | None, names: Mapping[str, str]) -> list[View]:
 
 
 def gaps(sources: Mapping[str, Source], names: Mapping[str, str]) -> list[View]:
+    """Return the tables of what could not be used."""
     views = []
     titles = {"gaps": "What could not be used", "external_gaps": "What could not be used of the external test"}
     for name, title in titles.items():
