@@ -78,7 +78,7 @@ test-all: $(READY) ## every test that this machine can run
 
 lint: $(READY) ## style, types, and Snakemake's own linter
 	@ruff check . && ruff format --check .
-	@snakefmt --check workflow
+	@snakefmt --check Snakefile workflow
 	@basedpyright
 	@snakemake --lint
 

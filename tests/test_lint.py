@@ -17,7 +17,7 @@ BIN = Path(sys.executable).parent
     [
         "ruff check --no-cache .",
         "ruff format --no-cache --check .",
-        "snakefmt --check workflow",
+        "snakefmt --check Snakefile workflow",
         "basedpyright",
         "snakemake --lint",
     ],

@@ -94,7 +94,7 @@ def job_counts(output: str) -> dict[str, int]:
         return {}
     table = output.split("Job stats:")[1].split("\n\n")[0]
     counts = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-    return {name: count for name, count in counts.items() if name not in ("total", "all")}
+    return {name: count for name, count in counts.items() if name not in ("total", "all", "default")}
 
 
 def copy_project(folder: Path) -> Project:
@@ -102,6 +102,7 @@ def copy_project(folder: Path) -> Project:
     for name in ("config", "scripts", "workflow", "envs", "profiles"):
         if (ROOT / name).exists():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
     shutil.copytree(ROOT / "resources" / "paper", folder / "resources" / "paper")
     return Project(folder)
 

@@ -99,13 +99,14 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
     members = pack.contents(config)
     assert not [name for name in members if "figures/figure1" in name or "figures/figure2" in name]
     assert len([name for name in members if "/predictions/mine/" in name]) == 6
+    pack.write(members, config.study, Path("own.tar.gz"))
     images.rename(images.with_name("elsewhere"))
     said: list[str] = []
     assert verify.verify(Path("own.tar.gz"), said.append), said
     assert "External  6 runs predict each image of the other dataset once" in said
     images.with_name("elsewhere").rename(images)
 
-    # A row that is wrong is one sentence, and costs nothing that stands.
+    # A wrong row is one message, and deletes nothing that is made.
     (images.parent / "images.csv").write_text("\n".join([*table, "case9/9.png,helthy,P9"]) + "\n")
     failed = project.snakemake("results/mine/manifest.csv", *RUN, check=False)
     assert failed.returncode != 0

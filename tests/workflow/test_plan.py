@@ -54,7 +54,7 @@ def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(proj
 
 
 def test_its_downloads_alone(project):
-    assert project.jobs("fetch") == {"fetch_dataset": 2, "fetch_weights": 5, "fetch": 1}
+    assert project.jobs("fetch") == {"fetch_dataset": 2, "fetch_weights": 5, "fetch_config": 2, "fetch": 1}
 
 
 @pytest.mark.parametrize(

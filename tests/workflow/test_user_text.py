@@ -11,13 +11,13 @@ HOSTILE = {"label": "A {model} & 'B'", "note": "With {wildcards} and $HOME."}
 
 @pytest.fixture
 def study(project):
-    """A study whose paths, labels, notes and patient expression hold braces, quotes and spaces."""
-    folder = project.folder / "my images {y}"
+    """A study whose labels, notes and patient expression hold braces, and whose paths hold quotes and spaces."""
+    folder = project.folder / "my 'best' images & more"
     for patient in range(8):
         path = folder / ("normal", "tumour")[patient % 2] / f"P{patient:02}_0.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(noise(patient, 100 * (patient % 2)))
-    dataset = {"format": "folders", "source": "my images {y}", "patient": r"/(P\d{2})_", "licence": "{free}"}
+    dataset = {"format": "folders", "source": "my 'best' images & more", "patient": r"/(P\d{2})_", "licence": "{free}"}
     dataset["classes"] = {"normal": "benign", "tumour": "malignant"}
     config = project.configure("text")
     block = config["grid"][0] | {"dataset": "mine", "models": ["small"], "magnifications": [0]}

@@ -49,11 +49,11 @@ try:
     STUDY = load(config)
     STUDY_FILE = paths.STUDY_FILE.format(study=STUDY.study)
     RESOLVED = resolved.resolve(STUDY)
-    resolved.write(RESOLVED, Path(STUDY_FILE))
 except HistoBenchError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
 try:
     check_given(STUDY)
+    resolved.write(RESOLVED, Path(STUDY_FILE))
 except HistoBenchError as error:
     raise WorkflowError(str(error)) from None
 

@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from histobench.study import checks
-from histobench.study.spec import Settings, Sha256, distinct
+from histobench.study.spec import PathText, Settings, Sha256, distinct
 from histobench.study.synthetic_settings import SyntheticSettings
 
-Text = Annotated[str, StringConstraints(min_length=1)]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/\S+$")]
 
 
@@ -17,9 +16,9 @@ class Dataset(Settings):
 
     format: Literal["breakhis", "bach", "csv", "folders"] = "breakhis"
     """How images are found and labelled: by the trees of BreakHis or BACH, by a `csv` table, or by class `folders`."""
-    source: Text | None = None
+    source: PathText | None = None
     """Archive (.tar.gz, .tar, .zip) or folder. A synthetic dataset has none: it is generated."""
-    table: Text | None = None
+    table: PathText | None = None
     """For `csv`: the table, with columns path (inside `source`), label, patient and, where wanted, magnification, subtype
     and accession."""
     classes: dict[str, Literal["benign", "malignant"]] = {"benign": "benign", "malignant": "malignant"}
@@ -84,7 +83,7 @@ class Split(Settings):
     """What is never divided: a `patient` (slide id), an `accession` number, nothing (`image`), or the `official` lists."""
     folds: int = Field(default=5, ge=2, le=20)
     seed: int = Field(default=0, ge=0, lt=2**32)
-    files: Annotated[list[Text], AfterValidator(distinct)] = []
+    files: Annotated[list[PathText], AfterValidator(distinct)] = []
     """For `official` only: the dsfold1.txt, dsfold2.txt, ... files, one per fold."""
 
     @model_validator(mode="after")

@@ -37,6 +37,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_l
 """A name that is also a folder: lower case letters, digits, dot, dash and underscore."""
 
 
+PathText = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^{}]+$")]
+"""A path without braces: Snakemake reads them as wildcards in every input, and knows no escape for them there."""
+
+
 def canonical_json(value: object) -> str:
     """Return `value` as JSON with sorted keys and no spaces, so that equal values give equal strings."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -99,7 +103,7 @@ class Settings(BaseModel):
 class WeightsFile(Settings):
     """Pretrained weights in a file of your own, or inside an installed Python package."""
 
-    file: Annotated[str, StringConstraints(min_length=1)]
+    file: PathText
     """Path or http(s) address of a .safetensors or .pth state dict; inside `package` when that is given."""
     package: str | None = None
     """Importable name of the installed package that carries the file."""
@@ -147,7 +151,7 @@ class HubWeights(Settings):
 class FolderWeights(Settings):
     """Weights of a vision-language model in a folder of your own."""
 
-    folder: str
+    folder: PathText
     """Path of a folder with config.json, tokenizer tables and safetensors, as a repository on the Hugging Face Hub has them."""
     sha256: Sha256
     """SHA-256 of what `sha256sum FILES | LC_ALL=C sort` prints in the folder, of the files that loading uses."""
