@@ -118,9 +118,11 @@ def finished(tmp_path_factory) -> Project:
     """A copy whose tiny study is complete. Tests must leave it as they found it: see `restored`."""
     project = copy_project(tmp_path_factory.mktemp("finished"))
     shutil.copy(TINY, project.folder / "config" / "tiny.yaml")
+    # Jobs with the same number of threads share a server of the launcher.
     project.snakemake(
-        "--configfile", "config/tiny.yaml", "--cores", "2", "--resources", "gpu=2", "--set-threads", "train=1"
-    )
+        "--configfile", "config/tiny.yaml", "--cores", "2", "--resources", "gpu=2",
+        "--set-threads", "train=1", "features=1", "tokens=1",
+    )  # fmt: skip
     return project
 
 

@@ -154,7 +154,8 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
     assert (first["memory"], second["memory"]) == ("24000M", "48000M")
     assert [job["state"] for job in attempts(slurm, REQUEUED)] == ["COMPLETED"]  # the same job, by Slurm itself
     submitted = {job["comment"].partition("_wildcards_")[0] for job in queue(slurm)}
-    assert submitted == {f"rule_{name}" for name in ("synthesize", "manifest", "pixels", "features", "tokens", "train")}
+    rules = ("synthesize", "manifest", "pixels", "check_arms", "features", "tokens", "train")
+    assert submitted == {f"rule_{name}" for name in rules}
     assert project.jobs(SCORES, *STUDY) == {}  # for a Snakemake without a queue too
 
 

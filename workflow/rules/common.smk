@@ -35,12 +35,15 @@ from histobench.datasets.given import check_given
 from histobench.fetch import snapshot
 from histobench.fetch.downloads import downloads, failed, listing, products
 from histobench.io.errors import HistoBenchError
+from histobench.io.versions import warn_of_versions
 from histobench.study import code as codes
 from histobench.study import outputs, paths, resolved
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.runs import is_up_to_date
 from histobench.study.spec import canonical_json
+
+warn_of_versions()
 
 try:
     for word in ["config/config.yaml", *sys.argv[1:]]:

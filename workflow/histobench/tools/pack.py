@@ -29,7 +29,7 @@ from histobench.io.checkout import commit
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, write_csv
 from histobench.study import paths
-from histobench.study.config import Config
+from histobench.study.config import Config, VlmEntry
 from histobench.study.runs import is_up_to_date
 from histobench.tools.command_line import parser, run_tool, study
 
@@ -104,9 +104,12 @@ def contents(config: Config) -> dict[str, bytes]:
 
 
 def inputs(config: Config) -> set[str]:
-    """Return the files that a study's report is made of: manifests, folds, and what each run left, but no images."""
+    """Return the files that a study's report is made of: manifests, folds, architectures and what each run left, no images."""
     found = {paths.MANIFEST.format(dataset=name) for name in config.used_datasets}
     for run in config.runs:
+        model = config.models[run.model]
+        if isinstance(model, VlmEntry) and not model.config:
+            found.add(paths.MODEL_CONFIG.format(model=run.model))
         patterns = (paths.FOLDS, paths.FOLDS_DIGEST, paths.PREDICTIONS, paths.HISTORY, paths.RECORD)
         found |= {pattern.format(**vars(run)) for pattern in patterns}
     return found | {paths.external(on, run) for on, run in config.external_runs}
@@ -140,17 +143,8 @@ def rebuild(config: Config, given: Mapping[str, bytes], folder: Path) -> set[str
         loaded = folds.load(folder / paths.FOLDS.format(**names), images, config.splits[split].by)
         write_csv(folder / paths.FOLDS_CENSUS.format(**names), folds.CENSUS_COLUMNS, folds.census(images, loaded))
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / "workflow/Snakefile"),
-            "--cores",
-            "all",
-            "--quiet",
-            "all",
-        ),
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile")),
+        *("--cores", "all", "--quiet", "all"),
         *("--profile", "none", "--workflow-profile", "none", "--rerun-triggers", "mtime", "--scheduler", "greedy"),
         *("--show-failed-logs", "--allowed-rules", "all", *RULES),
     ]

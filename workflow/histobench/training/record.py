@@ -68,8 +68,10 @@ def versions(spec: RunSpec) -> dict[str, str]:
     """Return the versions of Python and of the libraries that a run uses, from their metadata: no library is imported."""
     used = ["numpy"]
     if spec.recipe.trainable != "head":
-        is_cnn = isinstance(spec.model, CnnSettings)
-        used += [spec.model.architecture.partition("/")[0]] if is_cnn else ["transformers", "peft"]
+        if isinstance(spec.model, CnnSettings):
+            used.append(spec.model.architecture.partition("/")[0])
+        else:
+            used += ["transformers", "peft"]
         used += ["albumentations"] if spec.augmentation else []
     own = {"torch": str(torch.__version__), "python": platform.python_version()}
     return own | {name: metadata.version(name) for name in used}
