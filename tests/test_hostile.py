@@ -35,6 +35,8 @@ from tests.datasets.standin import chunk, few, png, write_files
 from tests.models.hub_server import git_id
 from tests.models.vlm_settings import tiny
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 FILES = few(patients=2, images=1)
 FIRST = FILES[0][0]

@@ -159,12 +159,14 @@ def _accuracies(class_effect: float) -> tuple[float, float]:
 CHANCE = 3 * np.sqrt(0.25 / (DATASETS * 2 * PATIENTS))
 
 
+@pytest.mark.slow
 def test_without_class_effect_only_image_level_splits_score() -> None:
     by_patient, by_image = _accuracies(class_effect=0)
     assert abs(by_patient - 0.5) < CHANCE
     assert by_image > 0.5 + CHANCE  # an image's neighbours are others of its patient, with its label
 
 
+@pytest.mark.slow
 def test_with_class_effect_patient_level_scores_above_chance_and_below_image_level() -> None:
     by_patient, by_image = _accuracies(class_effect=1)
     assert 0.5 + CHANCE < by_patient < by_image - 0.03

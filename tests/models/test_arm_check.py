@@ -16,6 +16,8 @@ from histobench.study import resolved
 from histobench.study.config import load
 from tests.study.test_malformed import STUDIES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -442,6 +442,7 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> No
     runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
 
 
+@pytest.mark.slow
 def test_the_scripts_write_three_forms_of_each_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     resolved.write(made([NOTE]), Path("study.json"))

@@ -185,7 +185,7 @@ def test_a_small_study_with_a_gap_goes_all_the_way_to_its_page(tmp_path: Path, a
         assert (done.returncode, done.stderr) == (0, ""), name
     page_numbers.check(tmp_path / "report.html")
     text = " ".join(" ".join(page_numbers.read(tmp_path / "report.html").texts).split())
-    gaps = text.split("The rest of the study is reported without these.")[1]
+    gaps = text.split("The following could not be used; the rest of the study is reported without it.")[1]
     for sentence in (*damaged, "fold 2 is missing or unusable"):
         assert sentence in gaps
     for name in ("table7", "table7-honest", *(["table4-intervals"] if arms == 1 else [])):

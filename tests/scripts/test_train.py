@@ -25,6 +25,8 @@ from histobench.study.spec import CnnSettings, Recipe, RunSpec
 from tests.disks import fill, small_disk
 from tests.scripts.running import ROOT, random_dataset
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "scripts" / "train.py"
 SIZE = 64
 FLIP = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.5}}]
@@ -403,7 +405,7 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
         (specification("all"), {"weights": "x"}, "--weights is of no use for trainable 'all', weights 'random'"),
         (specification(), {"specification": "{}"}, "--specification: model: Field required"),
         (specification(), {"specification": "{"}, "--specification: the JSON text: Invalid JSON"),
-        (specification(), {"split_by": "image"}, "patient.csv (split by image): group 14-1000 has 12"),
+        (specification(), {"split_by": "image"}, "patient.csv (split by image): group 14-1000 with 12"),
         (specification(), {"device": "cuda:99"}, "--device cuda:99: PyTorch finds"),
         (
             specification(),

@@ -20,6 +20,8 @@ from histobench.training import pretrained_vlm
 from tests.models.hub_server import REPOSITORY, REVISION, Hub, serve
 from tests.models.vlm_settings import FAMILIES, tiny
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 NAME = f"{REPOSITORY.replace('/', '--')}-{REVISION[:12]}"
 INDEX = "model.safetensors.index.json"

@@ -20,6 +20,8 @@ from tests.datasets import standin
 from tests.models.hub_server import REPOSITORY, REVISION, files_of, serve
 from tests.workflow.conftest import ROOT, TINY
 
+pytestmark = pytest.mark.slow
+
 GIVEN = ("--configfile", "config/given.yaml")
 NOBODY = "http://127.0.0.1:9"
 TERMS = {"licence": "CC BY 4.0", "citation": "Some One, 'Images' (2016)"}
@@ -112,10 +114,10 @@ def test_fetch_gets_what_a_study_downloads_and_what_says_where_re_runs_nothing(
         "results/studies/tiny/study.json",
         *(f"{folder}/{name}" for name in ("hub.json", *files)),
     }
-    # The terminal and the logs show where each file comes from and its amount and rate, and the terms once.
+    # The terminal and the logs show where each file comes from, and the terms once.
     assert f"given.tar.gz: {archives}/gone.tar.gz failed (404 " in output
-    assert re.search(r"^given\.tar\.gz: .*kB in 00:\d\d \(.*B/s\), SHA-256 [0-9a-f]{64}$", output, re.MULTILINE)
-    assert re.search(r"^model\.safetensors: .*kB in 00:\d\d \(.*B/s\), verified$", output, re.MULTILINE)
+    assert re.search(r"^given\.tar\.gz: its SHA-256 is [0-9a-f]{64}$", output, re.MULTILINE)
+    assert re.search(r"^model\.safetensors: verified$", output, re.MULTILINE)
     logs = [project.folder / "results/logs" / log for log in ("fetch_dataset/given/given.tar.gz", "fetch_weights/hub")]
     for log, name in zip(logs, ("given.tar.gz", "hub"), strict=True):
         text = log.with_name(f"{log.name}.log").read_text()

@@ -37,6 +37,7 @@ def needs(output: str) -> Counter[tuple[str, str, str]]:
     return Counter(jobs)
 
 
+@pytest.mark.slow
 def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(project, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     profile = ("--workflow-profile", "workflow/profiles/workstation")

@@ -17,6 +17,8 @@ import pytest
 from histobench.io.errors import HistoBenchError
 from histobench.tools import pack, verify
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RUN = "results/made-up/runs/small/ft/patient/40x/none/fold1"
 STUDY = "results/studies/tiny"
@@ -153,7 +155,7 @@ def exchanged(members: Members) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (regrouped, "results/made-up/folds/patient.csv: group .* is test in 2 folds instead of 1; "),
+        (regrouped, r"results/made-up/folds/patient.csv \(split by patient\): group .* is test in 2 folds instead of 1; "),
         (edited("results/made-up/folds/patient.csv", "train", "test"), "results/made-up/folds/patient.csv: was edited"),
         (edited(f"{RUN}/predictions.csv", ",0,", ",1,"), f"{RUN}/predictions.csv, line .*: has .*, but fold and manifest"),
         (shortened, f"{RUN}/predictions.csv, line 13: has None, but fold and manifest have "),

@@ -10,6 +10,8 @@ import pytest
 
 from tests.workflow.conftest import ROOT, Project
 
+pytestmark = pytest.mark.slow
+
 
 def tool(project: Project, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -76,7 +76,10 @@ def checks(configfiles: list[Path]) -> Iterator[Finding]:
         return
     try:
         config = study(configfiles)
-    except (HistoBenchError, ImportError) as error:
+    except ImportError as error:
+        yield Finding("problem", "study", f"cannot be read: {error}", SET_UP)
+        return
+    except HistoBenchError as error:
         for line in str(error).splitlines():
             yield Finding("problem", "study", line, "# correct the configuration")
         return
