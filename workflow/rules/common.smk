@@ -1,9 +1,7 @@
 # Loads the study, and holds what several rules need: environment of the jobs, input functions, tracked parameters.
 
 import hashlib
-import json
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
