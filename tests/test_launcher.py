@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,9 @@ class Place:
 
     def start(self, script: str, *arguments: str, direct: bool = False, **changes: str) -> subprocess.Popen[str]:
         """Start a script through the launcher, or directly."""
-        (self.folder / "script.py").write_text(script)
+        # By a rename: a job that starts at the same moment never reads half a script.
+        (draft := self.folder / f"{threading.get_ident()}.py").write_text(script)
+        draft.replace(self.folder / "script.py")
         module = [] if direct else ["-m", "histobench.launcher"]
         pipe, command = subprocess.PIPE, [sys.executable, *module, "script.py", *arguments]
         environment = self.environment | changes
