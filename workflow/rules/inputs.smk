@@ -53,9 +53,7 @@ def manifest_format(w):
 def tree_state(source):
     """Changes whenever a file of a dataset's folder does; for an archive Snakemake compares its own date."""
     files = sorted(path for path in Path(source).rglob("*") if path.is_file())
-    return digest(
-        [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    )
+    return digest([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
 
 
 def own_files(w):
@@ -71,10 +69,7 @@ def own_files(w):
 def feature_inputs(w):
     """Embeddings of a vision-language model are made from its visual tokens, where these are stored."""
     inputs = image_inputs(w)
-    if (
-        STUDY.embeds_tokens(w.model)
-        and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists()
-    ):
+    if STUDY.embeds_tokens(w.model) and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists():
         inputs["tokens"] = stored(paths.TOKENS, w, w.augmentation, w.views)
     return inputs
 
