@@ -25,11 +25,6 @@ def configured(**settings):
     return study([Path("mine.json")])
 
 
-def test_an_old_python_is_a_problem():
-    assert doctor.python((3, 12, 1)).status == "ok"
-    assert doctor.python((3, 10, 9)).status == "problem"
-
-
 @pytest.mark.parametrize(
     ("wanted", "gpus", "driver", "status", "text"),
     [

@@ -64,15 +64,8 @@ if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
 
 
 wildcard_constraints:
-    dataset=r"[a-z0-9][a-z0-9._-]*",
-    model=r"[a-z0-9][a-z0-9._-]*",
-    mode=r"[a-z0-9][a-z0-9._-]*",
-    split=r"[a-z0-9][a-z0-9._-]*",
-    augmentation=r"[a-z0-9][a-z0-9._-]*",
-    magnification=r"\d+",
-    size=r"\d+",
-    views=r"\d+",
-    fold=r"\d+",
+    **dict.fromkeys(("dataset", "on", "model", "mode", "split", "augmentation"), r"[a-z0-9][a-z0-9._-]*"),
+    **dict.fromkeys(("magnification", "size", "views", "fold"), r"\d+"),
 
 
 # ---- resources ----

@@ -14,13 +14,7 @@ def weights(model):
 
 def stored(pattern, w, augmentation, views):
     """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
-    return pattern.format(
-        dataset=w.dataset,
-        model=w.model,
-        magnification=w.magnification,
-        augmentation=augmentation,
-        views=views,
-    )
+    return pattern.format(**dict(w.items()) | {"augmentation": augmentation, "views": views})
 
 
 def image_inputs(w):
