@@ -4,9 +4,7 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
-import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -16,23 +14,13 @@ import pytest
 
 from histobench.io.errors import HistoBenchError
 from histobench.tools import pack, verify
+from tests.workflow.conftest import ROOT, tool
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 RUN = "results/made-up/runs/small/ft/patient/40x/none/fold1"
 STUDY = "results/studies/tiny"
 Members = dict[str, bytes]
-
-
-def tool(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a tool of this checkout as `make` does."""
-    return subprocess.run(
-        [sys.executable, "-m", f"histobench.tools.{name}", *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
