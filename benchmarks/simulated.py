@@ -91,9 +91,7 @@ class _Drawn:
         image_id = [image.image_id for image in images]
         self.patient = patient = np.array([image.patient for image in images])
         self.label = label = np.array([image.label == "malignant" for image in images])
-        self.specification = config.specification(
-            run.model, run.mode, run.magnification, run.augmentation, run.fold
-        ).model_dump(mode="json")
+        self.specification = config.specification(run).model_dump(mode="json")
         self.trainable = TRAINABLE.get((run.model, run.mode), 1_000_000)
         epochs = self.specification["recipe"]["epochs"]
         arm, rng = _key(run), _generator("run", asdict(run))

@@ -73,13 +73,14 @@ def test_what_a_job_needs_of_a_gpu(key, value, arms, needs):
 
 
 def test_hardware_labels_and_devices_are_no_part_of_a_specification():
-    before = load(PAPER).specification("smolvlm", "ft", 40, "none", 1).canonical()
+    run = Run("breakhis", "smolvlm", "ft", "patient", 40, "none", 1)
+    before = load(PAPER).specification(run).canonical()
     hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True, "gpu": "shared"}
     config = with_change("models.smolvlm.training", {"ft": {"keep_weights": True} | hardware}) | {"device": "cpu"}
     config["models"]["smolvlm"] |= {"label": "Another name", "licence": "another", "citation": "another"}
     after = load(config)
     assert after.mode("smolvlm", "ft").micro_batch == 3
-    assert after.specification("smolvlm", "ft", 40, "none", 1).canonical() == before
+    assert after.specification(run).canonical() == before
 
 
 def test_runs_named_twice_are_run_once():
@@ -97,7 +98,8 @@ def test_a_run_and_its_path_are_the_same_thing():
 def test_a_models_own_learning_rate_changes_only_its_specification():
     before, after = load(PAPER), load(with_change("models.vgg19.training", {"ft": {"learning_rate": 3e-5}}))
     for model, same in (("vgg19", False), ("resnet34", True)):
-        one, other = (study.specification(model, "ft", 40, "none", 1) for study in (before, after))
+        run = Run("breakhis", model, "ft", "patient", 40, "none", 1)
+        one, other = (study.specification(run) for study in (before, after))
         assert (one.canonical() == other.canonical()) is same
 
 
@@ -133,8 +135,7 @@ def test_the_example_studies(name):
         shared = set(load(PAPER).runs).intersection(study.runs)
         assert len(shared) == 20
         for run in shared:  # what decides whether they stand
-            arm = run.model, run.mode, run.magnification, run.augmentation, run.fold
-            assert study.specification(*arm) == load(PAPER).specification(*arm)
+            assert study.specification(run) == load(PAPER).specification(run)
     else:
         assert [(on, run.dataset) for on, run in study.external_runs] == [("elsewhere", "mine")] * 5
 
@@ -149,9 +150,9 @@ SECTIONS = {
     "`synthetic`": SyntheticSettings,
     "`splits`": dataset_settings.Split,
     "`models`": model_settings.CnnEntry,
-    "`weights`": spec.WeightsFile,
+    "`weights`: CNNs": spec.WeightsFile,
     "`models`: vision-language": model_settings.VlmEntry,
-    "`weights`: vision-language": spec.HubWeights,
+    "`weights`: from the Hub": spec.HubWeights,
     "`weights`: a folder": spec.FolderWeights,
     "`modes`": model_settings.Mode,
     "`lora`": spec.Lora,

@@ -24,7 +24,7 @@ def run_of(config, model: str, mode: str = "ft", augmentation: str = "none"):
 
 def finish(config, run, device: str, rate: float, **changes) -> None:
     """Write what a finished run leaves, with a rate; `changes` are of its specification."""
-    made = plan.specification(config, run).model_dump(mode="json") | changes
+    made = config.specification(run).model_dump(mode="json") | changes
     folder = Path(run.folder)
     folder.mkdir(parents=True)
     (folder / "predictions.csv").touch()

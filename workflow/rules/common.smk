@@ -98,11 +98,6 @@ def model_code(script):
     return lambda w: codes.model_code(STUDY, script, w.model)
 
 
-def specification(w):
-    """Everything that decides the result of the run of these wildcards."""
-    return STUDY.specification(w.model, w.mode, int(w.magnification), w.augmentation, int(w.fold))
-
-
 def digest(value):
     """A short parameter that changes with `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -14,7 +14,7 @@ rule predict:
         share=lambda w: share(prediction_gpu(w)),
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
     params:
-        specification=lambda w: specification(w).canonical(),
+        specification=lambda w: STUDY.specification(w).canonical(),
         trained=lambda w: paths.TRAINED.format(**dict(w.items())),
         weights=lambda w, input: given(input, "weights"),
         code=model_code("predict"),

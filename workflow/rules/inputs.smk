@@ -100,7 +100,7 @@ def run_is_up_to_date(w):
     Then it needs no visual tokens. They are temporary: were they an input, Snakemake would repeat every finished run when
     they are made again for a new arm. A run that is out of date for another reason computes its tokens itself.
     """
-    return is_up_to_date(Path(paths.RUN.format(**dict(w.items()))), specification(w))
+    return is_up_to_date(Path(paths.RUN.format(**dict(w.items()))), STUDY.specification(w))
 
 
 def computed_from(w, input):

@@ -20,7 +20,7 @@ rule train:
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         gradient_checkpointing=lambda w: int(STUDY.mode(w.model, w.mode).gradient_checkpointing),
     params:
-        specification=lambda w: specification(w).canonical(),
+        specification=lambda w: STUDY.specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
         data=computed_from,
         code=lambda w: codes.training_code(STUDY, w.model, w.mode),

@@ -90,14 +90,14 @@ class Config(Settings):
         probes = [name for name, mode in self.modes.items() if mode.trainable == "head"]
         return isinstance(self.models[model], VlmEntry) and all(self.tokens(model, name) for name in probes)
 
-    def specification(self, model: str, mode: str, magnification: int, augmentation: str, fold: int) -> RunSpec:
-        """Return everything that decides the result of one run."""
+    def specification(self, run: Any) -> RunSpec:
+        """Return everything that decides the result of a :class:`Run`, or of the run of a rule's wildcards."""
         return RunSpec(
-            model=self.models[model].settings,
-            recipe=self.recipe(model, mode),
-            augmentation=self.augmentations[augmentation],
-            magnification=magnification,  # type: ignore[arg-type]
-            fold=fold,
+            model=self.models[run.model].settings,
+            recipe=self.recipe(run.model, run.mode),
+            augmentation=self.augmentations[run.augmentation],
+            magnification=int(run.magnification),  # type: ignore[arg-type]
+            fold=int(run.fold),
             seed=self.seed,
         )
 

@@ -71,8 +71,7 @@ def contents(config: Config) -> dict[str, bytes]:
     """
     again = "run the workflow to the end, then pack the study"
     for run in config.runs:
-        specification = config.specification(run.model, run.mode, run.magnification, run.augmentation, run.fold)
-        if not is_up_to_date(Path(run.folder), specification):
+        if not is_up_to_date(Path(run.folder), config.specification(run)):
             raise HistoBenchError(f"{run.folder}: is missing or was made with other settings; {again}")
     given = config.model_dump(mode="json", exclude_unset=True)
     hidden = outside(given)

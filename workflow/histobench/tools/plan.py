@@ -21,7 +21,7 @@ from histobench.io.files import read_csv
 from histobench.study import paths
 from histobench.study.config import Config
 from histobench.study.runs import Run, is_up_to_date, record
-from histobench.study.spec import CnnSettings, RunSpec
+from histobench.study.spec import CnnSettings
 from histobench.tools.command_line import amount, columns, device, duration, parser, run_tool, study
 
 UNKNOWN = math.nan
@@ -151,16 +151,11 @@ def sides(config: Config, run: Run) -> tuple[float, float]:
 # ---- jobs ----
 
 
-def specification(config: Config, run: Run) -> RunSpec:
-    """Return everything that decides the result of a run."""
-    return config.specification(run.model, run.mode, run.magnification, run.augmentation, run.fold)
-
-
 def training(config: Config, device: str) -> Iterator[Job]:
     """Yield every training run."""
     for run in config.runs:
         counts, epochs = sides(config, run), config.mode(run.model, run.mode).epochs
-        done = is_up_to_date(Path(run.folder), specification(config, run))
+        done = is_up_to_date(Path(run.folder), config.specification(run))
         # Evaluating is faster than training, but no run records its rate.
         found = measured(config, run, device)
         train, evaluate = (found, found) if found else tabled(config, run, device)
@@ -248,7 +243,7 @@ def _records(model: str, mode: str) -> list[dict]:
 
 def measured(config: Config, run: Run, device: str) -> float | None:
     """Return the median rate of training of the finished runs like this one on a device; None if there are none."""
-    like = specification(config, run).model_dump(mode="json")
+    like = config.specification(run).model_dump(mode="json")
     rates = []
     for content in _records(run.model, run.mode):
         made = content.get("specification", {})

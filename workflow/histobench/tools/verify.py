@@ -211,8 +211,7 @@ def check_inputs(config: Config, folder: Path) -> list[str]:
 def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: Sequence) -> None:
     """Require that a run.json has the configured settings, and the images of its fold."""
     path, recorded = f"{run.folder}/run.json", record(folder / run.folder)
-    specification = config.specification(run.model, run.mode, run.magnification, run.augmentation, run.fold)
-    if not is_up_to_date(folder / run.folder, specification):
+    if not is_up_to_date(folder / run.folder, config.specification(run)):
         raise HistoBenchError(f"{path}: has other settings than the configuration gives this run")
     if recorded.get("images") != {"training": len(train), "evaluation": len(test)}:
         raise HistoBenchError(f"{path}: has other numbers of images than its fold, {len(train)} and {len(test)}")
