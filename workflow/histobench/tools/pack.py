@@ -35,13 +35,8 @@ from histobench.tools.command_line import parser, run_tool, study
 ROOT = Path(__file__).parents[3]
 README, CHECKSUMS = "README.md", "CHECKSUMS.sha256"
 CONFIGURATION, ENVIRONMENT = "configuration.json", "environment.json"
-RULES = (
-    *("score", "score_external", "compare", "compare_external", "check_arms", "costs"),
-    *("claims", "claims_published", "page", "table_dataset", "table_models", "table_hyperparameters", "table_results"),
-    *("table_scores", "table_external", "table_comparisons", "table_intervals", "figure_methods", "figure_accuracy"),
-    *("figure_losses", "figure_ladder", "figure_patients", "figure_reliability", "figure_external", "figure_cost"),
-)
-"""The rules that make the report from predictions, the only ones that are run. A new rule of the report belongs here."""
+REPORT = ("score", "compare", "check_arms", "costs", "claims", "table_", "figure_", "page")
+"""Beginnings of the names of the rules that make the report from predictions, but for figure_samples: no others are run."""
 SAMPLES = ("figure1", "figure2")
 """Figures that show images of a dataset: they are not packed."""
 CHARTS = (".svg", ".pdf", ".png")
@@ -63,12 +58,7 @@ def main() -> None:
 
 
 def contents(config: Config) -> dict[str, bytes]:
-    """Return the files of a study's archive by their path in it.
-
-    Raises:
-        HistoBenchError: the study is not finished, its tables are not what its predictions give, or a file holds a path of this
-            machine.
-    """
+    """Return the files of a finished study's archive by their path in it."""
     again = "run the workflow to the end, then pack the study"
     for run in config.runs:
         if not is_up_to_date(Path(run.folder), config.specification(run)):
@@ -118,13 +108,7 @@ def inputs(config: Config) -> set[str]:
 def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
     """Make the report of a study in a temporary folder; return its files by their path, without the figures of `SAMPLES`.
 
-    Only the rules of the report are run, by this checkout, without a network.
-
-    Args:
-        given: the study's :func:`inputs`, by path.
-
-    Raises:
-        HistoBenchError: the workflow cannot make it.
+    `given` are the study's :func:`inputs`. Only the rules of the report are run, by this checkout, without a network.
     """
     results = paths.STUDY.format(study=config.study)
     files = {path: given[path] for path in inputs(config)}
@@ -149,13 +133,18 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
     return made
 
 
+def rules() -> set[str]:
+    """Return the names of the rules of the report, which are those of their scripts."""
+    return {path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem.startswith(REPORT)} - {"figure_samples"}
+
+
 def _make_report(folder: Path) -> None:
     """Run the rules of the report in a folder."""
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile")),
         *("--cores", "all", "--quiet", "all"),
         *("--profile", "none", "--workflow-profile", "none", "--rerun-triggers", "mtime", "--scheduler", "greedy"),
-        *("--show-failed-logs", "--allowed-rules", "all", *RULES),
+        *("--show-failed-logs", "--allowed-rules", "all", *rules()),
     ]
     users = ("SNAKEMAKE_", "HISTOBENCH_", "PYTHONPATH")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(users)}

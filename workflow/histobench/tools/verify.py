@@ -65,8 +65,7 @@ def verify(archive: Path, say: Say) -> bool:
                 raise HistoBenchError(f"its folder is {name}, but its configuration is of the study {config.study}")
             given = pack.inputs(config)
             require_members(given, found)
-            for line in check_inputs(config, packed):
-                say(line)
+            check_inputs(config, packed, say)
             made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given})
             require_members(given | made.keys() | ABOUT, found)
             if surplus := sorted(found - given - made.keys() - ABOUT):
@@ -95,9 +94,7 @@ def verify(archive: Path, say: Say) -> bool:
 def unpack(archive: Path, folder: Path) -> tuple[str, set[str]]:
     """Write the files of an archive into `folder`; return the name of its one top folder, and the paths below that.
 
-    Raises:
-        HistoBenchError: it is no whole archive, is too large, or has a member that leads out of the folder, is no regular file, or
-            occurs twice.
+    An archive that is not whole, is too large or has anything but regular files in that folder is refused.
     """
     if not archive.is_file():
         raise HistoBenchError("no such archive; correct the path")
@@ -123,11 +120,7 @@ def unpack(archive: Path, folder: Path) -> tuple[str, set[str]]:
 
 
 def check_hashes(folder: Path, found: set[str]) -> None:
-    """Require that the checksums name every file but their own, each with its SHA-256.
-
-    Raises:
-        HistoBenchError: naming the first file that is missing, not listed or changed.
-    """
+    """Require that the checksums name every file but their own, each with its SHA-256."""
     if pack.CHECKSUMS not in found:
         raise HistoBenchError(f"{pack.CHECKSUMS} is missing; pack the study again")
     lines = (folder / pack.CHECKSUMS).read_text(encoding="utf-8").splitlines()
@@ -139,11 +132,7 @@ def check_hashes(folder: Path, found: set[str]) -> None:
 
 
 def configuration(path: Path) -> Config:
-    """Read the packed configuration.
-
-    Raises:
-        HistoBenchError: it is missing, is none, or has a grid that no archive could hold.
-    """
+    """Return the packed configuration, unless its grid has more arms than an archive could hold."""
     keys = ("models", "modes", "splits", "magnifications", "augmentations")
     try:
         given = json.loads(path.read_bytes())
@@ -169,13 +158,8 @@ def printable(text: str) -> str:
 # ---- what the report is made of ----
 
 
-def check_inputs(config: Config, folder: Path) -> list[str]:
-    """Check what the tables are made of, as far as that is possible without images; return lines that say so.
-
-    Raises:
-        HistoBenchError: folds divide a patient, predictions are not those of manifest and folds, or a run has other settings
-            than the configuration.
-    """
+def check_inputs(config: Config, folder: Path, say: Say) -> None:
+    """Require that folds keep groups apart, and that runs have the configured settings and predict the images of their folds."""
     images = {name: manifest.load(folder / paths.MANIFEST.format(dataset=name)) for name in config.used_datasets}
     splits = {}
     for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
@@ -199,13 +183,10 @@ def check_inputs(config: Config, folder: Path) -> list[str]:
     for on, run in config.external_runs:
         path = paths.external(on, run)
         require_images(path, external.read(folder / path), images[on])
-    lines = [
-        f"Folds     {len(splits)} splits keep groups apart and agree with the manifests",
-        f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once",
-    ]
-    return lines + [f"External  {len(config.external_runs)} runs predict each image of the other dataset once"] * bool(
-        config.external_runs
-    )
+    say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
+    say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")
+    if config.external_runs:
+        say(f"External  {len(config.external_runs)} runs predict each image of the other dataset once")
 
 
 def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: Sequence) -> None:
