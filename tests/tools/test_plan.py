@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from histobench.tools import plan
-from histobench.tools.command_line import amount, columns, duration, study
+from histobench.tools.command_line import amount, duration, study
 
 H200 = "NVIDIA H200"
 # BreakHis (Spanhol et al., Table 1): images at 40X, 100X, 200X and 400X.
@@ -133,4 +133,3 @@ def test_disk_space_that_is_still_to_come(config):
 def test_text():
     assert [amount(size) for size in (math.nan, 3e6, 4.04e9, 2e12)] == ["?", "3.0 MB", "4.0 GB", "2.0 TB"]
     assert [duration(time) for time in (math.nan, 40, 720, 12240)] == ["?", "40 s", "12 min", "3.4 h"]
-    assert columns(["a", "n"], [["left", "1"], ["x", "22"]], 1) == ["a      n", "----  --", "left   1", "x     22"]

@@ -78,18 +78,6 @@ def run_tool(main: Callable[[], None]) -> None:
     run_script(main)
 
 
-def columns(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Return the lines of a table; its first `left` columns are aligned left, the others right."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = zip(row, widths, strict=True)
-        aligned = (cell.ljust(width) if n < left else cell.rjust(width) for n, (cell, width) in enumerate(cells))
-        return "  ".join(aligned).rstrip()
-
-    return [line(header), "  ".join("-" * width for width in widths), *map(line, rows)]
-
-
 def amount(size: float) -> str:
     """Return bytes as text: `4.0 GB`, `12 MB`; `?` for NaN."""
     if math.isnan(size):

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from tabulate import tabulate
 
 from histobench.datasets import breakhis
 from histobench.io.files import read_csv
@@ -22,7 +23,7 @@ from histobench.study import paths
 from histobench.study.config import Config
 from histobench.study.runs import Run, is_up_to_date, record
 from histobench.study.spec import CnnSettings
-from histobench.tools.command_line import amount, columns, device, duration, parser, run_tool, study
+from histobench.tools.command_line import amount, device, duration, parser, run_tool, study
 
 UNKNOWN = math.nan
 """A number, time, rate or size that is not known; sums with it are not known either."""
@@ -82,7 +83,9 @@ def plan(config: Config, device: str) -> list[str]:
     keys = ["work", "model", "mode", "augmentation", *several]
     to_do = sum(job.what == "training" for job in waiting)
     lines = [f"Study {config.study}: {len(config.runs)} training runs, {to_do} to do", ""]
-    lines += columns([*keys, "jobs", "done", "to do", "images", "time"], rows, len(keys))
+    sides = ["left"] * len(keys) + ["right"] * 5
+    header = [*keys, "jobs", "done", "to do", "images", "time"]
+    lines.append(tabulate(rows, header, "simple", colalign=sides, disable_numparse=True))
     return [*lines, "", *time_left(waiting, device), "", *disk(config)]
 
 
@@ -281,7 +284,7 @@ def disk(config: Config) -> list[str]:
     """Return what a study still needs on the disk as a table, and what is free."""
     rows = [[what, amount(size)] for what, size in needs(config).items()]
     free = f"Disk: {amount(shutil.disk_usage(Path()).free)} free in this folder."
-    return [*(columns(["disk", "to come"], rows, 1) if rows else []), "", free]
+    return [tabulate(rows, ["disk", "to come"], "simple", colalign=["left", "right"]), "", free] if rows else [free]
 
 
 if __name__ == "__main__":
