@@ -136,18 +136,3 @@ def test_a_second_make_ends_with_a_message_and_the_first_finishes(long):
     third = make()  # nothing has to be unlocked
     assert "error" not in third.communicate()[0]
     assert third.returncode == 0
-
-
-def test_a_job_ends_on_sigterm_where_sigint_is_ignored(long):
-    project = long("ignoring")
-    code = (
-        "import signal, os, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", code, sys.executable, "-m", "snakemake", *COMMAND]
-    snakemake = subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    wait_for(lambda: any((project.folder / run / "checkpoint.pt").exists() for run in RUNS))
-    (job, *_) = jobs(project)
-    os.kill(job, signal.SIGTERM)
-    wait_for(lambda: job not in project.processes(), 20)
-    snakemake.kill()
-    snakemake.communicate()

@@ -28,7 +28,7 @@ LONG = {
     name: f"results/made-up/runs/{name.replace('/', '/long/patient/40x/none/')}"
     for name in ("small/fold1", "small/fold2", "smaller/fold1", "smaller/fold2")
 }
-TIMED_OUT, CANCELLED, REQUEUED, UNDISTURBED = LONG
+TIMED_OUT, CANCELLED, REQUEUED, _ = LONG
 # No limit is shorter than a minute.
 ENDED = {
     TIMED_OUT: "scontrol update JobId={} TimeLimit=1",
@@ -60,9 +60,7 @@ def local(tmp_path_factory) -> Project:
         for dataset, models, modes, augmentation in blocks
     ]
     project.configure("queue", study="queue", modes=modes, grid=grid)
-    started = time.monotonic()
     project.snakemake(SCORES, *STUDY, *THREADS, "--cores", "2", "--resources", "gpu=2")
-    print(f"the study on this machine: {time.monotonic() - started:.0f} s")
     return project
 
 
@@ -75,8 +73,8 @@ def training(project: Project, run: str) -> int | None:
 
 
 def queue(environment: dict[str, str]) -> list[dict[str, str]]:
-    """Return the jobs that Slurm has seen, in their order: number, state, time, limits, and the rule with its wildcards."""
-    columns = {"job": "%i", "state": "%T", "took": "%M", "time": "%l", "memory": "%m", "comment": "%k"}
+    """Return the jobs that Slurm has seen, in their order: number, state, limits, and the rule with its wildcards."""
+    columns = {"job": "%i", "state": "%T", "time": "%l", "memory": "%m", "comment": "%k"}
     command = ["squeue", "--states=all", "--noheader", "--sort=i", "--format", "|".join(columns.values())]
     lines = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
     return [dict(zip(columns, line.split("|"), strict=True)) for line in lines]
@@ -121,7 +119,6 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
     finally:
         snakemake.kill()
         snakemake.wait()
-    print(f"{len(queue(slurm))} jobs through Slurm: {time.monotonic() - started:.0f} s")
 
     for path in sorted((local.folder / "results").glob("*/runs/**/predictions.csv")):
         assert (project.folder / path.relative_to(local.folder)).read_bytes() == path.read_bytes(), path
@@ -129,10 +126,6 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
     for run in ENDED:
         assert records[run]["resumed_from"] >= 1, run
     assert not list((project.folder / "results").rglob("checkpoint.pt"))
-
-    print(
-        f"the undisturbed one took Slurm {attempts(slurm, UNDISTURBED)[0]['took']} min, {records[UNDISTURBED]['seconds']}"
-    )
 
     first, second = attempts(slurm, TIMED_OUT)
     command = ["scontrol", "show", "job", first["job"]]
