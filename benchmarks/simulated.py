@@ -1,7 +1,7 @@
 """A SIMULATED full study on disk, for measuring what follows training: `python -m benchmarks.simulated FOLDER`.
 
 Nothing was trained: logits are drawn from a model with patient effects for the 7,909 images that BreakHis has, under
-their true names. Give what is made from them the note in NOTE. Below FOLDER stand manifest, census, folds, the
+their true names. Give what is made from them the note in NOTE. Below FOLDER are then manifest, census, folds, the
 predictions.csv, history.csv and run.json of every run of a configuration (the paper's by default), and the external
 predictions that it asks for, all where the workflow has them.
 
@@ -207,7 +207,7 @@ def _generator(*key: object) -> np.random.Generator:
 
 
 def _image(identity: breakhis.Identity) -> manifest.Image:
-    # 14-13412 stands in the archive twice, as DC and as LC, with the same pixels.
+    # 14-13412 is in the archive twice, as DC and as LC, with the same pixels.
     pixels = identity.image_id.replace("SOB_M_LC-14-13412", "SOB_M_DC-14-13412")
     return manifest.Image(
         identity.image_id,

@@ -20,11 +20,11 @@ PAPER = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 
 
 GONE = ...
-"""Stands for a key that is taken out."""
+"""Value of a key that is to be removed."""
 
 
 def with_change(key: str, value: Any, config: dict = PAPER) -> dict:
-    """Return a configuration with one key set, a dotted path, or taken out."""
+    """Return a configuration with one key, a dotted path, set or removed."""
     config = copy.deepcopy(config)
     *parents, last = key.split(".")
     place: Any = config
@@ -120,7 +120,7 @@ def test_the_external_test_of_the_paper():
     assert keeping == {"resnet34", "smolvlm"}
 
 
-def test_an_external_block_without_any_run_in_the_grid_rests():
+def test_an_external_block_without_any_run_in_the_grid_is_ignored():
     config = copy.deepcopy(PAPER)
     config["grid"] = [config["grid"][0] | {"models": ["alexnet"]}]
     study = load(config)
@@ -134,7 +134,7 @@ def test_the_example_studies(name):
         assert Counter(run.split for run in study.runs) == {"accession": 20, "patient": 20, "image": 20}
         shared = set(load(PAPER).runs).intersection(study.runs)
         assert len(shared) == 20
-        for run in shared:  # what decides whether they stand
+        for run in shared:  # they are up to date for both
             assert study.specification(run) == load(PAPER).specification(run)
     else:
         assert [(on, run.dataset) for on, run in study.external_runs] == [("elsewhere", "mine")] * 5

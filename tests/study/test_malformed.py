@@ -26,13 +26,13 @@ INF, NAN = math.inf, math.nan
 
 
 class Case(NamedTuple):
-    """One mistake: a key of a good configuration, what stands there instead, and what the sentence must hold."""
+    """One mistake: a key of a good configuration, its wrong value, and a word of the message."""
 
     key: str
     value: Any
     word: str
     named: str = ""
-    """The key that the sentence names, where it is not the one with the mistake."""
+    """The key that the message names, where it is not the one with the mistake."""
 
 
 def merged(file: str) -> dict:
@@ -430,7 +430,7 @@ PLACES = [(study, place) for study, config in STUDIES.items() for place in place
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(JUNK)), min_size=1, max_size=3), st.booleans())
-def test_whatever_stands_wherever_there_is_a_sentence_or_a_study(changes, as_key):
+def test_junk_at_any_place_gives_messages_or_a_study(changes, as_key):
     """Up to three places of one study hold junk, or a junk key beside the right ones."""
     study = changes[0][0][0]
     config = copy.deepcopy(STUDIES[study])
@@ -465,7 +465,7 @@ def test_whatever_stands_wherever_there_is_a_sentence_or_a_study(changes, as_key
         ('{"study": "a", "study": "b"}', "study is there twice"),
     ],
 )
-def test_a_key_that_stands_twice_in_a_file_is_named_with_its_lines(tmp_path, text, place):
+def test_a_key_that_a_file_has_twice_is_named_with_its_lines(tmp_path, text, place):
     file = tmp_path / "study.yaml"
     file.write_text(text)
     with pytest.raises(HistoBenchError, match=re.escape(f"{file}: {place}")):

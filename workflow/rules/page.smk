@@ -11,7 +11,7 @@ use rule score as costs with:
 
 use rule score as page with:
     input:
-        # Files that stand beside those named below.
+        # Files beside those named below, which the script reads too.
         tables(".md"),
         page_figures(".png"),
         study=STUDY_FILE,

@@ -16,7 +16,7 @@ rule train:
         device=STUDY.device,
         gpu=lambda w: gpu_jobs(STUDY.gpu(w.model, w.mode)),
         share=lambda w: share(STUDY.gpu(w.model, w.mode)),
-        # Hardware settings are resources, because these are not tracked; 0 stands for the default.
+        # Hardware settings are resources, because these are not tracked; 0 means the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         gradient_checkpointing=lambda w: int(STUDY.mode(w.model, w.mode).gradient_checkpointing),
     params:

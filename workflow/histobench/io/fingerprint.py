@@ -18,7 +18,7 @@ DATA = (".csv", ".json", ".html", ".css", ".js")
 def fingerprint(script: Path, without: Sequence[str] = (), also: Sequence[str] = ()) -> str:
     """Return 16 hex digits that change when the code of `script`, or of any project module it imports, changes.
 
-    Data files count that stand beside a module and are named in it.
+    A data file counts if it is beside a module that names it.
 
     Args:
         script: the file that runs.

@@ -58,7 +58,7 @@ class External(Settings):
     augmentations: Names
     headline: Magnification = 40
     """The magnification that Table 6 shows, with the first split and augmentation of the first block that is used;
-    the full table stands beside it."""
+    the full table is beside it."""
 
     @model_validator(mode="before")
     @classmethod

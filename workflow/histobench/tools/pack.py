@@ -224,7 +224,7 @@ def outside(value: Any, key: str = "") -> dict[str, str]:
 
 
 def without_paths(data: bytes, hidden: Mapping[str, str]) -> bytes:
-    """Return a text with each path of `hidden`, as it stands alone, replaced."""
+    """Return a text with each path of `hidden` replaced, unless it is part of a longer one."""
     for path in sorted(hidden, key=len, reverse=True):
         alone = rb"(?<![\w./~-])" + re.escape(path.encode()) + rb"(?![\w-])"
         data = re.sub(alone, lambda _, path=path: hidden[path].encode(), data)
