@@ -69,14 +69,14 @@ wildcard_constraints:
 # ---- resources ----
 
 
-def gpu_jobs(need):
-    """How much of the resource `gpu` a job takes: it counts the GPU jobs that run at once."""
-    return 0 if need == "none" else 1
-
-
-def share(need):
-    """How many such jobs may share one GPU; 0 for a job that needs none."""
-    return {"whole": 1, "shared": STUDY.gpu_slots, "none": 0}[need]
+def on_device(need):
+    """Resources of a job that computes with a model: its device, how many GPU jobs it is, and how many may share the GPU."""
+    slots = {"whole": 1, "shared": STUDY.gpu_slots, "none": 0}
+    return {
+        "device": STUDY.device,
+        "gpu": lambda w: 0 if need(w) == "none" else 1,
+        "share": lambda w: slots[need(w)],
+    }
 
 
 def prediction_gpu(w):

@@ -9,9 +9,7 @@ rule predict:
         "../../envs/compute.yaml"
     threads: 4
     resources:
-        device=STUDY.device,
-        gpu=lambda w: gpu_jobs(prediction_gpu(w)),
-        share=lambda w: share(prediction_gpu(w)),
+        **on_device(prediction_gpu),
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
     params:
         specification=lambda w: STUDY.specification(w).canonical(),

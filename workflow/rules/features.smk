@@ -11,9 +11,7 @@ rule features:
         "../../envs/compute.yaml"
     threads: 4
     resources:
-        device=STUDY.device,
-        gpu=lambda w: gpu_jobs(STUDY.gpu(w.model)),
-        share=lambda w: share(STUDY.gpu(w.model)),
+        **on_device(lambda w: STUDY.gpu(w.model)),
     params:
         specification=feature_specification("embeddings"),
         data=computed_from,

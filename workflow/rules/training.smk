@@ -13,9 +13,7 @@ rule train:
         "../../envs/compute.yaml"
     threads: 4
     resources:
-        device=STUDY.device,
-        gpu=lambda w: gpu_jobs(STUDY.gpu(w.model, w.mode)),
-        share=lambda w: share(STUDY.gpu(w.model, w.mode)),
+        **on_device(lambda w: STUDY.gpu(w.model, w.mode)),
         # Hardware settings are resources, because these are not tracked; 0 means the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         gradient_checkpointing=lambda w: int(STUDY.mode(w.model, w.mode).gradient_checkpointing),
