@@ -58,14 +58,14 @@ def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["fold", "class", "name"])
 def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path: Path, kind: str) -> None:
     if kind == "fold":
-        path, sentence = predicted(tmp_path, "a", 1, 1, 2, -1, inside=2), "the predictions of fold 2, not of fold 1"
+        path, sentence = predicted(tmp_path, "a", 1, 1, 2, -1, inside=2), "line 2: fold is '2', expected 1"
     elif kind == "class":
         path, sentence = predicted(tmp_path, "a", 1, 1, 2), "2 of 2 images are malignant, but both classes must occur"
     else:
         path, sentence = "predictions.csv", "names no run"
     done = score(tmp_path, path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {path}: ")
+    assert done.stderr.startswith(f"error: {path}")
     assert done.stderr.count("\n") == 1
     assert sentence in done.stderr
     assert not (tmp_path / "summary.csv").exists()

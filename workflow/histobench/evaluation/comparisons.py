@@ -23,9 +23,7 @@ from histobench.evaluation.bootstrap import (
     resample,
     sign_flip_p,
 )
-from histobench.evaluation.external import External
 from histobench.evaluation.pooling import Arm, pool, require_equal_images
-from histobench.evaluation.predictions import GAPS_COLUMNS as GAPS_COLUMNS
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM, all_scores
 from histobench.io.errors import HistoBenchError
@@ -131,7 +129,7 @@ def analyse(
     return found
 
 
-def external_intervals(runs: Mapping[tuple[str, Run], External], draws: int = 10_000, seed: int = 0) -> list[Row]:
+def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int = 10_000, seed: int = 0) -> list[Row]:
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
     The patients of the other dataset are resampled within class, the same ones for every model; where it names no
@@ -142,13 +140,13 @@ def external_intervals(runs: Mapping[tuple[str, Run], External], draws: int = 10
         draws: number of bootstrap draws.
         seed: of the draws.
     """
-    arms: dict[tuple[str, str], list[tuple[Run, External]]] = {}
+    arms: dict[tuple[str, str], list[tuple[Run, Predictions]]] = {}
     for (on, run), part in runs.items():
         arms.setdefault((on, run.arm), []).append((run, part))
     rows = []
     for (on, _), members in arms.items():
         first, part = members[0]
-        folds = [Clustered(part.label, part.logit, part.patient) for _, part in members]
+        folds = [Clustered(part.label, part.logit["last"], part.patient) for _, part in members]
         estimates = [arm.values() for arm in folds]
         values = [arm.values(_drawn(arm, draws, seed)[0]) for arm in folds]
         for metric in POOLED:
