@@ -77,7 +77,11 @@ def cross_entropy(label: np.ndarray, logit: np.ndarray) -> float:
     return float(np.mean(np.logaddexp(0, logit) - logit * positive))
 
 
+def all_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
+    """Return every score of :data:`METRICS`; arguments as for :func:`patient_rate`."""
+    return scores(label, logit) | {PATIENT_RATE: patient_rate(label, logit, patient)}
+
+
 def epoch_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
-    """Return `validation_loss`, the scores and the patient rate of one epoch; arguments as above."""
-    rate = {PATIENT_RATE: patient_rate(label, logit, patient)}
-    return {"validation_loss": cross_entropy(label, logit)} | scores(label, logit) | rate
+    """Return `validation_loss` and every score of one epoch; arguments as for :func:`patient_rate`."""
+    return {"validation_loss": cross_entropy(label, logit)} | all_scores(label, logit, patient)

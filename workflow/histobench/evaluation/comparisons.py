@@ -25,9 +25,9 @@ from histobench.evaluation.bootstrap import (
 )
 from histobench.evaluation.pooling import Arm, pool, require_equal_images
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
-from histobench.evaluation.summary import ARM, all_scores
+from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
-from histobench.metrics import METRICS, decide
+from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run
 
 INTERVALS_COLUMNS = (*ARM, "selection", "metric", "estimate", "low", "high", "level", "patients", "images")

@@ -14,7 +14,7 @@ from histobench.evaluation import summary
 from histobench.evaluation.predictions import AGAIN, Gap, Predictions, named, read
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
-from histobench.metrics import METRICS, decide
+from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run, of_external
 
 KEYS = ("on", *ARM)
@@ -62,7 +62,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
 
 def score_run(on: str, run: Run, predictions: Predictions) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
-    scores = summary.all_scores(predictions.label, predictions.logit["last"], predictions.patient)
+    scores = all_scores(predictions.label, predictions.logit["last"], predictions.patient)
     counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
     return {"on": on, **asdict(run), **scores, **counts}
 
