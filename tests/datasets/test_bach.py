@@ -1,7 +1,6 @@
 """BACH: the official tree with small made-up images, and what is refused."""
 
 import hashlib
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import PIL.Image
 import pytest
 
 from histobench.datasets import bach, synthetic
-from histobench.datasets.archives import MAX_MEMBER_BYTES
+from histobench.datasets.archives import MAX_MEMBER_BYTES, members
 from histobench.io.errors import HistoBenchError
 from histobench.study.synthetic_settings import SyntheticSettings
 from tests.datasets.standin import write_files
@@ -24,8 +23,7 @@ def files(tmp_path_factory) -> dict[str, bytes]:
     """Path and content of every file of a synthetic BACH of 16 images."""
     path = tmp_path_factory.mktemp("bach") / "archive"
     synthetic.generate(SMALL, path)
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return {member.name: member.read() for member in members(path)}
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +31,19 @@ def official(tmp_path_factory, files) -> Path:
     """The official layout: 400 images of 64x48 pixels, whole slides, lists and files of macOS."""
     image = {name.split("/")[1]: data for name, data in files.items() if name.endswith(".tif")}
     prefixes = {"Normal": "n", "Benign": "b", "InSitu": "is", "Invasive": "iv"}
-    members = [
+    entries = [
         (f"{PREFIX}Photos/{folder}/{prefix}{number:03}.tif", image[folder])
         for folder, prefix in prefixes.items()
         for number in range(1, 101)
     ]
-    members += [
+    entries += [
         (f"{PREFIX}Photos/microscopy_ground_truth.csv", b"n001.tif,Normal\n"),
         (f"{PREFIX}Photos/Normal/Thumbs.db", b"\xd0\xcf"),
         (f"{PREFIX}Photos/Normal/._n001.tif", b"resource fork"),
         (f"{PREFIX}WSI/A01.svs", b"a whole slide"),
         (f"{PREFIX}WSI/gt_thumbnails/A01.tif", b"no photograph"),
     ]
-    return write_files(tmp_path_factory.mktemp("official") / "ICIAR2018_BACH_Challenge.zip", members, "zip")
+    return write_files(tmp_path_factory.mktemp("official") / "ICIAR2018_BACH_Challenge.zip", entries, "zip")
 
 
 @pytest.fixture
