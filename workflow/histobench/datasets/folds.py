@@ -16,6 +16,7 @@ numpy only, because every training job does it.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,8 @@ class Folds:
             Two ascending int64 arrays of indices into `images`.
 
         Raises:
-            HistoBenchError: there is no such fold, or no image of this magnification.
+            HistoBenchError: there is no image of this magnification.
         """
-        if not 1 <= fold <= self.count:
-            raise HistoBenchError(f"fold {fold} does not exist: the split by {self.policy} has folds 1 to {self.count}")
         here = np.fromiter((image.magnification == magnification for image in images), bool, len(images))
         if not here.any():
             known = ", ".join(f"{value}x" for value in sorted({image.magnification for image in images}))
@@ -160,32 +159,26 @@ def twins(images: Sequence[Image], policy: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def leaks(images: Sequence[Image], folds: Folds) -> list[int]:
-    """Count for each fold the pairs of :func:`twins` of which one image trains and the other evaluates."""
-    row = {image.image_id: index for index, image in enumerate(images)}
-    pairs = np.array([(row[a], row[b]) for a, b in twins(images, folds.policy)], int).reshape(-1, 2)
-    sides = folds.sides(images)
-    return (sides[pairs[:, 0]] != sides[pairs[:, 1]]).sum(axis=0).tolist()
-
-
 def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
     """Count what is on the two sides of each fold.
 
     Returns:
         A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, and
-        the pairs of images with equal pixels that are on both (:func:`leaks`).
+        the pairs of :func:`twins` that are divided between them.
     """
     tested, groups = folds.sides(images), np.array(folds.tested)
     malignant = np.array([image.label == "malignant" for image in images])
+    side_of = dict(zip((image.image_id for image in images), tested, strict=True))
+    divided = [side_of[one] != side_of[other] for one, other in twins(images, folds.policy)]
     rows = []
-    for fold, equal in enumerate(leaks(images, folds)):
+    for fold in range(folds.count):
         row = {"fold": fold + 1}
         for test, side in enumerate(SIDES):
             here = tested[:, fold] == test
             row[f"{side}_benign"] = int(np.sum(here & ~malignant))
             row[f"{side}_malignant"] = int(np.sum(here & malignant))
             row[f"{side}_groups"] = int(np.sum(groups[:, fold] == test))
-        rows.append(row | {"equal_pixels": equal})
+        rows.append(row | {"equal_pixels": int(sum(pair[fold] for pair in divided))})
     return rows
 
 
@@ -236,8 +229,8 @@ def check_unedited(path: Path) -> None:
         HistoBenchError: its digest is missing, or is that of another file.
     """
     try:
-        digest = _digest_file(path).read_text(encoding="utf-8").split()[0]
-    except (OSError, IndexError, UnicodeDecodeError) as error:
+        digest = _digest_file(path).read_text(encoding="utf-8")[:64]
+    except (OSError, UnicodeDecodeError) as error:
         raise HistoBenchError(
             f"{_digest_file(path)}: the digest of the folds cannot be read; {_delete(path)}"
         ) from error
@@ -259,15 +252,11 @@ def _delete(path: Path) -> str:
 
 def _check_classes(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> None:
     sides = folds.sides(images)
-    labels = np.array([image.label for image in images])
-    magnifications = np.array([image.magnification for image in images])
-    for magnification in np.unique(magnifications):
-        for label in LABELS:
-            here = sides[(magnifications == magnification) & (labels == label)]
-            tested = here.sum(axis=0)
-            for side, empty in (("test", tested == 0), ("train", tested == len(here))):
-                if empty.any():
-                    fold = int(np.argmax(empty)) + 1
-                    raise HistoBenchError(
-                        f"{where}: fold {fold} has no {label} image on its {side} side at {magnification}x; {remedy}"
-                    )
+    for magnification, label in product(sorted({image.magnification for image in images}), LABELS):
+        here = sides[[(image.magnification, image.label) == (magnification, label) for image in images]]
+        for side, counts in (("test", here.sum(axis=0)), ("train", (~here).sum(axis=0))):
+            if not counts.all():
+                raise HistoBenchError(
+                    f"{where}: fold {int(np.argmin(counts)) + 1} has no {label} image on its {side} side at "
+                    f"{magnification}x; {remedy}"
+                )
