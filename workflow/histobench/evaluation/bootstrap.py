@@ -149,9 +149,6 @@ class Clustered:
         Args:
             other: an arm with the same images.
             signs: (draws, P): -1 swaps a patient, 1 does not.
-
-        Returns:
-            For each metric (draws,).
         """
         malignant, benign = self._malignant, ~self._malignant
         contribution = np.zeros(len(self._logit))
@@ -191,14 +188,8 @@ class Clustered:
 def resample(names: Sequence[str] | np.ndarray, classes: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Return (draws, P): how often each patient is drawn, with replacement and within its class.
 
-    Patients with images of both classes are a third class. The draws depend on the seed and the patients only, so that all
-    arms with the same patients share them.
-
-    Args:
-        names: (P,) patients.
-        classes: (P,) their classes.
-        draws: number of draws.
-        seed: of the study.
+    Patients with images of both classes are a third class. The draws depend on the seed of the study and the (P,) `names`
+    and `classes` of patients only, so that all arms with the same patients share them.
     """
     rng = _generator("bootstrap", seed, names)
     weights = np.empty((draws, len(classes)))
@@ -263,12 +254,8 @@ def _stretch(patients: int) -> float:
 def sign_flip_p(first: Clustered, second: Clustered, signs: np.ndarray) -> dict[str, float]:
     """Return for each of METRICS the two-sided p of the hypothesis that two arms are exchangeable within patients.
 
-    It is the share of swaps, including the identity, with a difference at least as far from 0 as the observed one.
-
-    Args:
-        first: an arm.
-        second: another on the same images.
-        signs: from :func:`flips`.
+    It is the share of swaps, including the identity, with a difference at least as far from 0 as the observed one. `signs`
+    are those of :func:`flips`.
     """
     observed = first.swapped(second, np.ones((1, signs.shape[1])))
     swapped = first.swapped(second, signs)

@@ -133,12 +133,8 @@ def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int =
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
     The patients of the other dataset are resampled within class, the same ones for every model; where it names no
-    patients, its images are. The effect of another training set is in the deviation over folds, not here.
-
-    Args:
-        runs: for each other dataset and run what the run predicts there.
-        draws: number of bootstrap draws.
-        seed: of the draws.
+    patients, its images are. The effect of another training set is in the deviation over folds, not here. `runs` holds for
+    each other dataset and run what the run predicts there.
     """
     arms: dict[tuple[str, str], list[tuple[Run, Predictions]]] = {}
     for (on, run), part in runs.items():
@@ -200,7 +196,6 @@ def _draw(names: tuple[str, ...], classes: tuple[int, ...], draws: int, seed: in
 
 
 def _intervals(arm: Clustered, drawn: Mapping[str, np.ndarray]) -> list[Row]:
-    """Return a row for each score of an arm, with its interval."""
     counts = {"level": LEVEL, "patients": len(arm.names), "images": int(arm.confusion.sum())}
     rows = []
     for metric, (estimate,) in arm.values().items():
