@@ -34,9 +34,7 @@ def score_run(run: Run, predictions: Predictions) -> list[Row]:
 
 
 def summarise(
-    rows: Sequence[Mapping[str, object]],
-    keys: Sequence[str] = (*ARM, "selection"),
-    metrics: Sequence[str] = METRICS,
+    rows: Sequence[Mapping[str, object]], keys: Sequence[str] = (*ARM, "selection"), metrics: Sequence[str] = METRICS
 ) -> list[Row]:
     """Return the rows of `summary.csv`: for each arm and selection the mean and sample standard deviation over folds.
 
