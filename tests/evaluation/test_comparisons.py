@@ -103,16 +103,6 @@ def test_a_declared_family_is_smaller_and_keeps_its_direction() -> None:
         assert row["sign_flip_p"] == row["holm_p"] == other["sign_flip_p"]
 
 
-def test_a_pair_that_cannot_be_compared_is_one_message() -> None:
-    with pytest.raises(
-        HistoBenchError, match="'resnet43/ft' is no arm of the study; write MODEL/MODE, one of vgg19/ft"
-    ):
-        analysed(made(), pairs=[("resnet43/ft", "vgg19/ft")])
-    runs = made(ARMS[:1]) | {replace(run, magnification=100): part for run, part in made(ARMS[1:2]).items()}
-    with pytest.raises(HistoBenchError, match="are never trained on the same dataset, split, magnification, augment"):
-        analysed(runs, pairs=[(f"{ARMS[0]}/ft", f"{ARMS[1]}/ft")])
-
-
 def test_another_arm_changes_no_other_row_but_the_size_of_its_family() -> None:
     few, more = analysed(made(ARMS[:2])), analysed(made())
     assert [row for row in more.intervals if row["model"] != "resnet34"] == few.intervals

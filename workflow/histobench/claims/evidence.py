@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from histobench.claims.table_cells import CROSS_VALIDATION, EXTERNAL, Cell, Row, Terms, Unavailable
-from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv
 from histobench.study.resolved import Study
 
@@ -108,15 +107,10 @@ class Results:
 
     def _name(self, label: str) -> str:
         """Return the name in the configuration of a model by its name in print."""
-        names = [name for name, text in self.study.labels.items() if text == label]
-        if not names:
-            raise Unavailable(f"the study has no model {label}")
-        if len(names) > 1:
-            raise HistoBenchError(
-                f"models {' and '.join(names)} are both named {label!r} in print, but claims find a model by that name; "
-                "give each its own `label` in the configuration"
-            )
-        return names[0]
+        for name, text in self.study.labels.items():
+            if text == label:
+                return name
+        raise Unavailable(f"the study has no model {label}")
 
     def _columns(self, table: int) -> dict[str, str]:
         """Return the columns that select the rows of Table 4, 5 or 6."""

@@ -45,6 +45,15 @@ class Clustered:
         has = self.confusion.reshape(-1, 2, 2).any(axis=2)  # malignant images, benign images
         self.classes: np.ndarray = has @ np.array([1, 2])
         """(P,) which classes a patient's images have: 1 malignant, 2 benign, 3 both."""
+        self._rate = self.confusion[:, [0, 3]].sum(axis=1) / self.confusion.sum(
+            axis=1
+        )  # of a patient's images called right
+        estimate = probability(self._logit)
+        cell, cells = self._patient * BINS + bins(estimate), len(self.names) * BINS
+        # (P, bins): sum over a patient's images in a bin of probability less label
+        self._excess = np.bincount(cell, estimate - self._malignant, cells).reshape(-1, BINS)
+        ranks = midranks(self._logit)  # among all images, here of the malignant and of the benign ones
+        self._ranks = ranks[self._malignant], ranks[~self._malignant]
         self._has = [np.flatnonzero(self.classes != other) for other in (2, 1)]  # patients with malignant, with benign
 
     @property
@@ -109,18 +118,6 @@ class Clustered:
             "sensitivity_at_95_specificity": self._sensitivity(malignant, benign, tn + fp) / (tp + fn),
         }
 
-    @cached_property
-    def _rate(self) -> np.ndarray:
-        """(P,): the share of a patient's images that are classified correctly."""
-        return self.confusion[:, [0, 3]].sum(axis=1) / self.confusion.sum(axis=1)
-
-    @cached_property
-    def _excess(self) -> np.ndarray:
-        """(P, bins): sum over a patient's images in a bin of probability less label."""
-        estimate = probability(self._logit)
-        cell = self._patient * BINS + bins(estimate)
-        return np.bincount(cell, estimate - self._malignant, len(self.names) * BINS).reshape(-1, BINS)
-
     def _sensitivity(self, malignant: np.ndarray, benign: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Return the weighted number of malignant images above each draw's threshold, found by bisection."""
         hits, alarms = self._above
@@ -131,12 +128,6 @@ class Clustered:
             fits = np.einsum("ij,ij->i", alarms[middle], benign) <= allowed
             low, high = np.where(fits, middle, low), np.where(fits, high, middle)
         return np.einsum("ij,ij->i", hits[low], malignant)
-
-    @cached_property
-    def _ranks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mid-ranks of the malignant and of the benign images among all."""
-        ranks = midranks(self._logit)
-        return ranks[self._malignant], ranks[~self._malignant]
 
     def swapped(self, other: "Clustered", signs: np.ndarray) -> dict[str, np.ndarray]:
         """Return for each of METRICS the difference self - other after swapping the arms' predictions of some patients.
@@ -168,18 +159,16 @@ class Clustered:
         base = (self.confusion + other.confusion).sum(axis=0) / 2
         images, positives = len(self._logit), malignant.sum()
 
-        def precision(side: int) -> np.ndarray:
+        precision, f1 = [], []
+        for side in (1, -1):
             hits, calls = base[0] + side * tp, base[0] + base[2] + side * (tp + fp)
-            return np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0.5)
-
-        def f1(side: int) -> np.ndarray:
-            return 2 * (base[0] + side * tp) / (base[0] + base[2] + side * (tp + fp) + positives)
-
+            precision.append(np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0.5))
+            f1.append(2 * hits / (calls + positives))
         return {
             "accuracy": 2 * (tp - fp) / images,
-            "precision": precision(1) - precision(-1),
+            "precision": precision[0] - precision[1],
             "recall": 2 * tp / positives,
-            "f1": f1(1) - f1(-1),
+            "f1": f1[0] - f1[1],
             "auc": auc,
             "patient_rate": rate / len(self.names),
         }
