@@ -440,7 +440,7 @@ def test_a_pair_that_is_never_trained_on_the_same_images_is_named():
     for block, magnification in zip(config["grid"], (200, 400), strict=True):
         block["magnifications"] = [magnification]
     with pytest.raises(
-        HistoBenchError, match="comparisons.pairs.0: vgg19/ft and smolvlm/ft are never trained on the same"
+        HistoBenchError, match=r"comparisons.pairs.0: vgg19/ft and smolvlm/ft are never trained on the same"
     ):
         load(config)
 
