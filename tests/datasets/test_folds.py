@@ -17,6 +17,7 @@ from histobench.datasets import folds, make_folds, manifest
 from histobench.datasets.breakhis import official
 from histobench.datasets.manifest import Image
 from histobench.io.errors import HistoBenchError
+from tests.scripts.running import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -314,28 +315,13 @@ def test_loading_needs_no_heavy_library(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def script(folder: Path, **split: object) -> subprocess.CompletedProcess[str]:
-    """Run the script in a folder with manifest.csv; it writes folds.csv and census.csv there."""
-    command = [
-        sys.executable,
-        ROOT / "scripts" / "folds.py",
-        "--manifest",
-        "manifest.csv",
-        "--split",
-        json.dumps(split),
-    ]
-    command += ["--output", "folds.csv", "--census", "census.csv"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 def test_the_script_makes_folds(tmp_path: Path) -> None:
     images = small()
     images[1] = replace(images[1], sha256=images[0].sha256)
     manifest.save(tmp_path / "manifest.csv", images)
-    done = script(tmp_path, by="image", folds=3, seed=0, files=[])
-    assert done.returncode == 0, done.stderr
-    assert "48 images in 48 groups, 3 folds" in done.stdout
+    outputs = {"manifest": "manifest.csv", "output": "folds.csv", "census": "census.csv"}
+    split = {"by": "image", "folds": 3, "seed": 0, "files": []}
+    assert run("folds", tmp_path, split=json.dumps(split), **outputs) == (0, "")
     made = folds.load(tmp_path / "folds.csv", images, "image")
     assert made.count == 3
     twins = [made.tested[made.groups.index(images[row].image_id)] for row in (0, 1)]
@@ -344,9 +330,7 @@ def test_the_script_makes_folds(tmp_path: Path) -> None:
         list(folds.CENSUS_COLUMNS),
         *(["123"[fold], "16", "16", "32", "8", "8", "16", divided[fold]] for fold in range(3)),
     ]
-    done = script(tmp_path, by="patient", folds=9, seed=0, files=[])
-    assert done.returncode == 1
-    assert done.stderr.startswith(
-        "error: split by patient into 9 folds with seed 0: the manifest has only 6 benign patients"
-    )
-    assert done.stderr.count("\n") == 1
+    split |= {"by": "patient", "folds": 9}
+    message = "split by patient into 9 folds with seed 0: the manifest has only 6 benign patients"
+    status, said = run("folds", tmp_path, split=json.dumps(split), **outputs)
+    assert (status, said.count("\n"), said.startswith(f"error: {message}")) == (1, 1, True)
