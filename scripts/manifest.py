@@ -9,7 +9,6 @@ import json
 from collections import Counter
 
 from histobench.datasets import formats, manifest
-from histobench.datasets.scan import shown
 from histobench.fetch.http import verify
 from histobench.io.errors import run_script
 from histobench.io.files import atomic_path
@@ -24,7 +23,7 @@ def main() -> None:
     )
     source = given.source
     digest = verify(source, given.sha256) if source.is_file() else ""
-    images, skipped = formats.read(
+    images = formats.read(
         given.format, source, given.workers, given.complete, given.table, json.loads(given.classes), given.patient
     )
     manifest.save_census(given.census, images)
@@ -35,11 +34,8 @@ def main() -> None:
         Counter(getattr(image, name) for image in images) for name in ("label", "patient", "accession")
     )
     classes = ", ".join(f"{labels[label]} {label}" for label in manifest.LABELS)
-    print(f"{source}: {len(images)} images ({classes}), {len(patients)} patients, {len(accessions)} accession numbers")
+    print(f"{classes}; {len(patients)} patients, {len(accessions)} accession numbers")
     print(f"{len(manifest.equal_pixels(images))} sets of images with equal pixels")
-    if skipped:
-        kinds = [f"{name} {count}" for name, count in skipped.most_common()]
-        print(f"{skipped.total()} other files skipped: {shown(kinds)}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ OFFICIAL_MD5 = "8ae1801334aa943c44627c1eef3631b2"
 """MD5 of the archive, as Zenodo gives it."""
 
 
-def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Counter[str]]:
+def read(source: Path, complete: bool, workers: int) -> list[Image]:
     """Read every image of the four class folders, as :func:`histobench.datasets.formats.read` does.
 
     The tree may be under any prefix, and partial unless `complete` requires the official 100 images in each class and,
@@ -44,7 +44,7 @@ def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Count
                 "get a whole copy of it, or set complete: false for this dataset"
             )
     tree = "TIFF files such as Photos/Normal/n001.tif"
-    images, skipped = scan(source, _facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None)
+    images = scan(source, _facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None)
     counts = Counter(image.subtype for image in images)
     for folder, (_, subtype) in CLASSES.items():
         if complete and counts[subtype] != OFFICIAL_COUNT:
@@ -52,7 +52,7 @@ def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Count
                 f"{source}: holds {counts[subtype]} images in Photos/{folder}, but the official dataset has "
                 f"{OFFICIAL_COUNT}; get the official archive, or set complete: false for this dataset"
             )
-    return images, skipped
+    return images
 
 
 def _facts(member: str) -> Facts | None:

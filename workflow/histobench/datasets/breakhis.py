@@ -3,7 +3,6 @@
 import csv
 import re
 import string
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -121,14 +120,14 @@ def _identity(subtype: str, slide: str, magnification: str, number: str) -> Iden
     )
 
 
-def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Counter[str]]:
+def read(source: Path, complete: bool, workers: int) -> list[Image]:
     """Read every image of a BreakHis archive or folder, as :func:`histobench.datasets.formats.read` does.
 
     The official tree may be under any prefix, and partial unless `complete` requires exactly the 7,909 images.
     """
     expected = {identity.image_id: identity for identity in official()}
     tree = f"PNG files in the tree of BreakHis such as {next(iter(expected.values())).member}"
-    images, skipped = scan(source, _facts, tree, workers, len(expected) if complete else None)
+    images = scan(source, _facts, tree, workers, len(expected) if complete else None)
     found = {image.image_id for image in images}
     if complete and found != expected.keys():
         missing, surplus = sorted(expected.keys() - found), sorted(found - expected.keys())
@@ -137,7 +136,7 @@ def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Count
             f"({shown(missing) or 'none'}) and {len(surplus)} are surplus ({shown(surplus) or 'none'}); "
             "get the official archive, or set complete: false for this dataset"
         )
-    return images, skipped
+    return images
 
 
 def _facts(member: str) -> Facts | None:

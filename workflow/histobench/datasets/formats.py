@@ -12,7 +12,6 @@ Kinds of image files (PNG, TIFF, JPEG) are added in :mod:`histobench.datasets.de
 :mod:`histobench.datasets.archives`.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def read(
     listing: Path | None = None,
     classes: Mapping[str, str] | None = None,
     patient: str | None = None,
-) -> tuple[list[Image], Counter[str]]:
+) -> list[Image]:
     """Read every image of a dataset once.
 
     Args:
@@ -41,7 +40,7 @@ def read(
         patient: for `folders`: regular expression with one group, the patient, in the path of an image.
 
     Returns:
-        The images in manifest order, and how many other files were skipped, by the suffix of their names.
+        The images in manifest order.
 
     Raises:
         HistoBenchError: the source is not as the format says; see the function of each format.
