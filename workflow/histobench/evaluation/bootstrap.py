@@ -119,15 +119,10 @@ class Clustered:
         }
 
     def _sensitivity(self, malignant: np.ndarray, benign: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """Return the weighted number of malignant images above each draw's threshold, found by bisection."""
+        """Return the weighted number of malignant images above each draw's threshold."""
         hits, alarms = self._above
-        allowed = (1 - SPECIFICITY) * images + 1e-9
-        low, high = np.zeros(len(images), int), np.full(len(images), len(alarms))  # `low` is allowed, `high` is not
-        while np.any(high - low > 1):
-            middle = (low + high) // 2
-            fits = np.einsum("ij,ij->i", alarms[middle], benign) <= allowed
-            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-        return np.einsum("ij,ij->i", hits[low], malignant)
+        allowed = alarms @ benign.T <= (1 - SPECIFICITY) * images + 1e-9  # (thresholds, draws), first the allowed ones
+        return np.einsum("ij,ij->i", hits[allowed.sum(axis=0) - 1], malignant)
 
     def swapped(self, other: "Clustered", signs: np.ndarray) -> dict[str, np.ndarray]:
         """Return for each of METRICS the difference self - other after swapping the arms' predictions of some patients.
