@@ -106,7 +106,6 @@ class Results:
         raise Unavailable(f"the study has no arm {model}/{mode}")
 
     def _name(self, label: str) -> str:
-        """Return the name in the configuration of a model by its name in print."""
         for name, text in self.study.labels.items():
             if text == label:
                 return name
@@ -123,11 +122,9 @@ class Results:
         return place | {"augmentation": study.numbered[table]}
 
     def _place(self, cell: Cell) -> dict[str, str]:
-        """Return the columns that select a cell's rows, without its arm and metric."""
         return self._columns(cell.table) | ({"magnification": cell.magnification} if cell.magnification else {})
 
     def _select(self, file: str, wanted: Row) -> list[Row]:
-        """Return the rows of a file that hold the wanted texts."""
         if file not in self.files:
             raise Unavailable(f"there is no {file}.csv")
         return [row for row in self.files[file] if all(row[column] == value for column, value in wanted.items())]

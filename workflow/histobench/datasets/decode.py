@@ -78,7 +78,6 @@ def pixel_sha256(pixels: np.ndarray) -> str:
 
 
 def _unsupported(image: PIL.Image.Image, data: bytes) -> str:
-    """Return what an image holds that has no exact 8-bit RGB pixels; empty if there is nothing."""
     if image.format == "PNG" and data[24] > 8:  # the bits per channel; Pillow reports 16-bit RGB as 8-bit RGB
         return "16-bit pixels"
     if image.format == "PNG" and getattr(image, "is_animated", False):

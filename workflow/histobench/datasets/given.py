@@ -31,7 +31,6 @@ def check_given(config: Config) -> None:
 
 
 def _check_there(config: Config, name: str) -> None:
-    """Require that images which cannot be made or downloaded are there, and their table."""
     dataset = config.datasets[name]
     if dataset.synthetic or dataset.url:
         return

@@ -102,7 +102,6 @@ def official(images: Sequence[Image], files: Sequence[Path]) -> folds.Folds:
 
 
 def _official_rows(file: Path) -> list[tuple[int, list[str]]]:
-    """Return line number and the four fields of each row of a dsfold file."""
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

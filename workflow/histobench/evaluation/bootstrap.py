@@ -250,6 +250,5 @@ def sign_flip_p(first: Clustered, second: Clustered, signs: np.ndarray) -> dict[
 
 
 def _generator(purpose: str, seed: int, names: Sequence[str] | np.ndarray) -> np.random.Generator:
-    """Return a generator whose seed is a hash, the same on every machine."""
     text = "\n".join([purpose, str(seed), *map(str, names)])
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))

@@ -156,7 +156,6 @@ def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int =
 
 
 def _families(declared: Sequence[Run], pairs: Sequence[Pair]) -> dict[Place, list[Pair]]:
-    """Return the pairs of arms that are to be compared in each place."""
     arms: dict[Place, dict[str, None]] = {}
     for run in declared:
         arms.setdefault(_place(run), {})[f"{run.model}/{run.mode}"] = None
@@ -189,7 +188,6 @@ def _pooled(metric: str, arms: Sequence[Clustered], drawn: Sequence[Mapping[str,
 
 
 def _fold_scores(arm: Arm, selection: str, runs: Mapping[Run, Predictions]) -> dict[str, list[float]]:
-    """Return for each metric the scores of an arm's folds."""
     folds = [runs[replace(arm.first, fold=fold)] for fold in arm.folds]
     scored = [all_scores(part.label, part.logit[selection], part.patient) for part in folds]
     return {metric: [scores[metric] for scores in scored] for metric in METRICS}

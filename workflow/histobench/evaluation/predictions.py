@@ -73,7 +73,6 @@ def read(path: Path, fold: int | None = None) -> Predictions:
 
 
 def _fault(row: Mapping[str, str], texts: Iterable[str], numbers: Iterable[str], seen: set[str]) -> str:
-    """Return what is wrong with one row; empty if nothing is."""
     if None in row or None in row.values():
         return "more or fewer values than the header has columns"
     for column in texts:
