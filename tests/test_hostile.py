@@ -632,7 +632,7 @@ def dataset(folder: Path) -> None:
     images = manifest.ordered(images)
     manifest.save(folder / "manifest.csv", images)
     manifest.save(folder / "elsewhere.csv", [manifest.Image(**fields_of(image)) for image in images])
-    folds.save(make_folds.stratified(images, "patient", 2, 0), folder / "patient.csv")
+    folds.save(make_folds.stratified(images, "patient", 2, 0), images, folder / "patient.csv")
     np.save(folder / "pixels.npy", np.zeros((16, 32, 32, 3), np.uint8))
 
 

@@ -44,7 +44,8 @@ def folder(tmp_path_factory) -> Path:
         for name in [f"SOB_B_A-{patient}-40-{index:03d}"]
     ]
     manifest.save(folder / "manifest.csv", images)
-    folds.save(make_folds.stratified(manifest.load(folder / "manifest.csv"), "patient", 5, 0), folder / "patient.csv")
+    images = manifest.load(folder / "manifest.csv")
+    folds.save(make_folds.stratified(images, "patient", 5, 0), images, folder / "patient.csv")
     (folder / "parameters.csv").write_text(
         "model,mode,parameters_published_form,parameters,trainable,lora\nalexnet,ft,61100840,57007937,57007937,0\n"
     )

@@ -47,7 +47,9 @@ def stratified(images: Sequence[Image], by: str, count: int, seed: int) -> folds
     tested = np.zeros((len(images), count), bool)
     for fold, (_, test) in enumerate(parts):
         tested[test, fold] = True
-    made = folds.collect(images, by, {group: tuple(row) for group, row in zip(groups, tested.tolist(), strict=True)})
+    made = folds.Folds(
+        by, dict(sorted((group, tuple(row)) for group, row in zip(groups, tested.tolist(), strict=True)))
+    )
     folds.check(made, images, where, "use fewer folds, another seed, or a dataset with more patients")
     return made
 
@@ -96,7 +98,7 @@ def official(images: Sequence[Image], files: Sequence[Path]) -> folds.Folds:
             )
         for group, test in tested.items():
             sides[group].append(test)
-    made = folds.collect(images, "official", {group: tuple(row) for group, row in sides.items()})
+    made = folds.Folds("official", {group: tuple(row) for group, row in sorted(sides.items())})
     folds.check(made, images, "split by official", "correct the fold files")
     return made
 
