@@ -7,9 +7,7 @@ rule synthesize:
         "../../envs/report.yaml"
     threads: 8
     params:
-        settings=lambda w: canonical_json(
-            STUDY.datasets[w.dataset].synthetic.model_dump(mode="json")
-        ),
+        settings=lambda w: canonical_json(STUDY.datasets[w.dataset].synthetic.model_dump(mode="json")),
         code=code("synthesize"),
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/synthesize.py" --settings {params.settings:q} --workers {threads}'

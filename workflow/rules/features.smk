@@ -1,11 +1,7 @@
 rule features:
     input:
         unpack(feature_inputs),
-        unpack(
-            lambda w: checked(
-                Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists()
-            )
-        ),
+        unpack(lambda w: checked(Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists())),
     output:
         paths.FEATURES,
     log:

@@ -14,13 +14,7 @@ def weights(model):
 
 def stored(pattern, w, augmentation, views):
     """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
-    return pattern.format(
-        dataset=w.dataset,
-        model=w.model,
-        magnification=w.magnification,
-        augmentation=augmentation,
-        views=views,
-    )
+    return pattern.format(**dict(w.items()) | {"augmentation": augmentation, "views": views})
 
 
 def image_inputs(w):
@@ -53,9 +47,7 @@ def manifest_format(w):
 def tree_state(source):
     """Changes whenever a file of a dataset's folder does; for an archive Snakemake compares its own date."""
     files = sorted(path for path in Path(source).rglob("*") if path.is_file())
-    return digest(
-        [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    )
+    return digest([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
 
 
 def own_files(w):
@@ -71,10 +63,7 @@ def own_files(w):
 def feature_inputs(w):
     """Embeddings of a vision-language model are made from its visual tokens, where these are stored."""
     inputs = image_inputs(w)
-    if (
-        STUDY.embeds_tokens(w.model)
-        and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists()
-    ):
+    if STUDY.embeds_tokens(w.model) and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists():
         inputs["tokens"] = stored(paths.TOKENS, w, w.augmentation, w.views)
     return inputs
 

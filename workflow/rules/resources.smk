@@ -1,9 +1,5 @@
 # Snakemake deletes the outputs of a job before it starts it, so an archive that is there is no rule's output.
-ABSENT = [
-    name
-    for name, dataset in STUDY.datasets.items()
-    if dataset.url and not Path(dataset.source).exists()
-]
+ABSENT = [name for name, dataset in STUDY.datasets.items() if dataset.url and not Path(dataset.source).exists()]
 
 
 rule fetch_dataset:
