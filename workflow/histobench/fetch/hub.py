@@ -14,7 +14,7 @@ from pathlib import Path
 from histobench.fetch import http
 from histobench.fetch.snapshot import CONFIG, is_plain
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import atomic_path, read_json, sha256_of
+from histobench.io.files import atomic_path, read_json
 from histobench.study.spec import FolderWeights, HubWeights, canonical_json
 
 log = logging.getLogger(__name__)
@@ -81,9 +81,8 @@ class Commit:
             raise HistoBenchError(
                 f"{self.name} has no {name}, which is needed to load the model; choose another revision"
             )
-        kind, expected = self.digests[name].split(":")
         url = f"{endpoint()}/{self.weights.hub}/resolve/{self.weights.revision}/{name}"
-        return http.fetch(url, path, expected, digest=sha256_of if kind == "sha256" else http.git_id)
+        return http.fetch(url, path, self.digests[name].removeprefix("sha256:"))
 
 
 def resolve(weights: HubWeights, folder: Path) -> Commit:
