@@ -56,9 +56,8 @@ def main() -> None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the JSON text"
         raise HistoBenchError(f"--specification: {where}: {first['msg']}; give the JSON of a RunSpec") from error
-    names = ("manifest", "folds", "split_by", "pixels", "features", "evaluation_features", "weights")
+    names = ("manifest", "folds", "split_by", "pixels", "features", "evaluation_features")
     files = inputs.Files(**{name: getattr(given, name) for name in names})
-    inputs.check(spec, files)
     device = devices.choose(given.device, given.threads, given.share)
     sides = inputs.load(spec, files, given.workers, pin=device.type == "cuda")
 
@@ -70,7 +69,7 @@ def main() -> None:
         module = build.linear_head(spec, sides.embeddings())
     else:
         tokens, recompute = files.features is not None, bool(given.gradient_checkpointing)
-        module = build.build(spec, files.weights, devices.precision(device), tokens, recompute)
+        module = build.build(spec, given.weights, devices.precision(device), tokens, recompute)
     fitted = fit(
         module,
         sides.training,
