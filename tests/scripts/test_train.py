@@ -342,8 +342,6 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(dataset, tm
         (specification(), {"features": None, "pixels": "x"}, "--features is missing for trainable 'head'"),
         (specification(augmentation=FLIP), {"evaluation_features": None}, "--evaluation-features is missing"),
         (specification("all"), {"weights": "x"}, "--weights: for a cnn with weights 'random' it is of no use"),
-        (specification(), {"specification": "{}"}, "--specification: model: Field required"),
-        (specification(), {"specification": "{"}, "--specification: the JSON text: Invalid JSON"),
         (specification(), {"split_by": "image"}, "patient.csv (split by image): group 14-1000 with 12"),
         (specification(), {"device": "cuda:99"}, "--device cuda:99: PyTorch finds"),
         (

@@ -59,7 +59,9 @@ class Commit:
         path, commit = self.folder / name, f"{self.weights.hub} at {self.weights.revision}"
         if name not in self.digests:
             if not self.fault:
-                raise HistoBenchError(f"{commit} has no {name}, which is needed to load the model; choose another revision")
+                raise HistoBenchError(
+                    f"{commit} has no {name}, which is needed to load the model; choose another revision"
+                )
             raise HistoBenchError(
                 f"{path} is missing and {endpoint()} cannot be reached ({self.fault}): download the .json and .safetensors "
                 f"files of {page(self.weights)} on another machine and put them into {self.folder}, or run the same command "
