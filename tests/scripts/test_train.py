@@ -304,18 +304,6 @@ def test_a_pixel_store_that_vanishes_is_still_there_for_a_job_that_has_it(datase
     assert log == f"error: {tmp_path}/pixels.npy: no such pixel store; run the workflow again to make it\n"
 
 
-def test_a_checkpoint_of_another_run_is_not_used(dataset, tmp_path):
-    job = start(arguments(dataset, tmp_path, specification("all", epochs=2000)), tmp_path / "log")
-    wait_for(tmp_path / "checkpoint.pt")
-    os.kill(job.pid, signal.SIGKILL)
-    status(job)
-    spec = specification("all", epochs=2)
-    assert "checkpoint.pt is ignored: it belongs to another specification\n" in run(dataset, tmp_path, spec)
-    assert record(tmp_path)["resumed_from"] is None
-    run(dataset, tmp_path / "afresh", spec)
-    assert results(tmp_path) == results(tmp_path / "afresh")
-
-
 def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(dataset, tmp_path):
     spec = specification("all", FLIP, epochs=2)
     run(dataset, tmp_path / "0", spec)
