@@ -419,7 +419,7 @@ def repository(marker: Path) -> dict[str, tuple[str, dict[str, bytes]]]:
         "config.json code": ("parameter", good | {"config.json": edited(auto_map={"AutoConfig": "evil.Config"})}),
         "config.json kernel": ("parameter", good | {"config.json": edited(_attn_implementation="someone/kernels")}),
         "config.json number": ("NaN is not", good | {"config.json": b'{"scale_factor": NaN}'}),
-        "config.json huge number": ("config.json", good | {"config.json": edited(image_token_id=10**4000)}),
+        "config.json huge number": ("the tokenizer gives", good | {"config.json": edited(image_token_id=10**4000)}),
         "config.json type": ("has the model_type", good | {"config.json": edited(model_type="../../evil")}),
         "tokenizer.json deep": ("is not a JSON object", good | {"tokenizer.json": b'{"added_tokens":' + b"[" * 10**6}),
         "tokenizer.json strange": ("added tokens", good | {"tokenizer.json": b'{"added_tokens": [1, [2]]}'}),

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -286,22 +285,6 @@ def test_a_full_disk_costs_checkpoints_but_not_the_run(dataset, tmp_path):
         filler.unlink()
         run(dataset, disk, spec)
         assert results(disk) == results(whole)
-
-
-def test_a_pixel_store_that_vanishes_is_still_there_for_a_job_that_has_it(dataset, tmp_path):
-    spec = specification("all", FLIP, epochs=12)
-    run(dataset, tmp_path / "whole", spec)
-    shutil.copy(dataset / "pixels.npy", tmp_path / "pixels.npy")
-    given = arguments(dataset, tmp_path, spec, pixels=tmp_path / "pixels.npy", workers=2)
-    job = start(given, tmp_path / "log")
-    wait_for(tmp_path / "checkpoint.pt")
-    (tmp_path / "pixels.npy").unlink()
-    assert status(job) == 0, (tmp_path / "log").read_text()
-    assert results(tmp_path) == results(tmp_path / "whole")
-    (tmp_path / "run.json").unlink()
-    assert status(start(given, tmp_path / "log2")) == 1
-    log = (tmp_path / "log2").read_text()
-    assert log == f"error: {tmp_path}/pixels.npy: no such pixel store; run the workflow again to make it\n"
 
 
 def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(dataset, tmp_path):

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import atomic_path, sha256_of
+from histobench.io.files import atomic_path, read_json, sha256_of
 
 _CHUNK = 1 << 20
 _SCHEMES = ("http", "https")
@@ -198,7 +199,7 @@ class _Part:
     """The bytes of a file received so far, and which file of which address they belong to."""
 
     def __init__(self, target: Path, expected: str):
-        self.target, self.expected = target, expected
+        self.target, self.expected, self.say = target, expected, partial(_say, target)
         self.path = target.with_name(f".{target.name}.part")
         self.origin = target.with_name(f".{target.name}.part.json")
 
@@ -213,9 +214,9 @@ class _Part:
                 if error.status == 416:  # the server's file has become shorter
                     self._discard()
                 if len(failures) < len(addresses):
-                    self._say(f"{address} failed ({error})")
+                    self.say(f"{address} failed ({error})")
             else:
-                self._say("verified" if self.expected else f"its SHA-256 is {digest}")
+                self.say("verified" if self.expected else f"its SHA-256 is {digest}")
                 return digest
         reason, place = str(failures[addresses[0]]), addresses[0]
         if len(addresses) > 1:
@@ -228,16 +229,13 @@ class _Part:
 
     def _complete_from(self, address: str) -> str:
         """Download from one address; return the digest of the file, which is the expected one."""
-        self._say(f"downloading from {address}")
-        _with_retries(lambda: self._receive(address), self._size, self._say)
+        self.say(f"downloading from {address}")
+        _with_retries(lambda: self._receive(address), self._size, self.say)
         digest = _digest(self.path, self.expected)
         if not digest.startswith(self.expected):
             self._discard()
             raise _WrongFile(f"the file sent has the {_kind(self.expected)} {digest}, expected {self.expected}")
         return digest
-
-    def _say(self, message: str) -> None:
-        _say(self.target, message)
 
     def _receive(self, address: str) -> None:
         """Append what is missing to the part."""
@@ -284,8 +282,8 @@ class _Part:
 
     def _known(self) -> dict[str, Any]:
         """Return address, validator and total size of the file that the part belongs to; nothing if unknown."""
-        with suppress(OSError, ValueError, TypeError):
-            return dict(json.loads(self.origin.read_text(encoding="utf-8")))
+        with suppress(HistoBenchError):
+            return read_json(self.origin)
         return {}
 
     def _remember(self, address: str, response: http.client.HTTPResponse, total: int | None) -> None:

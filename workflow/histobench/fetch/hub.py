@@ -120,12 +120,9 @@ def _listing(weights: HubWeights) -> dict[str, str]:
 
 
 def fetch_config(weights: HubWeights | FolderWeights, downloads: Path, output: Path) -> None:
-    """Write the published architecture of a model: the config.json of its repository, or of the user's own folder.
+    """Write the published architecture of a model to `output`: the config.json of its repository, or of the user's folder.
 
-    Args:
-        weights: where the model is published.
-        downloads: where the folders of downloaded repositories are.
-        output: the JSON file, written atomically.
+    Repositories are downloaded into folders in `downloads`.
 
     Raises:
         HistoBenchError: config.json is missing and cannot be downloaded, is not the published one, or no JSON object.

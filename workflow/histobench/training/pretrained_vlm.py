@@ -96,7 +96,7 @@ def _check_description(settings: VlmSettings, folder: Path) -> None:
         if found != [expected]:
             raise HistoBenchError(
                 f"{folder}: the tokenizer gives {token} the id {' and '.join(map(str, found)) or 'of no added token'}, the "
-                f"model's config {expected}; choose another revision or folder"
+                f"model's config {reprlib.repr(expected)}; choose another revision or folder"
             )
 
 
