@@ -9,24 +9,12 @@ from pathlib import Path
 from string import Formatter
 
 from histobench.io.files import read_csv
-from histobench.report.terms import HEADS, printed
+from histobench.report.terms import ABSENT, head, printed
 
-ABSENT = "–"
 FINE = re.compile(r"[+-]?\d+\.\d{5,}(e[+-]?\d+)?", re.IGNORECASE)
 """A number with more than four decimals."""
 SHORT = re.compile(r"[+-]?\d(\.\d)?e[+-]?\d+", re.IGNORECASE)
 """A number in scientific notation with at most two digits."""
-TERMS = {
-    "lora": "LoRA",
-    "holm_p": "Holm p",
-    "wilcoxon_p": "Wilcoxon p",
-    "delong_p": "DeLong p",
-    "mcnemar_p": "McNemar p",
-    "sign_flip_p": "Sign-flip p",
-    "nadeau_bengio_p": "Nadeau–Bengio p",
-    "effect_size": "Effect size (dz)",
-}
-"""Names of columns in print, in addition to :data:`histobench.report.terms.HEADS`."""
 
 
 @dataclass(frozen=True)
@@ -172,17 +160,6 @@ def shown(column: str, text: str, names: Mapping[str, str], fine: bool = False) 
     if column in ("mode", "magnification") or (column == "selection" and text in ("last", "best_epoch")):
         return printed(column, text)
     return number(text, fine) or text
-
-
-def head(column: str) -> str:
-    """Return the name of a CSV column in print."""
-    if column in TERMS or column in HEADS:
-        return TERMS.get(column) or HEADS[column]
-    if column.endswith("_p") and column.removesuffix("_p") in HEADS:
-        return f"{HEADS[column.removesuffix('_p')]} p"
-    stem = column.removesuffix("_mean").removesuffix("_estimate")
-    words = stem.replace("_", " ")
-    return TERMS.get(stem) or HEADS.get(stem, words[:1].upper() + words[1:])
 
 
 def value_of(source: Source, row: int, column: str, names: Mapping[str, str], *, away: bool = False) -> Value:

@@ -13,7 +13,8 @@ from typing import Any
 
 from histobench.io.errors import HistoBenchError
 from histobench.report.page import answer, protocol, table_views
-from histobench.report.page.cells import Column, RowCount, Source, Value, head, number, value_of, view
+from histobench.report.page.cells import Column, RowCount, Source, Value, number, value_of, view
+from histobench.report.terms import head
 from histobench.study.resolved import Study
 
 SVG_BYTES = 300_000

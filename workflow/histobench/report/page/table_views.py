@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError
-from histobench.report.page.cells import Column, Row, Source, View, beside, columns_of, fill, head, value_of, view
+from histobench.report.page.cells import Column, Row, Source, View, beside, columns_of, fill, value_of, view
 from histobench.report.tables.comparison_tables import excludes_zero
 from histobench.report.tables.results_tables import best_means
+from histobench.report.terms import head
 from histobench.study.outputs import BESIDE, INTERVALS
 
 FOLD = ("dataset", "split", "augmentation", "selection", "folds", "level")
