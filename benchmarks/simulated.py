@@ -72,7 +72,7 @@ def simulate(folder: Path, config: Config) -> None:
         for name in dict.fromkeys(run.split for run in config.runs if run.dataset == dataset):
             split = config.splits[name]
             assignments[name] = make_folds.stratified(images, split.by, split.folds, split.seed)
-            folds.save(assignments[name], folder / paths.FOLDS.format(dataset=dataset, split=name))
+            folds.save(assignments[name], images, folder / paths.FOLDS.format(dataset=dataset, split=name))
             census = folds.census(images, assignments[name])
             write_csv(folder / paths.FOLDS_CENSUS.format(dataset=dataset, split=name), folds.CENSUS_COLUMNS, census)
     for run in config.runs:

@@ -409,6 +409,16 @@ def test_every_mistake_is_told_at_once():
     assert keys == ["seed", "modes.ft.epochs", "grid.0.splits"]
 
 
+def test_a_pair_that_is_never_trained_on_the_same_images_is_named():
+    config = copy.deepcopy(PAPER) | {"external": [], "comparisons": {"pairs": [["vgg19/ft", "smolvlm/ft"]]}}
+    for block, magnification in zip(config["grid"], (200, 400), strict=True):
+        block["magnifications"] = [magnification]
+    with pytest.raises(
+        HistoBenchError, match=r"comparisons.pairs.0: vgg19/ft and smolvlm/ft are never trained on the same"
+    ):
+        load(config)
+
+
 JUNK: list[Any] = [
     *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**5000, 0.5, -0.0, NAN, INF, 1e308, "", " ", "x", "no", "../..", "\0", "x" * 1000),
     *("1e400", "é", "{wildcard}", "(a+)+", [], [[]], [None], [NAN], {}, {"": None}, {None: 1}, {1: {2: 3}}, [{}], [[[["deep"]]]]),

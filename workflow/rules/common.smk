@@ -80,7 +80,7 @@ def on_device(need):
 
 
 def prediction_gpu(w):
-    """A linear head predicts through its frozen backbone, anything else as it was trained."""
+    """A linear head needs its frozen backbone to predict, so it needs the backbone's GPU; other runs need what training needs."""
     head = STUDY.recipe(w.model, w.mode).trainable == "head"
     return STUDY.gpu(w.model, None if head else w.mode)
 

@@ -30,7 +30,7 @@ rule manifest:
         format=manifest_format,
         source=lambda w: STUDY.source(w.dataset),
         tree=lambda w: tree_state(STUDY.source(w.dataset)),
-        # A function of the input is not tracked: another expected hash is no other data.
+        # Taking `input` keeps this untracked: another expected hash does not change the data.
         sha256=lambda w, input: option("--sha256", STUDY.datasets[w.dataset].sha256),
         code=code("manifest"),
     shell:

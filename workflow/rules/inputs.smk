@@ -97,8 +97,8 @@ def train_inputs(w):
 def run_is_up_to_date(w):
     """Whether a run's results are there and were made with its present settings.
 
-    Then it needs no visual tokens. They are temporary: were they an input, Snakemake would repeat every finished run when
-    they are made again for a new arm. A run that is out of date for another reason computes its tokens itself.
+    Then it needs no visual tokens. They are temporary: as an input, tokens that are made again for a new arm would repeat
+    every finished run. A run that is out of date for another reason computes its tokens itself.
     """
     return is_up_to_date(Path(paths.RUN.format(**dict(w.items()))), STUDY.specification(w))
 
@@ -115,10 +115,9 @@ def model_settings(w):
 
 
 def checked(done):
-    """The check of all arms as an input of what computes features or trains, which waits for it.
+    """An input that makes a job wait for the check of all arms; none for a job that is `done`, which a new check would repeat.
 
-    A job that is `done` does not depend on it: a new check would repeat the job. As an `ancient` input it would not, but
-    Snakemake does not compare the parameters of a job while one that it depends on is still to run.
+    `ancient` does not help: Snakemake compares no parameters while an input is still to be made.
     """
     return {} if done else {"checked": f"{RESULTS}/parameters.csv"}
 

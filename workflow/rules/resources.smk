@@ -50,7 +50,7 @@ rule fetch_weights:
         "../../envs/compute.yaml"
     params:
         model=model_settings,
-        # A function of the output is not tracked: it does not change what is downloaded.
+        # Taking `output` keeps this untracked: it does not change what is downloaded.
         terms=lambda w, output: terms(STUDY.models[w.model]),
         code=model_code("fetch_weights"),
     shell:

@@ -20,7 +20,7 @@ from typing import Any
 
 from histobench.datasets import folds, manifest
 from histobench.datasets.archives import members
-from histobench.evaluation import external, predictions
+from histobench.evaluation import predictions
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, sha256_of
 from histobench.metrics import METRICS
@@ -173,16 +173,14 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         train, test = ([images[run.dataset][row] for row in side] for side in sides)
         check_record(config, run, folder, train, test)
         try:
-            read = predictions.read(folder / run.predictions)
+            read = predictions.read(folder / run.predictions, run.fold)
         except HistoBenchError:
             unusable += 1  # gaps.csv has to name it
             continue
         require_images(run.predictions, read, test)
-        if read.fold != run.fold:
-            raise HistoBenchError(f"{run.predictions}: is of fold {read.fold}, expected {run.fold}")
     for on, run in config.external_runs:
         path = paths.external(on, run)
-        require_images(path, external.read(folder / path), images[on])
+        require_images(path, predictions.read(folder / path), images[on])
     say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
     say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")
     if config.external_runs:
