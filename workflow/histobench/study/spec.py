@@ -83,7 +83,6 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class Settings(BaseModel):
     """Base of every settings block: unknown keys are errors, values never change after loading."""
 
-    # Not use_attribute_docstrings: to find the docstrings, pydantic would go through all loaded modules in every job.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
