@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[3]
 README, CHECKSUMS = "README.md", "CHECKSUMS.sha256"
 CONFIGURATION, ENVIRONMENT = "configuration.json", "environment.json"
 RULES = (
-    *("score", "score_external", "compare", "compare_external", "check_arms", "costs"),
+    *("score", "score_external", "compare", "check_arms", "costs"),
     *("claims", "claims_published", "page", "table_dataset", "table_models", "table_hyperparameters", "table_results"),
     *("table_scores", "table_external", "table_comparisons", "table_intervals", "figure_methods", "figure_accuracy"),
     *("figure_losses", "figure_ladder", "figure_patients", "figure_reliability", "figure_external", "figure_cost"),
