@@ -3,7 +3,10 @@
 import contextlib
 import csv
 import io
+import multiprocessing
+import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +38,35 @@ def run(name: str, folder: Path, *arguments: object, **options: object) -> Ended
         finally:
             sys.argv = kept
     return Ended(status, errors.getvalue())
+
+
+FORKS = multiprocessing.get_context("forkserver")
+"""Processes that are forked from one which has imported PyTorch: a dozen runs without a dozen imports."""
+FORKS.set_forkserver_preload(["torch", "torchvision", "albumentations"])
+
+
+def start(arguments: list[object], log: Path) -> multiprocessing.process.BaseProcess:
+    """Start a script as a process of its own, whose output goes to a log."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    process = FORKS.Process(target=_become, args=([str(part) for part in arguments], log))
+    process.start()
+    return process
+
+
+def _become(arguments: list[str], log: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run with SIGINT ignored
+    multiprocessing.set_start_method("fork", force=True)  # of its own processes
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1), os.dup2(output, 2)
+    sys.argv = arguments
+    runpy.run_path(arguments[0], run_name="__main__")
+
+
+def status(process: multiprocessing.process.BaseProcess) -> int:
+    """Wait for the end of a process; return its exit status, or minus the signal."""
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from histobench.study.messages import meant, shown
 if TYPE_CHECKING:
     from histobench.study.config import Config
 
-RESERVED = ("benchmarks", "logs", "studies")
+RESERVED = ("logs", "studies")
 """Folders of results/ that belong to no dataset."""
 
 
