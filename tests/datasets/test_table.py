@@ -68,8 +68,7 @@ def test_its_optional_columns(write) -> None:
         ("/case5/5.png,carcinoma,P5", "expected one inside the source"),
         ("case5\\5.png,carcinoma,P5", "expected one inside the source"),
         ("case5/5.svs,carcinoma,P5", "case5/5.svs has none of the suffixes .png, .tif"),
-        ("case4/4.png,carcinoma,P4", "case4/4.png is listed a second time, after line 6"),
-        ("case5/6.png,carcinoma,P5", "line 7: case5/6.png is not in"),
+        ("case4/4.png,carcinoma,P4", "case4/4.png is listed a second time"),
     ],
 )
 def test_a_bad_row_is_one_sentence(write, row, sentence) -> None:
@@ -99,6 +98,7 @@ def test_what_a_table_as_a_whole_must_have(write, tmp_path) -> None:
     for lines, header, sentence in (
         (ROWS, "path,label,person", "column patient is missing (found: path, label, person)"),
         ([], "path,label,patient", "lists no image"),
+        ([*ROWS, "6.png,healthy,P6"], "path,label,patient", "6.png is not in"),
         (ROWS[:3], "path,label,patient", "all 3 images are benign and none is malignant"),
     ):
         with pytest.raises(HistoBenchError) as error:

@@ -6,8 +6,9 @@ import pytest
 
 from histobench.evaluation import external
 from histobench.io.errors import HistoBenchError
-from histobench.study import paths
+from histobench.study import paths, resolved
 from histobench.study.runs import Run
+from tests.report.studies import study
 from tests.scripts.running import Ended, rows
 from tests.scripts.running import run as run_script
 
@@ -39,8 +40,10 @@ def write(folder: Path, logits: list[float], fold: int, magnification: int = 40,
 
 
 def score(folder: Path, *predictions: Path) -> Ended:
-    outputs = {name: f"{name}.csv" for name in ("metrics", "summary", "groups", "gaps")}
-    return run_script("score_external", folder, "--predictions", *predictions, **outputs)
+    outputs = {name: f"{name}.csv" for name in ("metrics", "summary", "groups", "intervals", "gaps")}
+    made = study(comparisons={"pairs": [], "magnification": 40, "draws": 100, "seed": 0})
+    resolved.write(made, folder / "study.json")
+    return run_script("score_external", folder, "--predictions", *predictions, study="study.json", **outputs)
 
 
 def test_by_hand(tmp_path: Path) -> None:
@@ -101,5 +104,10 @@ def test_nothing_usable_leaves_empty_tables_and_its_gap(tmp_path: Path) -> None:
     status, said = score(tmp_path, write(tmp_path, FIRST, 1, drop=4))
     assert status == 0
     assert "4 of 4 images are malignant" in said
-    assert [rows(tmp_path / f"{name}.csv") for name in ("metrics", "summary", "groups")] == [[], [], []]
+    assert [rows(tmp_path / f"{name}.csv") for name in ("metrics", "summary", "groups", "intervals")] == [
+        [],
+        [],
+        [],
+        [],
+    ]
     assert len(rows(tmp_path / "gaps.csv")) == 1

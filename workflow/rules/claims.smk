@@ -31,7 +31,7 @@ use rule score as claims with:
         comparisons=rules.compare.output.comparisons,
         parameters=rules.check_arms.output,
         external_metrics=rules.score_external.output.metrics if STUDY.tested else [],
-        external_intervals=rules.compare_external.output if STUDY.tested else [],
+        external_intervals=rules.score_external.output.intervals if STUDY.tested else [],
     output:
         report_table(f"{RESULTS}/claims.csv", "claims", "Claims"),
         f"{RESULTS}/claims.md",

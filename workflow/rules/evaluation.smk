@@ -39,29 +39,18 @@ use rule score as compare with:
 
 use rule score as score_external with:
     input:
+        study=ancient(STUDY_FILE),
         predictions=EXTERNAL,
     output:
         metrics=external("metrics", "external"),
         summary=external("summary", "external"),
         groups=external("groups", "external_groups"),
+        intervals=external("intervals", "intervals"),
         gaps=external("gaps", "gaps"),
     log:
         report_log("score_external"),
-    params:
-        **script("score_external"),
-        runs=digest(EXTERNAL),
-
-
-use rule score as compare_external with:
-    input:
-        study=ancient(STUDY_FILE),
-        predictions=EXTERNAL,
-    output:
-        intervals=external("intervals", "intervals"),
-    log:
-        report_log("compare_external"),
     localrule: False
     params:
-        **script("compare_external"),
+        **script("score_external"),
         runs=digest(EXTERNAL),
         study=digest(DRAWS),

@@ -19,6 +19,8 @@ TEXTS = ("id", "section", "sentence", "predicate")
 PUBLISHED_COLUMNS = (*TEXTS, "published_verdict", "published_evidence")
 COLUMNS = (*PUBLISHED_COLUMNS, "study_verdict", "effect", "low", "high", "study_evidence")
 
+OWN_NUMBERS = "About the paper's own numbers: no study can test it."
+
 
 class Claim(BaseModel, frozen=True, extra="forbid"):
     """A sentence of the paper, reduced to a function of its numbers."""
@@ -104,7 +106,8 @@ def on_study(
     verdicts = {row["id"]: row for row in published}
     rows = []
     for claim in claims:
-        found = _called(claim, CHECKS[claim.predicate][1] or _no_study, results, NOT_RUN)
+        check = CHECKS[claim.predicate][1]
+        found = _called(claim, check, results, NOT_RUN) if check else Verdict(NOT_RUN, OWN_NUMBERS)
         numbers = {name: getattr(found.estimate, name, None) for name in ("effect", "low", "high")}
         rows.append(
             {key: verdicts[claim.id][key] for key in PUBLISHED_COLUMNS}
@@ -112,10 +115,6 @@ def on_study(
             | {name: None if value != value else value for name, value in numbers.items()}
         )
     return rows
-
-
-def _no_study(results: Results, **arguments: Any) -> Verdict:
-    raise Unavailable("about the paper's own numbers: no study can test it")
 
 
 def _called(claim: Claim, check: Check, source: Paper | Results, otherwise: str) -> Verdict:

@@ -43,19 +43,10 @@ class Augmentation:
         self._built = [_build(name, arguments, size) for name, arguments in self.transforms]
 
     def __call__(self, image: np.ndarray, seed: int, epoch: int, image_id: str) -> np.ndarray:
-        """Return the view of `image` in `epoch`.
+        """Return the view of an image, uint8 (size, size, 3), in an epoch: a new array, or `image` if there is no transform.
 
         A transform's draws depend on (seed, epoch, image id), its name and how often the name came before in the list,
         so that taking one transform out of a list leaves the draws of the others as they were.
-
-        Args:
-            image: uint8 array (size, size, 3); it is not changed.
-            seed: seed of the run.
-            epoch: number of the epoch.
-            image_id: id of the image in the manifest.
-
-        Returns:
-            uint8 array (size, size, 3): a new one, or `image` itself where there is no transform.
 
         Raises:
             HistoBenchError: a transform fails, or the result has another shape or type.

@@ -85,13 +85,13 @@ def identify(member: str) -> Identity | None:
             f"{member}: is not named like an image of BreakHis, expected a name such as {_EXAMPLE}; "
             "rename it or remove it from the source"
         )
-    identity = _identity(**match.groupdict())
-    if not f"/{member}".endswith(f"/{identity.path}"):
+    known = identity(**match.groupdict())
+    if not f"/{member}".endswith(f"/{known.path}"):
         raise HistoBenchError(
-            f"{member}: name and folders contradict each other, expected {identity.path}; "
+            f"{member}: name and folders contradict each other, expected {known.path}; "
             "move or rename it, or remove it from the source"
         )
-    return identity
+    return known
 
 
 def official() -> list[Identity]:
@@ -103,11 +103,12 @@ def official() -> list[Identity]:
                 for numbers in row[magnification].split():
                     first, _, last = numbers.partition("-")
                     for number in range(int(first), int(last or first) + 1):
-                        identities.append(_identity(row["subtype"], row["slide"], magnification, f"{number:03d}"))
+                        identities.append(identity(row["subtype"], row["slide"], magnification, f"{number:03d}"))
     return identities
 
 
-def _identity(subtype: str, slide: str, magnification: str, number: str) -> Identity:
+def identity(subtype: str, slide: str, magnification: str | int, number: str) -> Identity:
+    """Return the identity of an image from the parts of its name."""
     label, _ = SUBTYPES[subtype]
     return Identity(
         image_id=f"SOB_{label[0].upper()}_{subtype}-{slide}-{magnification}-{number}",
@@ -125,7 +126,7 @@ def read(source: Path, complete: bool, workers: int) -> list[Image]:
 
     The official tree may be under any prefix, and partial unless `complete` requires exactly the 7,909 images.
     """
-    expected = {identity.image_id: identity for identity in official()}
+    expected = {image.image_id: image for image in official()}
     tree = f"PNG files in the tree of BreakHis such as {next(iter(expected.values())).member}"
     images = scan(source, _facts, tree, workers, len(expected) if complete else None)
     found = {image.image_id for image in images}
@@ -140,5 +141,5 @@ def read(source: Path, complete: bool, workers: int) -> list[Image]:
 
 
 def _facts(member: str) -> Facts | None:
-    identity = identify(member)
-    return identity and asdict(identity)
+    known = identify(member)
+    return known and asdict(known)

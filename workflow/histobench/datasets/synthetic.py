@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
+from histobench.datasets.breakhis import SUBTYPES, identity
 from histobench.datasets.tissue import EOSIN, HAEMATOXYLIN, Architecture, Tissue, draw
 from histobench.study.spec import canonical_json
 from histobench.study.synthetic_settings import SyntheticSettings
@@ -36,25 +37,23 @@ BACH_FIELD = 860.0
 SHORT_SHARE, SHORT = 0.05, 456 / 460
 """Share of BreakHis-like images that are shorter, and their height relative to the others."""
 BREAKHIS_TYPES = {
-    "benign": {
-        "A": ("adenosis", Architecture(66, 27, 11, presence=0.75, lumen="secretion")),
-        "F": ("fibroadenoma", Architecture(150, 42, 17, stretch=3.2, warp=0.4, presence=0.75, cellularity=1.7, fat=0)),
-        "PT": ("phyllodes_tumor", Architecture(300, 85, 15, stretch=2.6, warp=0.5, cellularity=2.8, fat=0)),
-        "TA": ("tubular_adenoma", Architecture(52, 27, 14, septum=6, warp=0.08, fat=0.02)),
-    },
-    "malignant": {
-        "DC": ("ductal_carcinoma", Architecture(130, 90, 75, septum=14, warp=0.45, presence=0.85)),
-        "LC": ("lobular_carcinoma", Architecture(190, 24, 20, presence=0.25, warp=0.3, files=0.8, fat=0.12)),
-        "MC": ("mucinous_carcinoma", Architecture(270, 190, 0, septum=14, warp=0.25, lumen="mucin", islands=34)),
-        "PC": ("papillary_carcinoma", Architecture(75, 60, 30, fronds=True, fat=0)),
-    },
+    "A": Architecture(66, 27, 11, presence=0.75, lumen="secretion"),
+    "F": Architecture(150, 42, 17, stretch=3.2, warp=0.4, presence=0.75, cellularity=1.7, fat=0),
+    "PT": Architecture(300, 85, 15, stretch=2.6, warp=0.5, cellularity=2.8, fat=0),
+    "TA": Architecture(52, 27, 14, septum=6, warp=0.08, fat=0.02),
+    "DC": Architecture(130, 90, 75, septum=14, warp=0.45, presence=0.85),
+    "LC": Architecture(190, 24, 20, presence=0.25, warp=0.3, files=0.8, fat=0.12),
+    "MC": Architecture(270, 190, 0, septum=14, warp=0.25, lumen="mucin", islands=34),
+    "PC": Architecture(75, 60, 30, fronds=True, fat=0),
 }
 BACH_TYPES = {
-    "Normal": ("n", Architecture(190, 26, 12, presence=0.45, fat=0.3, cellularity=0.7)),
-    "Benign": ("b", Architecture(80, 30, 13, presence=0.7, lumen="secretion")),
-    "InSitu": ("is", Architecture(230, 90, 62, septum=40, warp=0.1, presence=0.8, lumen="necrosis")),
-    "Invasive": ("iv", Architecture(95, 42, 60, warp=0.6, presence=0.8, files=0.35)),
+    "Normal": Architecture(190, 26, 12, presence=0.45, fat=0.3, cellularity=0.7),
+    "Benign": Architecture(80, 30, 13, presence=0.7, lumen="secretion"),
+    "InSitu": Architecture(230, 90, 62, septum=40, warp=0.1, presence=0.8, lumen="necrosis"),
+    "Invasive": Architecture(95, 42, 60, warp=0.6, presence=0.8, files=0.35),
 }
+BACH_PREFIXES = {"Normal": "n", "Benign": "b", "InSitu": "is", "Invasive": "iv"}
+"""Beginning of the names of images."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +72,21 @@ class Field:
 def fields(settings: SyntheticSettings) -> Iterator[Field]:
     """Yield every image of the dataset, in the order of the archive."""
     if settings.kind == "bach":
-        for label, (prefix, _) in BACH_TYPES.items():
+        for label, prefix in BACH_PREFIXES.items():
             for index in range(settings.patients_per_class * settings.images_per_patient):
                 patient = f"{prefix}{index // settings.images_per_patient + 1}"
                 yield Field(patient, label, label, 40, index + 1, f"Photos/{label}/{prefix}{index + 1:03}.tif")
         return
-    for first, (label, types) in zip((10001, 20001), BREAKHIS_TYPES.items(), strict=True):
+    for first, label in ((10001, "benign"), (20001, "malignant")):
+        types = [subtype for subtype, (its_label, _) in SUBTYPES.items() if its_label == label]
         for index in range(settings.patients_per_class):
-            subtype, (folder, _) = list(types.items())[index % len(types)]
-            patient = f"99-{first + index}"
-            stem = f"SOB_{label[0].upper()}_{subtype}"
-            slide = f"BreaKHis_v1/histology_slides/breast/{label}/SOB/{folder}/{stem}_{patient}"
+            subtype, patient = types[index % len(types)], f"99-{first + index}"
             for magnification in settings.magnifications:
                 spread = settings.images_per_patient // 4
                 count = _generator(settings, patient, magnification).integers(-spread, spread + 1)
                 for sequence in range(1, settings.images_per_patient + count + 1):
-                    name = f"{stem}-{patient}-{magnification}-{sequence:03}.png"
-                    yield Field(patient, label, subtype, magnification, sequence, f"{slide}/{magnification}X/{name}")
+                    member = identity(subtype, patient, magnification, f"{sequence:03}").member
+                    yield Field(patient, label, subtype, magnification, sequence, member)
 
 
 def tissue(settings: SyntheticSettings, field: Field) -> Tissue:
@@ -100,8 +97,7 @@ def tissue(settings: SyntheticSettings, field: Field) -> Tissue:
     """
     rng = _generator(settings, field.patient, "tissue")
     effect = settings.patient_effect
-    types = [BACH_TYPES] if settings.kind == "bach" else list(BREAKHIS_TYPES.values())
-    architectures = {name: entry[1] for group in types for name, entry in group.items()}
+    architectures = BACH_TYPES if settings.kind == "bach" else BREAKHIS_TYPES
     chosen, any_type = rng.random(), rng.integers(len(architectures))
     # Without class effect the architecture is drawn from all types alike, whatever the class.
     own = architectures[field.kind] if chosen < settings.class_effect else list(architectures.values())[any_type]

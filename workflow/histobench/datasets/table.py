@@ -27,13 +27,13 @@ def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: i
         HistoBenchError: a column is missing, a row has a wrong value, the source lacks an image, a class does not occur,
             images of two patients or of two classes have equal pixels, or as :func:`histobench.datasets.scan.scan`.
     """
-    rows, lines = _rows(table, classes)
+    rows = _rows(table, classes)
     expected = f"the images that {table} lists, such as {next(iter(rows))}"
     images = scan(source, rows.get, expected, workers, len(rows))
     found = {image.member for image in images}
     if missing := [path for path in rows if path not in found]:
         raise HistoBenchError(
-            f"{table}, line {lines[missing[0]]}: {missing[0]} is not in {source} (images missing: {len(missing)}); "
+            f"{table}: {missing[0]} is not in {source} (images missing: {len(missing)}); "
             "correct the paths, which are relative to the source, or add the images"
         )
     _check(images, f"{table}")
@@ -89,8 +89,8 @@ def _facts(member: str, label: str, subtype: str, patient: str, accession: str, 
     }
 
 
-def _rows(table: Path, classes: Mapping[str, str]) -> tuple[dict[str, Facts], dict[str, int]]:
-    """Return what is known of each path of a table, and its line number."""
+def _rows(table: Path, classes: Mapping[str, str]) -> dict[str, Facts]:
+    """Return what is known of each path of a table."""
     try:
         with Path(table).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -106,27 +106,24 @@ def _rows(table: Path, classes: Mapping[str, str]) -> tuple[dict[str, Facts], di
     if not numbered:
         raise HistoBenchError(f"{table}: lists no image; give it a row for each")
     rows: dict[str, Facts] = {}
-    lines: dict[str, int] = {}
-    accessions: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    known: dict[tuple[str, str | int], str | int] = {}
     for line, row in numbered:
         try:
             if None in row or None in row.values():
                 raise ValueError(f"has more or fewer values than the header's {len(header)} columns")
             facts = _checked({column: (row.get(column) or "").strip() for column in (*REQUIRED, *OPTIONAL)}, classes)
-            path, patient, subtype = row["path"].strip(), str(facts["patient"]), str(facts["subtype"])
+            path = row["path"].strip()
             if path in rows:
-                raise ValueError(f"{path} is listed a second time, after line {lines[path]}")
-            for known, key, name, kind in (
-                (accessions, "accession", patient, "patient"),
-                (labels, "label", subtype, "subtype"),
-            ):
-                if known.setdefault(name, str(facts[key])) != facts[key]:
-                    raise ValueError(f"{kind} {name} has {key} {facts[key]} here and {known[name]} above, expected one")
+                raise ValueError(f"{path} is listed a second time")
+            for kind, key in (("patient", "accession"), ("subtype", "label")):
+                name, value = facts[kind], facts[key]
+                before = known.setdefault((kind, name), value)
+                if before != value:
+                    raise ValueError(f"{kind} {name} has {key} {value} here and {before} above, expected one")
         except ValueError as error:
             raise HistoBenchError(f"{table}, line {line}: {error}; correct the row") from None
-        rows[path], lines[path] = facts, line
-    return rows, lines
+        rows[path] = facts
+    return rows
 
 
 def _checked(row: Mapping[str, str], classes: Mapping[str, str]) -> Facts:

@@ -76,17 +76,9 @@ class Tissue:
 
 
 def draw(rng: np.random.Generator, tissue: Tissue, width: int, height: int, field: float) -> np.ndarray:
-    """Draw one field of view.
+    """Return a field of view, (height, width, 3) uint8 RGB; `field` is its width in um.
 
-    Args:
-        rng: what decides everything that `tissue` does not.
-        tissue: what all images of the patient share.
-        width: of the image in pixels.
-        height: of the image in pixels.
-        field: width of the field of view in um.
-
-    Returns:
-        (height, width, 3) uint8 RGB.
+    `rng` decides everything that `tissue` does not.
     """
     factor = math.ceil(DRAWN_WIDTH / width)
     um = field / (width * factor)

@@ -45,9 +45,8 @@ class Clustered:
         has = self.confusion.reshape(-1, 2, 2).any(axis=2)  # malignant images, benign images
         self.classes: np.ndarray = has @ np.array([1, 2])
         """(P,) which classes a patient's images have: 1 malignant, 2 benign, 3 both."""
-        self._rate = self.confusion[:, [0, 3]].sum(axis=1) / self.confusion.sum(
-            axis=1
-        )  # of a patient's images called right
+        # (P,): share of a patient's images that are called correctly
+        self._rate = self.confusion[:, [0, 3]].sum(axis=1) / self.confusion.sum(axis=1)
         estimate = probability(self._logit)
         cell, cells = self._patient * BINS + bins(estimate), len(self.names) * BINS
         # (P, bins): sum over a patient's images in a bin of probability less label

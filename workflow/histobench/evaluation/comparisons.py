@@ -5,7 +5,7 @@ an image as often as it was predicted. What cannot be used becomes a gap, one se
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations, product
 from typing import Any
 
@@ -90,7 +90,7 @@ def analyse(
         weights, signs = resample(patients, classes, draws, seed), flips(patients, draws, seed)
         values = {name: arm.values(weights) for name, arm in counted.items()}
         for name, arm in here.items():
-            key = arm.key | {"selection": selection}
+            key = {column: getattr(arm.first, column) for column in ARM} | {"selection": selection}
             found.intervals += [key | row for row in _intervals(counted[name], values[name])]
             found.calibration += [key | row for row in calibration.reliability(arm.label, arm.logit[selection])]
         rows = []
@@ -188,7 +188,7 @@ def _pooled(metric: str, arms: Sequence[Clustered], drawn: Sequence[Mapping[str,
 
 
 def _fold_scores(arm: Arm, selection: str, runs: Mapping[Run, Predictions]) -> dict[str, list[float]]:
-    folds = [runs[replace(arm.first, fold=fold)] for fold in arm.folds]
+    folds = [runs[run] for run in sorted(runs) if run.arm == arm.first.arm]
     scored = [all_scores(part.label, part.logit[selection], part.patient) for part in folds]
     return {metric: [scores[metric] for scores in scored] for metric in METRICS}
 

@@ -50,7 +50,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
         except HistoBenchError as error:
             gaps.append(Gap(f"{on}/{run.arm}/fold{run.fold}", str(error)))
             continue
-        images = [part.image_id, *(values.tolist() for values in (part.patient, part.group, part.label))]
+        images = [part.image_id, part.group, part.patient.tolist(), part.label.tolist()]
         example, expected = examples.setdefault(on, (path, images))
         if images != expected:
             raise HistoBenchError(
@@ -69,11 +69,11 @@ def score_run(on: str, run: Run, predictions: Predictions) -> Row:
 
 def group_rates(on: str, run: Run, predictions: Predictions) -> list[Row]:
     """Return for each class of the dataset how many of its images one run calls malignant; benign classes first."""
-    called = decide(predictions.logit["last"])
+    called, groups = decide(predictions.logit["last"]), np.array(predictions.group)
     rows: list[Row] = []
     for label in (0, 1):
-        for group in dict.fromkeys(predictions.group[predictions.label == label].tolist()):
-            own = called[predictions.group == group]
+        for group in dict.fromkeys(groups[predictions.label == label].tolist()):
+            own = called[groups == group]
             counts = {"images": len(own), "malignant_calls": int(own.sum()), RATE: float(own.mean())}
             rows.append({"on": on} | asdict(run) | {"group": group, "label": label} | counts)
     return rows

@@ -9,7 +9,6 @@ import numpy as np
 
 from histobench.evaluation.bootstrap import Clustered
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
-from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
 from histobench.study.runs import Run
 
@@ -33,24 +32,9 @@ class Arm:
         return f"{self.first.model}/{self.first.mode}"
 
     @property
-    def folds(self) -> list[int]:
-        """The folds that were pooled."""
-        return sorted({row[0] for row in self.images})
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """The columns that name the arm in a table."""
-        return {name: getattr(self.first, name) for name in ARM}
-
-    @property
     def label(self) -> np.ndarray:
         """(N,) 0 benign, 1 malignant."""
         return np.array([row[3] for row in self.images], dtype=np.int8)
-
-    @property
-    def patient(self) -> np.ndarray:
-        """(N,) text."""
-        return np.array([row[2] for row in self.images])
 
     @property
     def test_to_train(self) -> float | None:
@@ -62,7 +46,7 @@ class Arm:
 
     def clustered(self, selection: str) -> Clustered:
         """Return the counts per patient of one selection."""
-        return Clustered(self.label, self.logit[selection], self.patient)
+        return Clustered(self.label, self.logit[selection], np.array([row[2] for row in self.images]))
 
 
 def pool(

@@ -31,8 +31,8 @@ class Predictions:
     """(N,) int8: 0 benign, 1 malignant; both occur."""
     logit: dict[str, np.ndarray]
     """For each of :data:`SELECTIONS`, for another dataset for `last` alone: (N,) float64, the finite logit of malignant."""
-    group: np.ndarray | None = None
-    """(N,) text: the class of another dataset, for example normal, benign, insitu or invasive."""
+    group: tuple[str, ...] = ()
+    """Of another dataset N classes, for example normal, benign, insitu or invasive."""
 
 
 def read(path: Path, fold: int | None = None) -> Predictions:
@@ -68,7 +68,7 @@ def read(path: Path, fold: int | None = None) -> Predictions:
             for name, column in SELECTIONS.items()
             if column in numbers
         },
-        group=np.array([row["group"] for row in rows]) if "group" in texts else None,
+        group=tuple(row["group"] for row in rows if "group" in texts),
     )
 
 
