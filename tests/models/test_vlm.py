@@ -2,9 +2,7 @@
 
 import copy
 import json
-import os
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from histobench.datasets.decode import decode
-from histobench.datasets.pixels import squash
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, save_trained, trained_state
 from histobench.models import vlm
@@ -284,24 +280,10 @@ def test_smolvlms_positions_at_336_px_on_a_tower_of_384(dtype):
 # ---- what the tower is fed with ----
 
 
-def pictures(source):
-    """Two images of 336 px, made up, or real ones of both sizes (700x460 and 700x456) squashed."""
-    if source == "made up":
-        return images(2, 336)
-    if "HISTOBENCH_SHARED_DATA" not in os.environ:
-        pytest.skip("HISTOBENCH_SHARED_DATA does not name a folder with real BreakHis images")
-    folder = Path(os.environ["HISTOBENCH_SHARED_DATA"]) / "breakhis-originals"
-    decoded = (decode(path.read_bytes(), path.name) for path in sorted(folder.rglob("*.png")))
-    of_height = {image.shape[0]: image for image in decoded}
-    assert of_height.keys() == {456, 460}
-    return torch.from_numpy(np.stack([squash(image, 336) for image in of_height.values()]))
-
-
 @both
-@pytest.mark.parametrize("source", ["made up", "real"])
 @torch.no_grad()
-def test_the_tower_sees_what_the_familys_own_image_processor_makes(name, source):
-    batch, seen = pictures(source), []
+def test_the_tower_sees_what_the_familys_own_image_processor_makes(name):
+    batch, seen = images(2, 336), []
     classifier, whole = build(LARGE[name]), Whole(LARGE[name])
     for model in (classifier.model, whole.model):
 

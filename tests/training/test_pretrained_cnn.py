@@ -115,20 +115,6 @@ def test_a_file_of_another_architecture_is_refused_before_anything_is_written(st
     assert [path.name for path in tmp_path.iterdir()] == ["own.pth"]
 
 
-@pytest.mark.parametrize(
-    ("file", "message"),
-    [
-        ("there", "there: is a folder, but the weights of a CNN are one file"),
-        ("none.pth", r"none\.pth: there is no such weights file"),
-    ],
-)
-def test_a_folder_or_a_missing_file_is_one_message(tmp_path, file, message):
-    (tmp_path / "there").mkdir()
-    weights_file = {"file": str(tmp_path / file), "sha256": "0" * 64}
-    with pytest.raises(HistoBenchError, match=message):
-        converted(CnnSettings(architecture=RESNET, weights=weights_file), tmp_path)
-
-
 def test_a_file_put_there_by_hand_is_verified_and_used(state, tmp_path, monkeypatch):
     path = tmp_path / "here.safetensors"
     save_file(state, path)

@@ -27,7 +27,7 @@ def choose(name: str, threads: int, share: int = 1) -> torch.device:
         share: at most this many jobs on the GPU at once, this one included; 0: no GPU is needed.
 
     Raises:
-        HistoBenchError: the name is none of these, the device is absent, or GPUs cannot be leased.
+        HistoBenchError: the device is absent, or GPUs cannot be leased.
     """
     torch.set_num_threads(threads)
     wanted = share > 0 and name.partition(":")[0] in ("auto", "cuda")
