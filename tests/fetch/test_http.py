@@ -420,15 +420,3 @@ def test_the_script_ends_with_one_line(path, server):
     begun, error = ended.stderr.splitlines()
     assert begun == f"archive.tar.gz: downloading from {server.url}"
     assert re.fullmatch(rf"error: {path} is missing .*{server.url}.*", error)
-    server.answer = whole
-    command[2:2] = ["--mirrors", f"{server.url}.gone", server.url]
-    command += ["--licence", "CC BY 4.0", "--citation", "Some One (2016)"]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert ended.returncode == 0
-    assert path.read_bytes() == CONTENT
-    assert ended.stderr.splitlines()[-2:] == [
-        "archive.tar.gz: its licence is CC BY 4.0",
-        "archive.tar.gz: if you publish results obtained with it, cite Some One (2016)",
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert (ended.returncode, ended.stderr) == (0, "")  # said once, with the download

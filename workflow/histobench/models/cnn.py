@@ -65,8 +65,6 @@ def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | 
         HistoBenchError: the architecture does not exist, does not fit the image size, or cannot be narrowed to the
             width; a tensor of the state is missing, unknown or of another shape.
     """
-    if state is not None and settings.width < 1:
-        raise HistoBenchError(f"{settings.architecture}: pretrained weights need width 1, found {settings.width}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs as well
         backbone = network(settings.architecture, empty=state is not None or settings.width < 1)
