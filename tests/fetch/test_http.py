@@ -330,12 +330,6 @@ def test_a_redirection_is_followed_also_when_a_transfer_is_resumed(server, mirro
     assert server.ranges == mirror.ranges == [None, "bytes=100000-"]
 
 
-def test_redirections_in_a_circle_are_one_message(server, path):
-    server.answer = error(302, Location=server.url)
-    with pytest.raises(HistoBenchError, match=r"could not be downloaded \(302 "):
-        fetch(server.url, path, DIGEST)
-
-
 def test_mirrors_are_tried_in_order_and_send_the_complete_file(server, mirror, path, nowhere, capsys):
     server.answer = in_turn(broken(100_000), error(404))
     fetch(server.url, path, DIGEST, [nowhere, mirror.url])
