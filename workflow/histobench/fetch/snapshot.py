@@ -74,11 +74,7 @@ def verify_folder(weights: FolderWeights) -> list[str]:
 
 
 def check_own(weights: object) -> None:
-    """Require that the user's own weights, a file or a folder, exist; do nothing for other weights.
-
-    Raises:
-        HistoBenchError: they do not.
-    """
+    """Raise :class:`HistoBenchError` where the user's own weights, a file or a folder, do not exist."""
     if isinstance(weights, FolderWeights):
         files(Path(weights.folder))
     if isinstance(weights, WeightsFile) and not weights.package and not is_url(weights.file):

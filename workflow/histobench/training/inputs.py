@@ -105,8 +105,7 @@ def unlabelled(
 ) -> Source:
     """Return the images of a manifest at `rows`, their augmented views, or their visual tokens; labels are 0.
 
-    They come from the pixel `store` of the manifest or, where there are, `tokens` (views, images, T, D). `workers` and
-    `pin` as in :func:`load`.
+    They come from the pixel `store` of the manifest or from `tokens` (views, images, T, D); `workers` and `pin` as in `load`.
 
     Raises:
         HistoBenchError: a file is damaged, or holds other images.
