@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,19 +19,6 @@ Plan = Iterable[tuple[int, np.ndarray]]
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 """For each batch: the module's input (B, ...) and the labels (B,) float32, 1 malignant."""
-
-
-class Source(Protocol):
-    """Images, or features of them, in the order of their labels."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(N,) float32, 0 benign, 1 malignant."""
-        ...
-
-    def batches(self, plan: Plan) -> Batches:
-        """Yield one pair of host tensors for each batch of the plan, in its order."""
-        ...
 
 
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -107,6 +94,10 @@ class Augmented:
             if isinstance(batch, HistoBenchError):
                 raise batch
             yield batch
+
+
+Source = Stored | Augmented
+"""Images, or features of them, in the order of their labels."""
 
 
 class _Views(Dataset):
