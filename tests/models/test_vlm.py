@@ -242,14 +242,6 @@ def test_the_head_computes_in_float32_also_under_autocast(name):
 # ---- positions ----
 
 
-@torch.no_grad()
-def test_qwens_decoder_needs_its_3d_positions():
-    classifier, expected = build(MODELS["qwen2-vl"]), Whole(MODELS["qwen2-vl"]).logits(images())
-    for positions in (None, torch.arange(18).expand(3, 1, 18)):
-        classifier.positions = positions
-        assert (classifier(images()) - expected).abs().max() > 0.05
-
-
 def test_qwens_positions_of_12_x_12_tokens():
     positions = vlm.family("qwen2-vl").positions(12)[:, 0].T.tolist()
     by_hand = [[0, 0, 0], *([1, 1 + row, 1 + column] for row in range(12) for column in range(12)), [13, 13, 13]]

@@ -44,24 +44,13 @@ def accuracy(source):
     return lambda logits: {"accuracy": np.mean((logits >= 0) == source.labels)}
 
 
-def run(
-    tmp_path,
-    module,
-    recipe,
-    training=None,
-    evaluation=None,
-    score=None,
-    seed=3,
-    micro_batch=None,
-    resume=False,
-    **given,
-):
+def run(tmp_path, module, recipe, training=None, evaluation=None, score=None, seed=3, resume=False, **given):
     if not resume:
         (tmp_path / "checkpoint.pt").unlink(missing_ok=True)
     training, evaluation = training or images(37), evaluation or images(10, 1, 37)
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {"specification": "test"})
     score = score or accuracy(evaluation)
-    return fit(module, training, evaluation, score, recipe, seed, CPU, checkpoint, micro_batch, **given)
+    return fit(module, training, evaluation, score, recipe, seed, CPU, checkpoint, **given)
 
 
 def seconds_left_out(history):
