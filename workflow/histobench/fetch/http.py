@@ -291,11 +291,7 @@ class _Part:
 
 
 def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callable[[str], None]) -> T:
-    """Return what `attempt` returns, as soon as it is not interrupted.
-
-    Raises:
-        Unavailable: too many attempts in a row have not increased `size`.
-    """
+    """Return what `attempt` returns, as soon as it is not interrupted; give up when attempts do not increase `size`."""
     failures, largest, answered = 0, size(), False
     while True:
         try:
@@ -313,7 +309,6 @@ def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callab
 
 @contextmanager
 def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
-    """Yield the response to a GET request."""
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -332,7 +327,6 @@ def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPRespo
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Yield the body of a response as it arrives."""
     while True:
         try:
             chunk = response.read1(_CHUNK)  # read() would lose the beginning of a chunk whose end does not arrive

@@ -198,11 +198,7 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[st
 
 
 def _dimensions(backbone: nn.Module, settings: CnnSettings) -> int:
-    """Return the length of an embedding, from a forward pass of shapes alone (on the meta device).
-
-    Raises:
-        HistoBenchError: the network cannot process images of this size, or not at this width.
-    """
+    """Return the length of an embedding, from a forward pass of shapes alone (on the meta device)."""
     tensors = {name: tensor.to("meta") for name, tensor in [*backbone.named_parameters(), *backbone.named_buffers()]}
     images = torch.empty(2, 3, settings.image_size, settings.image_size, device="meta")
     backbone.eval()

@@ -315,7 +315,6 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _stored_config(weights: Path) -> dict[str, Any]:
-    """Return the architecture in the metadata of converted weights."""
     with _opened(weights) as file:
         config = (file.metadata() or {}).get(CONFIG)
     if config is None:

@@ -92,7 +92,6 @@ def _check_description(settings: VlmSettings, folder: Path) -> None:
 
 
 def _added_tokens(path: Path) -> dict[str, int]:
-    """Return the ids of added tokens in a tokenizer file."""
     content = read_json(path)
     try:
         if path.name == "added_tokens.json":
