@@ -2,7 +2,6 @@
 
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
-from histobench.report import published_tables
 from histobench.report.figures import scores, style
 from histobench.study import arguments, resolved
 
@@ -11,7 +10,7 @@ def main() -> None:
     given = arguments.parse(__doc__, "study", "intervals", "output_prefix", several=["published"])
     study = resolved.load(given.study)
     rows = read_csv(given.intervals, scores.INTERVALS)
-    published = {path.stem: published_tables.load(path) for path in given.published}
+    published = {path.stem: read_csv(path, ()) for path in given.published}
     panels = [
         scores.Panel(
             f"augmentation: {augmentation}",

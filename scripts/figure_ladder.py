@@ -2,7 +2,6 @@
 
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
-from histobench.report import published_tables
 from histobench.report.figures import scores, style
 from histobench.study import arguments, resolved
 
@@ -12,7 +11,7 @@ def main() -> None:
     study = resolved.load(given.study)
     setting = {"dataset": study.dataset, "augmentation": study.augmentation}
     metrics = scores.chosen(read_csv(given.metrics, scores.METRICS), setting)
-    published = scores.published_means(published_tables.load(given.published), "accuracy", study.arms)
+    published = scores.published_means(read_csv(given.published, ()), "accuracy", study.arms)
     style.save(scores.ladder(metrics, published, study), given.output_prefix)
 
 

@@ -2,7 +2,8 @@
 
 from histobench.datasets import folds, manifest
 from histobench.io.errors import run_script
-from histobench.report import published_tables, render
+from histobench.io.files import read_csv
+from histobench.report import render
 from histobench.report.tables.dataset_table import dataset_tables
 from histobench.study import arguments, resolved
 
@@ -22,7 +23,7 @@ def main() -> None:
         ]
         for magnification in counts
     }
-    table, beside = dataset_tables(counts, sizes, published_tables.load(given.published), study)
+    table, beside = dataset_tables(counts, sizes, read_csv(given.published, ()), study)
     render.write(table, given.output_prefix, beside)
 
 

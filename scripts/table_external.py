@@ -3,8 +3,9 @@
 from histobench.evaluation.external import GROUPS_COLUMNS, SUMMARY_COLUMNS
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
-from histobench.report import published_tables, render
-from histobench.report.tables import external_tables
+from histobench.report import render
+from histobench.report.tables.results_tables import results_tables
+from histobench.report.tables.scores_tables import external_table
 from histobench.study import arguments, resolved
 
 
@@ -12,9 +13,9 @@ def main() -> None:
     given = arguments.parse(__doc__, "study", "summary", "groups", "published", "output_prefix")
     study = resolved.load(given.study)
     summary, groups = read_csv(given.summary, SUMMARY_COLUMNS), read_csv(given.groups, GROUPS_COLUMNS)
-    table, beside = external_tables.table6(summary, published_tables.load(given.published), study)
+    table, beside = results_tables(summary, read_csv(given.published, ()), 6, "last", study)
     render.write(table, given.output_prefix, beside)
-    render.write(external_tables.full_table(summary, groups, study), given.output_prefix.with_name("external"))
+    render.write(external_table(summary, groups, study), given.output_prefix.with_name("external"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ The name of the files says which: table4 is of the last epoch, table4-best-epoch
 from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
-from histobench.report import published_tables, render
+from histobench.report import render
 from histobench.report.tables.results_tables import results_tables
 from histobench.study import arguments, resolved
 from histobench.study.outputs import numbered
@@ -14,7 +14,7 @@ from histobench.study.outputs import numbered
 
 def main() -> None:
     given = arguments.parse(__doc__, "study", "summary", "published", "output_prefix")
-    summary, published = read_csv(given.summary, SUMMARY_COLUMNS), published_tables.load(given.published)
+    summary, published = read_csv(given.summary, SUMMARY_COLUMNS), read_csv(given.published, ())
     number, selection = numbered(given.output_prefix.name)
     table, beside = results_tables(summary, published, number, selection, resolved.load(given.study))
     render.write(table, given.output_prefix, beside)

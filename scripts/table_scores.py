@@ -4,7 +4,7 @@ from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
 from histobench.report import render
-from histobench.report.tables.results_tables import scores_table
+from histobench.report.tables.scores_tables import scores_table
 from histobench.study import arguments, resolved
 
 

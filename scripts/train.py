@@ -6,9 +6,9 @@ removed when the job succeeds. A job that is asked to end finishes its step, wri
 (status 143 in a shell for SIGTERM); asked again, or before training has begun, it ends at once.
 
 --specification is a RunSpec as JSON, --split-by the policy of the folds. It trains from --pixels, the pixel store of the whole
-manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are un-augmented ones,
-if these are augmented. --weights are pretrained ones, unless they are random or a head is trained.
---gradient-checkpointing 1 computes a vision-language model's activations twice.
+manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are the plain ones,
+when --features are augmented. --weights are pretrained ones, unless they are random or a head is trained.
+--gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
 """
 
 import json

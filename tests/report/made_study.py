@@ -9,12 +9,13 @@ from histobench.claims.ledger import COLUMNS as CLAIMS
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS as COMPARISONS
 from histobench.evaluation.comparisons import INTERVALS_COLUMNS as INTERVALS
 from histobench.evaluation.summary import ARM
-from histobench.io.files import write_csv
+from histobench.io.files import read_csv, write_csv
 from histobench.metrics import SCORES
-from histobench.report import published_tables, render
+from histobench.report import render
 from histobench.report.page.page import PageInput
 from histobench.report.tables import costs
-from histobench.report.tables.results_tables import results_tables, scores_table
+from histobench.report.tables.results_tables import results_tables
+from histobench.report.tables.scores_tables import scores_table
 from histobench.study.resolved import Arm, Study
 from tests.report import studies
 
@@ -122,7 +123,7 @@ def make(folder: Path, made: Study | None = None, magnifications: tuple[int, ...
     texts = [{key: str(value) for key, value in row.items()} for row in summary]
     tables = []
     for number in (4, 5)[: len(made.augmentations)]:
-        published = published_tables.load(Path(__file__).parents[2] / f"resources/paper/tables/table{number}.csv")
+        published = read_csv(Path(__file__).parents[2] / f"resources/paper/tables/table{number}.csv", ())
         table, beside = results_tables(texts, published, number, "last", made)
         prefix = folder / "tables" / f"table{number}"
         render.write(table, prefix, beside)

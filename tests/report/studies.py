@@ -1,11 +1,16 @@
 """A resolved study of the paper's arms, without any data, for tests of what is made of one."""
 
+import runpy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from histobench.study.resolved import Arm, Study
 from histobench.study.spec import Lora, Recipe
 
+ROOT = Path(__file__).parents[2]
 NAMES = {
     "alexnet": "AlexNet",
     "vgg19": "VGG19",
@@ -22,6 +27,12 @@ ARMS = [
 ]
 
 SETTINGS = {"image_size": 336, "weights": "imagenet", "mean": [0.5] * 3, "std": [0.25] * 3, "readout": "mean"}
+
+
+def call(script: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    """Run a script in this process."""
+    monkeypatch.setattr("sys.argv", [script, *map(str, arguments)])
+    runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
 
 
 def recipe(arm: Arm) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 import hashlib
 import io
 import itertools
-import runpy
-import sys
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,16 +20,14 @@ from histobench.datasets import examples, manifest
 from histobench.datasets.manifest import Image
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import write_csv
-from histobench.report import published_tables
+from histobench.io.files import read_csv, write_csv
 from histobench.report.figures import cost, losses, methods, patients, reliability, samples, scores, style
 from histobench.study import resolved
 from histobench.study.resolved import Arm, Study
 from histobench.study.runs import Run
 from histobench.study.spec import CnnSettings, VlmSettings
-from tests.report.studies import ARMS, EXTERNAL, block, study
+from tests.report.studies import ARMS, EXTERNAL, ROOT, block, call, study
 
-ROOT = Path(__file__).parents[2]
 TABLE4 = ROOT / "resources" / "paper" / "tables" / "table4.csv"
 NOTE = "The images are SYNTHETIC."
 SCALES = (40, 100, 200, 400)
@@ -101,7 +97,7 @@ def predicted(wrong: set[str]) -> Predictions:
     sign = np.where([image in wrong for image in SUBTYPES], -1.0, 1.0)
     logit = sign * np.where(label == 1, 2.0, -2.0)
     patient = np.array(["p1", "p1", "p2", "p2", "p3"])
-    return Predictions(tuple(SUBTYPES), patient, label, {"last": logit, "best_epoch": logit}, 1)
+    return Predictions(tuple(SUBTYPES), patient, label, {"last": logit, "best_epoch": logit})
 
 
 PREDICTIONS = {run(arm, scale, 1): predicted({"a1", "c1"}) for arm, scale in EVERY}
@@ -132,7 +128,7 @@ def made(notes: Sequence[str] = (), **changes: object) -> Study:
 
 
 def theirs() -> dict:
-    return scores.published_means(published_tables.load(TABLE4), "accuracy", ARMS)
+    return scores.published_means(read_csv(TABLE4, ()), "accuracy", ARMS)
 
 
 def panels() -> list[scores.Panel]:
@@ -437,11 +433,6 @@ def test_two_runs_give_the_same_bytes_whatever_the_settings_of_the_machine(name:
         assert png.width == int(FIGURES[name]([]).get_figwidth() * 200)
 
 
-def script(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-    runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
-
-
 @pytest.mark.slow
 def test_the_scripts_write_three_forms_of_each_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -462,7 +453,7 @@ def test_the_scripts_write_three_forms_of_each_figure(tmp_path: Path, monkeypatc
         ("figure_cost", "cost", "--costs", "costs.csv", "--parameters", "parameters.csv", "--summary", "summary.csv"),
         ("figure_methods", "figure3", "--parameters", "parameters.csv"),
     ):
-        script(name, monkeypatch, "--study", "study.json", *files, "--output-prefix", f"figures/{figure}")
+        call(name, monkeypatch, "--study", "study.json", *files, "--output-prefix", f"figures/{figure}")
     names = ("bach", "cost", "figure3", "figure4", "figure5", "figure6", "figure7", "ladder", "reliability")
     expected = sorted(f"{name}.{form}" for name in names for form in ("pdf", "svg", "png"))
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == expected
@@ -482,11 +473,11 @@ def test_unusable_predictions_are_named_and_the_others_drawn(
     write_csv(Path("manifest.csv"), ("image_id", "subtype"), [{"image_id": "a1", "subtype": "A"}])
     resolved.write(made([NOTE]), Path("study.json"))
     arguments = ("--study", "study.json", "--manifest", "manifest.csv", "--output-prefix", "patients")
-    script("figure_patients", monkeypatch, "--predictions", *paths, *arguments)
+    call("figure_patients", monkeypatch, "--predictions", *paths, *arguments)
     assert "fold2/predictions.csv, line 2: logit is 'nan'" in capsys.readouterr().err
     assert Path("patients.png").is_file()
     with pytest.raises(SystemExit):
-        script("figure_patients", monkeypatch, "--predictions", paths[1], *arguments)
+        call("figure_patients", monkeypatch, "--predictions", paths[1], *arguments)
     assert "error: " in capsys.readouterr().err
 
 
@@ -507,7 +498,7 @@ def test_sample_figures_show_originals_from_the_archive(tmp_path: Path, monkeypa
     resolved.write(made([NOTE]), Path("study.json"))
     twice = ("manifest.csv", "manifest.csv", "--sources", "archive.tar.gz", "archive.tar.gz")
     options = ("--study", "study.json", "--manifests", *twice, "--output-prefix", "figures/figure1")
-    script("figure_samples", monkeypatch, *options)
+    call("figure_samples", monkeypatch, *options)
     assert len(list(Path("figures").iterdir())) == 6
     with pytest.raises(HistoBenchError, match="holds no image x, which its manifest names"):
         examples.fetch(Path("archive.tar.gz"), [image("x", "benign", "p", 40)])

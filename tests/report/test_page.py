@@ -1,8 +1,6 @@
 """The report page without a browser: numbers, sections, missing results, the best arm, the protocol."""
 
 import base64
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +10,14 @@ from histobench.io import checkout
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, write_csv
 from histobench.report.page import answer, protocol
-from histobench.report.page.cells import Source, number
+from histobench.report.page.cells import Source, Value, number
 from histobench.report.page.page import build
 from histobench.report.tables import costs
 from histobench.study import resolved
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
 from tests.report import made_study, page_numbers
-from tests.report.studies import ARMS, EXTERNAL
-
-ROOT = Path(__file__).parents[2]
+from tests.report.studies import ARMS, EXTERNAL, ROOT, call
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +66,16 @@ def test_the_page_needs_no_other_file(made):
                 assert (made[1].parent / address).is_file(), address
     for word in ("url(", "@import", "fetch(", "XMLHttpRequest"):
         assert word not in made[1].read_text()
+    # Texts of CSVs are escaped.
+    assert "Sentence one &lt;of the paper&gt; &amp; more" in made[1].read_text()
+    assert "<of the paper>" not in made[1].read_text()
 
 
-def test_texts_of_csvs_are_escaped(made):
-    page = made[1].read_text()
-    assert "Sentence one &lt;of the paper&gt; &amp; more" in page
-    assert "<of the paper>" not in page
-
-
-def test_a_large_svg_is_shown_as_its_png(made):
+def test_a_figure_has_its_caption_and_a_large_svg_is_shown_as_its_png(made):
     figures = [address for tag, _, address in page_numbers.read(made[1]).addresses if tag == "img"]
     assert [address.split(";")[0] for address in figures] == ["data:image/svg+xml", "data:image/png"]
     assert base64.b64decode(figures[0].split(",")[1]) == (made[1].parent / "figures/figure5.svg").read_bytes()
     assert base64.b64decode(figures[1].split(",")[1]) == made_study.PIXEL
-
-
-def test_a_figures_caption_is_that_of_snakemakes_report(made):
     assert "Accuracy by magnification, with intervals. The images are SYNTHETIC." in text_of(page_numbers.read(made[1]))
 
 
@@ -179,20 +169,25 @@ def test_the_best_arm_and_which_arms_are_significantly_worse(tmp_path):
             pair("b/ft", "e/ft", "0.3", "0.2", "0.4", "0.06"),  # the interval excludes zero, but Holm's p is too large
         ],
     )
-    intervals, comparisons = (Source.read(tmp_path / f"{name}.csv", tmp_path) for name in ("intervals", "comparisons"))
-    (setting,) = answer.settings(intervals, "d", "patient")
-    found = answer.winner(setting, intervals, comparisons, "d", "patient", dict(zip("abcef", "aBcef", strict=True)))
-    assert found.arm == ["B FT"]
-    assert found.second == ["c FT"]
+    names = dict(zip("abcef", "aBcef", strict=True))
+    sources = [Source.read(tmp_path / f"{name}.csv", tmp_path, names) for name in ("intervals", "comparisons")]
+    (found,) = answer.winners(*sources, "d", "patient")
+    assert (found.arm, found.second) == ("B FT", "c FT")
     assert (found.worse, found.similar, found.not_compared) == (["a FT"], ["c FT", "e FT"], ["f FT"])
-    assert not found.significant
-    assert [getattr(part, "text", part) for part in found.difference] == ["0.02", " [", "−0.01", ", ", "0.05", "]"]
+    assert [getattr(part, "text", part) for part in found.difference or ()] == [
+        "0.02",
+        " [",
+        "−0.01",
+        ", ",
+        "0.05",
+        "]",
+    ]
 
-    lost = replace(setting, arms=[setting.arms[0], setting.arms[2]])  # b, then a
-    turned = answer.winner(lost, intervals, comparisons, "d", "patient", dict(zip("abcef", "abcef", strict=True)))
-    assert turned.significant
-    assert [getattr(part, "text", part) for part in turned.difference] == ["0.2", " [", "0.1", ", ", "0.3", "]"]
-    assert [part.value for part in turned.difference if not isinstance(part, str)] == ["-0.2", "-0.1", "-0.3"]
+    write_csv(tmp_path / "intervals.csv", made_study.INTERVALS, [interval("a", "0.7"), interval("b", "0.9")])
+    (turned,) = answer.winners(Source.read(tmp_path / "intervals.csv", tmp_path, names), sources[1], "d", "patient")
+    assert (turned.second, turned.worse) == ("a FT", ["a FT"])
+    shown = [part for part in turned.difference or () if isinstance(part, Value)]
+    assert [(part.text, part.value) for part in shown] == [("0.2", "-0.2"), ("0.1", "-0.1"), ("0.3", "-0.3")]
 
 
 def test_arms_with_the_same_accuracy_share_the_first_place(made):
@@ -216,12 +211,12 @@ def test_the_answer_reads_as_a_sentence(made):
 
 
 def test_claims_are_counted_and_the_impossible_come_first(made):
-    claims = Source.read(made[0].results["claims"], made[1].parent)
+    claims = Source.read(made[0].results["claims"], made[1].parent, {})
     counts = {title: {verdict: tally.text for verdict, tally in found} for title, found in answer.tallies(claims)}
     by_paper = {"holds": "1", "contradicted": "1", "impossible": "2", "not checkable": "1"}
     by_study = {"supported": "1", "contradicted": "1", "undecided": "1", "not run": "2"}
     assert counts == {"By the paper's own numbers": by_paper, "By this study": by_study}
-    titles = [title for title, _ in answer.notable(claims, {})]
+    titles = [title for title, _ in answer.notable(claims)]
     assert titles[0] == "Impossible"
     assert titles[-1] == "Supported by this study"
 
@@ -259,15 +254,9 @@ def test_the_protocol_follows_the_configuration():
 
 
 def record(seconds: float, speed: float, memory: float, device: str = "cpu (x86_64)") -> dict:
-    return {
-        "seconds": {"total": seconds, "training": seconds / 2},
-        "parameters": {"trainable": 7},
-        "images_per_second": speed,
-        "device": device,
-        "precision": "fp32",
-        "versions": {"python": "3.11", "torch": "2"},
-        "peak_memory_mib": {"host": memory},
-    }
+    made = {"seconds": {"total": seconds, "training": seconds / 2}, "parameters": {"trainable": 7}, "precision": "fp32"}
+    made |= {"images_per_second": speed, "device": device, "versions": {"python": "3.11", "torch": "2"}}
+    return made | {"peak_memory_mib": {"host": memory}}
 
 
 def test_costs_add_up_over_an_arms_runs(tmp_path):
@@ -288,24 +277,22 @@ def test_costs_add_up_over_an_arms_runs(tmp_path):
         costs.read(tmp_path / "run.json")
 
 
-def test_the_script_writes_the_page_that_the_library_makes(made, tmp_path):
+def test_the_script_writes_the_page_that_the_library_makes(made, monkeypatch, capsys):
     content, page = made
     folder = page.parent
     resolved.write(content.study, folder / "study.json")
     captions = [content.captions / f"{path.stem}.rst" for path in content.figures]
-    command = [
-        *(sys.executable, ROOT / "scripts/page.py", "--study", folder / "study.json", "--tables", *content.tables),
-        *("--figures", *content.figures, "--captions", *captions, "--page", folder / "script.html"),
-        *("--results", *content.results.values()),
+    options = [
+        *("--study", folder / "study.json", "--tables", *content.tables, "--figures", *content.figures),
+        *("--captions", *captions, "--page", folder / "script.html", "--results", *content.results.values()),
     ]
-    environment = {"PYTHONPATH": str(ROOT / "workflow")}
-    subprocess.run(command, check=True, env=environment)
+    call("page", monkeypatch, *options)
     commit, clean = checkout.commit(ROOT)
     known = replace(content, commit=f"{commit or ''}{'' if clean or not commit else '-modified'}")
     assert (folder / "script.html").read_text() == build(known, page)
-    found = subprocess.run([*command, "absent.csv"], env=environment, capture_output=True, text=True)
-    assert found.returncode == 1
-    assert found.stderr == "error: absent.csv: no such file; run the workflow again to make it\n"
+    with pytest.raises(SystemExit, match="1"):
+        call("page", monkeypatch, *options, "absent.csv")
+    assert capsys.readouterr().err == "error: absent.csv: no such file; run the workflow again to make it\n"
 
 
 def test_every_number_of_a_full_study_is_its_csvs(tmp_path):

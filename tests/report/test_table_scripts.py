@@ -1,37 +1,29 @@
 """Each script of a table, as its rule calls it: which files it writes, and what they hold."""
 
-import csv
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from histobench.datasets import folds, make_folds, manifest
+from histobench.evaluation import external
 from histobench.evaluation.bootstrap import POOLED
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS, INTERVALS_COLUMNS
 from histobench.evaluation.summary import SUMMARY_COLUMNS
-from histobench.io.files import write_csv
+from histobench.io.files import read_csv, write_csv
 from histobench.metrics import METRICS
 from histobench.study import resolved
-from tests.report.studies import ARMS, study
+from tests.report.studies import ARMS, EXTERNAL, ROOT, call, study
 
-ROOT = Path(__file__).parents[2]
 ARM = {"dataset": "breakhis", "model": "alexnet", "mode": "ft", "split": "patient", "magnification": 40}
 ARM |= {"augmentation": "none"}
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Return a folder with what the scripts read."""
     folder = tmp_path_factory.mktemp("tables")
-    resolved.write(study(arms=ARMS[:1], grid=study().grid), folder / "study.json")
+    resolved.write(study(arms=ARMS[:1], grid=study().grid, external=[EXTERNAL]), folder / "study.json")
     # 5 patients a class; patient number p has p images: 15 of each class, every patient evaluated once.
     images = [
         manifest.Image(
@@ -44,7 +36,8 @@ def folder(tmp_path_factory) -> Path:
         for name in [f"SOB_B_A-{patient}-40-{index:03d}"]
     ]
     manifest.save(folder / "manifest.csv", images)
-    folds.save(make_folds.stratified(manifest.load(folder / "manifest.csv"), "patient", 5, 0), folder / "patient.csv")
+    images = manifest.load(folder / "manifest.csv")
+    folds.save(make_folds.stratified(images, "patient", 5, 0), images, folder / "patient.csv")
     (folder / "parameters.csv").write_text(
         "model,mode,parameters_published_form,parameters,trainable,lora\nalexnet,ft,61100840,57007937,57007937,0\n"
     )
@@ -61,6 +54,11 @@ def folder(tmp_path_factory) -> Path:
     pair |= {"first": "alexnet/ft", "second": "vgg19/ft", "folds": 5, "patients": 81, "wilcoxon_floor": 0.0625}
     pair |= dict.fromkeys(("first_value", "second_value", "difference", "pooled_difference", "low", "high"), 0.1)
     pair |= dict.fromkeys(("holm_p", "sign_flip_p", "bootstrap_p", "nadeau_bengio_p", "wilcoxon_p"), 0.25)
+    tested = {**scores, "on": "bach"}
+    write_csv(folder / "external_summary.csv", external.SUMMARY_COLUMNS, [tested])
+    groups = [{**ARM, "on": "bach", "group": group, "label": label, "fold": "mean", external.RATE: 0.5}
+              for group, label in (("benign", 0), ("invasive", 1))]  # fmt: skip
+    write_csv(folder / "groups.csv", external.GROUPS_COLUMNS, groups)
     write_csv(folder / "comparisons.csv", COMPARISONS_COLUMNS, [pair | {"metric": name} for name in METRICS])
     return folder
 
@@ -81,28 +79,26 @@ def folder(tmp_path_factory) -> Path:
          {"accuracy_low": "0.8500", "auc_high": "0.9200"}),
         ("table_comparisons", ["comparisons", "published"], "table7", ["-beside-published", "-honest"],
          {"first": "AlexNet FT", "accuracy_p": "0.2500", "floor": "0.0625"}),
+        ("table_external", ["external", "groups", "published"], "table6", ["-beside-published"],
+         {"model": "AlexNet", "auc_mean": "0.9000"}),
     ],
 )  # fmt: skip
-def test_a_script_writes_its_tables(folder, script, files, name, others, first) -> None:
+def test_a_script_writes_its_tables(folder, script, files, name, others, first, monkeypatch) -> None:
     paths = {key: ("--" + key, f"{key}.csv") for key in files}
     paths |= {
         "folds": ("--folds", "patient.csv"),
         "census": ("--folds", "breakhis/folds/census/patient.csv"),
+        "external": ("--summary", "external_summary.csv"),
         "published": ("--published", str(ROOT / f"resources/paper/tables/{name[:6]}.csv")),
     }
     options = [part for key in files for part in paths[key]]
-    done = subprocess.run(
-        [
-            *(sys.executable, ROOT / "scripts" / f"{script}.py", "--study", "study.json", *options),
-            *("--output-prefix", f"{name}/{name}"),
-        ],
-        cwd=folder, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    monkeypatch.chdir(folder)
+    call(script, monkeypatch, "--study", "study.json", *options, "--output-prefix", f"{name}/{name}")
     made = [f"{name}{suffix}" for suffix in ("", *others)]
+    made += ["external"] if script == "table_external" else []
     expected = {f"{table}{suffix}" for table in made for suffix in (".csv", ".md", ".tex")}
     assert {path.name for path in (folder / name).iterdir()} == expected
     for table in made:
         assert "Synthetic images." in (folder / name / f"{table}.md").read_text()
         assert "Synthetic images." in (folder / name / f"{table}.tex").read_text()
-    assert first.items() <= rows(folder / name / f"{name}.csv")[0].items()
+    assert first.items() <= read_csv(folder / name / f"{name}.csv", ())[0].items()

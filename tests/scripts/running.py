@@ -96,11 +96,9 @@ def random_dataset(folder: Path, patients: int, magnifications: tuple[int, ...],
                 images.append(manifest.Image(*own))
     images = manifest.ordered(images)
     manifest.save(folder / "manifest.csv", images)
-    groups = tuple(sorted({image.patient for image in images}))
-    labels = tuple(("benign", "malignant")[index % 2] for index in range(patients))
-    tested = tuple(tuple(fold == index // 2 % count for fold in range(count)) for index in range(patients))
-    sizes = (len(magnifications) * each,) * patients
-    folds.save(folds.Folds("patient", groups, sizes, labels, tested), folder / "patient.csv")
+    names = sorted({image.patient for image in images})
+    tested = {name: tuple(fold == index // 2 % count for fold in range(count)) for index, name in enumerate(names)}
+    folds.save(folds.Folds("patient", tested), images, folder / "patient.csv")
     pixels = np.random.default_rng(0).integers(0, 200, (len(images), 64, 64, 3), dtype=np.uint8)
     pixels[[image.label == "malignant" for image in images], :, :, 0] += 40
     np.save(folder / "pixels.npy", pixels)

@@ -4,19 +4,24 @@ import pytest
 
 from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_csv
 from histobench.metrics import METRICS
-from histobench.report.published_tables import load
 from histobench.report.render import Bold
 from histobench.report.tables.dataset_table import dataset_tables
-from histobench.report.tables.hyperparameters_table import HYPERPARAMETERS, hyperparameter_tables
-from histobench.report.tables.models_table import model_tables
-from histobench.report.tables.results_tables import results_tables, scores_table
+from histobench.report.tables.hyperparameters_table import hyperparameter_tables
+from histobench.report.tables.models_table import COLUMNS, model_tables
+from histobench.report.tables.results_tables import results_tables
+from histobench.report.tables.scores_tables import scores_table
 from histobench.study.resolved import Arm, Study
 from histobench.study.spec import Lora, Recipe
 from tests.report.studies import NAMES, study
 
 TABLES = Path(__file__).parents[3] / "resources" / "paper" / "tables"
 STUDY = study()
+
+
+def load(name: str) -> list[dict[str, str]]:
+    return read_csv(TABLES / f"{name}.csv", ())
 
 
 def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object) -> dict[str, str]:
@@ -29,14 +34,14 @@ def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object)
 
 
 def results(*summary: dict[str, str], selection: str = "last", number: int = 4):
-    published = load(TABLES / f"table{number}.csv")
+    published = load(f"table{number}")
     one = study(tables=STUDY.tables | {"with_augmentation": "none"})
     return results_tables(summary, published, number, selection, one)
 
 
 @pytest.mark.parametrize("number", [4, 5])
 def test_the_published_rows_come_back_in_their_own_order(number: int) -> None:
-    published = load(TABLES / f"table{number}.csv")
+    published = load(f"table{number}")
     back = {name: model for model, name in NAMES.items()}
     summary = [
         {**arm("", patient_rate_mean=0, patient_rate_std=0), **row, "model": back[row["model"]]}
@@ -85,13 +90,8 @@ def test_the_best_of_each_magnification_is_bold() -> None:
 
 
 def test_only_the_wanted_arms_are_shown() -> None:
-    table, _ = results(
-        arm("alexnet", 0.9),
-        arm("alexnet", 0.1, split="image"),
-        arm("alexnet", 0.2, augmentation="paper"),
-        arm("alexnet", 0.3, selection="best_epoch"),
-        arm("alexnet", 0.4, dataset="other"),
-    )
+    others = ({"split": "image"}, {"augmentation": "paper"}, {"selection": "best_epoch"}, {"dataset": "other"})
+    table, _ = results(arm("alexnet", 0.9), *(arm("alexnet", 0.1, **other) for other in others))
     assert [row["accuracy_mean"] for row in table.rows] == ["0.9000"]
 
 
@@ -168,7 +168,7 @@ def test_dataset_table_of_the_official_counts() -> None:
         400: [(1456, 364)] * 5,
     }
     images = {magnification: {"benign": b, "malignant": m} for magnification, (b, m) in counts.items()}
-    table, beside = dataset_tables(images, sizes, load(TABLES / "table1.csv"), STUDY)
+    table, beside = dataset_tables(images, sizes, load("table1"), STUDY)
     assert [tuple(row.values()) for row in table.rows] == [
         ("40", "625", "1370", "1995", "1596.0", "399.0"),
         ("100", "644", "1437", "2081", "1664.8", "416.2"),
@@ -185,50 +185,37 @@ def test_dataset_table_of_the_official_counts() -> None:
 
 
 def test_model_table_counts_with_both_heads() -> None:
-    parameters = [
-        {"model": "resnet34", "mode": mode, "parameters_published_form": "21797672", "parameters": "21285185"}
-        | {"trainable": trainable, "lora": "0"}
-        for mode, trainable in (("ft", "21285185"), ("lp", "513"))
+    """Qwen2-VL-2B: 2,208,985,600 parameters, adapters of 4,358,144 and a head of 1,537."""
+    hub = {"hub": "Qwen/Qwen2-VL-2B-Instruct", "revision": "895c3a49bc3fa70a340399125c650a463535e71c"}
+    counted = [
+        ("resnet34", "ft", "21797672", "21285185", "21285185", "0", 336, "imagenet"),
+        ("resnet34", "lp", "21797672", "21285185", "513", "0", 336, "imagenet"),
+        ("qwen2-vl-2b", "ft", "2208985600", "2213345281", "4359681", "4358144", 336, hub),
+        ("own", "ft", "", "9", "9", "0", 64, {"file": "folder/own_net.pth", "package": None, "sha256": "0" * 64}),
+        ("random", "ft", "", "9", "9", "0", 64, "random"),
+        ("package", "ft", "", "9", "9", "0", 64, {"package": "p", "file": "f"}),
+        ("folder", "ft", "", "9", "9", "0", 64, {"folder": "some/folder", "sha256": "0" * 64}),
     ]
-    own = {"parameters_published_form": "", "parameters": "9", "trainable": "9", "lora": "0"}
-    parameters += [{"model": model, "mode": "ft"} | own for model in ("own", "random", "package")]
-    settings = {
-        "resnet34": {"image_size": 336, "weights": "imagenet"},
-        "own": {"image_size": 64, "weights": {"file": "folder/own_net.pth", "package": None, "sha256": "0" * 64}},
-        "random": {"image_size": 64, "weights": "random"},
-        "package": {"image_size": 64, "weights": {"package": "p", "file": "f"}},
-    }
-    table, beside = model_tables(parameters, load(TABLES / "table2.csv"), study(models=settings))
+    parameters = [dict(zip(COLUMNS, row, strict=False)) for row in counted]
+    models = {model: {"image_size": size, "weights": weights} for model, *_, size, weights in counted}
+    table, beside = model_tables(parameters, load("table2"), study(models=models))
     assert table.cells == [
         ("ResNet34", "FT", "21.8", "21,285,185", "21,285,185", "0", "336 × 336", "ImageNet"),
         ("ResNet34", "LP", "21.8", "21,285,185", "513", "0", "336 × 336", "ImageNet"),
+        ("Qwen2-VL-2B", "FT", "2209.0", "2,213,345,281", "4,359,681", "4,358,144", "336 × 336",
+         "Qwen/Qwen2-VL-2B-Instruct (895c3a4)"),
         ("own", "FT", "", "9", "9", "0", "64 × 64", "own_net.pth"),
         ("random", "FT", "", "9", "9", "0", "64 × 64", "no (random)"),
         ("package", "FT", "", "9", "9", "0", "64 × 64", "p"),
-    ]
-    assert table.rows[1]["trainable"] == "513"
-    assert beside.cells[:2] == [
+        ("folder", "FT", "", "9", "9", "0", "64 × 64", "folder"),
+    ]  # fmt: skip
+    assert [row["lora"] for row in table.rows[:3]] == ["0", "0", "4358144"]
+    # The published table has CNNs alone.
+    assert beside.cells[:3] == [
         ("ResNet34", "21.8 / 21.8 (0.0)", "336 / 336 (0)", "ImageNet / ImageNet (same)"),
+        ("Qwen2-VL-2B", "2209.0 / –", "336 / –", "Qwen/Qwen2-VL-2B-Instruct (895c3a4) / –"),
         ("own", "– / –", "64 / –", "own_net.pth / –"),
     ]
-
-
-def test_vision_language_models_have_a_row_for_each_mode() -> None:
-    """Qwen2-VL-2B: 2,208,985,600 parameters, adapters of 4,358,144 and a head of 1,537."""
-    probe = {"parameters_published_form": "2208985600", "parameters": "2208987137", "trainable": "1537", "lora": "0"}
-    tuned = probe | {"parameters": "2213345281", "trainable": "4359681", "lora": "4358144"}
-    parameters = [{"model": "qwen2-vl-2b", "mode": mode} | row for mode, row in (("lp", probe), ("ft", tuned))]
-    weights = {"hub": "Qwen/Qwen2-VL-2B-Instruct", "revision": "895c3a49bc3fa70a340399125c650a463535e71c"}
-    settings = {"qwen2-vl-2b": {"image_size": 336, "weights": weights}}
-    table, beside = model_tables(parameters, load(TABLES / "table2.csv"), study(models=settings))
-    pretrained = "Qwen/Qwen2-VL-2B-Instruct (895c3a4)"
-    assert table.cells == [
-        ("Qwen2-VL-2B", "LP", "2209.0", "2,208,987,137", "1,537", "0", "336 × 336", pretrained),
-        ("Qwen2-VL-2B", "FT", "2209.0", "2,213,345,281", "4,359,681", "4,358,144", "336 × 336", pretrained),
-    ]
-    assert [row["lora"] for row in table.rows] == ["0", "4358144"]
-    # The published table has CNNs alone.
-    assert beside.cells == [("Qwen2-VL-2B", "2209.0 / –", "336 / –", f"{pretrained} / –")]
 
 
 CNN = Arm("alexnet", "ft", "AlexNet", "cnn", "all")
@@ -237,7 +224,7 @@ TUNED = Arm("smolvlm", "ft", "SmolVLM", "smolvlm", "lora")
 
 
 def table_3(one: Study):
-    return hyperparameter_tables(load(TABLES / "table3.csv"), one)
+    return hyperparameter_tables(load("table3"), one)
 
 
 def test_the_default_recipe_is_the_published_one() -> None:
@@ -259,7 +246,7 @@ def test_with_adapters_every_published_row_has_its_counterpart() -> None:
     compared = {
         row["hyperparameter"]: (row["reproduced"], row["difference"]) for row in beside.rows if row["published"]
     }
-    assert len(compared) == len(load(TABLES / "table3.csv"))
+    assert len(compared) == len(load("table3"))
     assert all(reproduced for reproduced, _ in compared.values())
     assert [compared[name] for name in ("Rank r", "alpha", "Dropout")] == [("16", "0"), ("32", "0"), ("0.05", "0.00")]
     values = {row["hyperparameter"]: row["value"] for row in table.rows}
@@ -316,5 +303,14 @@ def test_values_that_differ_name_their_arms() -> None:
 
 
 def test_every_field_of_a_recipe_that_matters_is_in_table_3() -> None:
-    shown = {field for *_, fields in HYPERPARAMETERS for field in fields}
-    assert set(Recipe.model_fields) - shown == {"keep_weights"}
+    read = set()
+
+    class Recorded(dict):
+        def __getitem__(self, key):
+            read.add(key)
+            return super().__getitem__(key)
+
+    arms = [PROBE, TUNED]
+    one = study(arms=arms)
+    table_3(study(arms=arms, recipes={"smolvlm": {mode: Recorded(of) for mode, of in one.recipes["smolvlm"].items()}}))
+    assert set(Recipe.model_fields) - read == {"keep_weights"}

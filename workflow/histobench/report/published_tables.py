@@ -1,27 +1,12 @@
-"""The tables of the published comparison, and a study's own tables set beside them."""
+"""A study's own tables beside the published ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 
-from histobench.io.errors import HistoBenchError
-from histobench.io.files import read_csv
 from histobench.report.render import Table
-from histobench.report.terms import HEADS, Texts, printed
+from histobench.report.terms import ABSENT, Texts, head, minus, printed
 
 COMPARED = "Cells read: reproduced / published (reproduced minus published); a dash marks what one side lacks."
-ABSENT = "–"
-
-
-def load(path: Path) -> list[dict[str, str]]:
-    """Read a published table; which columns and rows it has is its own business.
-
-    Raises:
-        HistoBenchError: the file is missing.
-    """
-    if not Path(path).is_file():
-        raise HistoBenchError(f"{path}: no such file; restore it with `git checkout resources/paper`")
-    return read_csv(path, ())
 
 
 def difference(reproduced: str, published: str) -> str:
@@ -45,13 +30,12 @@ def beside(
     keys: Sequence[str],
     quantities: Sequence[str],
     caption: str,
-    printed_as: Mapping[str, str] | None = None,
 ) -> Table:
     """Return the companion of a table: each quantity as reproduced, as published, and the difference.
 
     The CSV has one row per key and quantity. In print a row is one key, and a cell `reproduced / published
-    (difference)`; a table of a single quantity gets a column for each instead. What one side lacks is empty in the CSV
-    and a dash in print.
+    (difference)`, without standard deviations; a table of a single quantity gets a column for each instead. What one side
+    lacks is empty in the CSV and a dash in print.
 
     Args:
         title: of the reproduced table.
@@ -60,40 +44,31 @@ def beside(
         keys: columns that name a row.
         quantities: columns to compare.
         caption: what follows the title.
-        printed_as: the quantities shown in print, and the terms they are headed by; all, as themselves, by default.
     """
-    terms = printed_as or {quantity: quantity for quantity in quantities}
     known = {tuple(row.get(key) for key in keys): row for row in published}
+    sides = ("reproduced", "published", "difference")
+    columns = (*keys, "quantity", *sides)
+    shown = [name for name in quantities if not name.endswith("_std")]
     rows, cells = [], []
     for row in reproduced:
-        identity = {key: row[key] for key in keys}
-        compared = {}
+        names = [row[key] for key in keys]
+        values = []
         for quantity in quantities:
-            ours, theirs = row[quantity], known.get(tuple(identity.values()), {}).get(quantity) or ""
-            compared[quantity] = {"reproduced": ours, "published": theirs, "difference": difference(ours, theirs)}
-        rows += [identity | {"quantity": quantity} | values for quantity, values in compared.items()]
-        names = [printed(key, text) for key, text in identity.items()]
-        if len(quantities) == 1:
-            cells.append((*names, *(_minus(text) or ABSENT for text in compared[quantities[0]].values())))
-        else:
-            cells.append((*names, *(_cell(**compared[quantity]) for quantity in terms)))
-    sides = ("reproduced", "published", "difference")
-    heads = map(str.capitalize, sides) if len(quantities) == 1 else (HEADS[term] for term in terms.values())
+            ours, theirs = row[quantity], known.get(tuple(names), {}).get(quantity) or ""
+            apart = difference(ours, theirs)
+            rows.append(dict(zip(columns, (*names, quantity, ours, theirs, apart), strict=True)))
+            ours, theirs, apart = ours or ABSENT, theirs or ABSENT, minus(apart)
+            if len(quantities) == 1:
+                values = [ours, theirs, apart or ABSENT]
+            elif quantity in shown:
+                values.append(f"{ours} / {theirs}" + (f" ({apart})" if apart else ""))
+        cells.append((*map(printed, keys, names), *values))
+    heads = sides if len(quantities) == 1 else [name.removesuffix("_p") for name in shown]
     return Table(
         title=f"{title} beside the published",
         caption=caption,
-        columns=(*keys, "quantity", *sides),
+        columns=columns,
         rows=rows,
-        header=(*(HEADS[key] for key in keys), *heads),
+        header=tuple(map(head, (*keys, *heads))),
         cells=cells,
     )
-
-
-def _cell(reproduced: str, published: str, difference: str) -> str:
-    text = f"{reproduced or ABSENT} / {published or ABSENT}"
-    return f"{text} ({_minus(difference)})" if difference else text
-
-
-def _minus(text: str) -> str:
-    """Return `text` with a true minus sign for a leading hyphen."""
-    return text.replace("-", "−", 1) if text.startswith("-") else text

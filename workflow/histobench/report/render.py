@@ -1,10 +1,12 @@
 """One table, three forms: CSV for programs, Markdown for the eye, LaTeX for a paper."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from histobench.io.files import atomic_path, write_csv
+from histobench.report.terms import Texts, cell, head
 
 SENTENCE = 60
 """A column with a cell of more letters than that holds sentences."""
@@ -29,6 +31,34 @@ class Table:
     """Printed column heads."""
     cells: Sequence[Sequence[str]]
     """Printed cells, one sequence as long as `header` per row."""
+
+    @classmethod
+    def of(
+        cls,
+        title: str,
+        caption: str,
+        columns: Sequence[str],
+        rows: Sequence[Texts],
+        shown: Sequence[str],
+        header: Sequence[str] = (),
+        bold: Container[tuple[int, str]] = (),
+    ) -> "Table":
+        """Return a table whose cells follow from its rows.
+
+        Args:
+            title: as of the table.
+            caption: as of the table.
+            columns: as of the table.
+            rows: as of the table.
+            shown: what each printed column shows, see :func:`histobench.report.terms.cell`.
+            header: printed column heads; those of `shown` by default.
+            bold: (row, one of `shown`) of the cells in bold.
+        """
+        cells = [
+            tuple(Bold(text) if (index, name) in bold else text for name in shown for text in [cell(row, name)])
+            for index, row in enumerate(rows)
+        ]
+        return cls(title, caption, tuple(columns), rows, tuple(header or map(head, shown)), cells)
 
 
 def write(table: Table, prefix: Path, beside: Table | None = None) -> None:
@@ -123,6 +153,5 @@ def escape(text: str) -> str:
 
 def _numeric(table: Table) -> list[bool]:
     """Return for each column whether it is set flush right: some cell, and every filled one, starts like a number."""
-    test: Callable[[str], bool] = lambda text: text.lstrip("+−-–")[:1].isdigit() or text == "–"  # noqa: E731
     columns = list(zip(*table.cells, strict=True)) or [()] * len(table.header)
-    return [any(column) and all(test(text) for text in column if text) for column in columns]
+    return [any(column) and all(re.match(r"[+−–-]*\d|–$", text) for text in column if text) for column in columns]

@@ -1,49 +1,47 @@
 """How the names of the study's files read in print."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
 
 from histobench.study.resolved import printed_mode
 
 Texts = Mapping[str, str]
 """A row of a CSV file."""
 
+ABSENT = "–"
+"""What stands for a value that there is not."""
 HEADS = {
-    "dataset": "Dataset",
     "on": "Evaluated on",
-    "model": "Model",
-    "mode": "Mode",
-    "split": "Split",
-    "magnification": "Magnification",
-    "augmentation": "Augmentation",
-    "selection": "Selection",
-    "folds": "Folds",
-    "benign": "Benign",
-    "malignant": "Malignant",
-    "total": "Total",
-    "train": "Train",
-    "test": "Test",
     "parameters_millions": "Parameters (M)",
-    "input_size": "Input size",
-    "pretrained": "Pretrained",
-    "category": "Category",
-    "hyperparameter": "Hyperparameter",
-    "value": "Value",
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
+    "lora": "LoRA",
     "f1": "F1-score",
     "auc": "AUC",
-    "patient_rate": "Patient rate",
-    "balanced_accuracy": "Balanced accuracy",
     "ece": "ECE",
     "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
-    "first": "First",
-    "second": "Second",
+    "effect_size": "Effect size (dz)",
+    "sign_flip_p": "Sign-flip p",
+    "mcnemar_p": "McNemar p",
+    "delong_p": "DeLong p",
+    "nadeau_bengio_p": "Nadeau–Bengio p",
 }
+"""Heads of the columns whose name does not already read as one, see :func:`head`."""
 EMPTY = "Empty: none of its rows could be made; gaps.csv says what could not be used and why."
+EMPTY_EXTERNAL = EMPTY.replace("gaps.csv", "external_gaps.csv")
 """A study asks only for tables that its configuration has runs for: rows lack because of gaps."""
 OPTIMISTIC = "The best epoch is optimistic: it is chosen on the very images that it is scored on."
 SELECTIONS = {"last": "last epoch", "best_epoch": "best epoch (optimistic)"}
+
+
+def head(column: str) -> str:
+    """Return the name in print of a column, for example `F1-score` of `f1` and of `f1_mean`, and `AUC p` of `auc_p`."""
+    if column in HEADS:
+        return HEADS[column]
+    if column.endswith("_p"):
+        return f"{head(column[:-2])} p"
+    stem = column.removesuffix("_mean").removesuffix("_estimate")
+    words = stem.replace("_", " ")
+    return HEADS.get(stem, words[:1].upper() + words[1:])
 
 
 def printed(column: str, text: str) -> str:
@@ -55,7 +53,17 @@ def printed(column: str, text: str) -> str:
             return "–" if text == "0" else f"{text}×" if text.isdecimal() else text.capitalize()
         case "selection":
             return SELECTIONS[text]
+        case "parameters" | "trainable" | "lora":
+            return f"{int(text):,}"
+        case "input_size":
+            return f"{text} × {text}"
     return text
+
+
+def origin(weights: Mapping[str, Any]) -> str:
+    """Return where pretrained weights come from: the repository, the package, or the name of the file or folder."""
+    path = weights.get("file") or weights.get("folder", "")
+    return weights.get("hub") or weights.get("package") or PurePosixPath(path).name
 
 
 def count(numbers: Iterable[int], noun: str) -> str:
@@ -71,7 +79,15 @@ def fixed(number: str) -> str:
     return f"{float(number):.4f}" if number else ""
 
 
-def spread(row: Texts, metric: str) -> str:
-    """Return mean ± standard deviation of a metric; the mean alone where there is no deviation."""
-    mean, deviation = row[f"{metric}_mean"], row[f"{metric}_std"]
-    return f"{mean} ± {deviation}" if deviation else mean
+def minus(text: str) -> str:
+    """Return a printed number with true minus signs; one that starts with a plus sign keeps it."""
+    return text.replace("-", "−")
+
+
+def cell(row: Texts, column: str) -> str:
+    """Return what a table shows in one cell: `mean ± deviation`, `estimate [low, high]`, or the text of the column."""
+    if f"{column}_estimate" in row:
+        return f"{row[f'{column}_estimate']} [{row[f'{column}_low']}, {row[f'{column}_high']}]"
+    if f"{column}_mean" in row:
+        return " ± ".join(filter(None, (row[f"{column}_mean"], row[f"{column}_std"])))
+    return printed(column, row[column])

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 from histobench.io.state_dicts import shapes, trained_state
+from histobench.training.adamw import AdamW
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Checkpoint:
         self.identity = dict(identity)
         self._writing: Future[None] | None = None
 
-    def save(self, module: nn.Module, optimizer: Optimizer, progress: Mapping[str, Any]) -> None:
+    def save(self, module: nn.Module, optimizer: AdamW, progress: Mapping[str, Any]) -> None:
         """Write atomically what training changes in `module`, the optimizer, and `progress` (tensors, plain values).
 
         The state is copied now and written in a thread, since gigabytes can take longer than an epoch on a GPU. The
@@ -61,7 +61,7 @@ class Checkpoint:
         except HistoBenchError as error:
             log.warning("no new checkpoint: %s", error)
 
-    def load(self, module: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
+    def load(self, module: nn.Module, optimizer: AdamW) -> dict[str, Any] | None:
         """Put a saved state into `module` and `optimizer` and return the progress; None if there is nothing to use.
 
         A checkpoint that is damaged, or belongs to another run, is ignored with one line in the log.

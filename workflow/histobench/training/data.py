@@ -126,7 +126,7 @@ class _Views(Dataset):
 
 
 def _start_worker(_: int) -> None:
-    """Have a worker end with its job, whose lease of a GPU it would keep, and leave signals to end to the job.
+    """Make a worker end with its job, else it keeps the GPU lease, and ignore signals, which the job handles.
 
     The job needs its workers up to the step after which it ends.
     """

@@ -21,6 +21,7 @@ from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.io.hashing import stable_hash
 from histobench.study.spec import Recipe
 from histobench.training import data
+from histobench.training.adamw import AdamW
 from histobench.training.checkpoint import Checkpoint, random_state, set_random_state
 from histobench.training.device import autocast
 from histobench.training.microbatch import MicroBatch, normalises_over_batch
@@ -91,7 +92,7 @@ def fit(
     whole = normalises_over_batch(module)
     micro = MicroBatch(micro_batch, recipe.batch_size, whole)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, weight_decay=recipe.weight_decay, fused=True)
+    optimizer = AdamW(trainable, recipe.weight_decay)
 
     history: list[dict[str, float]] = []
     best_epoch, logits, best_logits = 0, torch.empty(0), torch.empty(0)
@@ -131,9 +132,7 @@ def fit(
             try:
                 for batch, labels in islice(stream, steps - done):
                     losses[done] = micro.retry(partial(_gradients, module, batch, labels), optimizer.zero_grad)
-                    optimizer.param_groups[0]["lr"] = rates[done]
-                    optimizer.step()
-                    optimizer.zero_grad()
+                    optimizer.step(rates[done])
                     done += 1
                     bar.update(len(batch))
                     check()

@@ -2,31 +2,19 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from string import Formatter
 
 from histobench.io.files import read_csv
-from histobench.report.terms import HEADS, printed
+from histobench.report.terms import ABSENT, SELECTIONS, head, minus, printed
 
-ABSENT = "–"
 FINE = re.compile(r"[+-]?\d+\.\d{5,}(e[+-]?\d+)?", re.IGNORECASE)
 """A number with more than four decimals."""
 SHORT = re.compile(r"[+-]?\d(\.\d)?e[+-]?\d+", re.IGNORECASE)
 """A number in scientific notation with at most two digits."""
-TERMS = {
-    "lora": "LoRA",
-    "holm_p": "Holm p",
-    "wilcoxon_p": "Wilcoxon p",
-    "delong_p": "DeLong p",
-    "mcnemar_p": "McNemar p",
-    "sign_flip_p": "Sign-flip p",
-    "nadeau_bengio_p": "Nadeau–Bengio p",
-    "effect_size": "Effect size (dz)",
-}
-"""Names of columns in print, in addition to :data:`histobench.report.terms.HEADS`."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +28,9 @@ class Value:
     column: str
     row: int
     """Row of the CSV, counted from 0 after the header."""
-    file: str | None = None
+    file: str | None
     """Path of the CSV as seen from the page; None inside a table of that file."""
-    negated: bool = False
+    negated: bool
     """Whether it is shown with the opposite sign."""
 
 
@@ -67,13 +55,15 @@ class Source:
     path: Path
     link: str
     """Path of the file as seen from the page."""
+    names: Mapping[str, str]
+    """Names of the models in print."""
     columns: tuple[str, ...]
     rows: Sequence[Mapping[str, str]]
     fine: frozenset[str]
     """Columns with numbers of more than four decimals; all their numbers are shown with four."""
 
     @classmethod
-    def read(cls, path: Path, folder: Path) -> "Source":
+    def read(cls, path: Path, folder: Path, names: Mapping[str, str]) -> "Source":
         """Return the CSV at `path` for a page in `folder`.
 
         Raises:
@@ -83,7 +73,35 @@ class Source:
         with Path(path).open(encoding="utf-8") as file:
             columns = tuple(file.readline().rstrip("\n").split(","))
         fine = frozenset(name for name in columns if any(FINE.fullmatch(row[name] or "") for row in rows))
-        return cls(Path(path), Path(os.path.relpath(path, folder)).as_posix(), columns, rows, fine)
+        return cls(Path(path), Path(os.path.relpath(path, folder)).as_posix(), names, columns, rows, fine)
+
+    def value(self, row: int, column: str, *, away: bool = False, negate: bool = False) -> Value:
+        """Return the value of a CSV cell.
+
+        Args:
+            row: its row.
+            column: its column.
+            away: whether it is shown outside a table of its file.
+            negate: whether it is a number that is shown with the opposite sign.
+        """
+        value = self.rows[row][column] or ""
+        text = shown(column, value, self.names, column in self.fine)
+        if negate:
+            text = text[1:] if text.startswith("−") else ("−" if float(value) else "") + text.removeprefix("+")
+        return Value(text, value, column, row, self.link if away else None, negate)
+
+    def fill(self, template: str, row: int, *, away: bool = False, negate: bool = False) -> list[Value | str]:
+        """Return the template with its fields filled in; it ends before the first field that is empty."""
+        parts: list[Value | str] = []
+        for literal, name, _, _ in Formatter().parse(template):
+            if name is None:
+                parts.append(literal)
+                continue
+            if not self.rows[row].get(name):
+                return parts if any(isinstance(part, Value) for part in parts) else [ABSENT]
+            parts += [literal] if literal else []
+            parts.append(self.value(row, name, away=away, negate=negate))
+        return parts
 
 
 @dataclass(frozen=True)
@@ -139,25 +157,17 @@ def number(text: str, fine: bool = False) -> str | None:
         return None
     if not value.is_finite():
         return None
-    digits = text.lstrip("+-")
+    digits = text.lower().lstrip("+-")
     if SHORT.fullmatch(text):
-        shown = _scientific(text.lower().lstrip("+"))
-    elif "e" not in digits.lower() and len(digits.partition(".")[2]) <= 4:
+        shown = text.lower().lstrip("+")
+    elif "e" not in digits and len(digits.partition(".")[2]) <= 4:
         shown = f"{value:,.4f}" if fine and "." in digits else f"{value:,}"
     elif 0 < abs(value) < Decimal("0.00005"):
-        shown = _scientific(f"{float(value):.1e}")
-    elif abs(value) >= 1000:
-        shown = f"{value:,.0f}"
+        shown = f"{value:.1e}"
     else:
-        shown = f"{value:.4f}"
-    sign = "+" if text.startswith("+") else ""
-    return sign + shown.replace("-", "−")
-
-
-def _scientific(text: str) -> str:
-    """Return a number in scientific notation without zeros before its exponent."""
-    mantissa, _, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}"
+        shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
+    shown = re.sub(r"e\+?(-?)0*(?=\d)", r"e\1", shown)
+    return ("+" if text.startswith("+") else "") + minus(shown)
 
 
 def shown(column: str, text: str, names: Mapping[str, str], fine: bool = False) -> str:
@@ -166,75 +176,32 @@ def shown(column: str, text: str, names: Mapping[str, str], fine: bool = False) 
         return names.get(text, text)
     model, _, mode = text.rpartition("/")
     if column in ("first", "second") and model in names:
-        return f"{names.get(model, model)} {printed('mode', mode)}"
+        return f"{names[model]} {printed('mode', mode)}"
     if column == "metric":
         return head(text)
-    if column in ("mode", "magnification") or (column == "selection" and text in ("last", "best_epoch")):
+    if column in ("mode", "magnification") or (column == "selection" and text in SELECTIONS):
         return printed(column, text)
     return number(text, fine) or text
 
 
-def head(column: str) -> str:
-    """Return the name of a CSV column in print."""
-    if column in TERMS or column in HEADS:
-        return TERMS.get(column) or HEADS[column]
-    if column.endswith("_p") and column.removesuffix("_p") in HEADS:
-        return f"{HEADS[column.removesuffix('_p')]} p"
-    stem = column.removesuffix("_mean").removesuffix("_estimate")
-    words = stem.replace("_", " ")
-    return TERMS.get(stem) or HEADS.get(stem, words[:1].upper() + words[1:])
+def plain(*names: str) -> list[Column]:
+    """Return a column for each column of a CSV, under its name in print."""
+    return [Column(head(name), f"{{{name}}}") for name in names]
 
 
-def value_of(source: Source, row: int, column: str, names: Mapping[str, str], *, away: bool = False) -> Value:
-    """Return the value of a CSV cell; `away` if it is shown outside a table of its file."""
-    value = source.rows[row][column] or ""
-    return Value(shown(column, value, names, column in source.fine), value, column, row, source.link if away else None)
-
-
-def negated(cell: Value) -> Value:
-    """Return a number with the opposite sign."""
-    text = cell.text[1:] if cell.text[:1] in "−+" else cell.text
-    sign = "−" if cell.text[:1] not in "−" and float(cell.value) else ""
-    return Value(sign + text, cell.value, cell.column, cell.row, cell.file, not cell.negated)
-
-
-def fill(template: str, source: Source, row: int, names: Mapping[str, str], *, away: bool = False) -> list[Value | str]:
-    """Return the template with its fields filled in; it ends before the first field that is empty."""
-    parts: list[Value | str] = []
-    for literal, name, _, _ in Formatter().parse(template):
-        if name is None:
-            parts.append(literal)
-            continue
-        if name not in source.columns or not source.rows[row][name]:
-            return parts if any(isinstance(part, Value) for part in parts) else [ABSENT]
-        if literal:
-            parts.append(literal)
-        parts.append(value_of(source, row, name, names, away=away))
-    return parts
-
-
-def _cell(column: Column, source: Source, row: int, names: Mapping[str, str]) -> Cell:
-    further = [fill(template, source, row, names) for template in column.more]
-    filled = [part for cell in further if cell != [ABSENT] for part in (" ", *cell)]
-    return [*fill(column.template, source, row, names), *filled]
-
-
-def columns_of(source: Source, hidden: Sequence[str] = ()) -> list[Column]:
+def columns_of(source: Source) -> list[Column]:
     """Return the columns of a CSV; a mean and its deviation are one column, as are an estimate and its interval."""
-    found, done = [], set(hidden)
-    for name, following in zip(source.columns, (*source.columns[1:], ""), strict=True):
-        if name in done:
-            continue
-        mean, estimate = name.removesuffix("_mean"), name.removesuffix("_estimate")
+    found: list[Column] = []
+    names = list(source.columns)
+    while names:
+        name = names.pop(0)
+        stem = name.removesuffix("_mean").removesuffix("_estimate")
         template, parts = f"{{{name}}}", []
-        if name.endswith("_mean") and f"{mean}_std" in source.columns:
-            template, parts = f"{{{name}}} ± {{{mean}_std}}", [f"{mean}_std"]
-        elif name.endswith("_estimate") and f"{estimate}_high" in source.columns:
-            template = f"{{{name}}} [{{{estimate}_low}}, {{{estimate}_high}}]"
-            parts = [f"{estimate}_low", f"{estimate}_high"]
-        elif following == "low" and "high" in source.columns:
-            template, parts = f"{{{name}}} [{{low}}, {{high}}]", ["low", "high"]
-        done |= set(parts)
+        if names[:1] == [f"{stem}_std"]:
+            template, parts = f"{{{name}}} ± {{{stem}_std}}", names[:1]
+        elif names[:2] in ([f"{stem}_low", f"{stem}_high"], ["low", "high"]):
+            template, parts = f"{{{name}}} [{{{names[0]}}}, {{{names[1]}}}]", names[:2]
+        del names[: len(parts)]
         found.append(Column(head(name), template))
     return found
 
@@ -243,7 +210,6 @@ def view(
     source: Source,
     title: str,
     caption: str,
-    names: Mapping[str, str],
     columns: Sequence[Column] | None = None,
     rows: Sequence[int] | None = None,
     fold: Sequence[str] = (),
@@ -254,7 +220,6 @@ def view(
         source: the CSV.
         title: title of the table.
         caption: text below the title.
-        names: names of the models in print.
         columns: the columns that are shown; every column of the CSV by default.
         rows: numbers of the rows that are shown, in order; all by default.
         fold: columns that are shown once above the table if they are equal in all rows.
@@ -265,57 +230,87 @@ def view(
         for name in fold
         if name in source.columns and len(chosen) > 1 and len({source.rows[row][name] for row in chosen}) == 1
     ]
-    shared = [(head(one), value_of(source, chosen[0], one, names)) for one in constant if source.rows[chosen[0]][one]]
     shows = [column for column in columns or columns_of(source) if column.template[1:-1] not in constant]
-    lines = [Row([_cell(column, source, row, names) for column in shows], row) for row in chosen]
+    lines = [Row([_cell(column, source, row) for column in shows], row) for row in chosen]
     return View(
-        identity=re.sub(r"[^a-z0-9]+", "-", f"{Path(source.link).stem} {title}".lower()).strip("-"),
-        title=title,
-        caption=caption,
-        link=source.link,
-        heads=[column.head for column in shows],
-        kinds=[column.kind or _kind([line.cells[place] for line in lines]) for place, column in enumerate(shows)],
-        rows=lines,
-        shared=shared,
+        re.sub(r"[^a-z0-9]+", "-", f"{source.path.stem} {title}".lower()).strip("-"),
+        title,
+        caption,
+        source.link,
+        [column.head for column in shows],
+        [column.kind or kind for column, kind in zip(shows, _kinds(lines, len(shows)), strict=True)],
+        lines,
+        [(head(one), source.value(chosen[0], one)) for one in constant if source.rows[chosen[0]][one]],
     )
 
 
-def beside(source: Source, title: str, caption: str, names: Mapping[str, str]) -> View:
+def pivot(
+    source: Source,
+    title: str,
+    caption: str,
+    rows: Sequence[int],
+    keys: Sequence[str],
+    by: str,
+    cell: Callable[[int], Cell],
+) -> View:
+    """Return a table with a row for each combination of texts in the columns `keys`, and a column for each text in `by`.
+
+    Args:
+        source: the CSV.
+        title: title of the table.
+        caption: text below the title.
+        rows: numbers of the rows that are shown.
+        keys: columns that name a row of the table.
+        by: column that names a column of the table.
+        cell: makes a cell of a row of the CSV.
+    """
+    places: dict[tuple[str, ...], dict[str, int]] = {}
+    for index in rows:
+        row = source.rows[index]
+        places.setdefault(tuple(row[key] for key in keys), {})[row[by]] = index
+    names = list(dict.fromkeys(source.rows[index][by] for index in rows))
+    lines = []
+    for found in places.values():
+        named: list[Cell] = [[source.value(next(iter(found.values())), key)] for key in keys]
+        lines.append(Row([*named, *(cell(found[name]) if name in found else [ABSENT] for name in names)], None))
+    heads = [head(name) for name in (*keys, *names)]
+    return View(source.path.stem, title, caption, source.link, heads, _kinds(lines, len(heads)), lines)
+
+
+def beside(source: Source, title: str, caption: str) -> View:
     """Return a table of reproduced and published values: one column per quantity, `reproduced / published (difference)`.
 
     A table with a single quantity has one column for each of the three. Standard deviations are left out.
     """
     keys = source.columns[: source.columns.index("quantity")]
-    quantities = dict.fromkeys(row["quantity"] for row in source.rows)
-    if len(quantities) == 1:
-        columns = [Column(head(name), f"{{{name}}}", "" if name in keys else "text") for name in source.columns]
-        return view(source, title, caption, names, [column for column in columns if column.head != head("quantity")])
-    quantities = [name for name in quantities if not name.endswith("_std")]
-    places: dict[tuple[str, ...], dict[str, int]] = {}
-    for index, row in enumerate(source.rows):
-        places.setdefault(tuple(row[key] for key in keys), {})[row["quantity"]] = index
-    lines = []
-    for indices in places.values():
-        first = next(iter(indices.values()))
-        keyed: list[Cell] = [[value_of(source, first, key, names)] for key in keys]
-        values = [_three(source, indices[name], names) if name in indices else [ABSENT] for name in quantities]
-        lines.append(Row([*keyed, *values], None))
-    heads = [*(head(key) for key in keys), *(head(name) for name in quantities)]
-    kinds = [_kind([line.cells[place] for line in lines]) for place in range(len(heads))]
-    return View(source.path.stem, title, caption, source.link, heads, kinds, lines)
+    if len({row["quantity"] for row in source.rows}) == 1:
+        sides = (Column(column.head, column.template, "text") for column in plain(*source.columns[len(keys) + 1 :]))
+        return view(source, title, caption, [*plain(*keys), *sides])
+
+    def three(row: int) -> Cell:
+        ours, theirs, apart = (source.value(row, name) for name in ("reproduced", "published", "difference"))
+        if not ours.value and not theirs.value:
+            return [ABSENT]
+        cell = [ours if ours.value else ABSENT, " / ", theirs if theirs.value else ABSENT]
+        return [*cell, " (", apart, ")"] if apart.value else cell
+
+    rows = [index for index, row in enumerate(source.rows) if not row["quantity"].endswith("_std")]
+    return pivot(source, title, caption, rows, keys, "quantity", three)
 
 
-def _three(source: Source, row: int, names: Mapping[str, str]) -> Cell:
-    ours, theirs, apart = (value_of(source, row, name, names) for name in ("reproduced", "published", "difference"))
-    if not ours.value and not theirs.value:
-        return [ABSENT]
-    cell = [ours if ours.value else ABSENT, " / ", theirs if theirs.value else ABSENT]
-    return [*cell, " (", apart, ")"] if apart.value else cell
+def _cell(column: Column, source: Source, row: int) -> Cell:
+    further = [source.fill(template, row) for template in column.more]
+    filled = [part for cell in further if cell != [ABSENT] for part in (" ", *cell)]
+    return [*source.fill(column.template, row), *filled]
 
 
-def _kind(cells: Sequence[Cell]) -> str:
-    """Return `number` if every filled cell starts with a number, `text` if some are long, else `name`."""
-    values = [cell[0] for cell in cells if cell and isinstance(cell[0], Value)]
-    if values and all(number(value.value) is not None for value in values):
-        return "number"
-    return "text" if any(len(value.text) > 48 for value in values) else "name"
+def _kinds(lines: Sequence[Row], columns: int) -> list[str]:
+    """Return for each column `number` if every filled cell starts with a number, `text` if some are long, else `name`."""
+    kinds = []
+    for place in range(columns):
+        values = [part for line in lines for part in line.cells[place][:1] if isinstance(part, Value)]
+        if values and all(number(value.value) is not None for value in values):
+            kinds.append("number")
+        else:
+            kinds.append("text" if any(len(value.text) > 48 for value in values) else "name")
+    return kinds

@@ -7,41 +7,33 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from histobench.io.errors import HistoBenchError
 from histobench.report.page import answer, protocol, table_views
-from histobench.report.page.cells import Column, RowCount, Source, Value, head, number, value_of, view
+from histobench.report.page.cells import Column, RowCount, Source, Value, number, plain, view
 from histobench.study.resolved import Study
 
 SVG_BYTES = 300_000
 """Size above which an SVG figure, for example with photographs, is shown as its PNG."""
 PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "jinja2", "snakemake")
 COSTS = (
-    Column("Model", "{model}"),
-    Column("Mode", "{mode}"),
-    Column("Runs", "{runs}"),
+    *plain(*table_views.SETTING, "model", "mode", "runs"),
     Column("Trainable parameters", "{trainable}"),
     Column("Job seconds, all runs", "{seconds}"),
     Column("Training seconds, all runs", "{training_seconds}"),
-    Column("Images per second", "{images_per_second}"),
+    *plain("images_per_second"),
     Column("Peak host memory (MiB)", "{host_mib}"),
     Column("Peak device memory (MiB)", "{device_mib}"),
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure on the page."""
-
-    identity: str
-    title: str
-    caption: str
-    address: str
-    """Data URI of the image."""
-    files: Sequence[str]
+CLAIMS = (
+    *plain("section"),
+    Column("Claim", "{sentence}", "text"),
+    Column("The paper's own numbers", "{published_verdict}", "verdict", ["{published_evidence}"]),
+    Column("This study", "{study_verdict}", "verdict", ["effect {effect} [{low}, {high}];", "{study_evidence}"]),
+)
 
 
 @dataclass(frozen=True)
@@ -70,57 +62,45 @@ def build(content: PageInput, output: Path) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    folder = Path(output).parent
-    sources = {name: Source.read(path, folder) for name, path in content.results.items()}
+    folder, study = Path(output).parent, content.study
+    sources = {name: Source.read(path, folder, study.labels) for name, path in content.results.items()}
     here = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.tests["value"] = lambda value: isinstance(value, Value)
     environment.tests["row_count"] = lambda value: isinstance(value, RowCount)
-    environment.globals["head"] = head
-    tables = table_views.tables(content.tables, folder, content.study.labels)
+    tables = table_views.tables(content.tables, folder, study.labels)
     return environment.get_template("template.html").render(
-        study=content.study,
+        study=study,
         style=Markup((here / "style.css").read_text(encoding="utf-8")),
         script=Markup((here / "script.js").read_text(encoding="utf-8")),
-        answer=_answer(content, sources),
-        claims=_claims(sources.get("claims"), content.study.labels),
+        answer=_answer(study, sources.get("intervals"), sources.get("comparisons")),
+        claims=_claims(sources.get("claims")),
         tables=[one for one in tables if not one.identity.startswith("external")],
-        intervals=table_views.intervals(sources.get("intervals"), content.study.labels),
-        comparisons=table_views.comparisons(sources.get("comparisons"), content.study.labels),
+        intervals=table_views.intervals(sources["intervals"]) if "intervals" in sources else None,
+        comparisons=table_views.comparisons(sources["comparisons"]) if "comparisons" in sources else [],
         external=[one for one in tables if one.identity.startswith("external")],
         figures=[_figure(path, folder, content) for path in content.figures],
-        protocol={
-            "splits": protocol.splits(content.study),
-            "augmentations": protocol.augmentations(content.study),
-            "recipes": protocol.recipes(content.study),
-            "decisions": protocol.decisions(content.study),
-        },
-        configuration=json.dumps(asdict(content.study), sort_keys=True, separators=(",", ":"), ensure_ascii=False),
-        provenance=_provenance(content, sources.get("costs")),
-        gaps=table_views.gaps(sources, content.study.labels),
+        protocol=protocol.describe(study),
+        configuration=json.dumps(asdict(study), sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+        provenance=_provenance(content.commit, sources.get("costs")),
+        gaps=table_views.gaps(sources),
         files=_files(content, folder),
     )
 
 
-def _answer(content: PageInput, sources: Mapping[str, Source]) -> dict[str, Any] | None:
-    if "intervals" not in sources:
+def _answer(study: Study, intervals: Source | None, comparisons: Source | None) -> dict[str, Any] | None:
+    places = dict.fromkeys((row["dataset"], row["split"]) for row in intervals.rows) if intervals else {}
+    if not intervals or not places:
         return None
-    places = dict.fromkeys((row["dataset"], row["split"]) for row in sources["intervals"].rows)
-    if not places:
-        return None
-    wanted = (content.study.dataset, content.study.split)
+    wanted = (study.dataset, study.split)
     dataset, split = wanted if wanted in places else next(iter(places))
-    intervals, comparisons = sources["intervals"], sources.get("comparisons")
-    found = [
-        answer.winner(setting, intervals, comparisons, dataset, split, content.study.labels)
-        for setting in answer.settings(intervals, dataset, split)
-    ]
+    found = answer.winners(intervals, comparisons, dataset, split)
     if not found:
         return None
-    headline = (str(content.study.comparisons["magnification"]), content.study.augmentation)
-    first = [one for one in found if (one.setting.magnification, one.setting.augmentation) == headline]
+    headline = (str(study.comparisons["magnification"]), study.augmentation)
+    first = [one for one in found if (one.magnification.value, one.augmentation) == headline]
     return {
         "dataset": dataset,
         "split": split,
@@ -128,31 +108,26 @@ def _answer(content: PageInput, sources: Mapping[str, Source]) -> dict[str, Any]
         "rivals": any(one.second for one in found),
         "firsts": answer.firsts(found),
         "table": answer.table(found, (comparisons or intervals).link),
-        "plain": [name for name, transforms in content.study.augmentations.items() if not transforms],
+        "plain": [name for name, transforms in study.augmentations.items() if not transforms],
     }
 
 
-def _claims(claims: Source | None, names: Mapping[str, str]) -> dict[str, Any] | None:
+def _claims(claims: Source | None) -> dict[str, Any] | None:
     if claims is None or not claims.rows:
         return None
-    shows = [
-        Column("Section", "{section}"),
-        Column("Claim", "{sentence}", "text"),
-        Column("The paper's own numbers", "{published_verdict}", "verdict", ["{published_evidence}"]),
-        Column("This study", "{study_verdict}", "verdict", ["effect {effect} [{low}, {high}];", "{study_evidence}"]),
-    ]
     columns = ("published_verdict", "study_verdict")
     return {
         "tallies": answer.tallies(claims),
-        "notable": answer.notable(claims, names),
-        "ledger": replace(view(claims, "All claims", "", names, shows), cards=True),
+        "notable": answer.notable(claims),
+        "ledger": replace(view(claims, "All claims", "", CLAIMS), cards=True),
         "verdicts": {column: list(dict.fromkeys(row[column] for row in claims.rows)) for column in columns},
         "of": [[row[column] for column in columns] for row in claims.rows],
         "link": claims.link,
     }
 
 
-def _figure(path: Path, folder: Path, content: PageInput) -> Figure:
+def _figure(path: Path, folder: Path, content: PageInput) -> dict[str, Any]:
+    """Return what the template needs of a figure; its address is a data URI of the image."""
     kind, file = "image/svg+xml", path
     caption = content.captions / f"{path.stem}.rst"
     for needed in (path, caption):
@@ -160,64 +135,52 @@ def _figure(path: Path, folder: Path, content: PageInput) -> Figure:
             raise HistoBenchError(f"{needed}: no such file; run the workflow again to make it, or restore it with git")
     if path.stat().st_size >= SVG_BYTES:
         kind, file = "image/png", path.with_suffix(".png")
-    encoded = base64.b64encode(file.read_bytes()).decode("ascii")
     link = Path(os.path.relpath(path, folder)).as_posix().removesuffix(".svg")
     text = " ".join(caption.read_text(encoding="utf-8").split())
-    return Figure(
-        path.stem,
-        re.sub(r"^figure(\d+)$", r"Figure \1", path.stem).replace("-", " ").capitalize(),
-        text.replace("*", "").replace("``", ""),
-        f"data:{kind};base64,{encoded}",
-        [f"{link}{suffix}" for suffix in (".pdf", ".svg", ".png")],
-    )
-
-
-def _provenance(content: PageInput, costs: Source | None) -> dict[str, Any]:
-    versions = [("Python", platform.python_version())]
-    for name in PACKAGES:
-        try:
-            versions.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
-    found: dict[str, Any] = {
-        "commit": content.commit,
-        "versions": versions,
-        "costs": None,
-        "machines": [],
-        "total": None,
+    return {
+        "identity": path.stem,
+        "title": re.sub(r"^figure(\d+)$", r"Figure \1", path.stem).replace("-", " ").capitalize(),
+        "caption": text.replace("*", "").replace("``", ""),
+        "address": f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}",
+        "files": [f"{link}{suffix}" for suffix in (".pdf", ".svg", ".png")],
     }
-    if costs is not None and costs.rows:
-        total = sum(float(row["seconds"]) for row in costs.rows)
-        keys = [Column(head(key), f"{{{key}}}") for key in ("dataset", "split", "augmentation", "magnification")]
+
+
+def _provenance(commit: str, costs: Source | None) -> dict[str, Any]:
+    installed = {one.name.lower(): one.version for one in distributions()}
+    versions = {"Python": platform.python_version()}
+    versions |= {name: installed[name] for name in PACKAGES if name in installed}
+    found: dict[str, Any] = {"commit": commit, "versions": versions, "costs": None, "machines": {}, "total": None}
+    if costs and costs.rows:
         found["costs"] = view(
             costs,
             "Time and cost per arm",
             "Wall-clock seconds of jobs and of the training in them, both summed over folds; mean speed of training; "
             "highest memory of any run.",
-            content.study.labels,
-            [*keys, *COSTS],
+            COSTS,
             fold=table_views.FOLD,
         )
+        total = sum(float(row["seconds"]) for row in costs.rows)
         found["total"] = RowCount(number(f"{total:.1f}") or "", costs.link, "seconds", None)
-        for column in ("device", "precision", "versions"):
-            seen: dict[str, Value] = {}
-            for index in range(len(costs.rows)):
-                cell = value_of(costs, index, column, content.study.labels, away=True)
-                seen.setdefault(cell.value, cell)
-            found["machines"].append((head(column), list(seen.values())))
+        titles = {"device": "Device", "precision": "Precision", "versions": "Software of the runs"}
+        for column, title in titles.items():
+            first: dict[str, int] = {}
+            for index, row in enumerate(costs.rows):
+                first.setdefault(row[column], index)
+            found["machines"][title] = [costs.value(index, column, away=True) for index in first.values()]
     return found
 
 
-def _files(content: PageInput, folder: Path) -> list[tuple[str, list[tuple[str, str]]]]:
+def _files(content: PageInput, folder: Path) -> dict[str, list[tuple[str, str]]]:
     """Return groups of links: text, and address as seen from the page."""
 
     def link(path: Path) -> tuple[str, str]:
         address = Path(os.path.relpath(path, folder)).as_posix()
         return address.removeprefix("../../"), address
 
-    groups = [
-        ("Results", [link(path) for path in content.results.values()]),
-        ("Tables", [link(path) for path in sorted(content.tables, key=lambda path: table_views.order(path.stem))]),
-        ("Figures", [link(path.with_suffix(".pdf")) for path in content.figures]),
-    ]
-    return [(title, links) for title, links in groups if links]
+    groups = {
+        "Results": [link(path) for path in content.results.values()],
+        "Tables": [link(path) for path in sorted(content.tables, key=lambda path: table_views.order(path.stem))],
+        "Figures": [link(path.with_suffix(".pdf")) for path in content.figures],
+    }
+    return {title: links for title, links in groups.items() if links}

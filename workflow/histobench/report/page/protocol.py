@@ -1,12 +1,10 @@
 """The protocol of a study in words, from its resolved configuration."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from histobench.report.terms import count
-from histobench.study.resolved import Study, printed_mode
-
-Settings = Mapping[str, Any]
+from histobench.study.resolved import Settings, Study, printed_mode
 
 SPLITS = {
     "patient": "no patient (in BreakHis: slide id) is on both sides of a fold",
@@ -24,24 +22,17 @@ READOUTS = {
 }
 
 
-def splits(study: Study) -> list[tuple[str, str]]:
-    """Return name and description of each split policy."""
-    return [
-        (name, f"{split['folds']} folds, seed {split['seed']}: {SPLITS[split['by']]}.")
-        for name, split in study.splits.items()
-    ]
-
-
-def augmentations(study: Study) -> list[tuple[str, list[str]]]:
-    """Return name and transforms of each augmentation."""
-    return [
-        (name, [_transform(transform) for transform in transforms]) for name, transforms in study.augmentations.items()
-    ]
-
-
-def recipes(study: Study) -> list[tuple[str, str]]:
-    """Return name and recipe of each arm."""
-    return [(arm.name, _recipe(study.recipes[arm.model][arm.mode])) for arm in study.arms]
+def describe(study: Study) -> dict[str, Any]:
+    """Return splits, augmentations and recipes of a study, each by its name, and its :func:`decisions`."""
+    return {
+        "splits": {
+            name: f"{split['folds']} folds, seed {split['seed']}: {SPLITS[split['by']]}."
+            for name, split in study.splits.items()
+        },
+        "augmentations": {name: [_transform(one) for one in several] for name, several in study.augmentations.items()},
+        "recipes": {arm.name: _recipe(study.recipes[arm.model][arm.mode]) for arm in study.arms},
+        "decisions": decisions(study),
+    }
 
 
 def decisions(study: Study) -> list[tuple[str, str, str]]:
@@ -49,18 +40,48 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
 
     Points that do not apply are left out, for example those on vision-language models in a study without any.
     """
-    splits = study.splits.values()
+    recipes = [recipe for modes in study.recipes.values() for recipe in modes.values()]
+    decay, batch = (_list(f"{recipe[key]:g}" for recipe in recipes) for key in ("weight_decay", "batch_size"))
+    cnns = [model for model in study.models.values() if model["family"] == "cnn"]
+    vlms = [model for model in study.models.values() if model["family"] != "cnn"]
+    real = any(one["format"] == "breakhis" and not one.get("synthetic") for one in study.datasets.values())
+    patients = [BREAKHIS] if real else []
+    patients += [f"{name}: {SPLITS[split['by']]}" for name, split in study.splits.items()]
+    cnn_input = vlm_input = ""
+    if cnns:
+        (mean, std), *others = sorted({(tuple(model["mean"]), tuple(model["std"])) for model in cnns})
+        scale = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
+        cnn_input = f"the whole image is resized to {_sizes(cnns)} pixels (aspect ratio not kept), antialiased; {scale}"
+    if vlms:
+        vlm_input = (
+            f"resized to {_sizes(vlms)} pixels (aspect ratio not kept), then rescaled and normalized by the native "
+            "processor alone; no tiling, no text; the visual tokens are between the model's begin- and end-of-image markers"
+        )
+    checkpoints = {
+        f"{study.label(name)}: {model['weights']['hub']}"
+        for name, model in study.models.items()
+        if "hub" in model["weights"]
+    }
+    crops = {
+        f"scale {_plain(arguments.get('scale'))}, ratio {_plain(arguments.get('ratio'))}"
+        for transforms in study.augmentations.values()
+        for transform in transforms
+        for kind, arguments in transform.items()
+        if kind == "RandomResizedCrop"
+    }
+    external = (
+        f"every run of {', '.join(block['models'])} ({', '.join(map(printed_mode, block['modes']))}) trained at "
+        f"{', '.join(f'{value}×' for value in block['magnifications'])} is evaluated on {block['on']}; the headline is "
+        f"{block['headline']}×, another table has all"
+        for block in study.external
+    )
     points = [
-        (
-            "Patients",
-            "82 patients",
-            "; ".join([*_breakhis(study), *(f"{name}: {SPLITS[one['by']]}" for name, one in study.splits.items())]),
-        ),
+        ("Patients", "82 patients", "; ".join(patients)),
         (
             "Folds",
             "5-fold, patient level",
-            f"{_list({str(split['folds']) for split in splits})} folds, stratified by label, one assignment for all "
-            "magnifications; every fold has both classes",
+            f"{_list(str(split['folds']) for split in study.splits.values())} folds, stratified by label, one assignment "
+            "for all magnifications; every fold has both classes",
         ),
         (
             "Which epoch counts",
@@ -73,25 +94,32 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
             "T_max = |D_train| × epochs",
             "optimizer steps per epoch × epochs, stepped once per optimizer step",
         ),
-        ("Weight decay", "not given", f"AdamW with {_values(study, 'weight_decay')}"),
-        ("CNN input", "336 × 336, ImageNet weights", _cnn_input(study)),
-        ("VLM input", "native image processor, no additional normalization", _vlm_input(study)),
-        ("Which checkpoints", "Qwen2-VL-2B and SmolVLM", _checkpoints(study)),
-        ("Final hidden state", "h_T", _readout(study)),
-        ("LoRA", "attention layers of the decoder, vision encoder frozen", _lora(study)),
+        ("Weight decay", "not given", f"AdamW with {decay}"),
+        ("CNN input", "336 × 336, ImageNet weights", cnn_input),
+        ("VLM input", "native image processor, no additional normalization", vlm_input),
+        ("Which checkpoints", "Qwen2-VL-2B and SmolVLM", "; ".join(sorted(checkpoints))),
+        ("Final hidden state", "h_T", _list(READOUTS[model["readout"]] for model in vlms)),
+        (
+            "LoRA",
+            "attention layers of the decoder, vision encoder frozen",
+            "; ".join(sorted({_adapters(recipe["lora"]) for recipe in recipes if recipe["lora"]})),
+        ),
         (
             "Batch",
             "64; SmolVLM 8 with 8 accumulation steps",
-            f"logical batch {_values(study, 'batch_size')}; the micro-batch is a hardware setting that changes results by "
-            "rounding only",
+            f"logical batch {batch}; the micro-batch is a hardware setting that changes results by rounding only",
         ),
-        ("Crop", "scale [0.9, 1.1], ratio [0.05, 1.1]", _crops(study)),
+        (
+            "Crop",
+            "scale [0.9, 1.1], ratio [0.05, 1.1]",
+            f"no crop is larger than the image: {_list(crops)}" if crops else "",
+        ),
         (
             "Scores",
             "mean ± std over folds",
             "per fold, then mean and sample standard deviation (ddof 1); threshold 0.5, positive = malignant",
         ),
-        ("External test", "best-performing models, no fine-tuning", _external(study)),
+        ("External test", "best-performing models, no fine-tuning", "; ".join(external)),
         (
             "Significance",
             "Wilcoxon on five fold scores, p below 0.05 throughout",
@@ -103,95 +131,21 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     return [point for point in points if point[2]]
 
 
-def _breakhis(study: Study) -> list[str]:
-    datasets = study.datasets.values()
-    return [BREAKHIS] if any(one["format"] == "breakhis" and not one.get("synthetic") for one in datasets) else []
-
-
-def _models(study: Study, vlm: bool) -> list[Settings]:
-    return [model for model in study.models.values() if (model["family"] != "cnn") == vlm]
-
-
-def _values(study: Study, key: str) -> str:
-    return _list({f"{recipe[key]:g}" for recipe in _recipes(study)})
-
-
-def _recipes(study: Study) -> Iterable[Settings]:
-    return (recipe for modes in study.recipes.values() for recipe in modes.values())
-
-
 def _list(texts: Iterable[str]) -> str:
-    *first, last = sorted(texts)
+    """Return different texts in order, for example `8, 16 and 64`; empty without any."""
+    *first, last = sorted(set(texts)) or [""]
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _sizes(models: Sequence[Settings]) -> str:
-    return _list({f"{model['image_size']} × {model['image_size']}" for model in models})
+def _sizes(models: Iterable[Settings]) -> str:
+    return _list(f"{model['image_size']} × {model['image_size']}" for model in models)
 
 
-def _cnn_input(study: Study) -> str:
-    models = _models(study, vlm=False)
-    if not models:
-        return ""
-    scales = {(tuple(model["mean"]), tuple(model["std"])) for model in models}
-    (mean, std), *others = sorted(scales)
-    scale = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
-    return f"the whole image is resized to {_sizes(models)} pixels (aspect ratio not kept), antialiased; {scale}"
-
-
-def _vlm_input(study: Study) -> str:
-    models = _models(study, vlm=True)
-    if not models:
-        return ""
-    return (
-        f"resized to {_sizes(models)} pixels (aspect ratio not kept), then rescaled and normalized by the native processor "
-        "alone; no tiling, no text; the visual tokens are between the model's begin- and end-of-image markers"
-    )
-
-
-def _readout(study: Study) -> str:
-    return _list({READOUTS[model["readout"]] for model in _models(study, vlm=True)} or [""])
-
-
-def _checkpoints(study: Study) -> str:
-    found = {
-        f"{study.label(name)}: {model['weights']['hub']}"
-        for name, model in study.models.items()
-        if isinstance(model["weights"], Mapping) and "hub" in model["weights"]
-    }
-    return "; ".join(sorted(found))
-
-
-def _lora(study: Study) -> str:
-    found = set()
-    for recipe in _recipes(study):
-        if lora := recipe["lora"]:
-            layers = "every decoder layer" if lora["layers"] is None else f"decoder layers {lora['layers']}"
-            tower = "on the vision tower's attention too" if lora["vision"] else "nothing in the vision tower"
-            connector = "the connector trained" if lora["connector"] else "nothing in the connector"
-            found.add(f"{', '.join(lora['projections'])} projections of {layers}, {tower}, {connector}")
-    return "; ".join(sorted(found))
-
-
-def _external(study: Study) -> str:
-    blocks = [
-        f"every run of {', '.join(block['models'])} ({', '.join(map(printed_mode, block['modes']))}) trained at "
-        f"{', '.join(f'{value}×' for value in block['magnifications'])} is evaluated on {block['on']}; the headline is "
-        f"{block['headline']}×, another table has all"
-        for block in study.external
-    ]
-    return "; ".join(blocks)
-
-
-def _crops(study: Study) -> str:
-    found = {
-        f"scale {_plain(arguments.get('scale'))}, ratio {_plain(arguments.get('ratio'))}"
-        for transforms in study.augmentations.values()
-        for transform in transforms
-        for kind, arguments in transform.items()
-        if kind == "RandomResizedCrop"
-    }
-    return f"no crop is larger than the image: {_list(found)}" if found else ""
+def _adapters(lora: Settings) -> str:
+    layers = "every decoder layer" if lora["layers"] is None else f"decoder layers {lora['layers']}"
+    tower = "on the vision tower's attention too" if lora["vision"] else "nothing in the vision tower"
+    connector = "the connector trained" if lora["connector"] else "nothing in the connector"
+    return f"{', '.join(lora['projections'])} projections of {layers}, {tower}, {connector}"
 
 
 def _recipe(recipe: Settings) -> str:
@@ -208,7 +162,7 @@ def _recipe(recipe: Settings) -> str:
     return ", ".join(parts)
 
 
-def _transform(transform: Mapping[str, Settings]) -> str:
+def _transform(transform: Settings) -> str:
     ((kind, arguments),) = transform.items()
     return f"{kind}({', '.join(f'{name} {_plain(value)}' for name, value in arguments.items())})"
 

@@ -5,24 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError
-from histobench.report.page.cells import Column, Row, Source, View, beside, columns_of, fill, head, value_of, view
+from histobench.report.page.cells import Column, Source, View, beside, columns_of, pivot, plain, view
 from histobench.report.tables.comparison_tables import excludes_zero
 from histobench.report.tables.results_tables import best_means
+from histobench.report.terms import head
 from histobench.study.outputs import BESIDE, INTERVALS
 
 FOLD = ("dataset", "split", "augmentation", "selection", "folds", "level")
-ARM = ("dataset", "split", "augmentation", "magnification", "model", "mode")
+SETTING = ("dataset", "split", "augmentation", "magnification")
 COMPARED = (
-    Column("First", "{first}"),
-    Column("Second", "{second}"),
+    *plain(*SETTING, "first", "second"),
     Column("Pooled difference", "{pooled_difference} [{low}, {high}]"),
     Column("Mean over folds", "{difference}"),
-    Column("Effect size (dz)", "{effect_size}"),
-    Column("Bootstrap p", "{bootstrap_p}"),
-    Column("Sign-flip p", "{sign_flip_p}"),
-    Column("Holm p", "{holm_p}"),
+    *plain("effect_size", "bootstrap_p", "sign_flip_p", "holm_p"),
     Column("Wilcoxon p (floor)", "{wilcoxon_p} ({wilcoxon_floor})"),
-    Column("Nadeau–Bengio p", "{nadeau_bengio_p}"),
+    *plain("nadeau_bengio_p"),
 )
 SECONDARY = {
     "accuracy": Column("McNemar p (secondary)", "{mcnemar_p}"),
@@ -41,15 +38,14 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
     found = {path.stem: path for path in files}
     views = []
     for stem in sorted((stem for stem in found if not stem.endswith((BESIDE, INTERVALS))), key=order):
-        source = Source.read(found[stem], folder)
-        title, caption = _heading(found[stem])
-        shown = view(source, title, caption, names, fold=FOLD)
+        source = Source.read(found[stem], folder, names)
+        shown = view(source, *_heading(source.path), fold=FOLD)
         shown.identity = stem
         shown.best = _bold(stem, source)
         for suffix, make in ((BESIDE, beside), (INTERVALS, view)):
             if f"{stem}{suffix}" in found:
-                companion = Source.read(found[f"{stem}{suffix}"], folder)
-                below = make(companion, *_heading(companion.path), names)
+                companion = Source.read(found[f"{stem}{suffix}"], folder, names)
+                below = make(companion, *_heading(companion.path))
                 below.identity = companion.path.stem
                 shown.companions = [*shown.companions, below]
         views.append(shown)
@@ -68,8 +64,8 @@ def _heading(path: Path) -> tuple[str, str]:
     if not markdown.is_file():
         raise HistoBenchError(f"{markdown}: no such file; run the workflow again to make it")
     with markdown.open(encoding="utf-8") as file:
-        found = re.fullmatch(r"\*\*(.+?)\.\*\* ?(.*)", file.readline().strip())
-    return (found[1], found[2]) if found else (path.stem, "")
+        title, _, caption = file.readline().strip().removeprefix("**").partition(".** ")
+    return title, caption
 
 
 def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
@@ -81,45 +77,28 @@ def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
     return set()
 
 
-def intervals(source: Source | None, names: Mapping[str, str]) -> View | None:
+def intervals(source: Source) -> View | None:
     """Return a row per arm and a column per metric, at the last epoch."""
-    if source is None:
+    rows = [index for index, row in enumerate(source.rows) if row["selection"] == "last"]
+    if not rows:
         return None
-    arms: dict[tuple[str, ...], dict[str, int]] = {}
-    for index, row in enumerate(source.rows):
-        if row["selection"] == "last":
-            arms.setdefault(tuple(row[key] for key in ARM), {})[row["metric"]] = index
-    if not arms:
-        return None
-    metrics = list(dict.fromkeys(metric for indices in arms.values() for metric in indices))
-    keys = [key for place, key in enumerate(ARM) if place > 2 or len({arm[place] for arm in arms}) > 1]
-    lines = []
-    for indices in arms.values():
-        first = next(iter(indices.values()))
-        cells = [[value_of(source, first, key, names)] for key in keys]
-        cells += [
-            fill("{estimate} [{low}, {high}]", source, indices[metric], names) if metric in indices else ["–"]
-            for metric in metrics
-        ]
-        lines.append(Row(cells, None))
-    kinds = ["number" if key == "magnification" else "name" for key in keys] + ["number"] * len(metrics)
-    any_row = next(iter(next(iter(arms.values())).values()))
-    shared = [(head(key), value_of(source, any_row, key, names, away=True)) for key in ARM if key not in keys]
+    equal = [key for key in SETTING[:3] if len({source.rows[index][key] for index in rows}) == 1]
+    keys = [key for key in (*SETTING, "model", "mode") if key not in equal]
     caption = (
         "Scores of the pooled out-of-fold predictions of the last epoch with 95 % intervals; patients are resampled within "
         "their class. Pooled scores differ slightly from means over folds. The CSV also has the best epoch."
     )
-    return View(
-        "intervals", "Intervals", caption, source.link, [*map(head, keys), *map(head, metrics)], kinds, lines, shared
+    found = pivot(
+        *(source, "Intervals", caption, rows, keys, "metric"),
+        lambda row: source.fill("{estimate} [{low}, {high}]", row),
     )
+    found.shared = [(head(key), source.value(rows[0], key, away=True)) for key in equal]
+    return found
 
 
-def comparisons(source: Source | None, names: Mapping[str, str]) -> list[View]:
+def comparisons(source: Source) -> list[View]:
     """Return the table of all pairs of arms for each of the metrics in `SECONDARY`, last epoch."""
-    if source is None:
-        return []
     views = []
-    keys = [Column(head(key), f"{{{key}}}") for key in ("dataset", "split", "augmentation", "magnification")]
     for metric, secondary in SECONDARY.items():
         rows = [index for index, row in enumerate(source.rows) if (row["metric"], row["selection"]) == (metric, "last")]
         if rows:
@@ -129,18 +108,17 @@ def comparisons(source: Source | None, names: Mapping[str, str]) -> list[View]:
                 "pairs. The floor is the smallest p that the Wilcoxon test can give. The last column is secondary: it "
                 "assumes that images are independent, but those of one patient are not."
             )
-            columns = [*keys, *COMPARED, secondary]
-            views.append(view(source, f"Pairs of arms: {head(metric)}", caption, names, columns, rows, FOLD))
+            views.append(
+                view(source, f"Pairs of arms: {head(metric)}", caption, [*COMPARED, secondary], rows, FOLD)
+            )  # fmt: skip
     return views
 
 
-def gaps(sources: Mapping[str, Source], names: Mapping[str, str]) -> list[View]:
+def gaps(sources: Mapping[str, Source]) -> list[View]:
     """Return the tables of what could not be used."""
-    views = []
     titles = {"gaps": "What could not be used", "external_gaps": "What could not be used of the external test"}
-    for name, title in titles.items():
-        if name in sources and sources[name].rows:
-            source = sources[name]
-            columns = [Column(column.head, column.template, "text") for column in columns_of(source)]
-            views.append(view(source, title, "", names, columns))
-    return views
+    return [
+        view(source, title, "", [Column(column.head, column.template, "text") for column in columns_of(source)])
+        for source, title in ((sources.get(name), title) for name, title in titles.items())
+        if source and source.rows
+    ]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
 from histobench.report.render import Bold, Table
+from histobench.report.terms import minus
 from histobench.study.resolved import Study
 
 Rows = Sequence[Mapping[str, object]]
@@ -19,7 +20,7 @@ def published_table(rows: Rows) -> Table:
         columns=PUBLISHED_COLUMNS,
         rows=rows,
         header=("Claim", "Section", "Sentence", "Verdict", "Evidence"),
-        cells=[(*_claim(row), _verdict(row["published_verdict"]), str(row["published_evidence"])) for row in rows],
+        cells=[_published(row) for row in rows],
     )
 
 
@@ -37,21 +38,15 @@ def study_table(rows: Rows, study: Study) -> Table:
         rows=rows,
         header=("Claim", "Section", "Sentence", "Published tables", "Evidence", "This study", "Effect [95 %]", "Shown"),
         cells=[
-            (
-                *_claim(row),
-                _verdict(row["published_verdict"]),
-                str(row["published_evidence"]),
-                _verdict(row["study_verdict"]),
-                _interval(row),
-                str(row["study_evidence"]),
-            )
+            (*_published(row), _verdict(row["study_verdict"]), _interval(row), str(row["study_evidence"]))
             for row in rows
         ],
     )
 
 
-def _claim(row: Mapping[str, object]) -> tuple[str, str, str]:
-    return str(row["id"]), str(row["section"]), str(row["sentence"])
+def _published(row: Mapping[str, object]) -> tuple[str, ...]:
+    claim = (str(row[key]) for key in ("id", "section", "sentence"))
+    return *claim, _verdict(row["published_verdict"]), str(row["published_evidence"])
 
 
 def _verdict(verdict: object) -> str:
@@ -59,13 +54,9 @@ def _verdict(verdict: object) -> str:
 
 
 def _interval(row: Mapping[str, object]) -> str:
-    effect, low, high = (row[name] for name in ("effect", "low", "high"))
-    if not isinstance(effect, float):
-        return ""
-    text = f"{effect:+.4f}"
-    if isinstance(low, float) and isinstance(high, float):
-        text += f" [{low:+.4f}, {high:+.4f}]"
-    return text.replace("-", "−")
+    """Return `effect [low, high]`, without what a claim does not have."""
+    known = [minus(f"{row[name]:+.4f}") for name in ("effect", "low", "high") if isinstance(row[name], float)]
+    return f"{known[0]} [{known[1]}, {known[2]}]" if len(known) == 3 else "".join(known[:1])
 
 
 def _counted(rows: Rows, column: str) -> str:

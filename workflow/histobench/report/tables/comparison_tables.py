@@ -1,32 +1,29 @@
-"""Table 7, pairs of arms, in the paper's form and in full.
-
-Every function takes rows as the files hold them (texts by column name) and returns tables; none reads or writes.
-"""
+"""Table 7, pairs of arms, in the paper's form and in full."""
 
 from collections.abc import Mapping, Sequence
 
-from histobench.report.published_tables import ABSENT, COMPARED, beside
+from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Bold, Table
-from histobench.report.terms import HEADS, Texts, fixed, printed
+from histobench.report.terms import ABSENT, Texts, fixed, head, minus
 from histobench.study.resolved import Study, printed_mode
 
 METRICS = ("accuracy", "f1", "auc")
 """The scores of Table 7."""
 PAIR = ("magnification", "first", "second")
 P_VALUES = ("holm_p", "sign_flip_p", "bootstrap_p", "nadeau_bengio_p")
-SECONDARY = ("mcnemar_p", "delong_p")
 HONEST_COLUMNS = (
     *(*PAIR, "metric", "folds", "patients", "first_value", "second_value", "difference", "effect_size"),
-    *("pooled_difference", "low", "high", *P_VALUES, "wilcoxon_p", "wilcoxon_floor", *SECONDARY),
+    *("pooled_difference", "low", "high", *P_VALUES, "wilcoxon_p", "wilcoxon_floor", "mcnemar_p", "delong_p"),
 )
 PUBLISHED_MODE = "FT"
 """The arms of the published Table 7 are the fine-tuned ones, though it names models only."""
 
+Pairs = Mapping[tuple[str, str], Mapping[str, Texts]]
+"""The names in print of two arms -> metric -> row of `comparisons.csv`."""
+
 
 def comparison_tables(
-    comparisons: Sequence[Texts],
-    published: Sequence[Texts],
-    study: Study,
+    comparisons: Sequence[Texts], published: Sequence[Texts], study: Study
 ) -> tuple[Table, Table, Table]:
     """Return Table 7 in the paper's form, its companion beside the published one, and the honest form.
 
@@ -37,23 +34,25 @@ def comparison_tables(
         published: rows of the published table.
         study: the resolved study.
     """
-    magnification = study.comparisons["magnification"]
-    wanted = {**study.main, "magnification": str(magnification), "selection": "last"}
-    chosen = [row for row in comparisons if all(row[column] == value for column, value in wanted.items())]
+    magnification = str(study.comparisons["magnification"])
+    wanted = {**study.main, "magnification": magnification, "selection": "last"}
+    chosen = [row for row in comparisons if wanted.items() <= row.items()]
     theirs = [
-        dict(row) | {side: f"{row[side]} {PUBLISHED_MODE}" for side in ("first", "second")}
+        {**row, **{side: f"{row[side]} {PUBLISHED_MODE}" for side in ("first", "second")}}
         for row in published
-        if row["magnification"] == str(magnification)
+        if row["magnification"] == magnification
     ]
-    directions = [(row["first"], row["second"]) for row in theirs]
-    pairs: dict[tuple[str, str], dict[str, Texts]] = {pair: {} for pair in directions}
+    pairs: dict[tuple[str, str], dict[str, Texts]] = {(row["first"], row["second"]): {} for row in theirs}
     for row in chosen:
         first, second = (_name(row[side], study) for side in ("first", "second"))
         if (second, first) in pairs:
             row, first, second = _reversed(row), second, first
         pairs.setdefault((first, second), {})[row["metric"]] = row
     pairs = {pair: metrics for pair, metrics in pairs.items() if metrics}
-    setting = f"dataset {study.dataset}, split policy {study.split}, {magnification}×, augmentation {study.augmentation}, last epoch"
+    setting = (
+        f"dataset {study.dataset}, split policy {study.split}, {magnification}×, augmentation {study.augmentation}, "
+        "last epoch"
+    )
     bound = "Floor: the smallest p that the exact two-sided test can give"
     if chosen:
         setting += f"; {chosen[0]['folds']} folds, {chosen[0]['patients']} patients."
@@ -66,34 +65,19 @@ def comparison_tables(
     else:
         setting += ". Empty: no declared pair could be compared here; gaps.csv says what could not be used and why."
     bound += "."
-    columns = (*PAIR, *(f"{metric}_p" for metric in METRICS), "floor")
-    rows = []
-    for (first, second), metrics in pairs.items():
-        values = {f"{metric}_p": fixed(metrics[metric]["wilcoxon_p"]) for metric in METRICS}
-        lowest = min(float(metrics[metric]["wilcoxon_floor"]) for metric in METRICS)
-        rows.append(
-            {"magnification": str(magnification), "first": first, "second": second}
-            | values
-            | {"floor": f"{lowest:.4f}"}
-        )
+    values = tuple(f"{metric}_p" for metric in METRICS)
+    rows = [
+        dict(zip(PAIR, (magnification, *pair), strict=True))
+        | {f"{metric}_p": fixed(metrics[metric]["wilcoxon_p"]) for metric in METRICS}
+        | {"floor": fixed(min((metrics[metric]["wilcoxon_floor"] for metric in METRICS), key=float))}
+        for pair, metrics in pairs.items()
+    ]
     caption = "Pairwise comparison, p-values of the exact two-sided Wilcoxon signed-rank test on fold scores"
-    table = Table(
-        title="Table 7",
-        caption=study.caption(f"{caption}: {setting}", bound),
-        columns=columns,
-        rows=rows,
-        header=(*(HEADS[key] for key in PAIR), *(HEADS[metric] for metric in METRICS), "Floor"),
-        cells=[tuple(printed(key, row[key]) for key in columns) for row in rows],
-    )
-    companion = beside(
-        table.title,
-        rows,
-        theirs,
-        PAIR,
-        columns[3:-1],
-        study.caption(f"{caption}, beside the published ones: {setting}", bound, COMPARED),
-        {f"{metric}_p": metric for metric in METRICS},
-    )
+    columns = (*PAIR, *values, "floor")
+    header = tuple(map(head, (*PAIR, *METRICS, "floor")))
+    table = Table.of("Table 7", study.caption(f"{caption}: {setting}", bound), columns, rows, columns, header)
+    compared = study.caption(f"{caption}, beside the published ones: {setting}", bound, COMPARED)
+    companion = beside(table.title, rows, theirs, PAIR, values, compared)
     return table, companion, _honest(pairs, magnification, setting, study)
 
 
@@ -102,27 +86,25 @@ def excludes_zero(row: Texts) -> bool:
     return bool(row["low"] and row["high"]) and (float(row["low"]) > 0 or float(row["high"]) < 0)
 
 
-def _honest(
-    pairs: Mapping[tuple[str, str], Mapping[str, Texts]], magnification: int, setting: str, study: Study
-) -> Table:
+def _honest(pairs: Pairs, magnification: str, setting: str, study: Study) -> Table:
     rows, cells = [], []
     for (first, second), metrics in pairs.items():
         for metric in METRICS:
             source = metrics[metric]
             row = {key: _p(source[key]) if key.endswith("_p") else fixed(source[key]) for key in HONEST_COLUMNS[6:]}
-            row |= {"magnification": str(magnification), "first": first, "second": second, "metric": metric}
+            row |= {"magnification": magnification, "first": first, "second": second, "metric": metric}
             row |= {key: source[key] for key in ("folds", "patients")}
             row["effect_size"] = f"{float(source['effect_size']):.2f}" if source["effect_size"] else ""
             rows.append(row)
-            pooled = f"{_signed(row['pooled_difference'])} [{_signed(row['low'])}, {_signed(row['high'])}]"
+            signed = {
+                key: minus(f"+{row[key]}" if row[key] and not row[key].startswith("-") else row[key])
+                for key in ("difference", "effect_size", "pooled_difference", "low", "high")
+            }
+            pooled = f"{signed['pooled_difference']} [{signed['low']}, {signed['high']}]"
             cells.append(
                 (
-                    first,
-                    second,
-                    HEADS[metric],
-                    f"{row['first_value']} / {row['second_value']}",
-                    _signed(row["difference"]),
-                    _signed(row["effect_size"]) or ABSENT,
+                    *(first, second, head(metric), f"{row['first_value']} / {row['second_value']}"),
+                    *(signed["difference"], signed["effect_size"] or ABSENT),
                     Bold(pooled) if excludes_zero(source) else pooled,
                     *(row[key] or ABSENT for key in P_VALUES),
                     f"{row['wilcoxon_p']} ({row['wilcoxon_floor']})",
@@ -160,19 +142,12 @@ def _name(arm: str, study: Study) -> str:
 
 def _reversed(row: Texts) -> dict[str, str]:
     """Return the comparison of the second arm with the first."""
-    turned = dict(row) | {
-        "first": row["second"],
-        "second": row["first"],
-        "first_value": row["second_value"],
-        "second_value": row["first_value"],
-    }
+    turned = dict(row)
+    for one, other in (("first", "second"), ("first_value", "second_value")):
+        turned |= {one: row[other], other: row[one]}
     for new, old in (
-        ("difference", "difference"),
-        ("effect_size", "effect_size"),
-        ("pooled_difference", "pooled_difference"),
-        ("low", "high"),
-        ("high", "low"),
-        ("nadeau_bengio_t", "nadeau_bengio_t"),
+        *((name, name) for name in ("difference", "effect_size", "pooled_difference", "nadeau_bengio_t")),
+        *(("low", "high"), ("high", "low")),
     ):
         turned[new] = repr(-float(row[old])) if row[old] else ""
     return turned
@@ -181,7 +156,3 @@ def _reversed(row: Texts) -> dict[str, str]:
 def _p(number: str) -> str:
     """Return a p-value with four decimals, or as 3.2e-07 where these would be zeros."""
     return f"{float(number):.1e}" if number and float(number) < 0.00005 else fixed(number)
-
-
-def _signed(number: str) -> str:
-    return f"{float(number):+.{len(number.partition('.')[2])}f}".replace("-", "−") if number else ""

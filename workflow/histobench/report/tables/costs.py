@@ -1,6 +1,5 @@
 """What each arm of a study cost: time, memory and device, from the records of its runs."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -8,20 +7,13 @@ from typing import Any
 
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_json
 from histobench.study.runs import Run
 
+READ = ("seconds", "parameters", "images_per_second", "device", "precision", "versions", "peak_memory_mib")
 COLUMNS = (
-    *ARM,
-    "runs",
-    "trainable",
-    "seconds",
-    "training_seconds",
-    "images_per_second",
-    "host_mib",
-    "device_mib",
-    "device",
-    "precision",
-    "versions",
+    *(*ARM, "runs", "trainable", "seconds", "training_seconds", "images_per_second", "host_mib", "device_mib"),
+    *("device", "precision", "versions"),
 )
 
 
@@ -31,15 +23,12 @@ def read(record: Path) -> dict[str, Any]:
     Raises:
         HistoBenchError: it is missing or no record of a run.
     """
-    try:
-        found = json.loads(Path(record).read_text(encoding="utf-8"))
-        return {key: found[key] for key in ("seconds", "parameters", "device", "precision", "versions")} | found
-    except FileNotFoundError as error:
-        raise HistoBenchError(f"{record}: no such file; run the workflow again to make it") from error
-    except (ValueError, KeyError, TypeError) as error:
+    found = read_json(record)
+    if missing := [key for key in READ if key not in found]:
         raise HistoBenchError(
-            f"{record}: this is no record of a run ({error}); delete it to have the run repeated"
-        ) from error
+            f"{record}: this is no record of a run (it has no {missing[0]!r}); delete it to have the run repeated"
+        )
+    return found
 
 
 def table(records: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[dict[str, object]]:
@@ -55,29 +44,23 @@ def table(records: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[dict[str, ob
         arms.setdefault(tuple(identity[key] for key in ARM), []).append(record)
     rows = []
     for arm, runs in arms.items():
-        speeds = [run["images_per_second"] for run in runs if run.get("images_per_second")]
-        rows.append(
-            dict(zip(ARM, arm, strict=True))
-            | {
-                "runs": len(runs),
-                "trainable": "; ".join(dict.fromkeys(str(run["parameters"]["trainable"]) for run in runs)),
-                "seconds": f"{sum(run['seconds']['total'] for run in runs):.1f}",
-                "training_seconds": f"{sum(run['seconds']['training'] for run in runs):.1f}",
-                "images_per_second": f"{sum(speeds) / len(speeds):.1f}" if speeds else "",
-                "host_mib": _highest(runs, "host"),
-                "device_mib": _highest(runs, "device"),
-                "device": "; ".join(dict.fromkeys(run["device"] for run in runs)),
-                "precision": "; ".join(dict.fromkeys(run["precision"] for run in runs)),
-                "versions": "; ".join(dict.fromkeys(_versions(run["versions"]) for run in runs)),
-            }
-        )
+        speeds = [run["images_per_second"] for run in runs if run["images_per_second"]]
+        row = dict(zip(ARM, arm, strict=True)) | {
+            "runs": len(runs),
+            "trainable": _listed(str(run["parameters"]["trainable"]) for run in runs),
+            "seconds": f"{sum(run['seconds']['total'] for run in runs):.1f}",
+            "training_seconds": f"{sum(run['seconds']['training'] for run in runs):.1f}",
+            "images_per_second": f"{sum(speeds) / len(speeds):.1f}" if speeds else "",
+            "device": _listed(run["device"] for run in runs),
+            "precision": _listed(run["precision"] for run in runs),
+            "versions": _listed(", ".join(" ".join(item) for item in run["versions"].items()) for run in runs),
+        }
+        for place in ("host", "device"):
+            known = [run["peak_memory_mib"].get(place) or 0 for run in runs]
+            row[f"{place}_mib"] = f"{max(known):.0f}" if any(known) else ""
+        rows.append(row)
     return rows
 
 
-def _highest(runs: Iterable[Mapping[str, Any]], place: str) -> str:
-    known = [run["peak_memory_mib"][place] for run in runs if run.get("peak_memory_mib", {}).get(place)]
-    return f"{max(known):.0f}" if known else ""
-
-
-def _versions(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+def _listed(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Table
-from histobench.report.terms import HEADS, Texts, count, printed
+from histobench.report.terms import Texts, count
 from histobench.study.resolved import Study
 
 
@@ -32,16 +32,15 @@ def dataset_tables(
     texts = ([f"{value:.1f}" if isinstance(value, float) else str(value) for value in row] for row in numbers)
     rows: list[dict[str, str]] = [dict(zip(columns, row, strict=True)) for row in texts]
     folds = count((len(side) for side in sizes.values()), "fold")
-    table = Table(
-        title="Table 1",
-        caption=study.caption(
+    table = Table.of(
+        "Table 1",
+        study.caption(
             f"Images of dataset {study.dataset} per magnification and class.",
             f"Train and test: mean number of images over {folds} of the split policy {study.split}.",
         ),
-        columns=columns,
-        rows=rows,
-        header=tuple(HEADS[column] for column in columns),
-        cells=[tuple(printed(column, row[column]) for column in columns) for row in rows],
+        columns,
+        rows,
+        columns,
     )
     caption = study.caption(
         f"Images of dataset {study.dataset} per magnification and class, train and test as mean over {folds} of the "

@@ -1,154 +1,86 @@
-"""Tables 4 and 5, the scores per arm and magnification, and the scores of every arm under every split policy.
+"""Tables 4, 5 and 6, the scores per arm, each with its companion beside the published one and its intervals.
 
 The CSV of a table holds the numbers as printed, so that the companion's differences can be checked by hand;
-`summary.csv` has full precision.
+`summary.csv` and `external_summary.csv` have full precision.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from histobench.evaluation.bootstrap import POOLED
 from histobench.io.errors import HistoBenchError
-from histobench.metrics import METRICS, SCORES
+from histobench.metrics import SCORES
 from histobench.report.published_tables import COMPARED, beside
-from histobench.report.render import Bold, Table
-from histobench.report.terms import EMPTY, HEADS, OPTIMISTIC, Texts, count, fixed, printed, spread
+from histobench.report.render import Table
+from histobench.report.tables.scores_tables import OWN, folds, new_classes, spreads, with_scores
+from histobench.report.terms import EMPTY, EMPTY_EXTERNAL, OPTIMISTIC, Texts, count, fixed, printed
 from histobench.study.resolved import Study
 
-ARM_KEYS = ("model", "mode", "magnification")
-RESULTS_COLUMNS = (*ARM_KEYS, *(f"{score}_{statistic}" for score in SCORES for statistic in ("mean", "std")))
-SCORES_KEYS = ("dataset", "model", "mode", "magnification", "augmentation", "split", "selection")
-SCORES_COLUMNS = (
-    *SCORES_KEYS,
-    "folds",
-    *(f"{metric}_{statistic}" for metric in METRICS for statistic in ("mean", "std")),
-)
+KEYS = ("model", "mode", "magnification")
 
 
 def results_tables(
-    summary: Sequence[Texts],
-    published: Sequence[Texts],
-    number: int,
-    selection: str,
-    study: Study,
+    summary: Sequence[Texts], published: Sequence[Texts], number: int, selection: str, study: Study
 ) -> tuple[Table, Table]:
-    """Return Table 4 or 5, the scores per arm and magnification, and its companion.
+    """Return Table 4, 5 or 6, the scores per arm and magnification, and its companion.
 
-    Published arms come first, in the order of the published table; the others follow in the order of `summary`.
+    Published arms come first, in the order of the published table; the others follow in the order of `summary`. Table 6 is
+    of the external test, and of one training magnification.
 
     Args:
-        summary: rows of `summary.csv`, of which those of the table's dataset, split policy and augmentation, and of `selection`, are used.
+        summary: rows of `summary.csv`, for Table 6 of `external_summary.csv`.
         published: rows of the published table.
         number: number of the table.
-        selection: `last` or `best_epoch`.
+        selection: `last` or `best_epoch`; Table 6 has only the last epoch.
         study: the resolved study.
 
     Raises:
         HistoBenchError: two models have the same name in print.
     """
-    wanted = {**study.main, "augmentation": study.numbered[number], "selection": selection}
-    chosen = [row for row in summary if all(row[column] == value for column, value in wanted.items())]
-    rows = [
-        {"model": study.label(row["model"]), "mode": row["mode"], "magnification": row["magnification"]}
-        | {column: fixed(row[column]) for column in RESULTS_COLUMNS[len(ARM_KEYS) :]}
-        for row in chosen
-    ]
-    arms = [(row.get("model"), row.get("mode")) for row in (*published, *rows)]
-    rows.sort(key=lambda row: (arms.index((row["model"], row["mode"])), int(row["magnification"])))
-    if len({tuple(row[key] for key in ARM_KEYS) for row in rows}) < len(rows):
+    setting = _setting(number, selection, study)
+    chosen = [row for row in summary if setting.items() <= row.items()]
+    keys = KEYS[:2] if number == 6 else KEYS
+    rows = _ordered([with_scores(row, keys, SCORES, study) for row in chosen], published)
+    if len({tuple(row[key] for key in keys) for row in rows}) < len(rows):
         raise HistoBenchError(
             f"Table {number}: two models of study {study.name} have the same name in print; "
             "give each its own `label` in the configuration"
         )
-    folds = count((int(row["folds"]) for row in chosen), "fold") if chosen else "no fold"
-    setting = (
-        f"dataset {study.dataset}, split policy {study.split}, augmentation {study.numbered[number]}, {printed('selection', selection)}, "
-        f"mean ± sample standard deviation over {folds}."
+    over = f"mean ± sample standard deviation over {folds(chosen)}."
+    empty = [] if rows else [EMPTY_EXTERNAL if number == 6 else EMPTY]
+    if number == 6:
+        trained = "" if setting["magnification"] == "0" else f" at {printed('magnification', setting['magnification'])}"
+        about = companion = (
+            f"External test on dataset {setting['on']} of models trained on {setting['dataset']}{trained}, split policy "
+            f"{setting['split']}, augmentation {setting['augmentation']}: {over}"
+        )
+        own = [OWN, "All training magnifications, and the rates of each class: external.csv."]
+        last = new_classes(study)
+    else:
+        about, companion = (
+            f"Classification results{which}: dataset {study.dataset}, split policy {study.split}, "
+            f"augmentation {setting['augmentation']}, {printed('selection', selection)}, {over}"
+            for which in ("", " beside the published ones")
+        )
+        empty = [*_warning(selection), *empty]
+        own = ["Bold: best per metric and magnification."]
+        last = []
+    table = Table.of(
+        _title(number, selection),
+        " ".join([study.caption(about, *empty, *own), *last]),
+        (*keys, *spreads(SCORES)),
+        rows,
+        (*keys, *SCORES),
+        bold=() if number == 6 else {(row, column.removesuffix("_mean")) for row, column in best_means(rows)},
     )
-    best = best_means(rows)
-    warning = [OPTIMISTIC] if selection == "best_epoch" else []
-    if not rows:
-        warning.append(EMPTY)
-    table = Table(
-        title=f"Table {number}" + (", best epoch" if selection == "best_epoch" else ""),
-        caption=study.caption(
-            f"Classification results: {setting}", *warning, "Bold: best per metric and magnification."
-        ),
-        columns=RESULTS_COLUMNS,
-        rows=rows,
-        header=tuple(HEADS[column] for column in (*ARM_KEYS, *SCORES)),
-        cells=[
-            (
-                *(printed(key, row[key]) for key in ARM_KEYS),
-                *((Bold if (index, f"{score}_mean") in best else str)(spread(row, score)) for score in SCORES),
-            )
-            for index, row in enumerate(rows)
-        ],
-    )
-    caption = study.caption(
-        f"Classification results beside the published ones: {setting}",
-        *warning,
-        f"{COMPARED} Means are shown; the CSV has the standard deviations too.",
-    )
-    means = {f"{score}_mean": score for score in SCORES}
-    return table, beside(table.title, rows, published, ARM_KEYS, RESULTS_COLUMNS[len(ARM_KEYS) :], caption, means)
-
-
-def scores_table(
-    summary: Sequence[Texts],
-    equal_pixels: Mapping[tuple[str, str], Sequence[int]],
-    study: Study,
-) -> Table:
-    """Return the scores of every arm of a study, under every split policy and both selections.
-
-    Split policies and selections of one arm follow each other, in the order of `summary`.
-
-    Args:
-        summary: rows of `summary.csv`.
-        equal_pixels: for each (dataset, split) the pairs of images with equal pixels on both sides of each fold.
-        study: the resolved study.
-    """
-    places: dict[str, dict[str, int]] = {key: {} for key in SCORES_KEYS}
-    for row in summary:
-        for key, seen in places.items():
-            seen.setdefault(row[key], int(row[key]) if key == "magnification" else len(seen))
-    ordered = sorted(summary, key=lambda row: [places[key][row[key]] for key in SCORES_KEYS])
-    rows = [
-        {key: row[key] for key in SCORES_COLUMNS}
-        | {"model": study.label(row["model"])}
-        | {column: fixed(row[column]) for column in SCORES_COLUMNS[len(SCORES_KEYS) + 1 :]}
-        for row in ordered
-    ]
-    shown = (*(SCORES_KEYS if len(places["dataset"]) > 1 else SCORES_KEYS[1:]), "folds")
-    return Table(
-        title="Scores of every arm",
-        caption=study.caption(
-            f"Dataset {' and '.join(places['dataset'])}: mean ± sample standard deviation over folds.",
-            "Patient rate: mean over patients of the share of a patient's images that are classified correctly.",
-            *(
-                f"Split policy {split} lets images of one patient into both sides: a deliberately leaky control."
-                for split in places["split"]
-                if study.splits[split]["by"] == "image"
-            ),
-            *(
-                f"Dataset {dataset}, split policy {split}: images with equal pixels stand on both sides of a fold, "
-                f"{', '.join(map(str, pairs))} pairs in folds 1 to {len(pairs)}."
-                for (dataset, split), pairs in equal_pixels.items()
-                if any(pairs)
-            ),
-            OPTIMISTIC,
-        ),
-        columns=SCORES_COLUMNS,
-        rows=rows,
-        header=tuple(HEADS[key] for key in (*shown, *METRICS)),
-        cells=[
-            (*(printed(key, row[key]) for key in shown), *(spread(row, metric) for metric in METRICS)) for row in rows
-        ],
-    )
+    compared = f"{COMPARED} Means are shown; the CSV has the standard deviations too."
+    caption = " ".join([study.caption(companion, *empty, compared), *last])
+    return table, beside(table.title, rows, published, keys, spreads(SCORES), caption)
 
 
 def best_means(rows: Sequence[Texts]) -> set[tuple[int, str]]:
     """Return (row, column) of the best mean of each score at each magnification, where there are several."""
     best = set()
-    for column in RESULTS_COLUMNS[len(ARM_KEYS) :: 2]:
+    for column in (f"{score}_mean" for score in SCORES):
         for magnification in {row["magnification"] for row in rows}:
             means = {
                 index: float(row[column]) for index, row in enumerate(rows) if row["magnification"] == magnification
@@ -156,3 +88,70 @@ def best_means(rows: Sequence[Texts]) -> set[tuple[int, str]]:
             if len(means) > 1:
                 best |= {(index, column) for index, mean in means.items() if mean == max(means.values())}
     return best
+
+
+def intervals_table(
+    intervals: Sequence[Texts], published: Sequence[Texts], number: int, selection: str, study: Study
+) -> Table:
+    """Return the intervals of Table 4, 5 or 6: a cell for every arm, magnification and score, and some scores more.
+
+    Args:
+        intervals: rows of `intervals.csv`, for Table 6 of `external_intervals.csv`.
+        published: rows of the published table; its arms come first.
+        number: number of the table.
+        selection: `last` or `best_epoch`; Table 6 has only the last epoch.
+        study: the resolved study.
+    """
+    setting = _setting(number, selection, study)
+    chosen = [row for row in intervals if setting.items() <= row.items() and row["metric"] in POOLED]
+    arms: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in chosen:
+        key = {"model": study.label(row["model"]), "mode": row["mode"], "magnification": row["magnification"]}
+        arm = arms.setdefault((row["model"], row["mode"], row["magnification"]), key)
+        arm |= {f"{row['metric']}_{part}": fixed(row[part]) for part in ("estimate", "low", "high")}
+    patients = count((int(row["patients"]) for row in chosen), "patient") if chosen else "no patient"
+    where = ", ".join(f"{column} {value}" for column, value in setting.items())
+    if number == 6:
+        about = [
+            f"Mean over the models of all folds of their scores on another dataset, with 95 % intervals: {where}; "
+            f"{patients} of that dataset (an image whose patient is unknown counts as one), resampled within class.",
+        ]
+    else:
+        about = [
+            f"Scores on the pooled out-of-fold predictions with 95 % intervals: {where.replace('_', ' ')}; {patients}, "
+            "resampled within class.",
+            *_warning(selection),
+            "A pooled score is not the mean over folds: folds differ in size, and the AUC ranks images of all folds "
+            "together.",
+            "Two intervals that overlap do not show that arms are alike: see Table 7 for differences.",
+        ]
+    if not arms:
+        about.append(EMPTY_EXTERNAL if number == 6 else EMPTY)
+    return Table.of(
+        f"{_title(number, selection)}, intervals",
+        study.caption(*about),
+        (*KEYS, *(f"{metric}_{part}" for metric in POOLED for part in ("estimate", "low", "high"))),
+        _ordered(list(arms.values()), published),
+        (*KEYS, *POOLED),
+    )
+
+
+def _setting(number: int, selection: str, study: Study) -> dict[str, str]:
+    """Return the columns that select the rows of a table."""
+    if number == 6:
+        return study.table6
+    return {**study.main, "augmentation": study.numbered[number], "selection": selection}
+
+
+def _title(number: int, selection: str) -> str:
+    return f"Table {number}" + (", best epoch" if selection == "best_epoch" else "")
+
+
+def _warning(selection: str) -> list[str]:
+    return [OPTIMISTIC] if selection == "best_epoch" else []
+
+
+def _ordered(rows: Sequence[dict[str, str]], published: Sequence[Texts]) -> list[dict[str, str]]:
+    """Return the rows with the published arms first, in their order; the magnifications of an arm ascend."""
+    arms = [(row.get("model"), row.get("mode")) for row in (*published, *rows)]
+    return sorted(rows, key=lambda row: (arms.index((row["model"], row["mode"])), int(row.get("magnification", 0))))
