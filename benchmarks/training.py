@@ -135,10 +135,10 @@ def run(folder: Path, originals: Path | None, _cold: bool) -> None:
     evaluation = data.Stored(store[None], rows[:1], labels[:1])
 
     def ours(augmentation: Augmentation | None) -> float:
-        pin, clock = device.type == "cuda", Clock(batch, warm_up, steps)
-        training: data.Source = data.Stored(store[None], rows, labels, pin)
+        clock = Clock(batch, warm_up, steps)
+        training: data.Source = data.Stored(store[None], rows, labels)
         if augmentation:
-            training = data.Augmented(store, rows, labels, ids, augmentation, 0, workers, pin)
+            training = data.Augmented(store, rows, labels, ids, augmentation, 0, workers)
         settings = CnnSettings(architecture="torchvision/resnet34", weights="random", image_size=SIZE)
         module, recipe = cnn.build(settings, 0, None), Recipe(epochs=1, batch_size=batch)
         with suppress(EnoughError):

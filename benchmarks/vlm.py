@@ -187,7 +187,7 @@ def seconds_of_fit(
     folder: Path,
 ) -> list[float]:
     """Train on images (N, S, S, 3) uint8 or visual tokens (N, T, D); return the seconds of each epoch's training."""
-    source = data.Stored(array[None], np.arange(len(array)), labels, device.type == "cuda")
+    source = data.Stored(array[None], np.arange(len(array)), labels)
     evaluation = data.Stored(array[None], np.arange(1), labels[:1])
     checkpoint = Checkpoint(folder / "checkpoint.pt", {})
     fitted = fit(

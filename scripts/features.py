@@ -47,7 +47,7 @@ def main() -> None:
     precision, tokens = devices.precision(device), given.tokens is not None
     compute, shape, dtype = build.feature_extractor(spec, given.weights, precision, tokens, device)
     shape = (spec.views, len(here), *shape)
-    source = inputs.unlabelled(spec, images, here, given.pixels, given.tokens, given.workers, device.type == "cuda")
+    source = inputs.unlabelled(spec, images, here, given.pixels, given.tokens, given.workers)
     require_space(given.output, spec.part, np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))
     plan = product(range(1, spec.views + 1), np.split(np.arange(len(here)), range(BATCH, len(here), BATCH)))
     with (

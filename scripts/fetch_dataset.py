@@ -3,8 +3,6 @@
 Without --sha256 the hash of the first download counts, which is kept beside the archive.
 """
 
-import sys
-
 from histobench.io.errors import run_script
 from histobench.study import arguments
 
@@ -12,12 +10,11 @@ from histobench.study import arguments
 def main() -> None:
     given = arguments.parse(__doc__, "output", url=str, mirrors=[], sha256="", licence="", citation="")
 
-    from histobench.fetch.http import fetch, notices
+    from histobench.fetch.http import fetch, show_terms
 
     output = given.output
-    downloaded = fetch(given.url, output, given.sha256, given.mirrors)
-    for line in notices(output.name, given.licence, given.citation) if downloaded else []:
-        print(line, file=sys.stderr)
+    if fetch(given.url, output, given.sha256, given.mirrors):
+        show_terms(output, given.licence, given.citation)
     print(f"{output}: {output.stat().st_size} bytes, verified")
 
 

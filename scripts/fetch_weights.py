@@ -6,27 +6,23 @@ HF_ENDPOINT one of https://huggingface.co.
 """
 
 import logging
-import sys
 
 from histobench.io.errors import run_script
 from histobench.study import arguments
-from histobench.study.spec import CnnSettings, model_settings
+from histobench.study.spec import model_settings
 
 
 def main() -> None:
     given = arguments.parse(__doc__, "output", model=model_settings, licence="", citation="")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    model, output = given.model, given.output
+    output = given.output
 
-    from histobench.fetch.http import notices
+    from histobench.fetch.http import show_terms
     from histobench.training import pretrained_cnn, pretrained_vlm
 
-    if isinstance(model, CnnSettings):
-        downloaded = pretrained_cnn.convert(model, output.parent, output)
-    else:
-        downloaded = pretrained_vlm.convert(model, output.parent, output)
-    for line in notices(output.stem, given.licence, given.citation) if downloaded else []:
-        print(line, file=sys.stderr)
+    made_by = pretrained_cnn if given.model.family == "cnn" else pretrained_vlm
+    if made_by.convert(given.model, output.parent, output):
+        show_terms(output.with_suffix(""), given.licence, given.citation)
     print(f"{output}: written")
 
 

@@ -50,7 +50,7 @@ def main() -> None:
     elif device.type == "cuda":
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training
     store = pixels.load(given.pixels, len(images), spec.model.image_size)
-    source = Stored(store[None], np.arange(len(images)), np.zeros(len(images), np.float32), device.type == "cuda")
+    source = Stored(store[None], np.arange(len(images)), np.zeros(len(images), np.float32))
     micro = MicroBatch(given.micro_batch or None, spec.recipe.batch_size, whole=False)
     logits = micro.retry(lambda size: predict(module, source, device, size), lambda: None).numpy()
     if not np.isfinite(logits).all():

@@ -53,7 +53,7 @@ def main() -> None:
     names = ("manifest", "folds", "split_by", "pixels", "features", "evaluation_features")
     files = inputs.Files(**{name: getattr(given, name) for name in names})
     device = devices.choose(given.device, given.threads, given.share)
-    sides = inputs.load(spec, files, given.workers, pin=device.type == "cuda")
+    sides = inputs.load(spec, files, given.workers)
 
     code = fingerprint(Path(__file__))
     versions = {"code": code, "version of torch": str(torch.__version__)}

@@ -18,7 +18,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,13 +28,14 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import save
 
-from histobench.datasets import folds, make_folds, manifest
+from histobench.datasets import manifest
 from histobench.io.files import sha256_of
 from histobench.models import cnn
 from histobench.study.spec import CnnSettings, FeatureSpec, Recipe, RunSpec
 from tests.datasets.standin import chunk, few, png, write_files
 from tests.models.hub_server import git_id
 from tests.models.vlm_settings import tiny
+from tests.scripts.running import random_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -313,7 +314,7 @@ class Trap:
         return Path.touch, (self.marker,)
 
 
-CNN = CnnSettings(architecture="torchvision/resnet18", weights="random", image_size=32, width=1.0)
+CNN = CnnSettings(architecture="torchvision/resnet18", weights="random", image_size=64, width=1.0)
 
 
 def tensors(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
@@ -519,12 +520,7 @@ def check(
 ) -> None:
     """Run the jobs; each must be refused by one message with the file's name and the words, and leave nothing.
 
-    Args:
-        ground: where.
-        expected: of each job its name, the file and the words.
-        jobs: script and arguments.
-        gigabytes: what the process may map.
-        peak: what it may have in memory, in MiB.
+    `expected` are name, file and words of each job. The process may map some gigabytes, and have `peak` MiB in memory.
     """
     before = ground.state()
     faults = []
@@ -599,25 +595,9 @@ def test_archives_that_changed_after_the_manifest(ground):
 
 
 def dataset(folder: Path) -> None:
-    """Write manifest, folds and pixels of 16 made-up images, and the same images as those of another dataset."""
-    images = []
-    for number in range(16):
-        label, kind, subtype = (("benign", "B", "A"), ("malignant", "M", "DC"))[number % 2]
-        name, case = f"SOB_{kind}_{subtype}-14-{1000 + number}-40-001", f"14-{1000 + number}"
-        images.append(
-            manifest.Image(name, label, subtype, case, case, case, 40, 700, 460, f"{number:064x}", f"x/{name}.png")
-        )
-    images = manifest.ordered(images)
-    manifest.save(folder / "manifest.csv", images)
-    manifest.save(folder / "elsewhere.csv", [manifest.Image(**fields_of(image)) for image in images])
-    folds.save(make_folds.stratified(images, "patient", 2, 0), images, folder / "patient.csv")
-    np.save(folder / "pixels.npy", np.zeros((16, 32, 32, 3), np.uint8))
-
-
-def fields_of(image: manifest.Image) -> dict[str, object]:
-    """Return the fields of an image with other pixels."""
-    fields = {name: getattr(image, name) for name in manifest.COLUMNS}
-    return fields | {"sha256": "f" + image.sha256[1:]}
+    """Write manifest, folds and pixels of 16 made-up images, and a manifest of other images as elsewhere.csv."""
+    images = random_dataset(folder, 8, (40,), 2, 2)
+    manifest.save(folder / "elsewhere.csv", [replace(image, sha256=f"f{image.sha256[1:]}") for image in images])
 
 
 OPTIONS = (

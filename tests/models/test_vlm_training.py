@@ -67,16 +67,7 @@ def stored(array, first=0, last=70):
 
 
 def train(
-    folder,
-    name,
-    training,
-    evaluation,
-    lora=PLAIN,
-    parts=vlm.WHOLE,
-    micro_batch=None,
-    score=None,
-    resume=False,
-    **recipe,
+    folder, name, training, evaluation, lora=PLAIN, parts=vlm.WHOLE, size=None, score=None, resume=False, **recipe
 ):
     """Return a classifier after training, and what `fit` gives."""
     if not resume:
@@ -86,7 +77,7 @@ def train(
     recipe = Recipe(**{"trainable": "lora", "epochs": EPOCHS, "batch_size": 64, "learning_rate": RATE} | recipe)
     score = score or (lambda logits: {"accuracy": float(np.mean((logits >= 0) == evaluation.labels))})
     checkpoint = Checkpoint(folder / "checkpoint.pt", {"specification": "test"})
-    return classifier, fit(classifier, training, evaluation, score, recipe, SEED, CPU, checkpoint, micro_batch)
+    return classifier, fit(classifier, training, evaluation, score, recipe, SEED, CPU, checkpoint, size)
 
 
 def largest_difference(one, other):

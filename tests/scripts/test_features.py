@@ -107,8 +107,3 @@ def test_the_output_must_fit_the_disk_to_the_byte(data, tmp_path, monkeypatch, m
         assert not (tmp_path / "features").exists()
     else:
         features(tmp_path, monkeypatch)
-
-
-def test_weights_for_a_random_network_are_an_error(data, tmp_path, monkeypatch):
-    with pytest.raises(HistoBenchError, match=r"--weights: for a cnn .* it is of no use"):
-        features(tmp_path, monkeypatch, options=["--weights", tmp_path / "model.safetensors"])

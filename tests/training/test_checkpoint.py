@@ -98,22 +98,6 @@ def test_a_checkpoint_is_on_disk_before_the_next_is_begun(saved, monkeypatch):
     assert epochs == [1, 2]
 
 
-def test_an_error_of_the_thread_is_raised_by_the_next_call_once(saved, monkeypatch):
-    checkpoint, model, optimizer = saved
-
-    def broken(*_):
-        raise RuntimeError("broken")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", broken)
-        checkpoint.save(model, optimizer, {})
-        with pytest.raises(RuntimeError, match="broken"):
-            checkpoint.close()
-    checkpoint.save(model, optimizer, {"epoch": 4})
-    checkpoint.close()
-    assert checkpoint.load(*trained(steps=0))["epoch"] == 4
-
-
 def test_none_is_found_where_none_is_and_remains_are_removed(tmp_path, caplog):
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY)
     (tmp_path / ".checkpoint.pt.0a1b2c3d.partial").write_bytes(b"half")

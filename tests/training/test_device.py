@@ -42,15 +42,6 @@ def test_a_gpu_is_leased_and_made_the_current_one(monkeypatch, tmp_path):
     assert [path.name for path in (tmp_path / "leases").iterdir()] == ["b-0.lock"]
 
 
-def test_the_gpu_of_a_scheduler_needs_no_lease(monkeypatch, tmp_path):
-    current = pretend(monkeypatch, "assigned")
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
-    assert devices.choose("auto", 1, 3) == torch.device("cuda", 0)
-    assert current == [0]
-    assert not (tmp_path / "leases").exists()
-
-
 def test_a_job_that_needs_no_gpu_does_not_ask_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("CUDA was asked"))
     assert devices.choose("auto", 1, 0) == devices.choose("cuda", 1, 0) == torch.device("cpu")

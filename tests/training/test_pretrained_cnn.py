@@ -115,30 +115,22 @@ def test_a_file_of_another_architecture_is_refused_before_anything_is_written(st
     assert [path.name for path in tmp_path.iterdir()] == ["own.pth"]
 
 
-@pytest.mark.parametrize(
-    ("file", "message"),
-    [
-        ("there", "there: is a folder, but the weights of a CNN are one file"),
-        ("none.pth", r"none\.pth: there is no such weights file"),
-    ],
-)
-def test_a_folder_or_a_missing_file_is_one_message(tmp_path, file, message):
-    (tmp_path / "there").mkdir()
-    weights_file = {"file": str(tmp_path / file), "sha256": "0" * 64}
-    with pytest.raises(HistoBenchError, match=message):
-        converted(CnnSettings(architecture=RESNET, weights=weights_file), tmp_path)
-
-
 def test_a_file_put_there_by_hand_is_verified_and_used(state, tmp_path, monkeypatch):
     path = tmp_path / "here.safetensors"
     save_file(state, path)
-    with served(b"other bytes", monkeypatch) as (url, asked):
+    content = path.read_bytes()
+    with served(content, monkeypatch) as (url, asked):
         there = {"file": f"{url}/here.safetensors", "sha256": digest(path)}
-        assert same(converted(CnnSettings(architecture=RESNET, image_size=64, weights=there), tmp_path), state)
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        settings = CnnSettings(architecture=RESNET, image_size=64, weights=there)
+        assert same(converted(settings, tmp_path), state)
+        path.write_bytes(content[:-1] + b"!")
         with pytest.raises(HistoBenchError, match=rf"here\.safetensors: its SHA-256 is .*, expected {there['sha256']}"):
-            converted(CnnSettings(architecture=RESNET, image_size=64, weights=there), tmp_path)
+            converted(settings, tmp_path)
         assert asked == []
+        path.unlink()
+        assert same(converted(settings, tmp_path), state)  # from the address in the settings
+        assert asked == ["/here.safetensors"]
+    assert path.read_bytes() == content
 
 
 def test_a_checkpoint_around_the_state_dict_is_explained(state, tmp_path):
@@ -213,16 +205,6 @@ def test_downloaded_imagenet_weights_with_another_digest_are_refused(tmp_path, m
             converted(CnnSettings(architecture=RESNET), tmp_path)
     assert asked == ["/models/resnet18-f37072fd.pth"]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_weights_are_downloaded_from_an_address_in_the_settings(state, tmp_path, monkeypatch):
-    save_file(state, tmp_path / "there.safetensors")
-    content = (tmp_path / "there.safetensors").read_bytes()
-    with served(content, monkeypatch) as (url, _):
-        file = {"file": f"{url}/here.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
-        settings = CnnSettings(architecture=RESNET, image_size=64, weights=file)
-        assert same(converted(settings, tmp_path), state)
-    assert (tmp_path / "here.safetensors").read_bytes() == content
 
 
 def test_imagenet_weights_without_a_published_digest_are_refused():

@@ -82,7 +82,6 @@ def listing(missing: Sequence[Download]) -> str:
 
 
 def _models(config: Config) -> dict[str, CnnEntry | VlmEntry]:
-    """Return the models of a study whose weights are downloaded."""
     entries = {run.model: config.models[run.model] for run in config.runs}
     return {name: model for name, model in entries.items() if _is_downloaded(model.weights)}
 

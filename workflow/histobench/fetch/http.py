@@ -65,14 +65,10 @@ def fetch(url: str, path: Path, expected: str = "", mirrors: Sequence[str] = ())
 
     An interrupted transfer is resumed, in this process or a later one, if the server confirms that the file is unchanged.
     The bytes received so far are kept beside `path` as `.NAME.part`. If another process is downloading the same file, this
-    one waits for it.
+    one waits for it. `mirrors` are tried in order after `url`.
 
-    Args:
-        url: http or https address.
-        path: where the complete file goes.
-        expected: first digits of the file's SHA-256, or all of them; or `git:` and the object id by which git knows the
-            content. If empty, the SHA-256 of the first download is written to `PATH.sha256` and required from then on.
-        mirrors: further addresses of the same file, tried in order.
+    `expected` are the first digits of the file's SHA-256, or all of them; or `git:` and the object id by which git knows
+    the content. If empty, the SHA-256 of the first download is written to `PATH.sha256` and required from then on.
 
     Returns:
         Whether the file was downloaded.
@@ -115,19 +111,16 @@ def get(url: str) -> bytes:
     return _with_retries(attempt, lambda: 0, lambda message: None)
 
 
-def notices(name: str, licence: str, citation: str) -> list[str]:
-    """Return the lines on licence and citation that are shown once, after a download; none where nothing is known."""
-    lines = [f"{name}: its licence is {licence}"] if licence else []
-    return lines + ([f"{name}: if you publish results obtained with it, cite {citation}"] if citation else [])
+def show_terms(path: Path, licence: str, citation: str) -> None:
+    """Show licence and citation, as far as they are known, on standard error: once, after a download."""
+    if licence:
+        _say(path, f"its licence is {licence}")
+    if citation:
+        _say(path, f"if you publish results obtained with it, cite {citation}")
 
 
 def verify(path: Path, expected: str = "", url: str = "") -> str:
-    """Return the digest of a file after checking it.
-
-    Args:
-        path: the file.
-        expected: as in :func:`fetch`. If empty, the SHA-256 in `PATH.sha256`, if that file exists.
-        url: where another copy can be downloaded, if anywhere.
+    """Return the digest of a file after checking it; `expected` as in :func:`fetch`, `url` for the message.
 
     Raises:
         HistoBenchError: the file is not the expected one.
@@ -298,11 +291,7 @@ class _Part:
 
 
 def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callable[[str], None]) -> T:
-    """Return what `attempt` returns, as soon as it is not interrupted.
-
-    Raises:
-        Unavailable: too many attempts in a row have not increased `size`.
-    """
+    """Return what `attempt` returns, as soon as it is not interrupted; give up when attempts do not increase `size`."""
     failures, largest, answered = 0, size(), False
     while True:
         try:
@@ -320,7 +309,6 @@ def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callab
 
 @contextmanager
 def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
-    """Yield the response to a GET request."""
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -339,7 +327,6 @@ def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPRespo
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Yield the body of a response as it arrives."""
     while True:
         try:
             chunk = response.read1(_CHUNK)  # read() would lose the beginning of a chunk whose end does not arrive

@@ -53,8 +53,8 @@ def shards(index: Path) -> list[str]:
     return names
 
 
-def verify_folder(weights: FolderWeights) -> None:
-    """Require that the files in the user's own folder have the expected SHA-256.
+def verify_folder(weights: FolderWeights) -> list[str]:
+    """Require that the files in the user's own folder have the expected SHA-256; return their names.
 
     It is the SHA-256 of the sorted lines `SHA-256, two spaces, name, newline` of the files that loading needs.
 
@@ -70,14 +70,11 @@ def verify_folder(weights: FolderWeights) -> None:
             f"{folder}: the SHA-256 of its files ({', '.join(names)}) is {digest}, expected {weights.sha256}; put "
             "the right files there, or correct `folder` or `sha256` in the model's weights"
         )
+    return names
 
 
 def check_own(weights: object) -> None:
-    """Require that the user's own weights, a file or a folder, exist; do nothing for other weights.
-
-    Raises:
-        HistoBenchError: they do not.
-    """
+    """Raise :class:`HistoBenchError` where the user's own weights, a file or a folder, do not exist."""
     if isinstance(weights, FolderWeights):
         files(Path(weights.folder))
     if isinstance(weights, WeightsFile) and not weights.package and not is_url(weights.file):

@@ -21,8 +21,6 @@ def locate(settings: CnnSettings, downloads: Path) -> tuple[Path, bool]:
         HistoBenchError: the file is missing and cannot be downloaded, or it is not the expected one.
     """
     weights = settings.weights
-    if weights == "random":
-        raise HistoBenchError(f"{settings.architecture}: random weights are not fetched; leave out --weights")
     if not isinstance(weights, WeightsFile):
         url, digest = published(settings)
     elif is_url(weights.file):

@@ -19,9 +19,7 @@ from histobench.study.spec import Recipe, VlmSettings, model_settings
 def check(study: Study, configs: Mapping[str, Any]) -> tuple[dict[tuple[str, str], Size], list[str]]:
     """Build every model of a study for every mode that it is trained in, and apply every augmentation.
 
-    Args:
-        study: the resolved study.
-        configs: model -> content of the config.json that belongs to its published weights, where it has one.
+    `configs` are the contents of the config.json of models with published weights.
 
     Returns:
         (model, mode) -> numbers of parameters; and one sentence for each fault, `KEY: what is wrong; what to do`.

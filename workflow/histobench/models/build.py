@@ -20,12 +20,8 @@ def build(
 ) -> nn.Module:
     """Return a CNN with a new head or, with adapters, a vision-language model: images or visual tokens to logits.
 
-    Args:
-        spec: the run; it trains more than a head.
-        weights: pretrained weights, None if they are random.
-        precision: `bf16` or `fp32`, in which the frozen parameters of a vision-language model are kept.
-        tokens: a vision-language model gets stored visual tokens and needs no vision tower.
-        recompute: the backward pass computes a vision-language model's activations again, which saves memory.
+    A vision-language model keeps its frozen parameters in the `precision` (`bf16` or `fp32`). With `tokens` it gets stored
+    visual tokens and needs no vision tower; with `recompute` the backward pass computes its activations again.
     """
     module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE)
     if spec.model.family != "cnn":

@@ -54,19 +54,14 @@ class Classifier(nn.Module):
 def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None) -> Classifier:
     """Build a classifier on the CPU, in training mode; no random state of the caller changes.
 
-    Args:
-        settings: architecture, image size, normalisation and width.
-        seed: determines the new head and, without `state`, every other parameter.
-        state: pretrained parameters and buffers under the architecture's own names, which are copied. Those of its
-            original classifier are left out, all others are required. None for random parameters: the architecture's own
-            initialisation or, at a `width` below 1, that of He et al. (ICCV 2015) for convolutions and linear layers.
+    The pretrained `state`, under the architecture's own names, is copied: all of it is required but the original
+    classifier, which is left out. None is for random parameters: the architecture's own initialisation or, at a `width`
+    below 1, that of He et al. (ICCV 2015). The `seed` determines the new head and all random parameters.
 
     Raises:
         HistoBenchError: the architecture does not exist, does not fit the image size, or cannot be narrowed to the
             width; a tensor of the state is missing, unknown or of another shape.
     """
-    if state is not None and settings.width < 1:
-        raise HistoBenchError(f"{settings.architecture}: pretrained weights need width 1, found {settings.width}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs as well
         backbone = network(settings.architecture, empty=state is not None or settings.width < 1)
@@ -84,10 +79,8 @@ def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | 
 def network(architecture: str, empty: bool = False) -> nn.Module:
     """Return the true network of `torchvision/NAME` or `timm/NAME`, with its original classifier, randomly initialised.
 
-    Args:
-        architecture: library and name.
-        empty: the parameters will be replaced, so those of a torchvision network are left on the meta device, which saves
-            time (3 s for VGG19). Networks of timm are always filled: they may have constants outside their state.
+    With `empty`, parameters that will be replaced are left on the meta device, which saves time (3 s for VGG19); but
+    networks of timm are always filled, since they may have constants outside their state.
 
     Raises:
         HistoBenchError: the library has no such architecture.
@@ -205,11 +198,7 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[st
 
 
 def _dimensions(backbone: nn.Module, settings: CnnSettings) -> int:
-    """Return the length of an embedding, from a forward pass of shapes alone (on the meta device).
-
-    Raises:
-        HistoBenchError: the network cannot process images of this size, or not at this width.
-    """
+    """Return the length of an embedding, from a forward pass of shapes alone (on the meta device)."""
     tensors = {name: tensor.to("meta") for name, tensor in [*backbone.named_parameters(), *backbone.named_buffers()]}
     images = torch.empty(2, 3, settings.image_size, settings.image_size, device="meta")
     backbone.eval()

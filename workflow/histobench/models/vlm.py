@@ -252,13 +252,9 @@ def build(
 ) -> VisionLanguageClassifier:
     """Build a classifier on the CPU of which only the head can be trained; no random state of the caller changes.
 
-    Args:
-        settings: the model.
-        seed: determines the head and, without `weights`, every other parameter.
-        weights: a file written by :func:`histobench.training.pretrained_vlm.convert`, whose metadata hold the architecture
-            where `settings` do not; None for random parameters.
-        parts: what is loaded: "vision" computes visual tokens, "decoder" takes them.
-        dtype: type of the frozen parameters.
+    `weights` were written by :func:`histobench.training.pretrained_vlm.convert`; their metadata hold the architecture where
+    `settings` do not. The `seed` determines the head and, without weights, every other parameter. Of the `parts`, "vision"
+    computes visual tokens and "decoder" takes them. `dtype` is that of the frozen parameters.
 
     Raises:
         HistoBenchError: the config cannot be used, or the weights are incomplete or those of another model.
@@ -319,7 +315,6 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _stored_config(weights: Path) -> dict[str, Any]:
-    """Return the architecture in the metadata of converted weights."""
     with _opened(weights) as file:
         config = (file.metadata() or {}).get(CONFIG)
     if config is None:

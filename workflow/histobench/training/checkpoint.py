@@ -19,16 +19,13 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """A checkpoint file of one run, which a thread writes while training continues."""
+    """A checkpoint file of one run, which a thread writes while training continues.
+
+    `identity` is everything that decides the run's result, by name (specification, images, code); a checkpoint in which any
+    of it differs is ignored.
+    """
 
     def __init__(self, path: Path, identity: Mapping[str, str]):
-        """Use the file at `path`.
-
-        Args:
-            path: the file.
-            identity: everything that decides the run's result, by name (specification, images, code). A checkpoint in
-                which any of it differs is ignored.
-        """
         self.path = path
         self.identity = dict(identity)
         self._writing: Future[None] | None = None

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,19 +19,6 @@ Plan = Iterable[tuple[int, np.ndarray]]
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 """For each batch: the module's input (B, ...) and the labels (B,) float32, 1 malignant."""
-
-
-class Source(Protocol):
-    """Images, or features of them, in the order of their labels."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(N,) float32, 0 benign, 1 malignant."""
-        ...
-
-    def batches(self, plan: Plan) -> Batches:
-        """Yield one pair of host tensors for each batch of the plan, in its order."""
-        ...
 
 
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -63,14 +50,12 @@ class Stored:
     """(N,) which of the M rows belong to this source."""
     labels: np.ndarray
     """(N,) float32, 0 benign, 1 malignant."""
-    pin: bool = False
-    """Gather batches in page-locked memory, from which copies to a CUDA GPU run in the background."""
 
     def batches(self, plan: Plan) -> Batches:
         """Yield one pair of host tensors for each batch of the plan, in its order."""
         for epoch, indices in plan:
             view = self.array[epoch - 1 if len(self.array) > 1 else 0]
-            yield _gather(view, self.rows[indices], self.pin), _gather(self.labels, indices, self.pin)
+            yield _gather(view, self.rows[indices]), _gather(self.labels, indices)
 
 
 @dataclass(frozen=True)
@@ -89,7 +74,6 @@ class Augmented:
     """(image, seed, epoch, image_id) -> image, a pure function (`histobench.datasets.augment.Augmentation`)."""
     seed: int
     workers: int = 0
-    pin: bool = False
 
     def batches(self, plan: Plan) -> Batches:
         """Yield one pair of host tensors for each batch of the plan; the workers live as long as the plan."""
@@ -99,7 +83,7 @@ class Augmented:
             batch_sampler=keys,  # type: ignore[arg-type]  # any iterable of lists of keys serves
             num_workers=self.workers,
             collate_fn=_collate,
-            pin_memory=self.pin,
+            pin_memory=torch.cuda.is_initialized(),
             generator=torch.Generator(),  # else it would draw from the generator of the dropout
             worker_init_fn=_start_worker,
         )
@@ -107,6 +91,10 @@ class Augmented:
             if isinstance(batch, HistoBenchError):
                 raise batch
             yield batch
+
+
+Source = Stored | Augmented
+"""Images, or features of them, in the order of their labels."""
 
 
 class _Views(Dataset):
@@ -162,9 +150,10 @@ def prefetch(batches: Batches, device: torch.device) -> Generator[tuple[torch.Te
         yield ready
 
 
-def _gather(array: np.ndarray, rows: np.ndarray, pin: bool) -> torch.Tensor:
+def _gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+    """Return rows, in page-locked memory for a process that uses a CUDA GPU: copies from there run in the background."""
     dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
-    batch = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=pin)
+    batch = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=torch.cuda.is_initialized())
     np.take(array, rows, axis=0, out=batch.numpy(), mode="clip")  # the default mode would copy through a buffer
     return batch
 

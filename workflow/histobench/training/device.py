@@ -19,15 +19,12 @@ _MIB = 1024**2
 def choose(name: str, threads: int, share: int = 1) -> torch.device:
     """Return the device called `name`, and let PyTorch use `threads` processor threads.
 
-    A CUDA GPU that other jobs may use too is leased for the life of this process, which waits until one is free.
-
-    Args:
-        name: `auto` (the first of cuda, mps and cpu that there is), `cpu`, `cuda`, `cuda:N` or `mps`.
-        threads: number of threads for operations on the CPU, at least 1.
-        share: at most this many jobs on the GPU at once, this one included; 0: no GPU is needed.
+    The name is `auto` (the first of cuda, mps and cpu that there is), `cpu`, `cuda`, `cuda:N` or `mps`. A CUDA GPU that
+    other jobs may use too is leased for the life of this process, which waits until one is free: at most `share` jobs are
+    on it at once, this one included; 0 if no GPU is needed.
 
     Raises:
-        HistoBenchError: the name is none of these, the device is absent, or GPUs cannot be leased.
+        HistoBenchError: the device is absent, or GPUs cannot be leased.
     """
     torch.set_num_threads(threads)
     wanted = share > 0 and name.partition(":")[0] in ("auto", "cuda")

@@ -42,20 +42,13 @@ def candidates(
 ) -> tuple[str, list[Gpu], bool]:
     """Return the kind of device (`cuda`, `mps` or `cpu`), GPUs of which any will do, and whether one must be leased.
 
-    A batch job uses only GPUs that its scheduler assigned; a single assigned GPU needs no lease.
-
-    Args:
-        name: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        share: how many such jobs may share one GPU; 0 if none is needed.
-        gpus, mps: the CUDA GPUs that PyTorch sees (CUDA_VISIBLE_DEVICES limits them), and whether it finds an Apple GPU.
-        environment: the process's variables.
+    `name` and `share` are those of :func:`histobench.training.device.choose`; `gpus` and `mps` what PyTorch finds. A batch
+    job uses only GPUs that its scheduler assigned; a single assigned GPU needs no lease.
 
     Raises:
-        HistoBenchError: the name is none of these, or the device is absent.
+        HistoBenchError: the device is absent.
     """
     kind, _, index = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (":" in name and (kind != "cuda" or not index.isdecimal())):
-        raise HistoBenchError(f"--device {name}: is not a known device; write auto, cpu, cuda, cuda:N or mps")
     if kind == "cpu" or not share:
         return "cpu", [], False
     if kind == "mps" and not mps:

@@ -50,10 +50,10 @@ class Inputs:
         return self.training.array[0][self.training.rows]
 
 
-def load(spec: RunSpec, files: Files, workers: int, pin: bool) -> Inputs:
+def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
     """Return what a run trains and is evaluated on.
 
-    `workers` processes augment images; with `pin`, batches are gathered in page-locked memory, for a CUDA GPU.
+    `workers` processes augment images.
 
     Raises:
         HistoBenchError: a file is missing, of no use, damaged, or does not belong to the run.
@@ -73,12 +73,12 @@ def load(spec: RunSpec, files: Files, workers: int, pin: bool) -> Inputs:
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
     trained, tested = ([images[row] for row in rows] for rows in sides)
     if files.features:
-        training, evaluation, digest = _from_features(spec, files, images, labels, sides, pin)
+        training, evaluation, digest = _from_features(spec, files, images, labels, sides)
     else:
         assert files.pixels is not None
         transforms, digest = (spec.augmentation, []), ""
         training, evaluation = (
-            _from_pixels(spec, files.pixels, images, rows, labels[rows], augmentation, workers, pin)
+            _from_pixels(spec, files.pixels, images, rows, labels[rows], augmentation, workers)
             for rows, augmentation in zip(sides, transforms, strict=True)
         )
     return Inputs(
@@ -101,21 +101,19 @@ def unlabelled(
     store: Path | None,
     tokens: Path | None,
     workers: int,
-    pin: bool,
 ) -> Source:
     """Return the images of a manifest at `rows`, their augmented views, or their visual tokens; labels are 0.
 
-    They come from the pixel `store` of the manifest or, where there are, `tokens` (views, images, T, D). `workers` and
-    `pin` as in :func:`load`.
+    They come from the pixel `store` of the manifest or from `tokens` (views, images, T, D); `workers` augment images.
 
     Raises:
         HistoBenchError: a file is damaged, or holds other images.
     """
     count, labels = len(rows), np.zeros(len(rows), np.float32)
     if tokens:
-        return Stored(features_of(tokens, spec.views, count, dimensions=2), np.arange(count), labels, pin)
+        return Stored(features_of(tokens, spec.views, count, dimensions=2), np.arange(count), labels)
     assert store is not None
-    return _from_pixels(spec, store, images, np.array(rows), labels, spec.augmentation, workers, pin)
+    return _from_pixels(spec, store, images, np.array(rows), labels, spec.augmentation, workers)
 
 
 Sides = tuple[np.ndarray, np.ndarray]
@@ -130,19 +128,18 @@ def _from_pixels(
     labels: np.ndarray,
     augmentation: Sequence[Transform],
     workers: int,
-    pin: bool,
 ) -> Source:
     store = pixels.load(path, len(images), spec.model.image_size)
     if not augmentation:
-        return Stored(store[None], rows, labels, pin)
+        return Stored(store[None], rows, labels)
     from histobench.datasets.augment import Augmentation
 
     augment = Augmentation(augmentation, spec.model.image_size)
-    return Augmented(store, rows, labels, [images[row].image_id for row in rows], augment, spec.seed, workers, pin)
+    return Augmented(store, rows, labels, [images[row].image_id for row in rows], augment, spec.seed, workers)
 
 
 def _from_features(
-    spec: RunSpec, files: Files, images: Sequence[Image], labels: np.ndarray, sides: Sides, pin: bool
+    spec: RunSpec, files: Files, images: Sequence[Image], labels: np.ndarray, sides: Sides
 ) -> tuple[Source, Source, str]:
     assert files.features is not None
     # Features have a row per image of the magnification.
@@ -157,7 +154,7 @@ def _from_features(
     some = slice(None) if dimensions == 1 else slice(None, None, max(1, len(train) // 16))
     digest = hashlib.sha256(features[0][train[some]].tobytes())
     digest.update(plain[0][test[some]].tobytes())
-    training, evaluation = Stored(features, train, labels[sides[0]], pin), Stored(plain, test, labels[sides[1]], pin)
+    training, evaluation = Stored(features, train, labels[sides[0]]), Stored(plain, test, labels[sides[1]])
     return training, evaluation, digest.hexdigest()
 
 

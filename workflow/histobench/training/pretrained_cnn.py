@@ -20,15 +20,9 @@ _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
 def convert(settings: CnnSettings, downloads: Path, output: Path) -> bool:
-    """Write a model's pretrained state dict, under its architecture's own names, as safetensors.
+    """Write a model's pretrained state dict, under its architecture's own names, as safetensors to `output`.
 
-    Args:
-        settings: the model; its weights must not be `random`.
-        downloads: the folder of downloaded files.
-        output: the safetensors file, written atomically.
-
-    Returns:
-        Whether anything was downloaded.
+    Files are downloaded into the folder `downloads`; return whether any was.
 
     Raises:
         HistoBenchError: the weights cannot be had, are not the expected ones, or do not fit the architecture.

@@ -6,29 +6,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from histobench.fetch import hub
-from histobench.fetch.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, files, shards, small_files, verify_folder
+from histobench.fetch.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, shards, small_files, verify_folder
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.models import vlm
-from histobench.study.spec import HubWeights, VlmSettings, canonical_json
+from histobench.study.spec import FolderWeights, HubWeights, VlmSettings, canonical_json
 
 LANGUAGE_HEAD = {"lm_head.weight"}
 """Parameters that a published file may lack (where they are those of the embedding) or hold without use."""
 
 
 def convert(settings: VlmSettings, downloads: Path, output: Path) -> bool:
-    """Write a model's published parameters, in their published type, as one safetensors file.
+    """Write a model's published parameters, in their published type, as one safetensors file to `output`.
 
     It holds the state of the model without language-model head, under the names of transformers. Its metadata hold the
-    architecture (the published config.json), and repository and commit, or the SHA-256 of a folder.
-
-    Args:
-        settings: the model; its weights must not be `random`.
-        downloads: where the folders of downloaded repositories are.
-        output: the safetensors file, written atomically.
-
-    Returns:
-        Whether anything was downloaded.
+    architecture (the published config.json), and repository and commit, or the SHA-256 of a folder. Repositories are
+    downloaded into folders in `downloads`; return whether anything was.
 
     Raises:
         HistoBenchError: as :func:`fetch`, or a parameter is missing, of another shape, or unknown.
@@ -62,13 +55,11 @@ def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool
         HistoBenchError: a file is missing and cannot be downloaded, or is not the published one; the config cannot be
             used, or the tokenizer does not fit it.
     """
-    if not isinstance(settings.weights, HubWeights):
-        if settings.weights == "random":
-            raise HistoBenchError(f"{settings.family}: random weights are not fetched; leave out --weights")
-        folder = Path(settings.weights.folder)
-        verify_folder(settings.weights)
+    if isinstance(settings.weights, FolderWeights):
+        folder, names = Path(settings.weights.folder), verify_folder(settings.weights)
         _check_description(settings, folder)
-        return folder, files(folder), False
+        return folder, names, False
+    assert isinstance(settings.weights, HubWeights)
     folder = downloads / hub.folder_name(settings.weights)
     commit = hub.resolve(settings.weights, folder)
     names = small_files(set(commit.digests))
@@ -101,7 +92,6 @@ def _check_description(settings: VlmSettings, folder: Path) -> None:
 
 
 def _added_tokens(path: Path) -> dict[str, int]:
-    """Return the ids of added tokens in a tokenizer file."""
     content = read_json(path)
     try:
         if path.name == "added_tokens.json":
@@ -114,13 +104,7 @@ def _added_tokens(path: Path) -> dict[str, int]:
 
 
 def _load(made: vlm.Architecture, folder: Path, verified: Path) -> Any:
-    """Return the model without language-model head, with every parameter as published.
-
-    Args:
-        made: its architecture.
-        folder: where the files are, for messages.
-        verified: a folder with only the files that loading needs.
-    """
+    """Return the model without language-model head, with every parameter as published, from the folder `verified`."""
     from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
