@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from histobench.report.figures.style import PAGE, arm_handles, canvas, looks, styled
+from histobench.report.figures.style import PAGE, arm_handles, canvas, looks
 from histobench.report.terms import Texts
 from histobench.study.resolved import Study
 
@@ -25,7 +25,6 @@ def unit(devices: Sequence[str]) -> str:
     return f"{kinds.pop()}-seconds" if len(kinds) == 1 else "seconds, on CPU or GPU,"
 
 
-@styled
 def cost(costs: Sequence[Texts], parameters: Sequence[Texts], summary: Sequence[Texts], study: Study) -> Figure:
     """Return accuracy against the seconds of one run, and against trainable parameters, on logarithmic scales.
 

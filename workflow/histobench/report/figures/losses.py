@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from histobench.report.figures.style import GREY, PAGE, Arm, arm_handles, canvas, looks, styled
+from histobench.report.figures.style import GREY, PAGE, Arm, arm_handles, canvas, looks
 from histobench.report.terms import Texts, printed
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
@@ -37,7 +37,6 @@ def curves(histories: Histories, arm: Arm, magnification: int, column: str) -> t
     return np.array([int(epoch["epoch"]) for epoch in rows[0][:length]]), values
 
 
-@styled
 def losses(histories: Histories, study: Study) -> Figure:
     """Return Figure 6: training and validation loss of each arm at one magnification, mean and range over folds.
 
@@ -77,7 +76,6 @@ def losses(histories: Histories, study: Study) -> Figure:
     return figure
 
 
-@styled
 def overlay(histories: Histories, study: Study) -> Figure:
     """Return Figure 7: validation loss and accuracy of all arms, mean over folds, one column per magnification."""
     magnifications = sorted({run.magnification for run in histories})

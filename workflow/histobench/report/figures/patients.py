@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import decide
-from histobench.report.figures.style import PAGE, TINY, Arm, canvas, styled
+from histobench.report.figures.style import PAGE, TINY, Arm, canvas
 from histobench.report.terms import printed
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
@@ -55,7 +55,6 @@ def errors(
     return rows, columns, np.array([shares[row] for row in rows])
 
 
-@styled
 def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str], study: Study) -> Figure:
     """Return the map of patients by arms and magnifications; arguments as for :func:`errors`.
 

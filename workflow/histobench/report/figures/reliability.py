@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from histobench.report.figures.style import PAGE, canvas, magnification_looks, styled
+from histobench.report.figures.style import PAGE, canvas, magnification_looks
 from histobench.report.terms import Texts, printed
 from histobench.study.resolved import Study
 
@@ -19,7 +19,6 @@ COLUMNS = (
 DIAGONAL = {"color": "0.6", "linewidth": 0.7, "linestyle": (0, (4, 2))}
 
 
-@styled
 def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
     """Return the reliability curve of each arm, one line per magnification, above the number of images in each bin.
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from histobench.report.figures.style import COLUMN, PAGE, SMALL, canvas, styled
+from histobench.report.figures.style import COLUMN, PAGE, SMALL, canvas
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,6 @@ def bar(micrometres: float) -> float:
     return float(max(step * decade for step in (1, 2, 5) if step * decade <= micrometres / 4))
 
 
-@styled
 def samples(rows: Sequence[tuple[str, Sequence[Sample]]], notes: Sequence[str] = ()) -> Figure:
     """Return images in rows, each with its name on the left and an approximate scale bar in every image.
 
