@@ -18,12 +18,11 @@ ROOMS = (
     "metrics",
     "evaluation",
     "claims",
-    "audit",
     "report",
     "tools",
 )
 """Imports point only to rooms further up this list."""
-WITHOUT_TORCH = ("evaluation", "claims", "audit", "report")
+WITHOUT_TORCH = ("evaluation", "claims", "report")
 
 
 def room_of(path: Path) -> str:

@@ -79,6 +79,7 @@ def test_nothing_called_malignant_has_precision_zero() -> None:
     assert (found["precision"][0], found["f1"][0], found["recall"][0], found["auc"][0]) == (0, 0, 0, 1)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_auc_is_that_of_scikit_learns() -> None:
     # The bootstrap again, patient by patient with scikit-learn and other random numbers.
     label, logit, patient = drawn(3, mixed=False)

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.statistics import one
 from tests.evaluation.null_studies import Design
 
+pytestmark = pytest.mark.slow
 STUDIES = 120
 ERROR = 4 * (0.05 * 0.95 / STUDIES) ** 0.5  # four standard errors of a share of 0.05: 0.080
 METRICS = pytest.mark.parametrize("metric", ["accuracy", "auc"])

@@ -161,6 +161,7 @@ def test_other_recipes(sheet, changes, lora, connector):
     assert counted.trainable == adapters + head + (sheet.connector if connector else 0)
 
 
+@pytest.mark.slow
 def test_the_script_writes_a_row_for_each_mode(tmp_path):
     study, output, config = resolved.resolve(STUDY), tmp_path / "parameters.csv", tmp_path / "smolvlm.config.json"
     models = {"r": {"architecture": "torchvision/resnet34"}, "smolvlm": study.models["smolvlm"]}

@@ -94,6 +94,7 @@ def test_an_archive_put_there_by_hand_is_verified(project):
     assert [path.name for path in project.folder.glob("by-hand*")] == ["by-hand.zip"]
 
 
+@pytest.mark.slow
 def test_a_folder_has_no_hash(project):
     standin.write_standin(project.folder / "tree", kind="folder", members=standin.paths()[:8])
     project.configure_given(source="tree", sha256="0" * 64)
@@ -101,6 +102,7 @@ def test_a_folder_has_no_hash(project):
     assert "datasets.given.sha256: tree is a folder, which has no SHA-256; leave the key out" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["resources/weights/small.safetensors", "http://127.0.0.1/a/small.safetensors"])
 def test_weights_of_ones_own_are_not_where_converted_ones_go(project, file):
     project.configure_given(source="tree")

@@ -54,6 +54,7 @@ def test_overrides_on_the_command_line(untouched):
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_missing_images_are_named_with_the_key_that_says_where_they_are(untouched):
     output = refused(untouched, "--configfile", "config/sample.yaml")
     assert "resources/sample: there is no such archive or folder; put the images there" in output
@@ -67,6 +68,7 @@ SAMPLE = [
 """Mistakes of the table that contradict another key."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("study", "key", "value"), SAMPLE, ids=[key for _, key, _ in SAMPLE])
 def test_the_message_is_passed_on_as_it_is(untouched, study, key, value):
     (case,) = (case for of, case in CASES if (of, case.key, case.value) == (study, key, value))

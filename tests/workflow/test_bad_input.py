@@ -57,6 +57,7 @@ def test_what_no_honest_dataset_holds_is_named(project):
     assert not (project.folder.parent / "evil.png").exists()
 
 
+@pytest.mark.slow
 def test_a_fold_file_edited_by_hand_stops_the_study_and_costs_no_run(restored):
     path = restored.folder / "results/made-up/folds/patient.csv"
     path.write_text(path.read_text().replace("train,test", "test,train", 1))

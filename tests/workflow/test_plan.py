@@ -58,6 +58,7 @@ def test_its_downloads_alone(project):
     assert project.jobs("fetch") == {"fetch_dataset": 2, "fetch_weights": 5, "fetch_config": 2, "fetch": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("block", "models", "modes", "runs"),
     [
@@ -73,6 +74,7 @@ def test_its_parts(project, block, models, modes, runs):
     assert project.jobs()["train"] == runs
 
 
+@pytest.mark.slow
 def test_the_ladder_shares_the_papers_runs(project):
     jobs = project.jobs("--configfile", "config/studies/ladder.yaml")
     assert jobs["train"] == 60

@@ -25,6 +25,11 @@ CONFIG, LIBRARY = "config/tiny.yaml", "workflow/histobench"
 RETRAINED = {"train", "features"} | SCORES | REPORT
 
 
+def slow(*values):
+    """Return a case that only `make test-all` runs."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def test_nothing_is_left_to_do(restored):
     assert restored.jobs(*TINY) == {}
 
@@ -33,18 +38,22 @@ def test_nothing_is_left_to_do(restored):
     "edits",
     [
         [(f"{LIBRARY}/training/fit.py", "import torch\n", "# Another comment.\nimport torch\n")],
-        [
-            (CONFIG, "device: cpu", "device: auto\ngpu_slots: 4"),
-            *((CONFIG, f"  {mode}: {{", f"  {mode}: {{gpu: shared, ") for mode in ("ft", "lp", "ft-live")),
-        ],
-        [
-            (CONFIG, "  made-up:\n", "  made-up:\n    licence: CC0\n    citation: Some One (2016)\n"),
-            (CONFIG, "small: {arch", "small: {licence: CC0, citation: Some One (2016), arch"),
-        ],
-        [(CONFIG, "  ft: {", "  ft: {vision: live, ")],
-        [(CONFIG, "  lp: {", "  lp: {vision: live, ")],
-        [(CONFIG, "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,")],
-        [(f"workflow/rules/{name}.smk", "threads: 4", "threads: 2") for name in ("training", "features")],
+        slow(
+            [
+                (CONFIG, "device: cpu", "device: auto\ngpu_slots: 4"),
+                *((CONFIG, f"  {mode}: {{", f"  {mode}: {{gpu: shared, ") for mode in ("ft", "lp", "ft-live")),
+            ]
+        ),
+        slow(
+            [
+                (CONFIG, "  made-up:\n", "  made-up:\n    licence: CC0\n    citation: Some One (2016)\n"),
+                (CONFIG, "small: {arch", "small: {licence: CC0, citation: Some One (2016), arch"),
+            ]
+        ),
+        slow([(CONFIG, "  ft: {", "  ft: {vision: live, ")]),
+        slow([(CONFIG, "  lp: {", "  lp: {vision: live, ")]),
+        slow([(CONFIG, "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,")]),
+        slow([(f"workflow/rules/{name}.smk", "threads: 4", "threads: 2") for name in ("training", "features")]),
     ],
     ids=["comment", "device", "licence", "live tokens of ft", "live tokens of lp", "micro-batch", "threads"],
 )
@@ -54,6 +63,7 @@ def test_what_re_runs_nothing(restored, edits):
     assert restored.jobs(*TINY) == {}
 
 
+@pytest.mark.slow
 def test_the_profile_re_runs_nothing(restored):
     assert restored.jobs(*TINY, "--workflow-profile", "workflow/profiles/workstation") == {}
 
@@ -62,23 +72,23 @@ def test_the_profile_re_runs_nothing(restored):
     ("edit", "expected", "only"),
     [
         ((CONFIG, "small: {arch", "small: {label: Small, arch"), {"page": 1}, REPORT),
-        ((CONFIG, "device: cpu", "device: cpu\nnote: Another."), {"page": 1}, REPORT),
-        ((CONFIG, "device: cpu", "device: cpu\ncomparisons: {draws: 150}"), {"compare": 1}, {"compare"} | REPORT),
-        ((CONFIG, "models: [small, smaller]", "models: [small]"), {"score": 1}, SCORES | REPORT),
+        slow((CONFIG, "device: cpu", "device: cpu\nnote: Another."), {"page": 1}, REPORT),
+        slow((CONFIG, "device: cpu", "device: cpu\ncomparisons: {draws: 150}"), {"compare": 1}, {"compare"} | REPORT),
+        slow((CONFIG, "models: [small, smaller]", "models: [small]"), {"score": 1}, SCORES | REPORT),
         (
             (CONFIG, "smaller: {arch", "smaller: {training: {ft: {learning_rate: 0.01}}, arch"),
             {"train": 2, "score": 1},
             {"train"} | SCORES | REPORT,
         ),
-        ((f"{LIBRARY}/report/page/template.html", "</body>", "\n</body>"), {"page": 1}, {"page"}),
+        slow((f"{LIBRARY}/report/page/template.html", "</body>", "\n</body>"), {"page": 1}, {"page"}),
         ((f"{LIBRARY}/training/fit.py", "import torch\n", "import torch\n\nCHANGED = 1\n"), {"train": 14}, RETRAINED),
         # A model's own code: two folds of a linear head for each two stores of embeddings.
-        ((f"{LIBRARY}/models/families/smolvlm.py", "import torch", "CHANGED = 1\nimport torch"), {"train": 6, "features": 2}, RETRAINED),
-        ((f"{LIBRARY}/models/cnn.py", "import torch\n", "CHANGED = 1\nimport torch\n"), {"train": 8, "features": 2}, RETRAINED),
-        ((f"{LIBRARY}/models/families/qwen2_vl.py", "import torch", "CHANGED = 1\nimport torch"), {}, SCORES | REPORT),
+        slow((f"{LIBRARY}/models/families/smolvlm.py", "import torch", "CHANGED = 1\nimport torch"), {"train": 6, "features": 2}, RETRAINED),
+        slow((f"{LIBRARY}/models/cnn.py", "import torch\n", "CHANGED = 1\nimport torch\n"), {"train": 8, "features": 2}, RETRAINED),
+        slow((f"{LIBRARY}/models/families/qwen2_vl.py", "import torch", "CHANGED = 1\nimport torch"), {}, SCORES | REPORT),
         # Linear heads of both kinds and LoRA, stored and live, in two folds each, but no CNN.
-        (("scripts/features.py", "BATCH = 32", "BATCH = 33"), {"train": 8, "features": 4}, RETRAINED),
-        ((f"{LIBRARY}/datasets/augment.py", "\nclass ", "\nCHANGED = 1\n\n\nclass "), {"features": 4}, RETRAINED),
+        slow(("scripts/features.py", "BATCH = 32", "BATCH = 33"), {"train": 8, "features": 4}, RETRAINED),
+        slow((f"{LIBRARY}/datasets/augment.py", "\nclass ", "\nCHANGED = 1\n\n\nclass "), {"features": 4}, RETRAINED),
     ],
     ids=[
         *("label", "note", "comparisons", "smaller grid", "learning rate", "page", "training code"),
@@ -92,6 +102,7 @@ def test_what_a_change_re_runs(restored, edit, expected, only):
     assert jobs.keys() <= only
 
 
+@pytest.mark.slow
 def test_tokens_made_again_for_another_arm_make_no_finished_run_stale(restored):
     restored.edit(
         CONFIG, "lp: {epochs: 2", "more: {trainable: lora, epochs: 3, batch_size: 8, lora: {}}\n  lp: {epochs: 2"
@@ -155,6 +166,7 @@ def test_a_file_deep_in_a_folder_re_runs_its_manifest(project):
     assert project.jobs(*manifest) == {"manifest": 1}
 
 
+@pytest.mark.slow
 def test_a_second_study_trains_only_what_the_first_has_not(restored):
     config = restored.configure("second", study="second")
     config["models"]["third"] = config["models"]["small"] | {"width": 0.09375}
@@ -191,6 +203,7 @@ def test_stored_tokens_and_a_live_tower_give_the_same_predictions(finished):
             assert logits == pytest.approx([float(logit), float(best)], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_report_of_snakemake_holds_every_category(finished):
     page = finished.folder / "report.html"
     finished.snakemake(*TINY, "--report", "report.html")

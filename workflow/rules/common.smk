@@ -26,8 +26,6 @@ os.environ |= {
     "TQDM_MININTERVAL": os.getenv("TQDM_MININTERVAL", "1"),
 }
 
-from snakemake.exceptions import WorkflowError
-
 from histobench import launcher
 from histobench.datasets.given import check_given
 from histobench.fetch import snapshot
@@ -51,12 +49,12 @@ try:
     STUDY_FILE = paths.STUDY_FILE.format(study=STUDY.study)
     RESOLVED = resolved.resolve(STUDY)
 except HistoBenchError as error:
-    raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
+    sys.exit(f"The configuration cannot be used.\n{error}")
 try:
     check_given(STUDY)
     resolved.write(RESOLVED, Path(STUDY_FILE))
 except HistoBenchError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(f"error: {error}")
 
 RESULTS = paths.STUDY.format(study=STUDY.study)
 

@@ -6,7 +6,8 @@ This is the place where a format is added:
    images). It says for the path of a file what is known of the image, or None for a file to skip;
    :func:`histobench.datasets.scan.scan` does the rest.
 2. Add a case to :func:`read` and the name to :data:`FORMATS`.
-3. Add the name, and the settings that the format needs, to ``format`` of a dataset in ``histobench/study/config.py``.
+3. Add the name and its settings to ``Dataset`` in ``histobench/study/dataset_settings.py``; pass settings on in
+   ``workflow/rules/inputs.smk`` and ``scripts/manifest.py``.
 
 Kinds of image files (PNG, TIFF, JPEG) are added in :mod:`histobench.datasets.decode`, kinds of archives in
 :mod:`histobench.datasets.archives`.
