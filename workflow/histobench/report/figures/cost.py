@@ -28,13 +28,8 @@ def unit(devices: Sequence[str]) -> str:
 def cost(costs: Sequence[Texts], parameters: Sequence[Texts], summary: Sequence[Texts], study: Study) -> Figure:
     """Return accuracy against the seconds of one run, and against trainable parameters, on logarithmic scales.
 
-    A marker is the mean over magnifications, the line through it their range. Seconds are the mean over runs.
-
-    Args:
-        costs: rows of `costs.csv` of one dataset, split and augmentation.
-        parameters: rows of `parameters.csv`.
-        summary: rows of `summary.csv` of the same arms, last epoch.
-        study: the study.
+    A marker is the mean over magnifications, the line through it their range. Seconds are the mean over runs. The rows of
+    `costs.csv` are of one dataset, split and augmentation, those of `summary.csv` of the same arms at the last epoch.
     """
     trainable = {(row["model"], row["mode"]): float(row["trainable"]) for row in parameters}
     totals: dict[tuple[str, str], list[tuple[float, int]]] = {}

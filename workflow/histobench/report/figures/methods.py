@@ -48,12 +48,7 @@ class Box:
 
 
 def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
-    """Return Figure 3: from the image through a convolutional network to one logit.
-
-    Args:
-        study: the study.
-        parameters: rows of `parameters.csv`.
-    """
+    """Return Figure 3: from the image through a convolutional network to one logit; `parameters` as in their CSV."""
     arms = [arm for arm in study.arms if arm.family == "cnn"]
     models = {arm.model: arm.label for arm in arms}
     pretrained = _per_model(models, lambda model: _weights(study.models[model]["weights"]))
@@ -78,9 +73,7 @@ def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
 def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
     """Return Figure 4: the vision tower is frozen; a head is trained alone (LP), or with adapters in the decoder (FT).
 
-    Args:
-        study: the study.
-        parameters: rows of `parameters.csv`.
+    `parameters` are the rows of `parameters.csv`.
     """
     arms = [arm for arm in study.arms if arm.family != "cnn"]
     models = {arm.model: arm.label for arm in arms}

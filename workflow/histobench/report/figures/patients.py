@@ -29,10 +29,7 @@ def errors(
     Rows are patients; a patient with two subtypes has two. Benign patients come first. Within a class, those with the
     most errors come first. Columns are arms in their order, each with its magnifications.
 
-    Args:
-        predictions: of the runs of one dataset, split and augmentation.
-        subtypes: subtype of each image, by its id.
-        arms: the arms of the study.
+    The predictions are those of the runs of one dataset, split and augmentation; `subtypes` are by the ids of images.
 
     Returns:
         Rows (patient, label, subtype), columns (arm key, magnification), and float64 (rows, columns), NaN where a

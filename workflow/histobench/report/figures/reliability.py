@@ -22,10 +22,8 @@ DIAGONAL = {"color": "0.6", "linewidth": 0.7, "linestyle": (0, (4, 2))}
 def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
     """Return the reliability curve of each arm, one line per magnification, above the number of images in each bin.
 
-    Args:
-        calibration: rows of `calibration.csv` of one dataset, split, augmentation and selection; the shares of a bin
-            without images are empty.
-        study: the study.
+    The rows of `calibration.csv` are of one dataset, split, augmentation and selection; the shares of a bin without images
+    are empty.
     """
     shown = [arm for arm in study.arms if any((row["model"], row["mode"]) == arm.key for row in calibration)]
     magnifications = sorted({int(row["magnification"]) for row in calibration})

@@ -28,12 +28,7 @@ def bar(micrometres: float) -> float:
 
 
 def samples(rows: Sequence[tuple[str, Sequence[Sample]]], notes: Sequence[str] = ()) -> Figure:
-    """Return images in rows, each with its name on the left and an approximate scale bar in every image.
-
-    Args:
-        rows: name and images of each row.
-        notes: sentences below the figure.
-    """
+    """Return rows of images, each row with its name on the left, and every image with an approximate scale bar."""
     columns = max(len(images) for _, images in rows)
     width = PAGE if columns > 2 else COLUMN
     side = (width - 6) / columns - 2.4

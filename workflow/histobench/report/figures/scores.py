@@ -52,10 +52,7 @@ def published_accuracy(published: Sequence[Texts], arms: Sequence[Arm]) -> dict[
 def accuracy(intervals: Sequence[Texts], published: Mapping[int, Sequence[Texts]], study: Study) -> Figure:
     """Return Figure 5: the accuracy of every arm at every magnification, one panel for each augmentation.
 
-    Args:
-        intervals: rows of `intervals.csv`.
-        published: rows of the published Tables 4 and 5, by number.
-        study: the study.
+    It is drawn from the rows of `intervals.csv` and of the published Tables 4 and 5, by number.
     """
     theirs = {number: published_accuracy(published[number], study.arms) for number in study.panels}
     ours: dict[int, dict[Key, Texts]] = {}
@@ -102,12 +99,8 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
     """Return how much each optimistic choice adds to the accuracy of the same arm.
 
     The steps are the last epoch under split policies from the strictest to the loosest, and then the best epoch under the
-    loosest, which is chosen on the evaluation fold. Hollow marks show the best epoch under the other policies.
-
-    Args:
-        metrics: rows of `metrics.csv`, of one dataset and one augmentation.
-        published: the published accuracies.
-        study: the study.
+    loosest, which is chosen on the evaluation fold. Hollow marks show the best epoch under the other policies. The rows of
+    `metrics.csv` are of one dataset and one augmentation.
 
     Raises:
         HistoBenchError: no arm has been trained under two split policies.
@@ -176,9 +169,7 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
 def external(groups: Sequence[Texts], study: Study) -> Figure:
     """Return the share of images classified as malignant, for each class of the external dataset.
 
-    Args:
-        groups: rows of `external_groups.csv`, of one split and augmentation: one per fold, and one whose fold is `mean`.
-        study: the study.
+    The rows of `external_groups.csv` are of one split and augmentation: one per fold, and one whose fold is `mean`.
     """
     rates: dict[Key, dict[str, list[float]]] = {}
     means: dict[Key, dict[str, float]] = {}

@@ -132,14 +132,9 @@ def arm_handles(arms: Sequence[Arm], known: Mapping[tuple[str, str], Look], line
 def canvas(
     width: float, height: float, notes: Sequence[str] = (), legend: Sequence[Artist] = (), columns: int = 4
 ) -> Figure:
-    """Return an empty figure with a legend below it and `notes` at its foot.
+    """Return an empty figure with a legend of `columns` columns below it, and sentences (`notes`) at its foot.
 
-    Args:
-        width: in mm.
-        height: of the area above legend and notes, in mm.
-        notes: sentences, for example that images are synthetic.
-        legend: entries of the legend.
-        columns: number of columns of the legend.
+    Width and height are in mm; the height is that of the area above legend and notes.
     """
     lines = textwrap.wrap(" ".join(notes), round(width * 0.9))
     noted = 2.5 * len(lines) + 1.5 if lines else 0.0

@@ -27,12 +27,8 @@ def comparison_tables(
 ) -> tuple[Table, Table, Table]:
     """Return Table 7 in the paper's form, its companion beside the published one, and the honest form.
 
-    Pairs of the published table come first, in its order and direction; the others follow as in `comparisons`.
-
-    Args:
-        comparisons: rows of `comparisons.csv`, of which those of Table 7 are used: its setting, and the last epoch.
-        published: rows of the published table.
-        study: the resolved study.
+    Pairs of the published table come first, in its order and direction. The others follow as in `comparisons.csv`, of
+    which the rows of Table 7 are used: its setting, and the last epoch.
     """
     magnification = str(study.comparisons["magnification"])
     wanted = {**study.main, "magnification": magnification, "selection": "last"}
