@@ -342,10 +342,11 @@ def test_cost_draws_seconds_of_a_run_and_trainable_parameters() -> None:
     assert cost.unit(["cpu (x86_64)", "NVIDIA H100"]) == "seconds, on CPU or GPU,"
 
 
-def test_methods_say_what_the_configuration_says_inside_their_boxes() -> None:
-    def words(figure: Figure) -> str:
-        return " ".join(text.get_text().strip() for text in figure.axes[0].texts)
+def words(figure: Figure) -> str:
+    return " ".join(text.get_text().strip() for text in figure.axes[0].texts)
 
+
+def test_methods_say_what_the_configuration_says_inside_their_boxes() -> None:
     cnn = words(FIGURES["figure3"]([]))
     for part in ("squashed to 336 × 336 px", "pretrained on ImageNet", "VGG19 FT: 139,574,337", "5 folds by patient"):
         assert part in cnn
@@ -441,43 +442,21 @@ def test_the_settings_of_the_machine_change_nothing(tmp_path: Path, monkeypatch:
         assert Path(f"here/bach.{form}").read_bytes() == Path(f"there/bach.{form}").read_bytes()
 
 
-@pytest.mark.slow
-def test_the_scripts_write_three_forms_of_each_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_weights_are_drawn_by_the_config_of_their_repository(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    drawn = []
+    monkeypatch.setattr(style, "save", lambda figure, prefix: drawn.append(words(figure)))
     models = settings()
+    # That of Qwen2-VL has the decoder's sizes at its top.
+    config = models["qwen2-vl-2b"]["config"]
+    Path("qwen2-vl-2b.config.json").write_text(json.dumps({**config.pop("text_config"), **config}))
     models["qwen2-vl-2b"] |= {"weights": {"hub": "owner/name", "revision": "0" * 40}, "config": None}
-    resolved.write(made([NOTE], models=models), Path("study.json"))
-    for name, rows in (
-        ("intervals", INTERVALS), ("summary", SUMMARY), ("metrics", METRICS), ("groups", GROUPS), ("costs", COSTS),
-        ("calibration", CALIBRATION), ("parameters", PARAMETERS),
-    ):  # fmt: skip
-        write_csv(tmp_path / f"{name}.csv", list(rows[0]), rows)
-    for identity, rows in HISTORIES.items():
-        write_csv(Path(identity.folder, "history.csv"), losses.COLUMNS, rows)
-    # The config.json of published weights is beside them; that of Qwen2-VL has the decoder's sizes at its top.
-    config = settings()["qwen2-vl-2b"]["config"]
-    Path("qwen2-vl-2b.config.json").write_text(json.dumps(config.pop("text_config") | config))
-    for name, figure, *files in (
-        (
-            "figure_accuracy",
-            "figure5",
-            "--intervals",
-            "intervals.csv",
-            "--published",
-            TABLE4,
-            TABLE4.with_name("table5.csv"),
-        ),
-        ("figure_losses", "figure6", "--histories", *(f"{run.folder}/history.csv" for run in HISTORIES)),
-        ("figure_ladder", "ladder", "--metrics", "metrics.csv", "--published", TABLE4),
-        ("figure_reliability", "reliability", "--calibration", "calibration.csv"),
-        ("figure_external", "bach", "--groups", "groups.csv"),
-        ("figure_cost", "cost", "--costs", "costs.csv", "--parameters", "parameters.csv", "--summary", "summary.csv"),
-        ("figure_methods", "figure3", "--parameters", "parameters.csv", "--configs", "qwen2-vl-2b.config.json"),
-    ):
-        call(name, monkeypatch, "--study", "study.json", *files, "--output-prefix", f"figures/{figure}")
-    names = ("bach", "cost", "figure3", "figure4", "figure5", "figure6", "figure7", "ladder", "reliability")
-    expected = sorted(f"{name}.{form}" for name in names for form in ("pdf", "svg", "png"))
-    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == expected
+    resolved.write(made(models=models), Path("study.json"))
+    write_csv(Path("parameters.csv"), list(PARAMETERS[0]), PARAMETERS)
+    options = ("--parameters", "parameters.csv", "--configs", "qwen2-vl-2b.config.json", "--output-prefix", "figure3")
+    call("figure_methods", monkeypatch, "--study", "study.json", *options)
+    assert len(drawn) == 2
+    assert "Qwen2-VL-2B: 28 layers, hidden size 1536" in drawn[1]
 
 
 def test_unusable_predictions_are_named_and_the_others_drawn(

@@ -17,7 +17,7 @@ from histobench.study import resolved
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
 from tests.report import made_study, page_numbers
-from tests.report.studies import ARMS, EXTERNAL, ROOT, call
+from tests.report.studies import EXTERNAL, ROOT, call
 
 
 @pytest.fixture(scope="module")
@@ -293,10 +293,3 @@ def test_the_script_writes_the_page_that_the_library_makes(made, monkeypatch, ca
     with pytest.raises(SystemExit, match="1"):
         call("page", monkeypatch, *options, "absent.csv")
     assert capsys.readouterr().err == "error: absent.csv: no such file; run the workflow again to make it\n"
-
-
-def test_every_number_of_a_full_study_is_its_csvs(tmp_path):
-    content = made_study.make(tmp_path, made_study.study(arms=ARMS), (40, 100, 200, 400))
-    page = tmp_path / "report.html"
-    page.write_text(build(content, page), encoding="utf-8")
-    assert page_numbers.check(page) > 8000

@@ -49,10 +49,9 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
     return views
 
 
-def order(stem: str) -> tuple[bool, list[tuple[int, str]]]:
+def order(stem: str) -> tuple[bool, str]:
     """Return the sort key of a table: numbered tables first, by number, then the others by name."""
-    parts = [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", stem)]
-    return not stem.startswith("table"), parts
+    return not stem.startswith("table"), stem
 
 
 def _heading(path: Path) -> tuple[str, str]:
