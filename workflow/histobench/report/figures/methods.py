@@ -90,30 +90,29 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
         Box("Connector", [*merges, "to one token"], 30, "frozen"),
         Box("Visual tokens", [*tokens, "between image", "markers, no text"], 24),
     ]
-    lanes = [
-        (title, [arm for arm in arms if arm.trainable == trainable])
-        for trainable, title in (("head", "Linear probing"), ("lora", "LoRA fine-tuning"))
-    ]
-    lanes = [(title, trained) for title, trained in lanes if trained]
-    width = (PAGE - 4 - 4 * (len(lanes) - 1)) / len(lanes)
-    drawn: list[tuple[str, list[Box], Box]] = []
-    for title, trained in lanes:
+    count = len({arm.trainable for arm in arms})
+    width = (PAGE - 4 - 4 * (count - 1)) / count
+    lanes: list[tuple[str, list[Box], Box]] = []
+    for trainable, title in (("head", "Linear probing"), ("lora", "LoRA fine-tuning")):
+        trained = [arm for arm in arms if arm.trainable == trainable]
+        if not trained:
+            continue
         stack = [Box("Language decoder", [*decoder, *(f"h: {line}" for line in readout)], width - 44, "frozen")]
-        if trained[0].trainable == "lora":
+        if trainable == "lora":
             stack.append(Box("LoRA adapters", _adapters(study, trained, parameters), width - 44, "trained"))
         sizes = [f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained]
         counts = _counts(trained, parameters, "trainable")
         modes = "/".join(dict.fromkeys(printed("mode", arm.mode) for arm in trained))
         head = Box("Head", [*sizes, "trainable in all:", *counts], 34, "trained")
-        drawn.append((f"{title} ({modes})", stack, head))
-    lane = max(max(_tall(stack), head.height) for _, stack, head in drawn) + 9
+        lanes.append((f"{title} ({modes})", stack, head))
+    lane = max(max(_tall(stack), head.height) for _, stack, head in lanes) + 9
     training = _training(study, arms)
     figure, axis, middle, bottom = _frame(study, boxes, lane + 8 + training.height)
     upper = bottom - 9
     last, turn = PAGE - 2 - boxes[-1].width / 2, upper + 4.5
     path = [middle - boxes[-1].height / 2, turn, turn, turn]
     axis.plot([last, last, 2 + 6, 2 + 6], path, color="0.3", linewidth=0.8)
-    for place, (title, stack, head) in enumerate(drawn):
+    for place, (title, stack, head) in enumerate(lanes):
         x = 2 + place * (width + 4)
         look = {"facecolor": "0.975", "edgecolor": "0.8", "linewidth": 0.6}
         axis.add_patch(_rounded(x, upper - lane, width, lane, 1.2, look))

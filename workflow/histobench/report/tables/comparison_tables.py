@@ -139,13 +139,10 @@ def _name(arm: str, study: Study) -> str:
 def _reversed(row: Texts) -> dict[str, str]:
     """Return the comparison of the second arm with the first."""
     turned = dict(row)
-    for one, other in (("first", "second"), ("first_value", "second_value")):
+    for one, other in (("first", "second"), ("first_value", "second_value"), ("low", "high")):
         turned |= {one: row[other], other: row[one]}
-    for new, old in (
-        *((name, name) for name in ("difference", "effect_size", "pooled_difference", "nadeau_bengio_t")),
-        *(("low", "high"), ("high", "low")),
-    ):
-        turned[new] = repr(-float(row[old])) if row[old] else ""
+    for name in ("difference", "effect_size", "pooled_difference", "low", "high"):
+        turned[name] = repr(-float(turned[name])) if turned[name] else ""
     return turned
 
 
