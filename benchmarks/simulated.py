@@ -24,7 +24,7 @@ from benchmarks import ROOT
 from histobench import metrics
 from histobench.datasets import breakhis, folds, make_folds, manifest
 from histobench.io.files import write_csv
-from histobench.study import paths
+from histobench.study import paths, run_files
 from histobench.study.config import Config, load
 from histobench.study.runs import Run
 
@@ -53,13 +53,8 @@ SPEED = {"alexnet": 900.0, "vgg19": 210.0, "resnet34": 520.0, "qwen2-vl-2b": 45.
 """Made-up training images per second."""
 EFFECTS = {"patient": 0.7, "patient_arm": 0.45, "image": 0.5, "image_arm": 0.6}
 """Standard deviations of the effects, in the unit of the separation."""
-HISTORY = (
-    *("epoch", "train_loss", "validation_loss", "learning_rate"),
-    *("accuracy", "precision", "recall", "f1", "auc", "patient_rate", "train_seconds", "validation_seconds"),
-)
 GROUPS = {"normal": (0, -0.5), "benign": (0, 0.0), "insitu": (1, -0.5), "invasive": (1, 0.3)}
 """Label and shift of the logit of each class of the external dataset, of 100 images each."""
-EXTERNAL_COLUMNS = ("image_id", "patient", "group", "label", "logit")
 
 
 def simulate(folder: Path, config: Config) -> None:
@@ -68,8 +63,6 @@ def simulate(folder: Path, config: Config) -> None:
     The split policies are those of the configuration, but for `official`, whose files are the user's.
     """
     images = manifest.ordered(_image(identity) for identity in breakhis.official())
-    label = np.array([image.label == "malignant" for image in images])
-    patient = np.array([image.patient for image in images])
     (folder / "results").mkdir(parents=True, exist_ok=True)
     (folder / "results" / "SIMULATED.txt").write_text(NOTE + "\n")
     assignments: dict[str, folds.Folds] = {}
@@ -79,12 +72,12 @@ def simulate(folder: Path, config: Config) -> None:
         for name in dict.fromkeys(run.split for run in config.runs if run.dataset == dataset):
             split = config.splits[name]
             assignments[name] = make_folds.stratified(images, split.by, split.folds, split.seed)
-            folds.save(assignments[name], folder / paths.FOLDS.format(dataset=dataset, split=name))
+            folds.save(assignments[name], images, folder / paths.FOLDS.format(dataset=dataset, split=name))
             census = folds.census(images, assignments[name])
             write_csv(folder / paths.FOLDS_CENSUS.format(dataset=dataset, split=name), folds.CENSUS_COLUMNS, census)
     for run in config.runs:
         train, test = assignments[run.split].rows(images, run.fold, run.magnification)
-        drawn = _Drawn(run, [images[row].image_id for row in test], patient[test], label[test], config)
+        drawn = _Drawn(run, [images[row] for row in test], config)
         _write(folder / run.folder, drawn, len(train))
     for on, run in config.external_runs:
         _external(folder, on, run)
@@ -93,8 +86,11 @@ def simulate(folder: Path, config: Config) -> None:
 class _Drawn:
     """The logits of one run after each epoch, (epochs, images)."""
 
-    def __init__(self, run: Run, image_id: list[str], patient: np.ndarray, label: np.ndarray, config: Config):
-        self.run, self.image_id, self.patient, self.label = run, image_id, patient, label
+    def __init__(self, run: Run, images: list[manifest.Image], config: Config):
+        self.run, self.images = run, images
+        image_id = [image.image_id for image in images]
+        self.patient = patient = np.array([image.patient for image in images])
+        self.label = label = np.array([image.label == "malignant" for image in images])
         self.specification = config.specification(
             run.model, run.mode, run.magnification, run.augmentation, run.fold
         ).model_dump(mode="json")
@@ -104,9 +100,9 @@ class _Drawn:
         leaky = config.splits[run.split].by == "image"
         size = EFFECTS | ({"patient": 0.25, "patient_arm": 0.15} if leaky else {})
         separation = _separation(run) + 0.05 * rng.standard_normal()
-        self.shared = size["patient"] * _effects("patient", patient) + size["image"] * _effects("image", image_id)
         noise = (
-            self.shared
+            size["patient"] * _effects("patient", patient)
+            + size["image"] * _effects("image", image_id)
             + size["patient_arm"] * _effects(f"patient {arm}", patient)
             + size["image_arm"] * rng.standard_normal(len(label))
         )
@@ -143,23 +139,10 @@ class _Drawn:
 def _write(folder: Path, drawn: _Drawn, training_images: int) -> None:
     history = drawn.history(training_images)
     best = int(np.argmax([row["accuracy"] for row in history]))
-    write_csv(folder / "history.csv", HISTORY, ({name: f"{row[name]:.9g}" for name in HISTORY} for row in history))
-    rows = zip(drawn.image_id, drawn.patient, drawn.label, drawn.logit[-1], drawn.logit[best], strict=True)
-    write_csv(
-        folder / "predictions.csv",
-        ("image_id", "patient", "fold", "label", "logit", "best_epoch_logit"),
-        (
-            {
-                "image_id": image,
-                "patient": patient,
-                "fold": drawn.run.fold,
-                "label": int(label),
-                "logit": f"{last:.9g}",
-                "best_epoch_logit": f"{chosen:.9g}",
-            }
-            for image, patient, label, last, chosen in rows
-        ),
-    )
+    write_csv(folder / "history.csv", run_files.HISTORY, map(run_files.epoch_row, history))
+    logits = zip(drawn.images, drawn.logit[-1], drawn.logit[best], strict=True)
+    rows = (run_files.prediction_row(image, drawn.run.fold, last, chosen) for image, last, chosen in logits)
+    write_csv(folder / "predictions.csv", run_files.PREDICTIONS, rows)
     training, validation = (sum(row[f"{side}_seconds"] for row in history) for side in ("train", "validation"))
     record = {
         "simulated": True,
@@ -195,15 +178,9 @@ def _external(folder: Path, on: str, run: Run) -> None:
     rng = _generator("external", on, asdict(run))
     sign = 2 * label - 1
     logit = 2 * (0.45 * _separation(run) * sign + shift + 0.3 + shared + 0.5 * rng.standard_normal(len(groups)))
-    columns = zip(image_id, groups, label, logit, strict=True)
-    write_csv(
-        folder / paths.external(on, run),
-        EXTERNAL_COLUMNS,
-        (
-            dict(zip(EXTERNAL_COLUMNS, (name, name, group, truth, f"{value:.9g}"), strict=True))
-            for name, group, truth, value in columns
-        ),
-    )
+    columns = zip(image_id, image_id, groups, label, (f"{value:.9g}" for value in logit), strict=True)
+    rows = (dict(zip(run_files.EXTERNAL, row, strict=True)) for row in columns)
+    write_csv(folder / paths.external(on, run), run_files.EXTERNAL, rows)
 
 
 def _separation(run: Run) -> float:

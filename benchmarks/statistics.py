@@ -39,17 +39,18 @@ SETTINGS = {
 def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
     """Time score.py and compare.py on a simulated study, then print the table of rejection rates."""
     from benchmarks.simulated import configured, simulate
+    from histobench.study import resolved
 
     config = configured()
     began = time.perf_counter()
     simulate(folder, config)
     say(f"{len(config.runs)} SIMULATED runs on the images of BreakHis, written in {time.perf_counter() - began:.0f} s")
     paths = [run.predictions for run in config.runs]
-    splits = '{"patient": {"by": "patient", "folds": 5}}'
+    resolved.write(resolved.resolve(config), folder / "study.json")
     outputs = [part for name in ("intervals", "comparisons", "calibration", "gaps") for part in (f"--{name}", name)]
     for name, arguments in (
         ("score", ["--metrics", "metrics.csv", "--summary", "summary.csv"]),
-        ("compare", ["--splits", splits, *outputs]),
+        ("compare", ["--study", "study.json", *outputs]),
     ):
         seconds, peak = measured(
             [sys.executable, ROOT / "scripts" / f"{name}.py", "--predictions", *paths, *arguments], folder

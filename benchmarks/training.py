@@ -124,7 +124,7 @@ def run(folder: Path, originals: Path | None, _cold: bool) -> None:
     batch, warm_up, steps = (64, 10, 40) if device.type == "cuda" else (16, 1, 2)
     workers = min(4, cores())  # as rule train has it
     source = originals or write_standin(folder / "png", (700, 460), "folder", paths()[::80])
-    images, _ = breakhis.read(source, complete=False, workers=cores())
+    images = breakhis.read(source, complete=False, workers=cores())
     pixels.build(source, images, SIZE, folder / "store.npy", cores())
     store = pixels.load(folder / "store.npy", len(images), SIZE)
     rows = np.resize(np.arange(len(images)), batch * (warm_up + steps + 8))  # batches to prepare ahead until the end

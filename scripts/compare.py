@@ -30,7 +30,7 @@ def main() -> None:
     write_csv(given.intervals, comparisons.INTERVALS_COLUMNS, found.intervals)
     write_csv(given.comparisons, comparisons.COMPARISONS_COLUMNS, found.comparisons)
     write_csv(given.calibration, comparisons.CALIBRATION_COLUMNS, found.calibration)
-    write_csv(given.gaps, comparisons.GAPS_COLUMNS, (vars(gap) for gap in gaps))
+    write_csv(given.gaps, predictions.GAPS_COLUMNS, (vars(gap) for gap in gaps))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ def main() -> None:
     from histobench.training.data import prefetch
 
     spec = given.specification
-    build.require_weights(spec.model, given.weights)
     device = devices.choose(given.device, max(1, given.workers), given.share)
     torch.backends.cudnn.allow_tf32 = False  # else devices would differ
     images = manifest.load(given.manifest)

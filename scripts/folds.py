@@ -20,9 +20,9 @@ def main() -> None:
         made = make_folds.official(images, [Path(file) for file in split["files"]])
     else:
         made = make_folds.stratified(images, split["by"], split["folds"], split["seed"])
-    folds.save(made, given.output)
+    folds.save(made, images, given.output)
     write_csv(given.census, folds.CENSUS_COLUMNS, folds.census(images, made))
-    print(f"split by {made.policy}: {len(images)} images in {len(made.groups)} groups, {made.count} folds")
+    print(f"split by {made.policy}: {len(images)} images in {len(made.tested)} groups, {made.count} folds")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,8 @@ counts, if there is one. --digest is written: the archive's hash, empty for a fo
 
 import json
 from collections import Counter
-from pathlib import Path
 
 from histobench.datasets import formats, manifest
-from histobench.datasets.scan import shown
 from histobench.fetch.http import verify
 from histobench.io.errors import run_script
 from histobench.io.files import atomic_path
@@ -25,38 +23,19 @@ def main() -> None:
     )
     source = given.source
     digest = verify(source, given.sha256) if source.is_file() else ""
-    images, skipped = formats.read(
+    images = formats.read(
         given.format, source, given.workers, given.complete, given.table, json.loads(given.classes), given.patient
     )
     manifest.save_census(given.census, images)
     manifest.save(given.output, images)
     with atomic_path(given.digest) as temporary:
         temporary.write_text(f"{digest}  {source}\n" if digest else "", encoding="utf-8")
-    print_summary(source, images, skipped)
-
-
-def print_summary(source: Path, images: list[manifest.Image], skipped: Counter[str]) -> None:
-    """Print what the source holds, for the log."""
-    print(f"{source}: {len(images)} images")
-    for label in manifest.LABELS:
-        counts = Counter(image.magnification for image in images if image.label == label)
-        scales = (f"{scale}x {count}" for scale, count in sorted(counts.items()) if scale)
-        print(f"  {label} {counts.total()}:", ", ".join(scales) or "magnification not known")
-    types = Counter(image.subtype for image in images)
-    print(f"  types: {', '.join(f'{name} {count}' for name, count in sorted(types.items()))}")
-    units = {
-        "patients": {image.patient for image in images},
-        "slides": {image.slide for image in images},
-        "accession numbers": {image.accession for image in images},
-        "(subtype, slide) pairs": {(image.subtype, image.slide) for image in images},
-    }
-    print(f"  {', '.join(f'{len(found)} {unit}' for unit, found in units.items())}")
-    if twins := manifest.equal_pixels(images):
-        slides = sorted({f"{image.subtype} {image.slide}" for group in twins for image in group})
-        print(f"  {len(twins)} sets of images with equal pixels, in {shown(slides)}")
-    if skipped:
-        kinds = [f"{name} {count}" for name, count in skipped.most_common()]
-        print(f"  {skipped.total()} other files skipped: {shown(kinds)}")
+    labels, patients, accessions = (
+        Counter(getattr(image, name) for image in images) for name in ("label", "patient", "accession")
+    )
+    classes = ", ".join(f"{labels[label]} {label}" for label in manifest.LABELS)
+    print(f"{classes}; {len(patients)} patients, {len(accessions)} accession numbers")
+    print(f"{len(manifest.equal_pixels(images))} sets of images with equal pixels")
 
 
 if __name__ == "__main__":

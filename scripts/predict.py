@@ -31,7 +31,6 @@ def main() -> None:
     from histobench.training.microbatch import MicroBatch
 
     spec = given.specification
-    build.require_weights(spec.model, given.weights)
     if not given.trained.exists():
         raise HistoBenchError(
             f"{given.trained}: the weights of this run are not there; delete the predictions.csv beside it to have it "

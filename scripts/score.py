@@ -2,10 +2,8 @@
 
 The folders of a path say which run it is: results/DATASET/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1/predictions.csv.
 metrics.csv has a row per run and selection, summary.csv a row per arm and selection: mean and sample standard deviation
-over folds. Both have full precision. Predictions that cannot be used are named on stderr and left out.
+over `folds` folds. Both have full precision. Predictions that cannot be used are named on stderr and left out.
 """
-
-import sys
 
 from histobench.evaluation import predictions, summary
 from histobench.io.errors import run_script
@@ -16,8 +14,7 @@ from histobench.study import arguments
 def main() -> None:
     given = arguments.parse(__doc__, "metrics", "summary", several=["predictions"])
     runs, unusable = predictions.read_runs(given.predictions)
-    for warning in [*(gap.what for gap in unusable), *summary.gaps(list(runs))]:
-        print(f"warning: {warning}", file=sys.stderr)
+    predictions.warn(unusable)
     rows = [row for run, read in runs.items() for row in summary.score_run(run, read)]
     write_csv(given.metrics, summary.METRICS_COLUMNS, rows)
     write_csv(given.summary, summary.SUMMARY_COLUMNS, summary.summarise(rows))

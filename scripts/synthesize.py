@@ -1,4 +1,4 @@
-"""Draw a synthetic dataset into one archive: the tree of BreakHis (.tar.gz) or of BACH (.zip)."""
+"""Draw a synthetic dataset into one tar.gz archive: the tree of BreakHis or of BACH."""
 
 from histobench.datasets import synthetic
 from histobench.io.errors import run_script

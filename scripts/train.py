@@ -6,9 +6,9 @@ removed when the job succeeds. A job that is asked to end finishes its step, wri
 (status 143 in a shell for SIGTERM); asked again, or before training has begun, it ends at once.
 
 --specification is a RunSpec as JSON, --split-by the policy of the folds. It trains from --pixels, the pixel store of the whole
-manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are un-augmented ones,
-if these are augmented. --weights are pretrained ones, unless they are random or a head is trained.
---gradient-checkpointing 1 computes a vision-language model's activations twice.
+manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are the plain ones,
+when --features are augmented. --weights are pretrained ones, unless they are random or a head is trained.
+--gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
 """
 
 import json
@@ -16,8 +16,9 @@ import logging
 import time
 from pathlib import Path
 
-from histobench.io.errors import HistoBenchError, run_script
+from histobench.io.errors import run_script
 from histobench.study import arguments
+from histobench.study.spec import RunSpec
 
 STARTED = time.perf_counter()
 
@@ -27,7 +28,7 @@ def main() -> None:
         __doc__,
         *("manifest", "folds", "output", "history", "run"),
         optional=["pixels", "features", "evaluation_features", "weights"],
-        specification=str,
+        specification=RunSpec.model_validate_json,
         split_by=str,
         gradient_checkpointing=0,
         **arguments.HARDWARE,
@@ -35,14 +36,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     import torch
-    from pydantic import ValidationError
 
     from histobench import metrics
     from histobench.io.files import atomic_path, write_csv
     from histobench.io.fingerprint import fingerprint
     from histobench.models import build
     from histobench.study import run_files
-    from histobench.study.spec import RunSpec
     from histobench.training import device as devices
     from histobench.training import inputs
     from histobench.training.checkpoint import Checkpoint
@@ -50,15 +49,9 @@ def main() -> None:
     from histobench.training.interrupt import Interrupt
     from histobench.training.record import run_record
 
-    try:
-        spec = RunSpec.model_validate_json(given.specification)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the JSON text"
-        raise HistoBenchError(f"--specification: {where}: {first['msg']}; give the JSON of a RunSpec") from error
-    names = ("manifest", "folds", "split_by", "pixels", "features", "evaluation_features", "weights")
+    spec = given.specification
+    names = ("manifest", "folds", "split_by", "pixels", "features", "evaluation_features")
     files = inputs.Files(**{name: getattr(given, name) for name in names})
-    inputs.check(spec, files)
     device = devices.choose(given.device, given.threads, given.share)
     sides = inputs.load(spec, files, given.workers, pin=device.type == "cuda")
 
@@ -70,7 +63,7 @@ def main() -> None:
         module = build.linear_head(spec, sides.embeddings())
     else:
         tokens, recompute = files.features is not None, bool(given.gradient_checkpointing)
-        module = build.build(spec, files.weights, devices.precision(device), tokens, recompute)
+        module = build.build(spec, given.weights, devices.precision(device), tokens, recompute)
     fitted = fit(
         module,
         sides.training,

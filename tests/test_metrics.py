@@ -18,26 +18,6 @@ def test_scores_of_six_images_worked_out_by_hand() -> None:
     )
 
 
-def test_every_score_can_differ_from_the_others() -> None:
-    # 4 malignant, 2 benign; called: TP 1, FN 3, FP 1, TN 1
-    # accuracy 2/6, precision 1/2, recall 1/4, F1 = 2 * (1/2 * 1/4) / (3/4) = 1/3
-    # AUC: malignant 3, -1, -2, -4 against benign 1, -3: 3 beats 2; -1 beats 1; -2 beats 1; -4 beats 0 -> 4/8
-    label = np.array([1, 0, 1, 1, 0, 1])
-    logit = np.array([3, 1, -1, -2, -3, -4.0])
-    assert scores(label, logit) == pytest.approx(
-        {"accuracy": 1 / 3, "precision": 1 / 2, "recall": 1 / 4, "f1": 1 / 3, "auc": 1 / 2}, abs=1e-15
-    )
-
-
-def test_a_tie_counts_half_in_the_auc() -> None:
-    # malignant 1, 0 against benign 1, -1: 1 ties 1 (1/2), beats -1 (1); 0 loses to 1 (0), beats -1 (1) -> 2.5/4
-    assert scores(np.array([1, 1, 0, 0]), np.array([1.0, 0, 1, -1]))["auc"] == pytest.approx(0.625, abs=1e-15)
-
-
-def test_a_constant_logit_has_auc_one_half() -> None:
-    assert scores(np.array([1, 0, 0]), np.zeros(3))["auc"] == 0.5
-
-
 def test_logit_zero_is_probability_one_half_and_called_malignant() -> None:
     assert decide(np.array([-1e-9, 0.0, -0.0, 1e-9])).tolist() == [False, True, True, True]
 

@@ -9,7 +9,6 @@ import pytest
 from histobench.claims import ledger as claims
 from histobench.claims.evidence import Estimate, Results
 from histobench.claims.table_cells import Cell
-from histobench.io.errors import HistoBenchError
 from histobench.study.resolved import Arm, Study
 from tests.claims.paper import LEDGER, PAPER
 
@@ -217,11 +216,6 @@ def test_significance_is_asked_of_the_differences() -> None:
     verdict, *_, text = on_study(item, results(comparisons=[compared(0.01, 0.02)]))
     assert verdict == "supported"
     assert text.startswith("The differences, whatever their p-values: ")
-
-
-def test_two_models_of_one_name_are_told_apart_by_the_user() -> None:
-    with pytest.raises(HistoBenchError, match="models a and b are both named 'ResNet34' in print"):
-        on_study(OVER, results({"a": "ResNet34", "b": "ResNet34"}, comparisons=[]))
 
 
 def test_the_whole_ledger_can_be_asked_of_an_empty_study() -> None:

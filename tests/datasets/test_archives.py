@@ -74,12 +74,6 @@ def test_long_and_accented_names(tmp_path: Path) -> None:
         assert read_all(tmp_path / "long.tar") == {name: b""}
 
 
-def test_unprintable_names_in_a_folder_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "tab\t.png").touch()
-    assert r"tab\t.png" in refusal(tmp_path / "source")
-
-
 @pytest.mark.parametrize("target", ["../outside", "inside", "../outside-folder", "nowhere"])
 def test_links_in_a_folder_are_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "source").mkdir()
@@ -163,44 +157,21 @@ def test_a_broken_header_within_a_tar_does_not_end_it_silently(tmp_path: Path) -
     assert "after data/README" in refusal(source)
 
 
-def test_corrupt_gzip(tmp_path: Path) -> None:
-    source = write_files(tmp_path / "source.tar.gz", FILES.items(), "tar.gz")
-    whole = source.read_bytes()
-    for position in (len(whole) // 2, len(whole) - 6):  # in the data, and in the checksum
-        data = bytearray(whole)
-        data[position] ^= 0xFF
-        source.write_bytes(data)
-        assert "corrupt" in refusal(source)
-    source.write_bytes(whole + b"more")
-    assert "corrupt" in refusal(source)
-
-
-def test_truncated_and_corrupt_zip(tmp_path: Path) -> None:
+def test_a_corrupt_member_of_a_zip(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source.zip", FILES.items(), "zip")
-    whole = source.read_bytes()
-    for length in (30, len(whole) // 2, len(whole) - 10):
-        source.write_bytes(whole[:length])
-        assert "truncated" in refusal(source)
-    data = bytearray(whole)
+    data = bytearray(source.read_bytes())
     data[data.index(FILES["data/malignant/two.png"]) + 5] ^= 0xFF
     source.write_bytes(data)
     assert "in member data/malignant/two.png" in refusal(source)
 
 
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        (b"", "is no tar.gz, tar or zip archive"),
-        (b"<html>404</html>", "is no tar.gz, tar or zip archive"),
-        (b"7z\xbc\xaf\x27\x1c" + bytes(1000), "is no tar.gz, tar or zip archive"),
-        (gzip.compress(b"a letter" * 1000, mtime=0), "truncated, corrupt"),
-        (None, "no such archive or folder"),
-    ],
-)
-def test_other_files_are_refused(tmp_path: Path, content: bytes | None, found: str) -> None:
-    if content is not None:
-        (tmp_path / "source.tar.gz").write_bytes(content)
-    assert found in refusal(tmp_path / "source.tar.gz")
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    source = tmp_path / "source.tar.gz"
+    assert "no such archive or folder" in refusal(source)
+    source.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(1000))
+    assert "is no tar.gz, tar or zip archive" in refusal(source)
+    source.write_bytes(gzip.compress(b"a letter" * 1000, mtime=0))
+    assert "truncated, corrupt" in refusal(source)
 
 
 def test_an_empty_folder_has_no_members(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Augmented views: pure functions of (seed, epoch, image id), with the configured rates and effects."""
 
 import hashlib
-import json
 import math
 import os
 import pickle
@@ -53,11 +52,6 @@ def changed(transforms: list[dict[str, dict[str, Any]]], count: int, size: int =
     return (views(transforms, count, size) != picture(size)).any(axis=(1, 2, 3))
 
 
-def assert_rate(found: np.ndarray, expected: float) -> None:
-    """Assert that a share of events is within four standard errors of its expectation."""
-    assert abs(found.mean() - expected) < 4 * math.sqrt(expected * (1 - expected) / len(found))
-
-
 def test_configured_lists_are_the_papers() -> None:
     configured = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["augmentations"]
     assert configured["none"] == []
@@ -95,21 +89,6 @@ def test_other_views_for_other_seeds_epochs_and_images() -> None:
     assert len(set(found.values())) == len(KEYS)
 
 
-def test_a_new_process_gives_the_same_views() -> None:
-    code = (
-        "import sys, json, hashlib, numpy as np; from histobench.datasets.augment import Augmentation\n"
-        "transforms, keys, image = json.loads(sys.stdin.read()); image = np.array(image, np.uint8)\n"
-        "view = Augmentation(transforms, 32)\n"
-        "print(json.dumps([hashlib.sha256(view(image, *key).tobytes()).hexdigest() for key in keys]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=json.dumps([PAPER, KEYS, picture(32).tolist()]),
-        env=ENVIRONMENT | {"PYTHONHASHSEED": "1"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert json.loads(done.stdout) == list(digests(Augmentation(PAPER, 32), KEYS).values())
-
-
 def test_removing_a_transform_leaves_the_draws_of_the_others() -> None:
     flipped = changed([FLIP], 60)
     turned, both = views([ROTATE], 60), views([FLIP, FLIP, ROTATE], 60)
@@ -132,11 +111,6 @@ def test_the_image_is_not_changed() -> None:
 # -- rates and effects -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("transform", [FLIP, ROTATE, COLOUR, BLUR], ids=lambda item: next(iter(item)))
-def test_each_transform_acts_at_its_rate(transform: dict[str, dict[str, Any]]) -> None:
-    assert_rate(changed([transform], 3000), 0.5)
-
-
 def test_transforms_act_independently() -> None:
     """With the library's own seeding either all would act or none."""
     pair = views([FLIP, BLUR], 2000)
@@ -151,32 +125,7 @@ def test_transforms_act_independently() -> None:
     found = {name: (pair == outcome).all(axis=(1, 2, 3)) for name, outcome in outcomes.items()}
     assert sum(hits.sum() for hits in found.values()) == 2000
     for hits in found.values():
-        assert_rate(hits, 0.25)
-
-
-def test_crop_rate_with_the_papers_ratio() -> None:
-    """A crop of (scale, ratio) must fit into the square; after ten attempts that do not, the whole image is kept.
-
-    An attempt draws its area from scale and the logarithm of its ratio from ratio, both uniformly. In numbers: 3 % of
-    the attempts fit, so that 28 % of the crops, in 80 % of the views, change anything.
-    """
-    size, random = 336, np.random.default_rng(0)
-    area = random.uniform(0.9, 1.0, 10**6) * size**2
-    ratio = np.exp(random.uniform(math.log(0.05), math.log(1.1), 10**6))
-    width, height = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
-    fits = (width <= size) & (height <= size)
-    smaller = fits & ((width < size) | (height < size))
-    expected = 0.8 * (1 - (1 - fits.mean()) ** 10) * smaller.sum() / fits.sum()
-    assert 0.2 < expected < 0.26
-    assert_rate(changed([CROP], 500, size), expected)
-
-
-def test_flip_and_blur_are_exact() -> None:
-    image = picture(32)
-    assert (views([always(FLIP)], 3) == image[:, ::-1]).all()
-    padded = np.pad(image.astype(int), ((1, 1), (1, 1), (0, 0)), mode="reflect")
-    box = sum(padded[dy : dy + 32, dx : dx + 32] for dy in range(3) for dx in range(3)) / 9
-    assert np.abs(views([always(BLUR)], 3) - box).max() <= 0.51
+        assert abs(hits.mean() - 0.25) < 4 * math.sqrt(0.25 * 0.75 / 2000)  # four standard errors
 
 
 def test_views_have_not_changed() -> None:

@@ -79,22 +79,6 @@ def test_nothing_called_malignant_has_precision_zero() -> None:
     assert (found["precision"][0], found["f1"][0], found["recall"][0], found["auc"][0]) == (0, 0, 0, 1)
 
 
-@pytest.mark.slow
-def test_the_interval_of_the_auc_is_that_of_scikit_learns() -> None:
-    # The bootstrap again, patient by patient with scikit-learn and other random numbers.
-    label, logit, patient = drawn(3, mixed=False)
-    arm = bootstrap.Clustered(label, logit, patient)
-    low, high = bootstrap.interval(0, arm.values(bootstrap.resample(arm.names, arm.classes, 20_000, 0))["auc"], MANY)
-    rng = np.random.default_rng(9)
-    rows = {name: np.flatnonzero(patient == name) for name in arm.names}
-    classes = [[name for name in arm.names if label[rows[name][0]] == value] for value in (0, 1)]
-    values = []
-    for _ in range(1000):
-        index = np.concatenate([rows[name] for names in classes for name in rng.choice(names, len(names))])
-        values.append(roc_auc_score(label[index], logit[index]))
-    assert (low, high) == pytest.approx(tuple(np.quantile(values, (0.025, 0.975))), abs=0.03)
-
-
 def test_patients_are_drawn_within_their_class_and_by_the_seed() -> None:
     names, classes = np.array(list("abcdefg")), np.array([1, 1, 1, 2, 2, 3, 3])
     weights = bootstrap.resample(names, classes, 4000, 7)

@@ -18,7 +18,6 @@ from histobench.evaluation.comparisons import (
     analyse,
     external_intervals,
 )
-from histobench.evaluation.external import External
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
@@ -35,7 +34,7 @@ def predictions(model: str, fold: int) -> Predictions:
     patient = np.repeat([f"{fold}-{number}" for number in range(5)], 4)
     label = np.repeat([1, 1, 1, 0, 0], 4).astype(np.int8)
     logits = {selection: np.round(rng.normal(1.2 * label - 0.5), 2) for selection in ("last", "best_epoch")}
-    return Predictions(tuple(f"i{fold}{number:02d}" for number in range(20)), patient, label, logits, fold)
+    return Predictions(tuple(f"i{fold}{number:02d}" for number in range(20)), patient, label, logits)
 
 
 def made(models: tuple[str, ...] = ARMS, split: str = "patient") -> Runs:
@@ -102,16 +101,6 @@ def test_a_declared_family_is_smaller_and_keeps_its_direction() -> None:
         other = turned[row["metric"], row["selection"]]
         assert row["difference"] == -other["difference"]
         assert row["sign_flip_p"] == row["holm_p"] == other["sign_flip_p"]
-
-
-def test_a_pair_that_cannot_be_compared_is_one_message() -> None:
-    with pytest.raises(
-        HistoBenchError, match="'resnet43/ft' is no arm of the study; write MODEL/MODE, one of vgg19/ft"
-    ):
-        analysed(made(), pairs=[("resnet43/ft", "vgg19/ft")])
-    runs = made(ARMS[:1]) | {replace(run, magnification=100): part for run, part in made(ARMS[1:2]).items()}
-    with pytest.raises(HistoBenchError, match="are never trained on the same dataset, split, magnification, augment"):
-        analysed(runs, pairs=[(f"{ARMS[0]}/ft", f"{ARMS[1]}/ft")])
 
 
 def test_another_arm_changes_no_other_row_but_the_size_of_its_family() -> None:
@@ -181,7 +170,7 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
     label = np.repeat([0, 1], 30).astype(np.int8)
     patient = np.repeat([f"p{number}" for number in range(20)], 3)
     parts = [
-        External(tuple(map(str, range(60))), patient, label.astype(str), label, np.round(rng.normal(label - 0.4), 1))
+        Predictions(tuple(map(str, range(60))), patient, label, {"last": np.round(rng.normal(label - 0.4), 1)})
         for _ in range(3)
     ]
     numbered = enumerate(parts, start=1)
@@ -191,7 +180,7 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
     assert [row["metric"] for row in rows] == list(bootstrap.POOLED)
     assert {(row["folds"], row["patients"], row["images"]) for row in rows} == {(3, 20, 60)}
     for row in rows[:5]:
-        expected = [scores(part.label, part.logit)[row["metric"]] for part in parts]
+        expected = [scores(part.label, part.logit["last"])[row["metric"]] for part in parts]
         assert row["estimate"] == pytest.approx(np.mean(expected))
         assert row["low"] < row["estimate"] < row["high"]
     # Three models that say the same are one model: the same patients are drawn for each of them.

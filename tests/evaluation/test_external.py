@@ -79,29 +79,6 @@ def test_by_hand(tmp_path: Path) -> None:
     assert rows(tmp_path / "summary.csv")[0]["accuracy_std"] == ""
 
 
-@pytest.mark.parametrize(
-    ("logits", "drop", "odd", "sentence"),
-    [
-        ([float("nan"), *FIRST[1:]], 0, {}, "fold2.csv, line 2: logit is 'nan', expected a finite number"),
-        (FIRST, 0, {"insitu,1": "insitu,2"}, "label is '2', expected 0 (benign) or 1 (malignant)"),
-        (FIRST, 4, {}, "fold2.csv: 4 of 4 images are malignant, but both classes must occur"),
-        (FIRST, 0, {"image_id": "image"}, "column image_id is missing"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_named_and_the_rest_is_scored(
-    tmp_path: Path, logits, drop, odd, sentence
-) -> None:
-    status, said = score(tmp_path, write(tmp_path, FIRST, 1), write(tmp_path, logits, 2, drop=drop, **odd))
-    assert status == 0
-    assert said.count("\n") == 1
-    assert said.startswith("warning: ")
-    assert sentence in said
-    (gap,) = rows(tmp_path / "gaps.csv")
-    assert gap["where"] == "bach/breakhis/resnet34/ft/patient/40/none/fold2"
-    assert said == f"warning: {gap['what']}\n"
-    assert [row["fold"] for row in rows(tmp_path / "metrics.csv")] == ["1"]
-
-
 @pytest.mark.parametrize(("drop", "odd"), [(1, {}), (0, {"n2,n2": "n2,n1"})])
 def test_files_about_other_images_are_refused(tmp_path: Path, drop: int, odd: dict[str, str]) -> None:
     files = [write(tmp_path, FIRST, 1), write(tmp_path, FIRST, 2, drop=drop, **odd)]

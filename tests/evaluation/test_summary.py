@@ -2,13 +2,8 @@ import math
 
 import pytest
 
-from histobench.evaluation.summary import SUMMARY_COLUMNS, gaps, summarise
+from histobench.evaluation.summary import SUMMARY_COLUMNS, summarise
 from histobench.metrics import METRICS
-from histobench.study.runs import Run
-
-
-def run(model: str = "alexnet", fold: int = 1, split: str = "patient") -> Run:
-    return Run("breakhis", model, "ft", split, 40, "none", fold)
 
 
 def row(value: float, fold: int, model: str = "alexnet", selection: str = "last") -> dict[str, object]:
@@ -41,11 +36,3 @@ def test_arms_and_selections_are_kept_apart_and_in_order() -> None:
     # two values x, y: the sample deviation is |x - y| / sqrt(2)
     assert found[0]["auc_std"] == pytest.approx(0.2 / math.sqrt(2), abs=1e-12)
     assert found[2]["auc_std"] == pytest.approx(0.2 / math.sqrt(2), abs=1e-12)
-
-
-def test_a_missing_fold_is_told() -> None:
-    runs = [run(fold=fold) for fold in (1, 2, 3)] + [run("vgg19", fold=2), run(split="official", fold=1)]
-    assert list(gaps(runs)) == [
-        "breakhis/vgg19/ft/patient/40/none: fold 1, 3 is missing, its mean is over 1 instead of 3"
-    ]
-    assert list(gaps([run(model, fold) for model in ("alexnet", "vgg19") for fold in (1, 2)])) == []

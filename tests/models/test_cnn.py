@@ -210,14 +210,6 @@ def test_on_the_cpu_the_network_never_sees_channels_last_batches():
     assert seen == [True]
 
 
-def test_only_the_head_or_all_parameters_are_trainable():
-    classifier = build(settings("torchvision/resnet18", width=0.25), 0, None)
-    head = classifier.trainable("head")
-    assert [id(parameter) for parameter in head] == [id(classifier.head.weight), id(classifier.head.bias)]
-    assert not any(parameter.requires_grad for parameter in classifier.backbone.parameters())
-    assert len(classifier.trainable("all")) == len(list(classifier.parameters()))
-
-
 def test_logits_are_float32_also_where_the_backbone_runs_in_bfloat16():
     classifier = build(settings("torchvision/resnet18", width=0.25), 0, None).eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):

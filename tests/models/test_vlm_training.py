@@ -129,17 +129,6 @@ def test_the_micro_batch_changes_only_rounding(tmp_path, name, live, batch_size,
 
 
 @both
-def test_stored_tokens_give_what_images_give(tmp_path, name, double):
-    array = pixels()
-    images, cached = array[None], tokens(name, array)[None]
-    live, on_images = train(tmp_path, name, stored(images, 0, REST), stored(images, REST))
-    ahead, on_tokens = train(tmp_path, name, stored(cached, 0, REST), stored(cached, REST), parts=("decoder",))
-    assert largest_difference(live, untrained(name)) > 0.01
-    assert largest_difference(ahead, live) < BOUND
-    logits_agree(on_tokens.logits, on_images.logits)
-
-
-@both
 def test_stored_tokens_of_one_augmented_view_per_epoch_give_what_augmented_images_give(tmp_path, name, double):
     array, rows = pixels(), np.arange(REST)
     augmentation = Augmentation([{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.5}}], 64)

@@ -101,7 +101,7 @@ def predicted(wrong: set[str]) -> Predictions:
     sign = np.where([image in wrong for image in SUBTYPES], -1.0, 1.0)
     logit = sign * np.where(label == 1, 2.0, -2.0)
     patient = np.array(["p1", "p1", "p2", "p2", "p3"])
-    return Predictions(tuple(SUBTYPES), patient, label, {"last": logit, "best_epoch": logit}, 1)
+    return Predictions(tuple(SUBTYPES), patient, label, {"last": logit, "best_epoch": logit})
 
 
 PREDICTIONS = {run(arm, scale, 1): predicted({"a1", "c1"}) for arm, scale in EVERY}

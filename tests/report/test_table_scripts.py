@@ -30,7 +30,8 @@ def folder(tmp_path_factory) -> Path:
         for name in [f"SOB_B_A-{patient}-40-{index:03d}"]
     ]
     manifest.save(folder / "manifest.csv", images)
-    folds.save(make_folds.stratified(manifest.load(folder / "manifest.csv"), "patient", 5, 0), folder / "patient.csv")
+    images = manifest.load(folder / "manifest.csv")
+    folds.save(make_folds.stratified(images, "patient", 5, 0), images, folder / "patient.csv")
     arm = {"dataset": "breakhis", "model": "alexnet", "mode": "ft", "split": "patient", "magnification": 40}
     arm |= {"augmentation": "none", "folds": 5} | dict.fromkeys((f"{metric}_mean" for metric in METRICS), 0.9)
     rows = [arm | {"selection": "last"}, arm | {"selection": "best_epoch", "auc_mean": 0.91}]

@@ -3,7 +3,10 @@
 import contextlib
 import csv
 import io
+import multiprocessing
+import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +40,35 @@ def run(name: str, folder: Path, *arguments: object, **options: object) -> Ended
     return Ended(status, errors.getvalue())
 
 
+FORKS = multiprocessing.get_context("forkserver")
+"""Processes that are forked from one which has imported PyTorch: a dozen runs without a dozen imports."""
+FORKS.set_forkserver_preload(["torch", "torchvision", "albumentations"])
+
+
+def start(arguments: list[object], log: Path) -> multiprocessing.process.BaseProcess:
+    """Start a script as a process of its own, whose output goes to a log."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    process = FORKS.Process(target=_become, args=([str(part) for part in arguments], log))
+    process.start()
+    return process
+
+
+def _become(arguments: list[str], log: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run with SIGINT ignored
+    multiprocessing.set_start_method("fork", force=True)  # of its own processes
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1), os.dup2(output, 2)
+    sys.argv = arguments
+    runpy.run_path(arguments[0], run_name="__main__")
+
+
+def status(process: multiprocessing.process.BaseProcess) -> int:
+    """Wait for the end of a process; return its exit status, or minus the signal."""
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV."""
     with path.open(newline="") as file:
@@ -64,11 +96,9 @@ def random_dataset(folder: Path, patients: int, magnifications: tuple[int, ...],
                 images.append(manifest.Image(*own))
     images = manifest.ordered(images)
     manifest.save(folder / "manifest.csv", images)
-    groups = tuple(sorted({image.patient for image in images}))
-    labels = tuple(("benign", "malignant")[index % 2] for index in range(patients))
-    tested = tuple(tuple(fold == index // 2 % count for fold in range(count)) for index in range(patients))
-    sizes = (len(magnifications) * each,) * patients
-    folds.save(folds.Folds("patient", groups, sizes, labels, tested), folder / "patient.csv")
+    names = sorted({image.patient for image in images})
+    tested = {name: tuple(fold == index // 2 % count for fold in range(count)) for index, name in enumerate(names)}
+    folds.save(folds.Folds("patient", tested), images, folder / "patient.csv")
     pixels = np.random.default_rng(0).integers(0, 200, (len(images), 64, 64, 3), dtype=np.uint8)
     pixels[[image.label == "malignant" for image in images], :, :, 0] += 40
     np.save(folder / "pixels.npy", pixels)

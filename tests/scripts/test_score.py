@@ -42,30 +42,16 @@ def test_scores_and_their_mean_from_the_predictions(tmp_path: Path) -> None:
     assert (best["selection"], float(best["auc_mean"]), float(best["auc_std"])) == ("best_epoch", 1, 0)
 
 
-def test_an_arm_with_a_gap_is_warned_about_and_counted(tmp_path: Path) -> None:
-    paths = [predicted(tmp_path, model, fold, 1, 2, -1, -2) for model, fold in (("a", 1), ("a", 2), ("b", 2))]
-    message = "breakhis/b/ft/patient/40/none: fold 1 is missing, its mean is over 1 instead of 2"
-    assert score(tmp_path, *paths) == (0, f"warning: {message}\n")
-    assert [row["folds"] for row in rows(tmp_path / "summary.csv")] == ["2", "2", "1", "1"]
-    assert rows(tmp_path / "summary.csv")[2]["accuracy_std"] == ""
-
-
 def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
     path = predicted(tmp_path, "a", 1, 1, 2, -1, -2)
     assert score(tmp_path, path, path) == (1, f"error: {path}: is the same run as {path}; give each run once\n")
 
 
-@pytest.mark.parametrize("kind", ["fold", "class", "name"])
-def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path: Path, kind: str) -> None:
-    if kind == "fold":
-        path, sentence = predicted(tmp_path, "a", 1, 1, 2, -1, inside=2), "the predictions of fold 2, not of fold 1"
-    elif kind == "class":
-        path, sentence = predicted(tmp_path, "a", 1, 1, 2), "2 of 2 images are malignant, but both classes must occur"
-    else:
-        path, sentence = "predictions.csv", "names no run"
-    done = score(tmp_path, path)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {path}: ")
-    assert done.stderr.count("\n") == 1
-    assert sentence in done.stderr
+def test_predictions_of_another_fold_are_one_message_and_nothing_is_written(tmp_path: Path) -> None:
+    path = predicted(tmp_path, "a", 1, 1, 2, -1, inside=2)
+    status, said = score(tmp_path, path)
+    assert (status, said) == (
+        1,
+        f"error: {path}, line 2: fold is '2', expected 1; delete the file to have it made again\n",
+    )
     assert not (tmp_path / "summary.csv").exists()

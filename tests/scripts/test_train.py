@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,71 +22,13 @@ from histobench.io.fingerprint import fingerprint
 from histobench.study.run_files import RunRecord
 from histobench.study.spec import CnnSettings, Recipe, RunSpec
 from tests.disks import fill, small_disk
-from tests.scripts.running import ROOT, random_dataset
+from tests.scripts.running import ROOT, random_dataset, start, status
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = ROOT / "scripts" / "train.py"
 SIZE = 64
 FLIP = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.5}}]
-
-# A process that has torch imported and forks a fresh one for each job: a dozen runs without a dozen imports.
-LAUNCHER = """
-import json, os, runpy, signal, sys, traceback
-import torch, torchvision, albumentations
-print("ready", flush=True)
-for line in sys.stdin:
-    job = json.loads(line)
-    if "wait" in job:
-        print(os.waitpid(job["wait"], 0)[1], flush=True)
-        continue
-    pid = os.fork()
-    if pid == 0:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run with SIGINT ignored
-        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1), os.dup2(log, 2)
-        sys.argv = job["arguments"]
-        status = 1
-        try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        except BaseException:
-            traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(status)
-    print(pid, flush=True)
-"""
-
-
-class Launcher:
-    def __init__(self):
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "NO_ALBUMENTATIONS_UPDATE": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        assert self.process.stdout.readline() == "ready\n"
-
-    def ask(self, question):
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def start(self, arguments, log):
-        return self.ask({"arguments": [str(part) for part in arguments], "log": str(log)})
-
-    def wait(self, pid):
-        """Return the exit status, or minus the signal."""
-        return os.waitstatus_to_exitcode(self.ask({"wait": pid}))
-
-
-@pytest.fixture(scope="module")
-def launcher():
-    launcher = Launcher()
-    yield launcher
-    launcher.process.kill()
-    launcher.process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -135,11 +76,10 @@ def specification(trainable="head", augmentation=(), epochs=6, architecture="tor
     )
 
 
-def run(launcher, dataset, output, spec, **changes):
+def run(dataset, output, spec, **changes):
     """Run a job to its end and require success; return its log."""
     output.mkdir(exist_ok=True)
-    status = launcher.wait(launcher.start(arguments(dataset, output, spec, **changes), output / "log"))
-    assert status == 0, (output / "log").read_text()
+    assert status(start(arguments(dataset, output, spec, **changes), output / "log")) == 0, (output / "log").read_text()
     return (output / "log").read_text()
 
 
@@ -247,24 +187,24 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     ("trainable", "augmentation", "workers", "seed"),
     [("head", (), 0, 1), ("head", FLIP, 0, 2), ("all", (), 0, 3), ("all", FLIP, 0, 4), ("all", FLIP, 2, 5)],
 )
-def test_a_killed_job_goes_on_bit_for_bit(launcher, dataset, tmp_path, trainable, augmentation, workers, seed):
+def test_a_killed_job_goes_on_bit_for_bit(dataset, tmp_path, trainable, augmentation, workers, seed):
     spec = specification(trainable, augmentation, epochs=100 if trainable == "head" else 12)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run(launcher, dataset, whole, spec)
+    run(dataset, whole, spec)
     killed.mkdir()
     checkpoint, chance = killed / "checkpoint.pt", random.Random(seed)
     deaths = 0
     for _ in range(3):
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        pid = launcher.start(arguments(dataset, killed, spec, workers=workers), killed / "log")
+        job = start(arguments(dataset, killed, spec, workers=workers), killed / "log")
         wait_for(checkpoint, before, unless=killed / "run.json")  # until it has finished an epoch
         time.sleep(chance.uniform(0, 0.03))  # and somewhere in the next ones
-        os.kill(pid, signal.SIGKILL)
-        if launcher.wait(pid) != -signal.SIGKILL:
+        os.kill(job.pid, signal.SIGKILL)
+        if status(job) != -signal.SIGKILL:
             break
         deaths += 1
     assert deaths
-    run(launcher, dataset, killed, spec, workers=workers)
+    run(dataset, killed, spec, workers=workers)
     assert results(killed) == results(whole)
     assert not checkpoint.exists()
     assert not list(killed.glob(".checkpoint*"))
@@ -278,24 +218,22 @@ def children(pid):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next_step(
-    launcher, dataset, tmp_path, workers
-):
+def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next_step(dataset, tmp_path, workers):
     spec = specification("all", FLIP, epochs=60)
     whole, asked = tmp_path / "whole", tmp_path / "asked"
-    run(launcher, dataset, whole, spec)
+    run(dataset, whole, spec)
     asked.mkdir()
     checkpoint, last = asked / "checkpoint.pt", ()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         (asked / "log").unlink(missing_ok=True)
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        pid = launcher.start(arguments(dataset, asked, spec, workers=workers), asked / "log")
+        job = start(arguments(dataset, asked, spec, workers=workers), asked / "log")
         wait_for(checkpoint, before, unless=asked / "run.json")
-        helpers = children(pid)
+        helpers = children(job.pid)
         assert len(helpers) == workers
-        for process in (*helpers, pid):  # as Ctrl-C and queues do: the whole group
+        for process in (*helpers, job.pid):  # as Ctrl-C and queues do: the whole group
             os.kill(process, number)
-        assert launcher.wait(pid) == -number, (asked / "log").read_text()  # for SIGTERM, a shell reports 128 + 15 = 143
+        assert status(job) == -number, (asked / "log").read_text()  # for SIGTERM, a shell reports 128 + 15 = 143
         log = (asked / "log").read_text()
         assert "Traceback" not in log
         said = re.search(
@@ -311,32 +249,32 @@ def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next
         last = epoch - 1, step
         assert not [helper for helper in helpers if Path(f"/proc/{helper}").exists()]
         assert {path.name for path in asked.iterdir()} == {"checkpoint.pt", "log"}
-    run(launcher, dataset, asked, spec, workers=workers)
+    run(dataset, asked, spec, workers=workers)
     assert results(asked) == results(whole)
     assert not checkpoint.exists()
 
 
-def test_a_full_disk_costs_checkpoints_but_not_the_run(launcher, dataset, tmp_path):
+def test_a_full_disk_costs_checkpoints_but_not_the_run(dataset, tmp_path):
     spec = specification("all", epochs=12)
     whole = tmp_path / "whole"
-    run(launcher, dataset, whole, spec)
+    run(dataset, whole, spec)
     with small_disk(tmp_path / "disk", 16 * 1024) as disk:
         checkpoint = disk / "checkpoint.pt"
-        pid = launcher.start(arguments(dataset, disk, spec), disk / "log")
+        job = start(arguments(dataset, disk, spec), disk / "log")
         wait_for(checkpoint)
-        os.kill(pid, signal.SIGTERM)
-        assert launcher.wait(pid) == -signal.SIGTERM
+        os.kill(job.pid, signal.SIGTERM)
+        assert status(job) == -signal.SIGTERM
         kept = checkpoint.read_bytes()
         filler = fill(disk, leave=len(kept) // 2)
         # Asked to end where no new checkpoint can be written, it leaves the old one.
-        pid = launcher.start(arguments(dataset, disk, spec), tmp_path / "log")
+        job = start(arguments(dataset, disk, spec), tmp_path / "log")
         wait_for(tmp_path / "log", said="no new checkpoint")
-        os.kill(pid, signal.SIGTERM)
-        assert launcher.wait(pid) == -signal.SIGTERM
+        os.kill(job.pid, signal.SIGTERM)
+        assert status(job) == -signal.SIGTERM
         assert checkpoint.read_bytes() == kept
         # There is no room even for the predictions.
         fill(disk, leave=0)
-        assert launcher.wait(launcher.start(arguments(dataset, disk, spec), tmp_path / "log2")) == 1
+        assert status(start(arguments(dataset, disk, spec), tmp_path / "log2")) == 1
         log = (tmp_path / "log2").read_text()
         sentence = "the disk or quota is full; free some space and run the same command again\n"
         assert log.endswith(f"error: {disk}/predictions.csv: {sentence}"), log
@@ -345,42 +283,14 @@ def test_a_full_disk_costs_checkpoints_but_not_the_run(launcher, dataset, tmp_pa
         assert checkpoint.read_bytes() == kept
         assert not list(disk.glob(".*"))
         filler.unlink()
-        run(launcher, dataset, disk, spec)
+        run(dataset, disk, spec)
         assert results(disk) == results(whole)
 
 
-def test_a_pixel_store_that_vanishes_is_still_there_for_a_job_that_has_it(launcher, dataset, tmp_path):
-    spec = specification("all", FLIP, epochs=12)
-    run(launcher, dataset, tmp_path / "whole", spec)
-    shutil.copy(dataset / "pixels.npy", tmp_path / "pixels.npy")
-    given = arguments(dataset, tmp_path, spec, pixels=tmp_path / "pixels.npy", workers=2)
-    pid = launcher.start(given, tmp_path / "log")
-    wait_for(tmp_path / "checkpoint.pt")
-    (tmp_path / "pixels.npy").unlink()
-    assert launcher.wait(pid) == 0, (tmp_path / "log").read_text()
-    assert results(tmp_path) == results(tmp_path / "whole")
-    (tmp_path / "run.json").unlink()
-    assert launcher.wait(launcher.start(given, tmp_path / "log2")) == 1
-    log = (tmp_path / "log2").read_text()
-    assert log == f"error: {tmp_path}/pixels.npy: no such pixel store; run the workflow again to make it\n"
-
-
-def test_a_checkpoint_of_another_run_is_not_used(launcher, dataset, tmp_path):
-    pid = launcher.start(arguments(dataset, tmp_path, specification("all", epochs=2000)), tmp_path / "log")
-    wait_for(tmp_path / "checkpoint.pt")
-    os.kill(pid, signal.SIGKILL)
-    launcher.wait(pid)
-    spec = specification("all", epochs=2)
-    assert "checkpoint.pt is ignored: it belongs to another specification\n" in run(launcher, dataset, tmp_path, spec)
-    assert record(tmp_path)["resumed_from"] is None
-    run(launcher, dataset, tmp_path / "afresh", spec)
-    assert results(tmp_path) == results(tmp_path / "afresh")
-
-
-def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, dataset, tmp_path):
+def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(dataset, tmp_path):
     spec = specification("all", FLIP, epochs=2)
-    run(launcher, dataset, tmp_path / "0", spec)
-    run(launcher, dataset, tmp_path / "2", spec, workers=2)
+    run(dataset, tmp_path / "0", spec)
+    run(dataset, tmp_path / "2", spec, workers=2)
     assert results(tmp_path / "0") == results(tmp_path / "2")
     assert record(tmp_path / "2")["workers"] == 2
     versions = record(tmp_path / "2")["versions"]
@@ -389,9 +299,9 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
     assert record(tmp_path / "2")["sha256"]["embeddings"] == ""
 
     network = specification("all", epochs=2, architecture="torchvision/resnet18")
-    log = run(launcher, dataset, tmp_path / "cut", network, micro_batch=3)
+    log = run(dataset, tmp_path / "cut", network, micro_batch=3)
     assert log.count("batch normalisation needs the 16 images together") == 1
-    run(launcher, dataset, tmp_path / "whole", network)
+    run(dataset, tmp_path / "whole", network)
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
     parameters = record(tmp_path / "whole")["parameters"]
     assert parameters["total"] == parameters["trainable"] > 10_000
@@ -402,9 +312,7 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
     [
         (specification(), {"features": None, "pixels": "x"}, "--features is missing for trainable 'head'"),
         (specification(augmentation=FLIP), {"evaluation_features": None}, "--evaluation-features is missing"),
-        (specification("all"), {"weights": "x"}, "--weights is of no use for trainable 'all', weights 'random'"),
-        (specification(), {"specification": "{}"}, "--specification: model: Field required"),
-        (specification(), {"specification": "{"}, "--specification: the JSON text: Invalid JSON"),
+        (specification("all"), {"weights": "x"}, "--weights: for a cnn with weights 'random' it is of no use"),
         (specification(), {"split_by": "image"}, "patient.csv (split by image): group 14-1000 with 12"),
         (specification(), {"device": "cuda:99"}, "--device cuda:99: PyTorch finds"),
         (
@@ -425,9 +333,9 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(launcher, d
         ),
     ],
 )
-def test_a_mistake_is_one_line(launcher, dataset, tmp_path, spec, changes, message):
+def test_a_mistake_is_one_line(dataset, tmp_path, spec, changes, message):
     changes = {name: dataset / value if "feat" in name and value else value for name, value in changes.items()}
-    assert launcher.wait(launcher.start(arguments(dataset, tmp_path, spec, **changes), tmp_path / "log")) == 1
+    assert status(start(arguments(dataset, tmp_path, spec, **changes), tmp_path / "log")) == 1
     log = (tmp_path / "log").read_text()
     assert log.startswith("error: ")
     assert message in log

@@ -13,17 +13,16 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snakemake.utils import update_config
 
 from histobench.io.errors import HistoBenchError
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.resolved import resolve
 from histobench.study.spec import canonical_json
-from tests.study.test_config import FOLDERS, OWN, PAPER, ROOT
+from tests.study.test_config import FOLDERS, GONE, OWN, PAPER, ROOT, with_change
 
 INF, NAN = math.inf, math.nan
-GONE = ...
-"""The key is taken out."""
 
 
 class Case(NamedTuple):
@@ -36,17 +35,11 @@ class Case(NamedTuple):
     """The key that the sentence names, where it is not the one with the mistake."""
 
 
-def laid_over(config: dict, other: dict) -> dict:
-    """Return a configuration with another laid over it, as Snakemake does."""
-    for key, value in other.items():
-        both = isinstance(value, dict) and isinstance(config.get(key), dict)
-        config[key] = laid_over(config[key], value) if both else value
-    return config
-
-
 def merged(file: str) -> dict:
     """Return a study's whole configuration."""
-    return laid_over(copy.deepcopy(PAPER), yaml.safe_load((ROOT / file).read_text()))
+    config = copy.deepcopy(PAPER)
+    update_config(config, yaml.safe_load((ROOT / file).read_text()))
+    return config
 
 
 STUDIES = {"paper": PAPER, "demo": merged("config/demo.yaml"), "tiny": merged("tests/workflow/tiny.yaml")}
@@ -381,23 +374,6 @@ CASES = [
 ]
 
 
-def edited(study: str, case: Case) -> dict:
-    """Return a study's configuration with the mistake in it."""
-    config = copy.deepcopy(STUDIES[study])
-    *parents, last = case.key.split(".")
-    place: Any = config
-    for part in parents:
-        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-    value = case.value
-    if isinstance(value, dict):
-        value = {key: item for key, item in value.items() if item is not GONE}
-    if value is not GONE:
-        place[int(last) if isinstance(place, list) else last] = value
-    else:
-        place.pop(True if last == "on" else last)  # YAML reads the key `on` as true
-    return config
-
-
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_configurations_without_a_mistake_are_good(study):
     assert load(STUDIES[study]).runs
@@ -406,7 +382,7 @@ def test_the_configurations_without_a_mistake_are_good(study):
 @pytest.mark.parametrize(("study", "case"), CASES, ids=[f"{case.key}={str(case.value)[:40]}" for _, case in CASES])
 def test_each_mistake_gets_one_sentence_that_names_its_key(study, case):
     with pytest.raises(HistoBenchError) as caught:
-        load(edited(study, case))
+        load(with_change(case.key, case.value, STUDIES[study]))
     sentence = str(caught.value)
     assert re.match(rf"[\w./ -]*{re.escape(case.named or case.key)}\b[^:\n]*: .", sentence), sentence
     assert case.word in sentence.partition(": ")[2], sentence
@@ -416,23 +392,31 @@ def test_each_mistake_gets_one_sentence_that_names_its_key(study, case):
         assert jargon not in sentence
 
 
-def test_there_are_more_than_two_hundred(capsys):
+def test_there_are_more_than_two_hundred():
     different = {(study, case.key, repr(case.value)) for study, case in CASES}
     assert len(different) == len(CASES)
     assert len(CASES) >= 200
     assert {case.key.partition(".")[0] for _, case in CASES} >= {key for key in PAPER if key != "external"}
-    with capsys.disabled():
-        print(f"\n{len(CASES)} malformed configurations, each refused in one sentence")
 
 
 def test_every_mistake_is_told_at_once():
-    config = edited("paper", Case("seed", -1, ""))
+    config = with_change("seed", -1)
     config["modes"]["ft"]["epochs"] = 0
     config["grid"][0]["splits"] = []
     with pytest.raises(HistoBenchError) as caught:
         load(config)
     keys = [line.partition(":")[0] for line in str(caught.value).splitlines()]
     assert keys == ["seed", "modes.ft.epochs", "grid.0.splits"]
+
+
+def test_a_pair_that_is_never_trained_on_the_same_images_is_named():
+    config = copy.deepcopy(PAPER) | {"external": [], "comparisons": {"pairs": [["vgg19/ft", "smolvlm/ft"]]}}
+    for block, magnification in zip(config["grid"], (200, 400), strict=True):
+        block["magnifications"] = [magnification]
+    with pytest.raises(
+        HistoBenchError, match=r"comparisons.pairs.0: vgg19/ft and smolvlm/ft are never trained on the same"
+    ):
+        load(config)
 
 
 JUNK: list[Any] = [

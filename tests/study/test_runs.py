@@ -1,4 +1,4 @@
-"""When a run's results stand."""
+"""When a run's results are up to date."""
 
 import json
 
@@ -20,19 +20,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_run_stands_with_its_own_settings_alone(folder):
+def test_a_run_is_up_to_date_with_its_own_settings_alone(folder):
     assert is_up_to_date(folder, specification())
     assert not is_up_to_date(folder, specification(epochs=21))
-
-
-@pytest.mark.parametrize("missing", ["run.json", "predictions.csv"])
-def test_a_run_without_its_files_does_not_stand(folder, missing):
-    (folder / missing).unlink()
+    (folder / "predictions.csv").unlink()
     assert not is_up_to_date(folder, specification())
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
-def test_a_damaged_record_is_no_record(folder, content):
-    (folder / "run.json").write_bytes(content)
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"\xff\xfe", b"null"])
+def test_a_run_with_a_damaged_record_or_none_is_not(folder, content):
+    (folder / "run.json").unlink() if content is None else (folder / "run.json").write_bytes(content)
     assert record(folder) == {}
     assert not is_up_to_date(folder, specification())

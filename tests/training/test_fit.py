@@ -114,18 +114,6 @@ def test_every_image_counts_once_in_the_epochs_loss_also_those_of_a_partial_batc
     assert fitted.history[0]["train_loss"] == pytest.approx(log_loss(source.labels, logits.sigmoid().numpy()), rel=1e-5)
 
 
-def test_how_a_batch_is_cut_changes_nothing_but_rounding(tmp_path):
-    recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.01)
-    whole = run(tmp_path, Tiny(), recipe)
-    assert np.ptp(whole.logits) > 0.01
-    for size in (1, 3, 8, 64):
-        cut = run(tmp_path, Tiny(), recipe, micro_batch=size)
-        assert cut.micro_batch == min(size, 16)
-        np.testing.assert_allclose(cut.logits, whole.logits, rtol=1e-3, atol=1e-4)
-        losses, expected = ([row["train_loss"] for row in fitted.history] for fitted in (cut, whole))
-        np.testing.assert_allclose(losses, expected, rtol=1e-4)
-
-
 def test_batch_normalisation_keeps_its_batches_whole_and_says_so_once(tmp_path, caplog):
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.01)
     whole = run(tmp_path, Tiny(norm=True), recipe)
@@ -333,18 +321,9 @@ def test_only_trainable_parameters_change(tmp_path):
     assert set(stored["module"]) == changed
 
 
-def test_a_linear_probe_standardises_by_what_it_was_given():
-    random = np.random.default_rng(1)
-    embeddings = (random.normal(size=(50, 4)) * [1, 10, 100, 0] + [5, 0, -3, 7]).astype(np.float32)
-    probe = LinearHead(4, seed=0)
-    probe.standardise(embeddings)
-    expected = embeddings - embeddings.mean(0)
-    expected[:, :3] /= embeddings[:, :3].std(0)
-    weight, bias = probe.head.weight.detach().numpy()[0], probe.head.bias.item()
-    logits = probe(torch.from_numpy(embeddings)).detach().numpy()
-    np.testing.assert_allclose(logits, expected @ weight + bias, rtol=1e-3, atol=1e-4)
-    assert set(probe.state_dict()) == {"head.weight", "head.bias", "mean", "std"}
-    with torch.autocast("cpu", torch.bfloat16):
-        half = probe(torch.from_numpy(embeddings))
-    assert half.dtype == torch.float32
-    assert np.array_equal(half.detach().numpy(), logits)
+def test_a_linear_head_scales_only_what_varies():
+    embeddings = np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32) * [1, 100, 0] + [5, -3, 7]
+    head = LinearHead(3, seed=0)
+    head.standardise(embeddings)
+    assert head.mean.tolist() == pytest.approx(embeddings.mean(0))
+    assert head.std.tolist() == pytest.approx([*embeddings[:, :2].std(0), 1])

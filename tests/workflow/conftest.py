@@ -1,13 +1,17 @@
 """A copy of the project that a test may edit, and the true Snakemake run in it."""
 
+import functools
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -105,6 +109,34 @@ def copy_project(folder: Path) -> Project:
     shutil.copy(ROOT / "Snakefile", folder)
     shutil.copytree(ROOT / "resources" / "paper", folder / "resources" / "paper")
     return Project(folder)
+
+
+def tool(name: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a tool of this checkout as `make` does; its output is one text."""
+    return subprocess.run(
+        [sys.executable, "-m", f"histobench.tools.{name}", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")} | environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path_factory, monkeypatch) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address at which its files can be had."""
+    monkeypatch.setenv("no_proxy", "*")
+    folder = tmp_path_factory.mktemp("served")
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """The archive of a dataset: downloaded when it is not there, verified whoever put it there, and never deleted."""
 
-import functools
 import hashlib
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,25 +9,6 @@ from tests.datasets import standin
 
 MANIFEST = ("--configfile", "config/given.yaml", "--until", "manifest")
 RUN = (*MANIFEST, "--cores", "1", "--show-failed-logs")
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def served(tmp_path_factory, monkeypatch):
-    """A folder, and the address at which its files can be had."""
-    monkeypatch.setenv("no_proxy", "*")
-    folder = tmp_path_factory.mktemp("served")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def sha256(path: Path) -> str:

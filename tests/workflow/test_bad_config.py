@@ -1,9 +1,7 @@
 """Malformed configurations through the true Snakemake: a message that helps, no job, and nothing written."""
 
 import pytest
-import yaml
 
-from tests.study.test_malformed import CASES, edited
 from tests.workflow.conftest import copy_project
 
 
@@ -51,29 +49,4 @@ def test_overrides_on_the_command_line(untouched):
         "seed: expected at least 0, found -1",
     ):
         assert message in output
-    assert "Traceback" not in output
-
-
-@pytest.mark.slow
-def test_missing_images_are_named_with_the_key_that_says_where_they_are(untouched):
-    output = refused(untouched, "--configfile", "config/sample.yaml")
-    assert "resources/sample: there is no such archive or folder; put the images there" in output
-    assert "Traceback" not in output
-
-
-SAMPLE = [
-    ("demo", "datasets.synthetic.synthetic.patients_per_class", 4),
-    ("paper", "comparisons.pairs", [["alexnet/ft", "vgg91/ft"]]),
-]
-"""Mistakes of the table that contradict another key."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("study", "key", "value"), SAMPLE, ids=[key for _, key, _ in SAMPLE])
-def test_the_message_is_passed_on_as_it_is(untouched, study, key, value):
-    (case,) = (case for of, case in CASES if (of, case.key, case.value) == (study, key, value))
-    (untouched.folder / "config/bad.yaml").write_text(yaml.safe_dump(edited(study, case)))
-    output = refused(untouched, "--configfile", "config/bad.yaml")
-    (line,) = (line for line in output.splitlines() if case.word in line)
-    assert line.startswith(case.named or case.key)
     assert "Traceback" not in output

@@ -44,11 +44,11 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
             other.write_bytes(noise(1000 + 10 * patient + number, 100 * (patient % 2)))
     (images.parent / "images.csv").write_text("\n".join(table) + "\n")
     bach = SyntheticSettings(kind="bach", patients_per_class=1, images_per_patient=2, width=32, height=24)
-    synthetic.generate(bach, project.folder / "resources/bach.zip")
+    synthetic.generate(bach, project.folder / "resources/bach.tar.gz")
 
     tiny = yaml.safe_load(project.tiny.read_text())
     own = yaml.safe_load((project.folder / "config/studies/own-data.yaml").read_text())
-    datasets = own["datasets"] | {"made-up-bach": {"format": "bach", "source": "resources/bach.zip"}}
+    datasets = own["datasets"] | {"made-up-bach": {"format": "bach", "source": "resources/bach.tar.gz"}}
     block = {
         "dataset": "mine",
         "modes": ["ft", "lp"],

@@ -1,12 +1,9 @@
 """What a study downloads, through the true workflow: all of it at once, without network, and from folders of one's own."""
 
-import functools
 import hashlib
 import json
 import re
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,24 +22,6 @@ pytestmark = pytest.mark.slow
 GIVEN = ("--configfile", "config/given.yaml")
 NOBODY = "http://127.0.0.1:9"
 TERMS = {"licence": "CC BY 4.0", "citation": "Some One, 'Images' (2016)"}
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def archives(tmp_path_factory):
-    """The address of a server with one archive, given.tar.gz."""
-    folder = tmp_path_factory.mktemp("archives")
-    standin.write_standin(folder / "given.tar.gz", members=standin.paths()[:8])
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +65,10 @@ def jobs(project, *arguments: str) -> dict[str, int]:
 
 
 def test_fetch_gets_what_a_study_downloads_and_what_says_where_re_runs_nothing(
-    project, archives, repository, monkeypatch
+    project, served, repository, monkeypatch
 ):
-    monkeypatch.setenv("no_proxy", "*")
+    folder, archives = served
+    standin.write_standin(folder / "given.tar.gz", members=standin.paths()[:8])
     hub = {"family": "smolvlm", "weights": {"hub": REPOSITORY, "revision": REVISION}, **TERMS}
     shutil.copytree(repository, project.folder / "mine")
     files = ("config.json", "model.safetensors", "tokenizer.json")
@@ -103,7 +83,7 @@ def test_fetch_gets_what_a_study_downloads_and_what_says_where_re_runs_nothing(
         output = project.snakemake(*targets, *GIVEN, "--cores", "2").stdout
     made = [path for name in ("resources", "results") for path in (project.folder / name).rglob("*") if path.is_file()]
     made = {str(path.relative_to(project.folder)) for path in made}
-    kept = {path for path in made if not path.startswith(("resources/paper/", "results/logs/", "results/benchmarks/"))}
+    kept = {path for path in made if not path.startswith(("resources/paper/", "results/logs/"))}
     folder = f"resources/weights/someone--tiny-{REVISION[:12]}"
     assert kept == {
         "resources/given/given.tar.gz",

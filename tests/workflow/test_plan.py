@@ -4,7 +4,6 @@ import re
 from collections import Counter
 
 import pytest
-import yaml
 
 from tests.workflow.conftest import job_counts
 
@@ -56,22 +55,6 @@ def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(proj
 
 def test_its_downloads_alone(project):
     assert project.jobs("fetch") == {"fetch_dataset": 2, "fetch_weights": 5, "fetch_config": 2, "fetch": 1}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("block", "models", "modes", "runs"),
-    [
-        (0, ["alexnet", "vgg19", "resnet34"], ["ft"], 120),
-        (1, ["qwen2-vl-2b", "smolvlm"], ["lp"], 80),
-        (0, ["resnet34"], ["ft"], 40),
-    ],
-)
-def test_its_parts(project, block, models, modes, runs):
-    config = yaml.safe_load((project.folder / "config/config.yaml").read_text())
-    config["grid"] = [config["grid"][block] | {"models": models, "modes": modes}]
-    (project.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-    assert project.jobs()["train"] == runs
 
 
 @pytest.mark.slow

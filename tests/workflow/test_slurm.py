@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -67,19 +66,11 @@ def local(tmp_path_factory) -> Project:
     return project
 
 
-def training(folder: Path, run: str) -> int | None:
-    """Return the process that trains a run in `folder`."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if (
-                any(word.endswith(b"/train.py") for word in words[:4])
-                and f"{run}/predictions.csv".encode() in words
-                and (process / "cwd").readlink() == folder
-            ):
-                return int(process.name)
-        except OSError:  # it has just ended
-            continue
+def training(project: Project, run: str) -> int | None:
+    """Return the process that trains a run."""
+    for process, words in project.processes().items():
+        if any(word.endswith("/train.py") for word in words[:4]) and f"{run}/predictions.csv" in words:
+            return process
     return None
 
 
@@ -120,7 +111,7 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
             time.sleep(0.01)
             for run in [run for run in waiting if (project.folder / LONG[run] / "checkpoint.pt").exists()]:
                 # It hangs, as on a file system that does not answer, until Slurm ends it.
-                process = training(project.folder, LONG[run])
+                process = training(project, LONG[run])
                 assert process
                 os.kill(process, signal.SIGSTOP)
                 job = attempts(slurm, run)[-1]["job"]

@@ -1,7 +1,8 @@
 """Scores of labels and logits, in plain numpy. Training and evaluation both use them.
 
 Malignant is the positive class. An image is called malignant where its logit is at least 0, which is a probability of at
-least 0.5. Tests compare every score with scikit-learn's.
+least 0.5. Arguments are `label`, (N,) 0 benign, 1 malignant; `logit`, (N,) finite real numbers; and `patient`, (N,), the
+patient of each image. Tests compare every score with scikit-learn's.
 """
 
 import numpy as np
@@ -21,21 +22,16 @@ def scores(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
     """Return accuracy, precision, recall, F1 and the area under the ROC curve.
 
     Precision, recall and F1 are 0 where they are undefined; the area is NaN where a class does not occur.
-
-    Args:
-        label: (N,) 0 benign, 1 malignant.
-        logit: (N,) finite real numbers.
     """
     positive, called = np.asarray(label) > 0.5, decide(np.asarray(logit))
     hits, calls, positives = (int(np.count_nonzero(which)) for which in (called & positive, called, positive))
-    values = (
-        np.mean(called == positive),
-        hits / calls if calls else 0.0,
-        hits / positives if positives else 0.0,
-        2 * hits / (calls + positives) if calls + positives else 0.0,
-        auc(positive, logit),
-    )
-    return dict(zip(SCORES, map(float, values), strict=True))
+    return {
+        "accuracy": float(np.mean(called == positive)),
+        "precision": hits / calls if calls else 0.0,
+        "recall": hits / positives if positives else 0.0,
+        "f1": 2 * hits / (calls + positives) if calls + positives else 0.0,
+        "auc": auc(positive, logit),
+    }
 
 
 def auc(label: np.ndarray, logit: np.ndarray) -> float:
@@ -60,11 +56,6 @@ def patient_rate(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> f
 
     Spanhol, Oliveira, Petitjean and Heutte, "A dataset for breast cancer histopathological image classification", IEEE
     Transactions on Biomedical Engineering 63(7), 2016, equations 1 and 2.
-
-    Args:
-        label: (N,) 0 benign, 1 malignant.
-        logit: (N,) real numbers.
-        patient: (N,) the patient of each image.
     """
     _, index, images = np.unique(patient, return_inverse=True, return_counts=True)
     correct = np.bincount(index, weights=decide(np.asarray(logit)) == (np.asarray(label) > 0.5))
@@ -77,7 +68,11 @@ def cross_entropy(label: np.ndarray, logit: np.ndarray) -> float:
     return float(np.mean(np.logaddexp(0, logit) - logit * positive))
 
 
+def all_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
+    """Return every score of :data:`METRICS`."""
+    return scores(label, logit) | {PATIENT_RATE: patient_rate(label, logit, patient)}
+
+
 def epoch_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
-    """Return `validation_loss`, the scores and the patient rate of one epoch; arguments as above."""
-    rate = {PATIENT_RATE: patient_rate(label, logit, patient)}
-    return {"validation_loss": cross_entropy(label, logit)} | scores(label, logit) | rate
+    """Return `validation_loss` and every score of one epoch."""
+    return {"validation_loss": cross_entropy(label, logit)} | all_scores(label, logit, patient)

@@ -16,9 +16,7 @@ sys.path.insert(0, str(LIBRARY))
 os.environ |= {
     "HISTOBENCH_SCRIPTS": os.path.relpath(ROOT / "scripts"),
     "HISTOBENCH_SNAKEMAKE": str(os.getpid()),
-    "PYTHONPATH": os.pathsep.join(
-        filter(None, [str(LIBRARY), os.getenv("PYTHONPATH")])
-    ),
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(LIBRARY), os.getenv("PYTHONPATH")])),
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
     "NO_ALBUMENTATIONS_UPDATE": "1",  # it asks the network at import otherwise
     # No progress bar in the logs of short jobs, and at most one line a second in those of long ones.
@@ -64,15 +62,8 @@ if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
 
 
 wildcard_constraints:
-    dataset=r"[a-z0-9][a-z0-9._-]*",
-    model=r"[a-z0-9][a-z0-9._-]*",
-    mode=r"[a-z0-9][a-z0-9._-]*",
-    split=r"[a-z0-9][a-z0-9._-]*",
-    augmentation=r"[a-z0-9][a-z0-9._-]*",
-    magnification=r"\d+",
-    size=r"\d+",
-    views=r"\d+",
-    fold=r"\d+",
+    **dict.fromkeys(("dataset", "on", "model", "mode", "split", "augmentation"), r"[a-z0-9][a-z0-9._-]*"),
+    **dict.fromkeys(("magnification", "size", "views", "fold"), r"\d+"),
 
 
 # ---- resources ----
@@ -89,7 +80,7 @@ def share(need):
 
 
 def prediction_gpu(w):
-    """A linear head predicts through its frozen backbone, anything else as it was trained."""
+    """A linear head needs its frozen backbone to predict, so it needs the backbone's GPU; other runs need what training needs."""
     head = STUDY.recipe(w.model, w.mode).trainable == "head"
     return STUDY.gpu(w.model, None if head else w.mode)
 
@@ -109,9 +100,7 @@ def model_code(script):
 
 def specification(w):
     """Everything that decides the result of the run of these wildcards."""
-    return STUDY.specification(
-        w.model, w.mode, int(w.magnification), w.augmentation, int(w.fold)
-    )
+    return STUDY.specification(w.model, w.mode, int(w.magnification), w.augmentation, int(w.fold))
 
 
 def digest(value):
@@ -127,18 +116,12 @@ def option(name, *values):
 
 def terms(entry):
     """Licence and citation of a dataset or model, which its download shows."""
-    return (
-        f"{option('--licence', entry.licence)} {option('--citation', entry.citation)}"
-    )
+    return f"{option('--licence', entry.licence)} {option('--citation', entry.citation)}"
 
 
 def given(input, *names):
     """Command-line options for those of the named inputs that there are."""
-    parts = [
-        option(f"--{name.replace('_', '-')}", input[name])
-        for name in names
-        if name in input.keys()
-    ]
+    parts = [option(f"--{name.replace('_', '-')}", input[name]) for name in names if name in input.keys()]
     return " ".join(parts)
 
 

@@ -7,9 +7,7 @@ rule synthesize:
         "../../envs/report.yaml"
     threads: 8
     params:
-        settings=lambda w: canonical_json(
-            STUDY.datasets[w.dataset].synthetic.model_dump(mode="json")
-        ),
+        settings=lambda w: canonical_json(STUDY.datasets[w.dataset].synthetic.model_dump(mode="json")),
         code=code("synthesize"),
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/synthesize.py" --settings {params.settings:q} --workers {threads}'
@@ -32,7 +30,7 @@ rule manifest:
         format=manifest_format,
         source=lambda w: STUDY.source(w.dataset),
         tree=lambda w: tree_state(STUDY.source(w.dataset)),
-        # A function of the input is not tracked: another expected hash is no other data.
+        # Taking `input` keeps this untracked: another expected hash does not change the data.
         sha256=lambda w, input: option("--sha256", STUDY.datasets[w.dataset].sha256),
         code=code("manifest"),
     shell:

@@ -21,7 +21,7 @@ rule score:
 
 use rule score as compare with:
     input:
-        # What it needs of the study is a parameter: a new label compares nothing again.
+        # Only the parameter below counts: a new label does not repeat the comparison.
         study=ancient(STUDY_FILE),
         predictions=[run.predictions for run in STUDY.runs],
     output:

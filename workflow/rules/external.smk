@@ -5,8 +5,6 @@ rule predict:
         paths.EXTERNAL,
     log:
         paths.EXTERNAL_LOG,
-    wildcard_constraints:
-        on=r"[a-z0-9][a-z0-9._-]*",
     conda:
         "../../envs/compute.yaml"
     threads: 4

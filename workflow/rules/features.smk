@@ -1,11 +1,7 @@
 rule features:
     input:
         unpack(feature_inputs),
-        unpack(
-            lambda w: checked(
-                Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists()
-            )
-        ),
+        unpack(lambda w: checked(Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists())),
     output:
         paths.FEATURES,
     log:
@@ -28,8 +24,8 @@ rule features:
         " --device {resources.device} --share {resources.share} --workers {threads} --output {output} > {log} 2>&1"
 
 
-# Visual tokens are large: a store is removed when the last job that needs it is done, and by the priorities of its
-# consumers this is before the next store is made.
+# Visual tokens are large: a store is removed after the last job that needs it. Those jobs have a higher priority, so they
+# run before the next store is made.
 use rule features as tokens with:
     input:
         unpack(image_inputs),

@@ -14,13 +14,7 @@ def weights(model):
 
 def stored(pattern, w, augmentation, views):
     """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
-    return pattern.format(
-        dataset=w.dataset,
-        model=w.model,
-        magnification=w.magnification,
-        augmentation=augmentation,
-        views=views,
-    )
+    return pattern.format(**dict(w.items()) | {"augmentation": augmentation, "views": views})
 
 
 def image_inputs(w):
@@ -53,9 +47,7 @@ def manifest_format(w):
 def tree_state(source):
     """Changes whenever a file of a dataset's folder does; for an archive Snakemake compares its own date."""
     files = sorted(path for path in Path(source).rglob("*") if path.is_file())
-    return digest(
-        [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    )
+    return digest([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
 
 
 def own_files(w):
@@ -71,10 +63,7 @@ def own_files(w):
 def feature_inputs(w):
     """Embeddings of a vision-language model are made from its visual tokens, where these are stored."""
     inputs = image_inputs(w)
-    if (
-        STUDY.embeds_tokens(w.model)
-        and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists()
-    ):
+    if STUDY.embeds_tokens(w.model) and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists():
         inputs["tokens"] = stored(paths.TOKENS, w, w.augmentation, w.views)
     return inputs
 
@@ -108,8 +97,8 @@ def train_inputs(w):
 def run_is_up_to_date(w):
     """Whether a run's results are there and were made with its present settings.
 
-    Then it needs no visual tokens. They are temporary: were they an input, Snakemake would repeat every finished run when
-    they are made again for a new arm. A run that is out of date for another reason computes its tokens itself.
+    Then it needs no visual tokens. They are temporary: as an input, tokens that are made again for a new arm would repeat
+    every finished run. A run that is out of date for another reason computes its tokens itself.
     """
     return is_up_to_date(Path(paths.RUN.format(**dict(w.items()))), specification(w))
 
@@ -126,10 +115,9 @@ def model_settings(w):
 
 
 def checked(done):
-    """The check of all arms as an input of what computes features or trains, which waits for it.
+    """An input that makes a job wait for the check of all arms; none for a job that is `done`, which a new check would repeat.
 
-    A job that is `done` does not depend on it: a new check would repeat the job. As an `ancient` input it would not, but
-    Snakemake does not compare the parameters of a job while one that it depends on is still to run.
+    `ancient` does not help: Snakemake compares no parameters while an input is still to be made.
     """
     return {} if done else {"checked": f"{RESULTS}/parameters.csv"}
 

@@ -60,9 +60,7 @@ use rule score as table_scores with:
         summary=rules.score.output.summary,
         folds=[
             paths.FOLDS_CENSUS.format(dataset=dataset, split=split)
-            for dataset, split in dict.fromkeys(
-                (run.dataset, run.split) for run in STUDY.runs
-            )
+            for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs)
         ],
     output:
         table("scores"),

@@ -1,9 +1,5 @@
 # Snakemake deletes the outputs of a job before it starts it, so an archive that is there is no rule's output.
-ABSENT = [
-    name
-    for name, dataset in STUDY.datasets.items()
-    if dataset.url and not Path(dataset.source).exists()
-]
+ABSENT = [name for name, dataset in STUDY.datasets.items() if dataset.url and not Path(dataset.source).exists()]
 
 
 rule fetch_dataset:
@@ -54,7 +50,7 @@ rule fetch_weights:
         "../../envs/compute.yaml"
     params:
         model=model_settings,
-        # A function of the output is not tracked: it does not change what is downloaded.
+        # Taking `output` keeps this untracked: it does not change what is downloaded.
         terms=lambda w, output: terms(STUDY.models[w.model]),
         code=model_code("fetch_weights"),
     shell:

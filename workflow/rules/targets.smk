@@ -48,9 +48,7 @@ def figure(*names):
     """The SVG, PDF and PNG file of those figures that the study has, as outputs."""
     files = []
     for name in filter(outputs.figures(RESOLVED).__contains__, names):
-        svg, *others = [
-            f"{RESULTS}/figures/{name}.{form}" for form in ("svg", "pdf", "png")
-        ]
+        svg, *others = [f"{RESULTS}/figures/{name}.{form}" for form in ("svg", "pdf", "png")]
         private = outputs.is_private(RESOLVED, name)
         files += [svg if private else report_table(svg, name, "Figures"), *others]
     return files

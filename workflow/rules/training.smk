@@ -18,9 +18,7 @@ rule train:
         share=lambda w: share(STUDY.gpu(w.model, w.mode)),
         # Hardware settings are resources, because these are not tracked; 0 stands for the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
-        gradient_checkpointing=lambda w: int(
-            STUDY.mode(w.model, w.mode).gradient_checkpointing
-        ),
+        gradient_checkpointing=lambda w: int(STUDY.mode(w.model, w.mode).gradient_checkpointing),
     params:
         specification=lambda w: specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
@@ -52,9 +50,7 @@ rule check_arms:
     conda:
         "../../envs/compute.yaml"
     params:
-        tried=digest(
-            [RESOLVED.models, RESOLVED.recipes, RESOLVED.augmentations, RESOLVED.grid]
-        ),
+        tried=digest([RESOLVED.models, RESOLVED.recipes, RESOLVED.augmentations, RESOLVED.grid]),
         code=code("check_arms", sorted({arm.family for arm in RESOLVED.arms})),
     shell:
         'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/check_arms.py" --study {input.study}'

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from histobench.claims.table_cells import CROSS_VALIDATION, EXTERNAL, Cell, Row, Terms, Unavailable
-from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv
 from histobench.study.resolved import Study
 
@@ -107,16 +106,10 @@ class Results:
         raise Unavailable(f"the study has no arm {model}/{mode}")
 
     def _name(self, label: str) -> str:
-        """Return the name in the configuration of a model by its name in print."""
-        names = [name for name, text in self.study.labels.items() if text == label]
-        if not names:
-            raise Unavailable(f"the study has no model {label}")
-        if len(names) > 1:
-            raise HistoBenchError(
-                f"models {' and '.join(names)} are both named {label!r} in print, but claims find a model by that name; "
-                "give each its own `label` in the configuration"
-            )
-        return names[0]
+        for name, text in self.study.labels.items():
+            if text == label:
+                return name
+        raise Unavailable(f"the study has no model {label}")
 
     def _columns(self, table: int) -> dict[str, str]:
         """Return the columns that select the rows of Table 4, 5 or 6."""
@@ -129,11 +122,9 @@ class Results:
         return place | {"augmentation": study.numbered[table]}
 
     def _place(self, cell: Cell) -> dict[str, str]:
-        """Return the columns that select a cell's rows, without its arm and metric."""
         return self._columns(cell.table) | ({"magnification": cell.magnification} if cell.magnification else {})
 
     def _select(self, file: str, wanted: Row) -> list[Row]:
-        """Return the rows of a file that hold the wanted texts."""
         if file not in self.files:
             raise Unavailable(f"there is no {file}.csv")
         return [row for row in self.files[file] if all(row[column] == value for column, value in wanted.items())]

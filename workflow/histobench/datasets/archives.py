@@ -110,7 +110,7 @@ class _StrictInfo(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
         info = super().frombuf(buf, encoding, errors)
         if not 0 <= info.size <= MAX_MEMBER_BYTES:
-            raise _WrongSize(info)
+            raise tarfile.InvalidHeaderError(f"{info.name!a} {_wrong_size(info.size)}")  # pyright: ignore[reportAttributeAccessIssue]
         return info
 
 
@@ -133,28 +133,21 @@ class _Bounded:
         return data
 
 
-class _WrongSize(Exception):
-    """A header declares too many bytes, or a negative number; its argument is the header."""
-
-
 def _tar(source: Path, stream: IO[bytes] | _Bounded) -> Iterator[Member]:
     last = "its beginning"
     with _intact(source, lambda: f"after {last}"):
-        try:
-            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|", bufsize=_BUFFER, tarinfo=_StrictInfo) as tar:
-                for info in tar:
-                    name = _checked_name(source, info.name)
-                    if not info.isdir():
-                        if info.issym() or info.islnk():
-                            raise _refused(source, name, _LINK)
-                        if not info.isreg() or info.issparse():
-                            raise _refused(source, name, _SPECIAL)
-                        yield Member(name, _reader(source, name, info.size, lambda info=info: tar.extractfile(info)))
-                    last = name
-            while stream.read(_BUFFER):  # to reach the end and the checksum of the compressed stream
-                pass
-        except _WrongSize as error:
-            raise _oversized(source, error.args[0].name, error.args[0].size) from error
+        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|", bufsize=_BUFFER, tarinfo=_StrictInfo) as tar:
+            for info in tar:
+                name = _checked_name(source, info.name)
+                if not info.isdir():
+                    if info.issym() or info.islnk():
+                        raise _refused(source, name, _LINK)
+                    if not info.isreg() or info.issparse():
+                        raise _refused(source, name, _SPECIAL)
+                    yield Member(name, _reader(source, name, info.size, lambda info=info: tar.extractfile(info)))
+                last = name
+        while stream.read(_BUFFER):  # to reach the end and the checksum of the compressed stream
+            pass
 
 
 def _zip(source: Path) -> Iterator[Member]:
@@ -208,8 +201,8 @@ def _refused(source: Path, name: str, what: str) -> HistoBenchError:
     return HistoBenchError(f"{source}: member {shown} {what}; remove it or get the official archive")
 
 
-def _oversized(source: Path, name: str, size: int) -> HistoBenchError:
-    return _refused(source, name, f"declares {size} bytes, expected 0 to {MAX_MEMBER_BYTES}")
+def _wrong_size(size: int) -> str:
+    return f"declares {size} bytes, expected 0 to {MAX_MEMBER_BYTES}"
 
 
 def _reader(source: Path, name: str, size: int, open_member: Callable[[], IO[bytes] | None]) -> Callable[[], bytes]:
@@ -217,7 +210,7 @@ def _reader(source: Path, name: str, size: int, open_member: Callable[[], IO[byt
 
     def read() -> bytes:
         if size > MAX_MEMBER_BYTES:
-            raise _oversized(source, name, size)
+            raise _refused(source, name, _wrong_size(size))
         with _intact(source, lambda: f"in member {name}"):
             file = open_member()
             assert file is not None  # only regular files come here

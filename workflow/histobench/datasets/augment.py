@@ -96,21 +96,21 @@ def check(transforms: Sequence[Mapping[str, Mapping[str, Any]]], size: int) -> l
         One message for each transform that cannot be built, or for the first one that fails; empty if all is well. The
         caller adds which augmentation it is.
     """
-    given = [(name, arguments) for item in transforms for name, arguments in item.items()]
+    given = [{name: arguments} for item in transforms for name, arguments in item.items()]
     faults = []
-    for name, arguments in given:
+    for transform in given:
         try:
-            _build(name, arguments, size)
+            Augmentation([transform], size)
         except HistoBenchError as error:
             faults.append(str(error))
-    if faults:
-        return faults
-    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
-    try:
-        Augmentation([{name: {**arguments, "p": 1.0}} for name, arguments in given], size)(image, 0, 0, "a test image")
-    except HistoBenchError as error:
-        return [str(error)]
-    return []
+    if not faults:
+        image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+        always = [{name: {**arguments, "p": 1.0}} for item in given for name, arguments in item.items()]
+        try:
+            Augmentation(always, size)(image, 0, 0, "a test image")
+        except HistoBenchError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _build(name: str, arguments: Mapping[str, Any], size: int) -> Any:
@@ -124,13 +124,16 @@ def _build(name: str, arguments: Mapping[str, Any], size: int) -> Any:
         raise HistoBenchError(f"Albumentations {library.__version__} has no transform {name!r}; correct its spelling")
     if "size" in inspect.signature(kind).parameters:
         arguments = {"size": (size, size), **arguments}
+
+    def named(value: Any) -> Any:
+        constant = isinstance(value, str) and value.startswith(("BORDER_", "INTER_"))
+        return getattr(cv2, value) if constant else value
+
     try:
         with warnings.catch_warnings():
             # The library only warns about an unknown argument, or one that it replaces by another.
             warnings.simplefilter("error", UserWarning)
-            return kind(
-                **{key: getattr(cv2, value) if _is_constant(value) else value for key, value in arguments.items()}
-            )
+            return kind(**{key: named(value) for key, value in arguments.items()})
     except Exception as error:  # the library has no common class for what its constructors raise
         cause: Any = error.__cause__  # what pydantic found, if it is pydantic that refuses
         found = cause.errors()[0] if hasattr(cause, "errors") else {"loc": (), "msg": str(error)}
@@ -139,8 +142,3 @@ def _build(name: str, arguments: Mapping[str, Any], size: int) -> Any:
             f"transform {name} of Albumentations {library.__version__} does not take {dict(arguments)} ({reason}); "
             "correct its arguments"
         ) from error
-
-
-def _is_constant(value: Any) -> bool:
-    """Return whether a value is the name of one of OpenCV's constants."""
-    return isinstance(value, str) and value.startswith(("BORDER_", "INTER_"))

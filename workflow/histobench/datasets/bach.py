@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from histobench.datasets.manifest import Image
-from histobench.datasets.scan import Facts, scan, shown
+from histobench.datasets.scan import Facts, scan
 from histobench.io.errors import HistoBenchError
 
 CLASSES = {
@@ -24,26 +24,35 @@ CLASSES = {
 
 OFFICIAL_COUNT = 100
 """Images of each class."""
-OFFICIAL_SIZE = (2048, 1536)
-"""Width and height of every image in pixels."""
 OFFICIAL_MD5 = "8ae1801334aa943c44627c1eef3631b2"
 """MD5 of the archive, as Zenodo gives it."""
 
 
-def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Counter[str]]:
+def read(source: Path, complete: bool, workers: int) -> list[Image]:
     """Read every image of the four class folders, as :func:`histobench.datasets.formats.read` does.
 
-    The tree may be under any prefix, and partial unless `complete` requires the official 100 images of 2048x1536 pixels in
-    each class and, of an archive, the official MD5. `magnification` is 0, `subtype` normal, benign, insitu or invasive.
+    The tree may be under any prefix, and partial unless `complete` requires the official 100 images in each class and,
+    of an archive, the official MD5. `magnification` is 0, `subtype` normal, benign, insitu or invasive.
     """
     source = Path(source)
     if complete and source.is_file():
-        _check_md5(source)
+        with source.open("rb") as file:
+            digest = hashlib.file_digest(file, "md5").hexdigest()
+        if digest != OFFICIAL_MD5:
+            raise HistoBenchError(
+                f"{source}: has MD5 {digest}, but the official archive has {OFFICIAL_MD5}; "
+                "get a whole copy of it, or set complete: false for this dataset"
+            )
     tree = "TIFF files such as Photos/Normal/n001.tif"
-    images, skipped = scan(source, _facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None)
-    if complete:
-        _check_complete(source, images)
-    return images, skipped
+    images = scan(source, _facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None)
+    counts = Counter(image.subtype for image in images)
+    for folder, (_, subtype) in CLASSES.items():
+        if complete and counts[subtype] != OFFICIAL_COUNT:
+            raise HistoBenchError(
+                f"{source}: holds {counts[subtype]} images in Photos/{folder}, but the official dataset has "
+                f"{OFFICIAL_COUNT}; get the official archive, or set complete: false for this dataset"
+            )
+    return images
 
 
 def _facts(member: str) -> Facts | None:
@@ -54,30 +63,3 @@ def _facts(member: str) -> Facts | None:
     label, subtype = CLASSES[path.parts[-2]]
     own = dict.fromkeys(("image_id", "patient", "slide", "accession"), path.stem)
     return own | {"label": label, "subtype": subtype, "magnification": 0}
-
-
-def _check_md5(archive: Path) -> None:
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != OFFICIAL_MD5:
-        raise HistoBenchError(
-            f"{archive}: has MD5 {found}, but the official archive has {OFFICIAL_MD5}; "
-            "get a whole copy of it, or set complete: false for this dataset"
-        )
-
-
-def _check_complete(source: Path, images: list[Image]) -> None:
-    counts = Counter(image.subtype for image in images)
-    for folder, (_, subtype) in CLASSES.items():
-        if counts[subtype] != OFFICIAL_COUNT:
-            raise HistoBenchError(
-                f"{source}: holds {counts[subtype]} images in Photos/{folder}, but the official dataset has "
-                f"{OFFICIAL_COUNT}; get the official archive, or set complete: false for this dataset"
-            )
-    other = [image.member for image in images if (image.width, image.height) != OFFICIAL_SIZE]
-    if other:
-        width, height = OFFICIAL_SIZE
-        raise HistoBenchError(
-            f"{source}: {len(other)} images are not of {width}x{height} pixels ({shown(other)}); "
-            "get the official archive, or set complete: false for this dataset"
-        )

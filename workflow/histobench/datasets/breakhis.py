@@ -3,7 +3,6 @@
 import csv
 import re
 import string
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -29,7 +28,7 @@ OFFICIAL_CENSUS = Path(__file__).with_name("breakhis_census.csv")
 ROOT = "BreaKHis_v1/histology_slides/breast"
 
 _NAME = re.compile(
-    r"SOB_(?P<letter>[BM])_(?P<subtype>A|F|PT|TA|DC|LC|MC|PC)-(?P<slide>\d{2}-\d+[A-Z]*)"
+    r"SOB_[BM]_(?P<subtype>A|F|PT|TA|DC|LC|MC|PC)-(?P<slide>\d{2}-\d+[A-Z]*)"
     r"-(?P<magnification>40|100|200|400)-(?P<number>\d{3})\.png",
     re.ASCII,
 )
@@ -44,21 +43,22 @@ class Identity:
     image_id: str
     label: str
     subtype: str
+    patient: str
     slide: str
     accession: str
     magnification: int
 
     @property
-    def folders(self) -> str:
-        """The official folders of the image below ``breast``; names write ``-14-``, folders ``_14-``."""
+    def path(self) -> str:
+        """The path of the image below ``breast``; names write ``-14-``, folders ``_14-``."""
         label, kind = SUBTYPES[self.subtype]
-        letter = label[0].upper()
-        return f"{label}/SOB/{kind}/SOB_{letter}_{self.subtype}_{self.slide}/{self.magnification}X"
+        slide = f"SOB_{label[0].upper()}_{self.subtype}_{self.slide}"
+        return f"{label}/SOB/{kind}/{slide}/{self.magnification}X/{self.image_id}.png"
 
     @property
     def member(self) -> str:
         """The path of the image in the official archive."""
-        return f"{ROOT}/{self.folders}/{self.image_id}.png"
+        return f"{ROOT}/{self.path}"
 
 
 def identify(member: str) -> Identity | None:
@@ -85,17 +85,11 @@ def identify(member: str) -> Identity | None:
             f"{member}: is not named like an image of BreakHis, expected a name such as {_EXAMPLE}; "
             "rename it or remove it from the source"
         )
-    label, _ = SUBTYPES[match["subtype"]]
-    if label[0].upper() != match["letter"]:
+    identity = _identity(**match.groupdict())
+    if not f"/{member}".endswith(f"/{identity.path}"):
         raise HistoBenchError(
-            f"{member}: contradicts itself, subtype {match['subtype']} is {label} and its name should begin with "
-            f"SOB_{label[0].upper()}_ instead of SOB_{match['letter']}_; rename it or remove it from the source"
-        )
-    identity = _identity(match["subtype"], match["slide"], match["magnification"], match["number"])
-    if list(path.parts[-6:-1]) != identity.folders.split("/"):
-        raise HistoBenchError(
-            f"{member}: its name contradicts its folders, expected it in {identity.folders}; "
-            "move it there, rename it, or remove it from the source"
+            f"{member}: name and folders contradict each other, expected {identity.path}; "
+            "move or rename it, or remove it from the source"
         )
     return identity
 
@@ -119,36 +113,32 @@ def _identity(subtype: str, slide: str, magnification: str, number: str) -> Iden
         image_id=f"SOB_{label[0].upper()}_{subtype}-{slide}-{magnification}-{number}",
         label=label,
         subtype=subtype,
+        patient=slide,
         slide=slide,
         accession=slide.rstrip(string.ascii_uppercase),
         magnification=int(magnification),
     )
 
 
-def read(source: Path, complete: bool, workers: int) -> tuple[list[Image], Counter[str]]:
+def read(source: Path, complete: bool, workers: int) -> list[Image]:
     """Read every image of a BreakHis archive or folder, as :func:`histobench.datasets.formats.read` does.
 
     The official tree may be under any prefix, and partial unless `complete` requires exactly the 7,909 images.
     """
-    listed = official()
-    expected = {identity.image_id for identity in listed} if complete else set()
-    tree = f"PNG files in the tree of BreakHis such as {listed[0].member}"
-    images, skipped = scan(source, _facts, tree, workers, len(expected) or None)
-    if complete:
-        _check_complete(source, {image.image_id for image in images}, expected)
-    return images, skipped
-
-
-def _facts(member: str) -> Facts | None:
-    identity = identify(member)
-    return identity and asdict(identity) | {"patient": identity.slide}
-
-
-def _check_complete(source: Path, found: set[str], expected: set[str]) -> None:
-    missing, surplus = sorted(expected - found), sorted(found - expected)
-    if missing or surplus:
+    expected = {identity.image_id: identity for identity in official()}
+    tree = f"PNG files in the tree of BreakHis such as {next(iter(expected.values())).member}"
+    images = scan(source, _facts, tree, workers, len(expected) if complete else None)
+    found = {image.image_id for image in images}
+    if complete and found != expected.keys():
+        missing, surplus = sorted(expected.keys() - found), sorted(found - expected.keys())
         raise HistoBenchError(
             f"{source}: is not the official BreakHis of {len(expected)} images: {len(missing)} are missing "
             f"({shown(missing) or 'none'}) and {len(surplus)} are surplus ({shown(surplus) or 'none'}); "
             "get the official archive, or set complete: false for this dataset"
         )
+    return images
+
+
+def _facts(member: str) -> Facts | None:
+    identity = identify(member)
+    return identity and asdict(identity)

@@ -16,10 +16,6 @@ MAX_PIXELS = 2**24
 SUFFIXES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """Pillow's name of the format of the files that are decoded, by the suffix of their names in lower case."""
 
-_EXACT_MODES = ("RGB", "P", "L", "1")
-_PNG_BIT_DEPTH = 24
-"""Position of the byte that holds the bits per channel of a PNG: Pillow reports 16-bit RGB as 8-bit RGB."""
-
 
 def decode(data: bytes, name: str) -> np.ndarray:
     """Decode a PNG, TIFF or JPEG file; the suffix of its name says which.
@@ -74,11 +70,7 @@ def decode(data: bytes, name: str) -> np.ndarray:
 
 
 def pixel_sha256(pixels: np.ndarray) -> str:
-    """Return the SHA-256 of height and width (two little-endian uint32), then the uint8 RGB bytes in row order.
-
-    Args:
-        pixels: uint8 array (height, width, 3).
-    """
+    """Return the SHA-256 of height and width (two little-endian uint32), then the uint8 RGB bytes in row order."""
     height, width, _ = pixels.shape
     digest = hashlib.sha256(struct.pack("<II", height, width))
     digest.update(np.ascontiguousarray(pixels).data)
@@ -86,11 +78,10 @@ def pixel_sha256(pixels: np.ndarray) -> str:
 
 
 def _unsupported(image: PIL.Image.Image, data: bytes) -> str:
-    """Return what an image holds that has no exact 8-bit RGB pixels; empty if there is nothing."""
-    if image.format == "PNG" and data[_PNG_BIT_DEPTH] > 8:
+    if image.format == "PNG" and data[24] > 8:  # the bits per channel; Pillow reports 16-bit RGB as 8-bit RGB
         return "16-bit pixels"
     if image.format == "PNG" and getattr(image, "is_animated", False):
         return "an animation"
-    if image.mode not in _EXACT_MODES:
+    if image.mode not in ("RGB", "P", "L", "1"):
         return f"{image.mode} pixels"
     return "transparency" if "transparency" in image.info else ""

@@ -13,9 +13,9 @@ patient is in the same fold at each of them. :mod:`histobench.datasets.make_fold
 numpy only, because every training job does it.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +40,13 @@ class Folds:
 
     policy: str
     """``patient``, ``accession``, ``image`` or ``official``."""
-    groups: tuple[str, ...]
-    """Names of the groups, sorted."""
-    images: tuple[int, ...]
-    """Images of each group, all magnifications together."""
-    labels: tuple[str, ...]
-    """``benign`` or ``malignant`` for each group, ``benign+malignant`` where a group holds both."""
-    tested: tuple[tuple[bool, ...], ...]
-    """For each group and fold, whether the group evaluates (else it trains)."""
+    tested: Mapping[str, tuple[bool, ...]]
+    """For each group, in the order of their names, whether it evaluates (else it trains) in each fold."""
 
     @property
     def count(self) -> int:
         """Number of folds."""
-        return len(self.tested[0])
+        return len(next(iter(self.tested.values())))
 
     def rows(self, images: Sequence[Image], fold: int, magnification: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the training and the evaluation rows of one fold at one magnification.
@@ -66,10 +60,8 @@ class Folds:
             Two ascending int64 arrays of indices into `images`.
 
         Raises:
-            HistoBenchError: there is no such fold, or no image of this magnification.
+            HistoBenchError: there is no image of this magnification.
         """
-        if not 1 <= fold <= self.count:
-            raise HistoBenchError(f"fold {fold} does not exist: the split by {self.policy} has folds 1 to {self.count}")
         here = np.fromiter((image.magnification == magnification for image in images), bool, len(images))
         if not here.any():
             known = ", ".join(f"{value}x" for value in sorted({image.magnification for image in images}))
@@ -79,8 +71,7 @@ class Folds:
 
     def sides(self, images: Sequence[Image]) -> np.ndarray:
         """Return for each image and fold whether the image evaluates: bool, shape (images, folds)."""
-        number = {group: index for index, group in enumerate(self.groups)}
-        return np.array(self.tested)[[number[group_of(image, self.policy)] for image in images]]
+        return np.array([self.tested[group_of(image, self.policy)] for image in images])
 
 
 def group_of(image: Image, policy: str) -> str:
@@ -98,28 +89,20 @@ def group_of(image: Image, policy: str) -> str:
     raise HistoBenchError(f"unknown split policy {policy!r}: expected one of {', '.join(POLICIES)}")
 
 
-def collect(images: Sequence[Image], policy: str, tested: Mapping[str, tuple[bool, ...]]) -> Folds:
-    """Return the folds of a manifest from the side of each group in each fold; True is the evaluation side."""
-    counts: Counter[str] = Counter()
-    labels: dict[str, set[str]] = {}
+def groups(images: Sequence[Image], policy: str) -> dict[str, tuple[str, str, str]]:
+    """Return the :data:`COLUMNS` of each group, in the order of their names.
+
+    The number of images is that of all magnifications together; the label of a group with both is ``benign+malignant``.
+    """
+    labels: dict[str, list[str]] = {}
     for image in images:
-        group = group_of(image, policy)
-        counts[group] += 1
-        labels.setdefault(group, set()).add(image.label)
-    groups = tuple(sorted(counts))
-    return Folds(
-        policy=policy,
-        groups=groups,
-        images=tuple(counts[group] for group in groups),
-        labels=tuple("+".join(sorted(labels[group])) for group in groups),
-        tested=tuple(tested.get(group, ()) for group in groups),
-    )
+        labels.setdefault(group_of(image, policy), []).append(image.label)
+    return {name: (name, str(len(own)), "+".join(sorted(set(own)))) for name, own in sorted(labels.items())}
 
 
 def check(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> None:
     """Check what every experiment relies on.
 
-    - The groups are those of the manifest, with its numbers of images and its labels.
     - For ``patient``, ``accession`` and ``image`` each group evaluates in exactly one fold.
     - Both classes are on both sides of every fold at every magnification that occurs.
     - For ``patient`` and ``accession`` no two groups contain an image with equal pixels.
@@ -127,14 +110,8 @@ def check(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> Non
     Raises:
         HistoBenchError: one of these does not hold; the message begins with `where` and ends with `remedy`.
     """
-    truth = collect(images, folds.policy, {})
-    ours, theirs = (set(zip(side.groups, side.images, side.labels, strict=True)) for side in (folds, truth))
-    if different := ours ^ theirs:
-        group, number, label = min(different)
-        owner = "these folds" if (group, number, label) in ours else "the manifest"
-        raise HistoBenchError(f"{where}: group {group} with {number} {label} images is only in {owner}; {remedy}")
     if folds.policy != "official":
-        for group, row in zip(folds.groups, folds.tested, strict=True):
+        for group, row in folds.tested.items():
             if sum(row) != 1:
                 raise HistoBenchError(f"{where}: group {group} is test in {sum(row)} folds instead of 1; {remedy}")
     _check_classes(folds, images, where, remedy)
@@ -160,37 +137,31 @@ def twins(images: Sequence[Image], policy: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def leaks(images: Sequence[Image], folds: Folds) -> list[int]:
-    """Count for each fold the pairs of :func:`twins` of which one image trains and the other evaluates."""
-    row = {image.image_id: index for index, image in enumerate(images)}
-    pairs = np.array([(row[a], row[b]) for a, b in twins(images, folds.policy)], int).reshape(-1, 2)
-    sides = folds.sides(images)
-    return (sides[pairs[:, 0]] != sides[pairs[:, 1]]).sum(axis=0).tolist()
-
-
 def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
     """Count what is on the two sides of each fold.
 
     Returns:
         A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, and
-        the pairs of images with equal pixels that are on both (:func:`leaks`).
+        the pairs of :func:`twins` that are divided between them.
     """
-    tested, groups = folds.sides(images), np.array(folds.tested)
+    tested, of_groups = folds.sides(images), np.array(list(folds.tested.values()))
     malignant = np.array([image.label == "malignant" for image in images])
+    side_of = dict(zip((image.image_id for image in images), tested, strict=True))
+    divided = [side_of[one] != side_of[other] for one, other in twins(images, folds.policy)]
     rows = []
-    for fold, equal in enumerate(leaks(images, folds)):
+    for fold in range(folds.count):
         row = {"fold": fold + 1}
         for test, side in enumerate(SIDES):
             here = tested[:, fold] == test
             row[f"{side}_benign"] = int(np.sum(here & ~malignant))
             row[f"{side}_malignant"] = int(np.sum(here & malignant))
-            row[f"{side}_groups"] = int(np.sum(groups[:, fold] == test))
-        rows.append(row | {"equal_pixels": equal})
+            row[f"{side}_groups"] = int(np.sum(of_groups[:, fold] == test))
+        rows.append(row | {"equal_pixels": int(sum(pair[fold] for pair in divided))})
     return rows
 
 
-def save(folds: Folds, path: Path) -> None:
-    """Write a folds file and its digest.
+def save(folds: Folds, images: Sequence[Image], path: Path) -> None:
+    """Write the folds of the manifest `images`, and the digest of the file.
 
     Columns: ``group,images,label,fold_1,...,fold_k``, the last k ``train`` or ``test``; a row per group.
     """
@@ -199,8 +170,8 @@ def save(folds: Folds, path: Path) -> None:
     _digest_file(path).unlink(missing_ok=True)
     columns = (*COLUMNS, *(f"fold_{fold}" for fold in range(1, folds.count + 1)))
     rows = (
-        (group, number, label, *(SIDES[test] for test in row))
-        for group, number, label, row in zip(folds.groups, folds.images, folds.labels, folds.tested, strict=True)
+        (*known, *(SIDES[test] for test in folds.tested[group]))
+        for group, known in groups(images, folds.policy).items()
     )
     write_csv(path, columns, (dict(zip(columns, row, strict=True)) for row in rows))
     with atomic_path(_digest_file(path)) as temporary:
@@ -211,21 +182,21 @@ def load(path: Path, images: Sequence[Image], by: str) -> Folds:
     """Read a folds file of the manifest `images` and the policy `by`, and :func:`check` it.
 
     Raises:
-        HistoBenchError: the file or its digest is missing, the file is not what was saved or is of another policy, or a
-            check fails.
+        HistoBenchError: the file or its digest is missing, the file is not what was saved, its groups are not those of the
+            manifest, with its numbers of images and its labels, or a check fails.
     """
     path = Path(path)
     rows = read_csv(path, (*COLUMNS, "fold_1"))
     check_unedited(path)
+    where, remedy = f"{path} (split by {by})", _delete(path)
+    ours, theirs = {tuple(row[name] for name in COLUMNS) for row in rows}, set(groups(images, by).values())
+    if different := ours ^ theirs:
+        group, number, label = min(different)
+        owner = "these folds" if (group, number, label) in ours else "the manifest"
+        raise HistoBenchError(f"{where}: group {group} with {number} {label} images is only in {owner}; {remedy}")
     names = [name for name in rows[0] if name not in COLUMNS]
-    folds = Folds(
-        policy=by,
-        groups=tuple(row["group"] for row in rows),
-        images=tuple(int(row["images"]) for row in rows),
-        labels=tuple(row["label"] for row in rows),
-        tested=tuple(tuple(row[name] == "test" for name in names) for row in rows),
-    )
-    check(folds, images, f"{path} (split by {by})", _delete(path))
+    folds = Folds(by, {row["group"]: tuple(row[name] == "test" for name in names) for row in rows})
+    check(folds, images, where, remedy)
     return folds
 
 
@@ -236,8 +207,8 @@ def check_unedited(path: Path) -> None:
         HistoBenchError: its digest is missing, or is that of another file.
     """
     try:
-        digest = _digest_file(path).read_text(encoding="utf-8").split()[0]
-    except (OSError, IndexError, UnicodeDecodeError) as error:
+        digest = _digest_file(path).read_text(encoding="utf-8")[:64]
+    except (OSError, UnicodeDecodeError) as error:
         raise HistoBenchError(
             f"{_digest_file(path)}: the digest of the folds cannot be read; {_delete(path)}"
         ) from error
@@ -259,15 +230,11 @@ def _delete(path: Path) -> str:
 
 def _check_classes(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> None:
     sides = folds.sides(images)
-    labels = np.array([image.label for image in images])
-    magnifications = np.array([image.magnification for image in images])
-    for magnification in np.unique(magnifications):
-        for label in LABELS:
-            here = sides[(magnifications == magnification) & (labels == label)]
-            tested = here.sum(axis=0)
-            for side, empty in (("test", tested == 0), ("train", tested == len(here))):
-                if empty.any():
-                    fold = int(np.argmax(empty)) + 1
-                    raise HistoBenchError(
-                        f"{where}: fold {fold} has no {label} image on its {side} side at {magnification}x; {remedy}"
-                    )
+    for magnification, label in product(sorted({image.magnification for image in images}), LABELS):
+        here = sides[[(image.magnification, image.label) == (magnification, label) for image in images]]
+        for side, counts in (("test", here.sum(axis=0)), ("train", (~here).sum(axis=0))):
+            if not counts.all():
+                raise HistoBenchError(
+                    f"{where}: fold {int(np.argmin(counts)) + 1} has no {label} image on its {side} side at "
+                    f"{magnification}x; {remedy}"
+                )

@@ -5,7 +5,7 @@ This is the place where a format is added:
 1. Write a module like :mod:`histobench.datasets.bach` (a fixed tree) or :mod:`histobench.datasets.table` (user's own
    images). It says for the path of a file what is known of the image, or None for a file to skip;
    :func:`histobench.datasets.scan.scan` does the rest.
-2. Add a case to :func:`read` and the name to :data:`FORMATS`.
+2. Add a case to :func:`read`.
 3. Add the name and its settings to ``Dataset`` in ``histobench/study/dataset_settings.py``; pass settings on in
    ``workflow/rules/inputs.smk`` and ``scripts/manifest.py``.
 
@@ -13,14 +13,11 @@ Kinds of image files (PNG, TIFF, JPEG) are added in :mod:`histobench.datasets.de
 :mod:`histobench.datasets.archives`.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from histobench.datasets import bach, breakhis, table
 from histobench.datasets.manifest import Image
-
-FORMATS = ("breakhis", "bach", "csv", "folders")
 
 
 def read(
@@ -31,11 +28,11 @@ def read(
     listing: Path | None = None,
     classes: Mapping[str, str] | None = None,
     patient: str | None = None,
-) -> tuple[list[Image], Counter[str]]:
+) -> list[Image]:
     """Read every image of a dataset once.
 
     Args:
-        format: one of :data:`FORMATS`.
+        format: `breakhis`, `bach`, `csv` or `folders`.
         source: tar.gz, tar or zip archive, or folder.
         workers: number of decoding threads, at least 1.
         complete: for `breakhis` and `bach`: require exactly the official images.
@@ -44,7 +41,7 @@ def read(
         patient: for `folders`: regular expression with one group, the patient, in the path of an image.
 
     Returns:
-        The images in manifest order, and how many other files were skipped, by the suffix of their names.
+        The images in manifest order.
 
     Raises:
         HistoBenchError: the source is not as the format says; see the function of each format.
@@ -58,4 +55,4 @@ def read(
             return table.read_table(source, listing, classes, workers)
         case "folders" if classes and patient:
             return table.read_folders(source, classes, patient, workers)
-    raise ValueError(f"format {format!r} is unknown or lacks its settings; expected one of {', '.join(FORMATS)}")
+    raise ValueError(f"format {format!r} is unknown or lacks its settings")

@@ -31,7 +31,6 @@ def check_given(config: Config) -> None:
 
 
 def _check_there(config: Config, name: str) -> None:
-    """Require that images which cannot be made or downloaded are there, and their table."""
     dataset = config.datasets[name]
     if dataset.synthetic or dataset.url:
         return
@@ -69,7 +68,10 @@ def _check_pin(config: Config, name: str) -> None:
 def _check_weights(config: Config, name: str) -> None:
     """Require that a model's own weights are there, and not where the workflow writes converted ones."""
     made, weights = paths.WEIGHTS.format(model=name), config.models[name].weights
-    if isinstance(weights, WeightsFile) and not weights.package and _local(weights.file) == Path(made).absolute():
+    own = weights.file if isinstance(weights, WeightsFile) and not weights.package else ""
+    if "://" in own:  # it is downloaded to the folder of the converted ones
+        own = str(Path(made).with_name(Path(own).name))
+    if own and Path(own).absolute() == Path(made).absolute():
         raise HistoBenchError(
             f"models.{name}.weights.file: {made} is where the converted weights of this model go; "
             "give the file or the model another name"
@@ -79,9 +81,3 @@ def _check_weights(config: Config, name: str) -> None:
             snapshot.check_own(weights)
         except HistoBenchError as error:
             raise HistoBenchError(f"models.{name}.weights: {error}") from None
-
-
-def _local(file: str) -> Path:
-    """Return the absolute path of a weights file, which is downloaded to the folder of converted ones."""
-    folder = Path(paths.WEIGHTS).parent
-    return (folder / Path(file).name if "://" in file else Path(file)).absolute()

@@ -1,6 +1,5 @@
 """Makes the folds of one split of a dataset, with scikit-learn or from lists of the dataset's authors."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +47,9 @@ def stratified(images: Sequence[Image], by: str, count: int, seed: int) -> folds
     tested = np.zeros((len(images), count), bool)
     for fold, (_, test) in enumerate(parts):
         tested[test, fold] = True
-    made = folds.collect(images, by, {group: tuple(row) for group, row in zip(groups, tested.tolist(), strict=True)})
+    made = folds.Folds(
+        by, dict(sorted((group, tuple(row)) for group, row in zip(groups, tested.tolist(), strict=True)))
+    )
     folds.check(made, images, where, "use fewer folds, another seed, or a dataset with more patients")
     return made
 
@@ -97,28 +98,23 @@ def official(images: Sequence[Image], files: Sequence[Path]) -> folds.Folds:
             )
         for group, test in tested.items():
             sides[group].append(test)
-    made = folds.collect(images, "official", {group: tuple(row) for group, row in sides.items()})
+    made = folds.Folds("official", {group: tuple(row) for group, row in sorted(sides.items())})
     folds.check(made, images, "split by official", "correct the fold files")
     return made
 
 
 def _official_rows(file: Path) -> list[tuple[int, list[str]]]:
-    """Return line number and the four fields of each row of a dsfold file."""
-    rows = []
     try:
-        with file.open(newline=None, encoding="utf-8-sig") as lines:
-            for line, fields in enumerate(csv.reader(lines, delimiter="|", quoting=csv.QUOTE_NONE), start=1):
-                fields = [field.strip() for field in fields]
-                if not any(fields):
-                    continue
-                if len(fields) != 4 or fields[3] not in folds.SIDES:
-                    raise HistoBenchError(
-                        f"{file}, line {line}: found {'|'.join(fields)!r}, expected "
-                        "name|magnification|fold|train or test; correct the row"
-                    )
-                rows.append((line, fields))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
         raise HistoBenchError(
             f"{file}: cannot be read as a fold file ({error}); unpack the dataset's mkfold archive there"
         ) from error
+    rows = [(line, [field.strip() for field in text.split("|")]) for line, text in enumerate(lines, 1) if text.strip()]
+    for line, fields in rows:
+        if len(fields) != 4 or fields[3] not in folds.SIDES:
+            raise HistoBenchError(
+                f"{file}, line {line}: found {'|'.join(fields)!r}, expected name|magnification|fold|train or test; "
+                "correct the row"
+            )
     return rows

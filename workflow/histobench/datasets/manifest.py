@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
-from itertools import pairwise
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError
@@ -60,8 +59,7 @@ def load(path: Path) -> list[Image]:
     """Read a manifest.
 
     Raises:
-        HistoBenchError: the file is missing or empty, a column is missing, a number or label is invalid, or the rows
-            are not in manifest order, on which the pixel store relies, or an image has two rows.
+        HistoBenchError: the file is missing or empty, a column is missing, or a number or label is invalid.
     """
     images: list[Image] = []
     for line, row in enumerate(read_csv(path, COLUMNS), start=2):
@@ -75,13 +73,6 @@ def load(path: Path) -> list[Image]:
         images.append(Image(**{column: row[column] for column in COLUMNS} | numbers))  # type: ignore[arg-type]
     if not images:
         raise HistoBenchError(f"{path}: holds no image; delete the file to have it rebuilt")
-    keys = [(image.magnification, image.image_id) for image in images]
-    for line, (before, after) in enumerate(pairwise(keys), start=3):
-        if after <= before:
-            raise HistoBenchError(
-                f"{path}, line {line}: {after[1]} does not follow {before[1]} in the order of magnification and image "
-                "id; delete the file to have it rebuilt"
-            )
     return images
 
 

@@ -18,14 +18,9 @@ from histobench.io.files import atomic_path
 
 
 def squash(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Resize a whole image to a square with an antialiased bicubic filter; the aspect ratio is not kept.
+    """Return a whole image, uint8 (height, width, 3), as uint8 (size, size, 3), by an antialiased bicubic filter.
 
-    Args:
-        pixels: uint8 array (height, width, 3).
-        size: side of the result in pixels.
-
-    Returns:
-        uint8 array (size, size, 3).
+    The aspect ratio is not kept.
     """
     import PIL.Image  # not at the top: training jobs only load stores, and start faster without it
 
@@ -55,19 +50,14 @@ def build(source: Path, images: Sequence[Image], size: int, path: Path, workers:
     from histobench.datasets.scan import in_threads
 
     rows = {image.member: row for row, image in enumerate(images)}
-    with atomic_path(path) as temporary, temporary.open("xb", buffering=0) as file, closing(members(source)) as archive:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), size, size, 3)}
-        np.lib.format.write_array_header_1_0(file, header)
-        start, stride = file.tell(), size * size * 3
-        if hasattr(os, "posix_fallocate"):  # a full disk is noticed before the work is done
-            os.posix_fallocate(file.fileno(), 0, start + len(images) * stride)
+    with atomic_path(path) as temporary, closing(members(source)) as archive:
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(images), size, size, 3))
+        if hasattr(os, "posix_fallocate"):  # a full disk is noticed here; a later write would end the process
+            with temporary.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
 
         def store(data: bytes, row: int) -> None:
-            view = squash(_decoded(data, images[row], source), size).reshape(-1).data
-            offset = start + row * stride
-            while view:
-                written = os.pwrite(file.fileno(), view, offset)
-                view, offset = view[written:], offset + written
+            pixels[row] = squash(_decoded(data, images[row], source), size)
 
         def wanted() -> Iterator[tuple[bytes, int]]:
             for member in archive:
@@ -119,18 +109,12 @@ def load(path: Path, count: int, size: int) -> np.memmap:
 
 
 def _decoded(data: bytes, image: Image, source: Path) -> np.ndarray:
-    """Decode the file of an image and require the size and the hash that the manifest has."""
     from histobench.datasets.decode import decode, pixel_sha256
 
     pixels = decode(data, f"{source}, {image.member}")
-    height, width, _ = pixels.shape
-    if (width, height) != (image.width, image.height):
-        found, expected = f"is {width}x{height} pixels", f"{image.width}x{image.height}"
-    elif pixel_sha256(pixels) != image.sha256:
-        found, expected = "has other pixels", "those with its SHA-256"
-    else:
-        return pixels
-    raise HistoBenchError(
-        f"{source}, {image.member}: {found}, but the manifest has {expected}; "
-        "the dataset was changed, so delete manifest.csv to have it made again"
-    )
+    if pixel_sha256(pixels) != image.sha256:
+        raise HistoBenchError(
+            f"{source}, {image.member}: has other pixels than those whose SHA-256 the manifest has; "
+            "the dataset was changed, so delete manifest.csv to have it made again"
+        )
+    return pixels

@@ -22,7 +22,7 @@ Facts = Mapping[str, str | int]
 
 def scan(
     source: Path, facts: Callable[[str], Facts | None], expected: str, workers: int, total: int | None = None
-) -> tuple[list[Image], Counter[str]]:
+) -> list[Image]:
     """Read every image of an archive or folder once, in threads, with a progress bar on stderr.
 
     Args:
@@ -33,8 +33,7 @@ def scan(
         total: number of images, for the progress bar.
 
     Returns:
-        The images in manifest order, and how many other files were skipped, by the suffix of their names (by the name
-        where there is none).
+        The images in manifest order. How many other files were skipped is printed, by the suffix of their names.
 
     Raises:
         HistoBenchError: as :func:`histobench.datasets.archives.members`, `facts` and
@@ -66,10 +65,12 @@ def scan(
         images = list(tqdm(in_threads(_row, files(), workers), total=total, unit=" images"))
     if not images:
         raise HistoBenchError(
-            f"{source}: holds no image among its {sum(skipped.values())} files, expected {expected}; "
+            f"{source}: holds no image among its {skipped.total()} files, expected {expected}; "
             "point the source at the archive or folder that holds them"
         )
-    return ordered(images), skipped
+    kinds = ", ".join(f"{name} {count}" for name, count in skipped.most_common(5))
+    print(f"{source}: {len(images)} images, and {skipped.total()} other files{f' ({kinds})' if kinds else ''}")
+    return ordered(images)
 
 
 def in_threads(work: Callable[..., T], items: Iterable[tuple], workers: int) -> Iterator[T]:

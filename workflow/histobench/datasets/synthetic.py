@@ -14,12 +14,11 @@ import io
 import math
 import multiprocessing
 import tarfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -140,26 +139,32 @@ def image(settings: SyntheticSettings, field: Field) -> np.ndarray:
 
 
 def generate(settings: SyntheticSettings, path: Path, workers: int = 1) -> int:
-    """Write the dataset to the file `path`: a .tar.gz for BreakHis, a .zip for BACH, whatever the file is called.
+    """Write the dataset to the tar.gz archive `path`.
 
     The bytes depend on the settings alone (given the versions of numpy, OpenCV and zlib), not on the time or on the
-    number of `workers` (processes). Beside the images stand files that a reader must skip.
+    number of `workers` (processes). Beside the images are files that a reader must skip.
 
     Returns:
         The number of images.
     """
     todo = list(fields(settings))
     encode = partial(_encode, settings)
-    with ExitStack() as stack:
-        contents = map(encode, todo)
-        if workers > 1:
-            spawn = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(workers, spawn, initializer=cv2.setNumThreads, initargs=(1,))
-            stack.callback(pool.shutdown, cancel_futures=True)  # on a full disk, draw no more
-            contents = pool.map(encode, todo, chunksize=4)
-        write = stack.enter_context(_archive(settings, Path(path)))
-        for field, content in zip(todo, contents, strict=True):
-            write(field.member, content)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, initializer=cv2.setNumThreads, initargs=(1,))
+    try:
+        contents = pool.map(encode, todo, chunksize=4) if workers > 1 else map(encode, todo)
+        members = zip((field.member for field in todo), contents, strict=True)
+        with (
+            Path(path).open("wb") as file,
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream,
+            tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        ):
+            for name, content in chain(_notes(settings, todo), members):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    finally:
+        pool.shutdown(cancel_futures=True)  # on a full disk, draw no more
     return len(todo)
 
 
@@ -168,37 +173,16 @@ def _encode(settings: SyntheticSettings, field: Field) -> bytes:
     return cv2.imencode(Path(field.member).suffix, pixels)[1].tobytes()
 
 
-@contextmanager
-def _archive(settings: SyntheticSettings, path: Path) -> Iterator[Callable[[str, bytes], None]]:
-    """Open an archive with no trace of the time, write what is no image, and yield a function that adds a member."""
+def _notes(settings: SyntheticSettings, todo: Sequence[Field]) -> Iterator[tuple[str, bytes]]:
+    """Yield what is no image: path and content."""
     note = f"Synthetic images. No patient, no tissue. Settings: {canonical_json(settings.model_dump(mode='json'))}\n"
-    if settings.kind == "bach":
-        with zipfile.ZipFile(path, "w") as archive:
-
-            def write(name: str, content: bytes) -> None:
-                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-                entry.create_system, entry.external_attr = 3, 0o644 << 16
-                archive.writestr(entry, content)
-
-            labels = ((PurePosixPath(field.member).name, field.label) for field in fields(settings))
-            write("README.txt", note.encode())
-            write("Photos/microscopy_ground_truth.csv", "".join(f"{name},{label}\n" for name, label in labels).encode())
-            write("Photos/Thumbs.db", bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504))
-            yield write
+    if settings.kind == "breakhis":
+        yield "BreaKHis_v1/README.txt", note.encode()
         return
-    with (
-        path.open("wb") as file,
-        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-    ):
-
-        def write(name: str, content: bytes) -> None:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-
-        write("BreaKHis_v1/README.txt", note.encode())
-        yield write
+    yield "README.txt", note.encode()
+    labels = (f"{PurePosixPath(field.member).name},{field.label}\n" for field in todo)
+    yield "Photos/microscopy_ground_truth.csv", "".join(labels).encode()
+    yield "Photos/Thumbs.db", bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504)
 
 
 def _generator(settings: SyntheticSettings, *key: object) -> np.random.Generator:

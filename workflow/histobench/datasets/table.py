@@ -2,7 +2,6 @@
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +17,7 @@ OPTIONAL = ("magnification", "subtype", "accession")
 patient."""
 
 
-def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: int) -> tuple[list[Image], Counter[str]]:
+def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: int) -> list[Image]:
     """Read the images that a CSV table lists, as :func:`histobench.datasets.formats.read` does.
 
     The table has the columns :data:`REQUIRED` and, if wanted, :data:`OPTIONAL`; `path` is relative to the source, with
@@ -30,7 +29,7 @@ def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: i
     """
     rows, lines = _rows(table, classes)
     expected = f"the images that {table} lists, such as {next(iter(rows))}"
-    images, skipped = scan(source, rows.get, expected, workers, len(rows))
+    images = scan(source, rows.get, expected, workers, len(rows))
     found = {image.member for image in images}
     if missing := [path for path in rows if path not in found]:
         raise HistoBenchError(
@@ -38,12 +37,10 @@ def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: i
             "correct the paths, which are relative to the source, or add the images"
         )
     _check(images, f"{table}")
-    return images, skipped
+    return images
 
 
-def read_folders(
-    source: Path, classes: Mapping[str, str], patient: str, workers: int
-) -> tuple[list[Image], Counter[str]]:
+def read_folders(source: Path, classes: Mapping[str, str], patient: str, workers: int) -> list[Image]:
     """Read the images below folders that are named after classes, as :func:`histobench.datasets.formats.read` does.
 
     A class folder may be at any depth, and contain other folders. The pattern `patient` is searched for in the path of an
@@ -75,9 +72,9 @@ def read_folders(
         return _facts(member, classes[own[0]], own[0], found[1], found[1], 0)
 
     names = " or ".join(f"{name}/" for name in classes)
-    images, skipped = scan(source, facts, f"PNG, TIFF or JPEG files below {names}", workers)
+    images = scan(source, facts, f"PNG, TIFF or JPEG files below {names}", workers)
     _check(images, f"{source}")
-    return images, skipped
+    return images
 
 
 def _facts(member: str, label: str, subtype: str, patient: str, accession: str, magnification: int) -> Facts:

@@ -92,7 +92,9 @@ def draw(rng: np.random.Generator, tissue: Tissue, width: int, height: int, fiel
     um = field / (width * factor)
     density = _densities(rng, tissue, (height * factor, width * factor), um)
     density *= rng.normal(1, 0.04, size=(2, 1, 1)).astype(np.float32)  # thickness of the section, time in the dye
-    shade = 1 - 0.06 * _radius(density.shape[1:]) ** 2 * rng.random()
+    y, x = (np.linspace(-1, 1, length, dtype=np.float32) for length in density.shape[1:])
+    radius = np.hypot(y[:, None], x) / math.sqrt(2)  # from the centre, 1 in the corners
+    shade = 1 - 0.06 * radius**2 * rng.random()
     transmitted = np.power(10, -np.einsum("shw,sc->hwc", density, tissue.stains.astype(np.float32)))
     transmitted *= shade[..., None] * tissue.light.astype(np.float32)
     transmitted = cv2.GaussianBlur(transmitted, (0, 0), max(0.3, tissue.blur * width * factor / 700))
@@ -116,7 +118,8 @@ def _densities(rng: np.random.Generator, tissue: Tissue, shape: tuple[int, int],
     along = x * math.cos(turn) + y * math.sin(turn)
     waves = smooth(110 / um) + 0.25 * smooth(25 / um) + 0.06 * smooth(8 / um)
     across = y * math.cos(turn) - x * math.sin(turn) + tissue.waviness * waves
-    across += 1.2 * _blurred(np.clip(-depth, 0, 40), 14 / um)
+    side = 2 * round(14 / um * 1.2) + 1
+    across += 1.2 * cv2.blur(cv2.blur(np.clip(-depth, 0, 40), (side, side)), (side, side))
     bundles, fibres, fine = (
         _stretched_noise(rng, along / max(length * tissue.fibre, um), across / max(thickness * tissue.fibre, um))
         for length, thickness in ((7, 1), (5, 0.4), (2, 0.15))
@@ -225,7 +228,8 @@ def _cells(
     files, atypia, shape = tissue.architecture.files, tissue.atypia, depth.shape
     nuclei, red = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     anywhere = rng.uniform(0, math.pi, shape)
-    toward_lumen, along_fibre = _direction(depth), _direction(across) + math.pi / 2
+    toward_lumen, across_fibre = (np.arctan2(*np.gradient(values)) for values in (depth, across))
+    along_fibre = across_fibre + math.pi / 2
     strand = (np.abs(across / 42 % 1 - 0.5) < 0.11) & _share(_noise(rng, shape, 160 / um), files, 1.0)
     inflamed = _share(_noise(rng, shape, 120 / um), 0.05, 0.3)
     bled = _share(_noise(rng, shape, 60 / um), 0.02, 0.1)
@@ -329,21 +333,3 @@ def _threshold(share: float) -> float:
 def _share(noise: np.ndarray, share: float, most: float) -> np.ndarray:
     """Return where standard normal noise is highest: `share` of the tissue, but not more than `most` of the field."""
     return noise > max(_threshold(share), np.quantile(noise, 1 - most)) if share else np.zeros(noise.shape, bool)
-
-
-def _blurred(values: np.ndarray, deviation: float) -> np.ndarray:
-    """Return `values` blurred by about `deviation` pixels, at a cost that does not grow with it."""
-    side = 2 * round(deviation * 1.2) + 1
-    return cv2.blur(cv2.blur(values, (side, side)), (side, side))
-
-
-def _direction(values: np.ndarray) -> np.ndarray:
-    """Return the angle of the steepest ascent, (height, width), radians."""
-    down, right = np.gradient(values)
-    return np.arctan2(down, right)
-
-
-def _radius(shape: tuple[int, ...]) -> np.ndarray:
-    """Return the distance from the field's centre, 1 in its corners."""
-    y, x = (np.linspace(-1, 1, length, dtype=np.float32) for length in shape)
-    return np.hypot(y[:, None], x) / math.sqrt(2)

@@ -45,6 +45,15 @@ class Clustered:
         has = self.confusion.reshape(-1, 2, 2).any(axis=2)  # malignant images, benign images
         self.classes: np.ndarray = has @ np.array([1, 2])
         """(P,) which classes a patient's images have: 1 malignant, 2 benign, 3 both."""
+        self._rate = self.confusion[:, [0, 3]].sum(axis=1) / self.confusion.sum(
+            axis=1
+        )  # of a patient's images called right
+        estimate = probability(self._logit)
+        cell, cells = self._patient * BINS + bins(estimate), len(self.names) * BINS
+        # (P, bins): sum over a patient's images in a bin of probability less label
+        self._excess = np.bincount(cell, estimate - self._malignant, cells).reshape(-1, BINS)
+        ranks = midranks(self._logit)  # among all images, here of the malignant and of the benign ones
+        self._ranks = ranks[self._malignant], ranks[~self._malignant]
         self._has = [np.flatnonzero(self.classes != other) for other in (2, 1)]  # patients with malignant, with benign
 
     @property
@@ -109,34 +118,11 @@ class Clustered:
             "sensitivity_at_95_specificity": self._sensitivity(malignant, benign, tn + fp) / (tp + fn),
         }
 
-    @cached_property
-    def _rate(self) -> np.ndarray:
-        """(P,): the share of a patient's images that are classified correctly."""
-        return self.confusion[:, [0, 3]].sum(axis=1) / self.confusion.sum(axis=1)
-
-    @cached_property
-    def _excess(self) -> np.ndarray:
-        """(P, bins): sum over a patient's images in a bin of probability less label."""
-        estimate = probability(self._logit)
-        cell = self._patient * BINS + bins(estimate)
-        return np.bincount(cell, estimate - self._malignant, len(self.names) * BINS).reshape(-1, BINS)
-
     def _sensitivity(self, malignant: np.ndarray, benign: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """Return the weighted number of malignant images above each draw's threshold, found by bisection."""
+        """Return the weighted number of malignant images above each draw's threshold."""
         hits, alarms = self._above
-        allowed = (1 - SPECIFICITY) * images + 1e-9
-        low, high = np.zeros(len(images), int), np.full(len(images), len(alarms))  # `low` is allowed, `high` is not
-        while np.any(high - low > 1):
-            middle = (low + high) // 2
-            fits = np.einsum("ij,ij->i", alarms[middle], benign) <= allowed
-            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-        return np.einsum("ij,ij->i", hits[low], malignant)
-
-    @cached_property
-    def _ranks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mid-ranks of the malignant and of the benign images among all."""
-        ranks = midranks(self._logit)
-        return ranks[self._malignant], ranks[~self._malignant]
+        allowed = alarms @ benign.T <= (1 - SPECIFICITY) * images + 1e-9  # (thresholds, draws), first the allowed ones
+        return np.einsum("ij,ij->i", hits[allowed.sum(axis=0) - 1], malignant)
 
     def swapped(self, other: "Clustered", signs: np.ndarray) -> dict[str, np.ndarray]:
         """Return for each of METRICS the difference self - other after swapping the arms' predictions of some patients.
@@ -149,9 +135,6 @@ class Clustered:
         Args:
             other: an arm with the same images.
             signs: (draws, P): -1 swaps a patient, 1 does not.
-
-        Returns:
-            For each metric (draws,).
         """
         malignant, benign = self._malignant, ~self._malignant
         contribution = np.zeros(len(self._logit))
@@ -171,18 +154,16 @@ class Clustered:
         base = (self.confusion + other.confusion).sum(axis=0) / 2
         images, positives = len(self._logit), malignant.sum()
 
-        def precision(side: int) -> np.ndarray:
+        precision, f1 = [], []
+        for side in (1, -1):
             hits, calls = base[0] + side * tp, base[0] + base[2] + side * (tp + fp)
-            return np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0.5)
-
-        def f1(side: int) -> np.ndarray:
-            return 2 * (base[0] + side * tp) / (base[0] + base[2] + side * (tp + fp) + positives)
-
+            precision.append(np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0.5))
+            f1.append(2 * hits / (calls + positives))
         return {
             "accuracy": 2 * (tp - fp) / images,
-            "precision": precision(1) - precision(-1),
+            "precision": precision[0] - precision[1],
             "recall": 2 * tp / positives,
-            "f1": f1(1) - f1(-1),
+            "f1": f1[0] - f1[1],
             "auc": auc,
             "patient_rate": rate / len(self.names),
         }
@@ -191,14 +172,8 @@ class Clustered:
 def resample(names: Sequence[str] | np.ndarray, classes: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Return (draws, P): how often each patient is drawn, with replacement and within its class.
 
-    Patients with images of both classes are a third class. The draws depend on the seed and the patients only, so that all
-    arms with the same patients share them.
-
-    Args:
-        names: (P,) patients.
-        classes: (P,) their classes.
-        draws: number of draws.
-        seed: of the study.
+    Patients with images of both classes are a third class. The draws depend on the seed of the study and the (P,) `names`
+    and `classes` of patients only, so that all arms with the same patients share them.
     """
     rng = _generator("bootstrap", seed, names)
     weights = np.empty((draws, len(classes)))
@@ -263,12 +238,8 @@ def _stretch(patients: int) -> float:
 def sign_flip_p(first: Clustered, second: Clustered, signs: np.ndarray) -> dict[str, float]:
     """Return for each of METRICS the two-sided p of the hypothesis that two arms are exchangeable within patients.
 
-    It is the share of swaps, including the identity, with a difference at least as far from 0 as the observed one.
-
-    Args:
-        first: an arm.
-        second: another on the same images.
-        signs: from :func:`flips`.
+    It is the share of swaps, including the identity, with a difference at least as far from 0 as the observed one. `signs`
+    are those of :func:`flips`.
     """
     observed = first.swapped(second, np.ones((1, signs.shape[1])))
     swapped = first.swapped(second, signs)
@@ -279,6 +250,5 @@ def sign_flip_p(first: Clustered, second: Clustered, signs: np.ndarray) -> dict[
 
 
 def _generator(purpose: str, seed: int, names: Sequence[str] | np.ndarray) -> np.random.Generator:
-    """Return a generator whose seed is a hash, the same on every machine."""
     text = "\n".join([purpose, str(seed), *map(str, names)])
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))

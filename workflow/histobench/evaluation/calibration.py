@@ -21,10 +21,6 @@ def reliability(label: np.ndarray, logit: np.ndarray) -> list[dict[str, float | 
 
     The last two of an empty bin are None. The expected calibration error (Naeini, Cooper and Hauskrecht, AAAI 2015) is the
     mean over images of the distance between the two in the image's bin.
-
-    Args:
-        label: (N,) 0 benign, 1 malignant.
-        logit: (N,) finite.
     """
     estimate = probability(logit)
     index = bins(estimate)

@@ -6,8 +6,7 @@ an image as often as it was predicted. What cannot be used becomes a gap, one se
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,10 @@ from histobench.evaluation.bootstrap import (
     resample,
     sign_flip_p,
 )
-from histobench.evaluation.external import External
 from histobench.evaluation.pooling import Arm, pool, require_equal_images
-from histobench.evaluation.predictions import GAPS_COLUMNS as GAPS_COLUMNS
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
-from histobench.evaluation.summary import ARM, all_scores
-from histobench.io.errors import HistoBenchError
-from histobench.metrics import METRICS, decide
+from histobench.evaluation.summary import ARM
+from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run
 
 INTERVALS_COLUMNS = (*ARM, "selection", "metric", "estimate", "low", "high", "level", "patients", "images")
@@ -79,47 +75,45 @@ def analyse(
         seed: of the draws.
 
     Raises:
-        HistoBenchError: a pair names an arm that the study does not have, or two arms that have no cell in common; or arms
-            predict different images.
+        HistoBenchError: arms predict different images.
     """
     families = _families(declared, pairs)
     arms, gaps = pool(declared, runs, splits)
     require_equal_images(arms)
     found = Findings(gaps=gaps)
-    places: dict[Place, list[Arm]] = {}
+    places: dict[Place, dict[str, Arm]] = {}
     for arm in arms:
-        places.setdefault(_place(arm.first), []).append(arm)
-    for place, members in places.items():
-        for selection in SELECTIONS:
-            counted = {arm.name: arm.clustered(selection) for arm in members}
-            values = {name: arm.values(_drawn(arm, draws, seed)[0]) for name, arm in counted.items()}
-            for arm in members:
-                key = arm.key | {"selection": selection}
-                found.intervals += [key | row for row in _intervals(counted[arm.name], values[arm.name])]
-                curve = calibration.reliability(arm.label, arm.logit[selection])
-                found.calibration += [key | row for row in curve]
-            here = {arm.name: arm for arm in members}
-            rows = []
-            for first, second in families[place]:
-                if first in here and second in here:
-                    both = counted[first], counted[second]
-                    key = dict(zip(CELL, (*place, selection), strict=True)) | {"first": first, "second": second}
-                    tests = sign_flip_p(*both, _drawn(both[0], draws, seed)[1])
-                    folds = [_fold_scores(here[name], selection, runs) for name in (first, second)]
-                    for metric in METRICS:
-                        rows.append(
-                            key
-                            | {"metric": metric, "patients": len(both[0].names), "sign_flip_p": tests[metric]}
-                            | _pooled(metric, both, (values[first], values[second]))
-                            | _of_folds([part[metric] for part in folds], here[first].test_to_train)
-                            | _of_images(metric, selection, here[first], here[second])
-                        )
-            for metric in METRICS:
-                chosen = [row for row in rows if row["metric"] == metric]
-                adjusted = statistics.holm([row["sign_flip_p"] for row in chosen], len(families[place]))
-                for row, p in zip(chosen, adjusted, strict=True):
-                    row["holm_p"] = p
-            found.comparisons += rows
+        places.setdefault(_place(arm.first), {})[arm.name] = arm
+    for (place, here), selection in product(places.items(), SELECTIONS):
+        counted = {name: arm.clustered(selection) for name, arm in here.items()}
+        patients, classes = next((arm.names, arm.classes) for arm in counted.values())  # of every arm in this place
+        weights, signs = resample(patients, classes, draws, seed), flips(patients, draws, seed)
+        values = {name: arm.values(weights) for name, arm in counted.items()}
+        for name, arm in here.items():
+            key = arm.key | {"selection": selection}
+            found.intervals += [key | row for row in _intervals(counted[name], values[name])]
+            found.calibration += [key | row for row in calibration.reliability(arm.label, arm.logit[selection])]
+        rows = []
+        for first, second in families[place]:
+            if first in here and second in here:
+                both = counted[first], counted[second]
+                key = dict(zip(CELL, (*place, selection), strict=True)) | {"first": first, "second": second}
+                tests = sign_flip_p(*both, signs)
+                folds = [_fold_scores(here[name], selection, runs) for name in (first, second)]
+                for metric in METRICS:
+                    rows.append(
+                        key
+                        | {"metric": metric, "patients": len(patients), "sign_flip_p": tests[metric]}
+                        | _pooled(metric, both, (values[first], values[second]))
+                        | _of_folds([part[metric] for part in folds], here[first].test_to_train)
+                        | _of_images(metric, selection, here[first], here[second])
+                    )
+        for metric in METRICS:
+            chosen = [row for row in rows if row["metric"] == metric]
+            adjusted = statistics.holm([row["sign_flip_p"] for row in chosen], len(families[place]))
+            for row, p in zip(chosen, adjusted, strict=True):
+                row["holm_p"] = p
+        found.comparisons += rows
     for where in dict.fromkeys(f"{arm.first.dataset}/{arm.first.split}" for arm in arms if not arm.partition):
         found.gaps.append(
             Gap(
@@ -131,26 +125,23 @@ def analyse(
     return found
 
 
-def external_intervals(runs: Mapping[tuple[str, Run], External], draws: int = 10_000, seed: int = 0) -> list[Row]:
+def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int = 10_000, seed: int = 0) -> list[Row]:
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
     The patients of the other dataset are resampled within class, the same ones for every model; where it names no
-    patients, its images are. The effect of another training set is in the deviation over folds, not here.
-
-    Args:
-        runs: for each other dataset and run what the run predicts there.
-        draws: number of bootstrap draws.
-        seed: of the draws.
+    patients, its images are. The effect of another training set is in the deviation over folds, not here. `runs` holds for
+    each other dataset and run what the run predicts there.
     """
-    arms: dict[tuple[str, str], list[tuple[Run, External]]] = {}
+    arms: dict[tuple[str, str], list[tuple[Run, Predictions]]] = {}
     for (on, run), part in runs.items():
         arms.setdefault((on, run.arm), []).append((run, part))
     rows = []
     for (on, _), members in arms.items():
         first, part = members[0]
-        folds = [Clustered(part.label, part.logit, part.patient) for _, part in members]
+        folds = [Clustered(part.label, part.logit["last"], part.patient) for _, part in members]
         estimates = [arm.values() for arm in folds]
-        values = [arm.values(_drawn(arm, draws, seed)[0]) for arm in folds]
+        weights = resample(folds[0].names, folds[0].classes, draws, seed)
+        values = [arm.values(weights) for arm in folds]
         for metric in POOLED:
             estimate = float(np.mean([value[metric][0] for value in estimates]))
             mean = np.mean([value[metric] for value in values], axis=0)
@@ -165,22 +156,9 @@ def external_intervals(runs: Mapping[tuple[str, Run], External], draws: int = 10
 
 
 def _families(declared: Sequence[Run], pairs: Sequence[Pair]) -> dict[Place, list[Pair]]:
-    """Return the pairs of arms that are to be compared in each place, and check `pairs`."""
     arms: dict[Place, dict[str, None]] = {}
     for run in declared:
         arms.setdefault(_place(run), {})[f"{run.model}/{run.mode}"] = None
-    known = dict.fromkeys(f"{run.model}/{run.mode}" for run in declared)
-    for pair in pairs:
-        for name in pair:
-            if name not in known:
-                raise HistoBenchError(
-                    f"comparisons.pairs: {name!r} is no arm of the study; write MODEL/MODE, one of {', '.join(known)}"
-                )
-        if not any(set(pair) <= names.keys() for names in arms.values()):
-            raise HistoBenchError(
-                f"comparisons.pairs: {pair[0]!r} and {pair[1]!r} are never trained on the same {', '.join(CELL[:-1])}; "
-                "extend `grid`, or choose arms that are"
-            )
     return {
         place: [pair for pair in pairs if set(pair) <= names.keys()] if pairs else list(combinations(names, 2))
         for place, names in arms.items()
@@ -191,18 +169,7 @@ def _place(run: Run) -> Place:
     return tuple(getattr(run, name) for name in CELL[:-1])
 
 
-def _drawn(arm: Clustered, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bootstrap weights and the sign flips of an arm's patients, each (draws, patients)."""
-    return _draw(tuple(arm.names), tuple(arm.classes), draws, seed)
-
-
-@cache
-def _draw(names: tuple[str, ...], classes: tuple[int, ...], draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    return resample(names, np.array(classes), draws, seed), flips(names, draws, seed)
-
-
 def _intervals(arm: Clustered, drawn: Mapping[str, np.ndarray]) -> list[Row]:
-    """Return a row for each score of an arm, with its interval."""
     counts = {"level": LEVEL, "patients": len(arm.names), "images": int(arm.confusion.sum())}
     rows = []
     for metric, (estimate,) in arm.values().items():
@@ -221,7 +188,6 @@ def _pooled(metric: str, arms: Sequence[Clustered], drawn: Sequence[Mapping[str,
 
 
 def _fold_scores(arm: Arm, selection: str, runs: Mapping[Run, Predictions]) -> dict[str, list[float]]:
-    """Return for each metric the scores of an arm's folds."""
     folds = [runs[replace(arm.first, fold=fold)] for fold in arm.folds]
     scored = [all_scores(part.label, part.logit[selection], part.patient) for part in folds]
     return {metric: [scores[metric] for scores in scored] for metric in METRICS}

@@ -5,17 +5,16 @@ folds comes from the models, not from the images.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from histobench.evaluation import summary
-from histobench.evaluation.predictions import AGAIN, Gap, named, read_rows
+from histobench.evaluation.predictions import AGAIN, Gap, Predictions, named, read
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
-from histobench.metrics import METRICS, decide
-from histobench.study.run_files import EXTERNAL
+from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run, of_external
 
 KEYS = ("on", *ARM)
@@ -29,51 +28,7 @@ MEAN = "mean"
 Row = dict[str, object]
 
 
-@dataclass(frozen=True)
-class External:
-    """The predictions of one run for the N images of another dataset."""
-
-    image_id: tuple[str, ...]
-    patient: np.ndarray
-    """(N,) text."""
-    group: np.ndarray
-    """(N,) text: the class of the dataset, for example normal, benign, insitu or invasive."""
-    label: np.ndarray
-    """(N,) int8: 0 benign, 1 malignant; both occur."""
-    logit: np.ndarray
-    """(N,) float64, finite."""
-
-    @property
-    def images(self) -> tuple[object, ...]:
-        """Everything but the logits: equal in all files on the same images."""
-        return self.image_id, *(tuple(values.tolist()) for values in (self.patient, self.group, self.label))
-
-
-def read(path: Path) -> External:
-    """Read what one run predicts on another dataset.
-
-    Raises:
-        HistoBenchError: the file or a column is missing, a value is invalid, an image occurs twice, a group has both labels,
-            or one of the two labels does not occur.
-    """
-    labels: dict[str, str] = {}
-
-    def other_label(row: Mapping[str, str]) -> str | None:
-        if labels.setdefault(row["group"], row["label"]) == row["label"]:
-            return None
-        return f"group {row['group']} has label {row['label']} here and {labels[row['group']]} above"
-
-    rows, label = read_rows(path, EXTERNAL, other_label)
-    return External(
-        image_id=tuple(row["image_id"] for row in rows),
-        patient=np.array([row["patient"] for row in rows]),
-        group=np.array([row["group"] for row in rows]),
-        label=label,
-        logit=np.array([float(row["logit"]) for row in rows]),
-    )
-
-
-def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], list[Gap]]:
+def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions], list[Gap]]:
     """Read the predictions of many runs for other datasets; a file that cannot be used becomes a gap.
 
     Args:
@@ -86,35 +41,35 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], External], l
         HistoBenchError: a path names no run, two name the same one, or two files are not about the same images of a dataset.
     """
     form = ".../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
-    files = named(paths, of_external, form)
-    found: dict[tuple[str, Run], External] = {}
+    found: dict[tuple[str, Run], Predictions] = {}
     gaps = []
-    for (on, run), path in files.items():
+    examples: dict[str, tuple[Path, list[tuple]]] = {}
+    for (on, run), path in named(paths, of_external, form).items():
         try:
-            found[on, run] = read(path)
+            part = found[on, run] = read(path)
         except HistoBenchError as error:
             gaps.append(Gap(f"{on}/{run.arm}/fold{run.fold}", str(error)))
-    examples: dict[str, tuple[str, Run]] = {}
-    for key, part in found.items():
-        example = examples.setdefault(key[0], key)
-        if part.images != found[example].images:
+            continue
+        images = [part.image_id, *(values.tolist() for values in (part.patient, part.group, part.label))]
+        example, expected = examples.setdefault(on, (path, images))
+        if images != expected:
             raise HistoBenchError(
-                f"{files[key]}: images, patients, groups or labels are not those of {files[example]} "
-                f"({len(part.label)} and {len(found[example].label)} images); {AGAIN}"
+                f"{path}: images, patients, groups or labels are not those of {example} "
+                f"({len(images[0])} and {len(expected[0])} images); {AGAIN}"
             )
     return found, gaps
 
 
-def score_run(on: str, run: Run, predictions: External) -> Row:
+def score_run(on: str, run: Run, predictions: Predictions) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
-    scores = summary.all_scores(predictions.label, predictions.logit, predictions.patient)
+    scores = all_scores(predictions.label, predictions.logit["last"], predictions.patient)
     counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
     return {"on": on, **asdict(run), **scores, **counts}
 
 
-def group_rates(on: str, run: Run, predictions: External) -> list[Row]:
+def group_rates(on: str, run: Run, predictions: Predictions) -> list[Row]:
     """Return for each class of the dataset how many of its images one run calls malignant; benign classes first."""
-    called = decide(predictions.logit)
+    called = decide(predictions.logit["last"])
     rows: list[Row] = []
     for label in (0, 1):
         for group in dict.fromkeys(predictions.group[predictions.label == label].tolist()):

@@ -4,15 +4,15 @@ On fold scores: :func:`wilcoxon`, :func:`nadeau_bengio` and :func:`effect_size`;
 :func:`mcnemar` and :func:`delong` assume that images are independent. Images of one patient are not, so both reject too
 often here and are secondary. Tests that resample patients are in :mod:`histobench.evaluation.bootstrap`.
 docs/statistics.md shows how often each test rejects with and without a true difference.
+
+`differences` are those of the scores of k folds, (k,) finite numbers; they are rounded to 12 decimals, so that rounding
+errors neither break ties nor make a difference.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-DIGITS = 12
-"""Decimals that fold differences are rounded to, so that rounding errors neither break ties nor make a difference."""
 
 
 class Wilcoxon(NamedTuple):
@@ -35,11 +35,8 @@ def wilcoxon(differences: Sequence[float] | np.ndarray) -> Wilcoxon:
 
     Zeros are left out, as in Wilcoxon (Biometrics Bulletin 1(6), 1945, 80-83). Ties have mid-ranks, and p is exact given
     these: it is from the distribution of the rank sum over all 2^n signs. Without non-zero differences p and floor are 1.
-
-    Args:
-        differences: (n,) finite numbers, rounded to 12 decimals before they are compared.
     """
-    values = np.round(np.asarray(differences, dtype=float), DIGITS)
+    values = _rounded(differences)
     values = values[values != 0]
     ranks = np.rint(2 * midranks(np.abs(values))).astype(int)  # doubled, so that mid-ranks are whole
     ways = np.ones(1)
@@ -58,12 +55,12 @@ def nadeau_bengio(differences: Sequence[float] | np.ndarray, test_to_train: floa
     sample variance of the k differences. The added term stands for the training images that folds share.
 
     Args:
-        differences: (k,) differences of the fold scores, k at least 2 for a result.
+        differences: without a result if there are fewer than two, or all are equal.
         test_to_train: n_test / n_train, 0.25 for five folds.
     """
     from scipy.special import stdtr
 
-    values = np.round(np.asarray(differences, dtype=float), DIGITS)
+    values = _rounded(differences)
     folds = len(values)
     if not _varies(values):
         return Test(None, None)
@@ -73,8 +70,12 @@ def nadeau_bengio(differences: Sequence[float] | np.ndarray, test_to_train: floa
 
 def effect_size(differences: Sequence[float] | np.ndarray) -> float | None:
     """Return Cohen's d_z of paired differences, their mean over their sample deviation; None where they do not vary."""
-    values = np.round(np.asarray(differences, dtype=float), DIGITS)
+    values = _rounded(differences)
     return float(values.mean()) / float(np.std(values, ddof=1)) if _varies(values) else None
+
+
+def _rounded(differences: Sequence[float] | np.ndarray) -> np.ndarray:
+    return np.round(np.asarray(differences, dtype=float), 12)
 
 
 def _varies(values: np.ndarray) -> bool:
@@ -99,11 +100,8 @@ def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """Return the two-sided p of McNemar's exact test that both arms are right equally often, for independent images.
 
-    Given b + c discordant images, the smaller of b and c is binomial with probability 1/2.
-
-    Args:
-        first: (N,) bool: the first arm is right about an image.
-        second: (N,) bool: the second is.
+    Given b + c discordant images, the smaller of b and c is binomial with probability 1/2. Arguments are (N,) bool: the arm
+    is right about an image.
     """
     from scipy.special import bdtr
 
@@ -115,12 +113,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 def delong(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> Test:
     """Return z and two-sided p of the test that two arms have equal AUC on the same independent images.
 
-    DeLong, DeLong and Clarke-Pearson, Biometrics 44(3), 1988, 837-845. z is that of AUC(first) - AUC(second).
-
-    Args:
-        label: (N,) 0 benign, 1 malignant, at least two of each.
-        first: (N,) logits of the first arm.
-        second: (N,) logits of the second.
+    DeLong, DeLong and Clarke-Pearson, Biometrics 44(3), 1988, 837-845. z is that of AUC(first) - AUC(second). `label` is
+    (N,) 0 benign, 1 malignant, at least two of each; `first` and `second` are (N,) logits.
     """
     from scipy.special import ndtr
 

@@ -1,12 +1,12 @@
 """Scores of runs, and their means and standard deviations over folds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
 from histobench.evaluation.predictions import SELECTIONS, Predictions
-from histobench.metrics import METRICS, PATIENT_RATE, patient_rate, scores
+from histobench.metrics import METRICS, all_scores
 from histobench.study.runs import Run
 
 ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
@@ -22,11 +22,6 @@ SUMMARY_COLUMNS = (
 Row = dict[str, object]
 
 
-def all_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
-    """Return every score of :data:`METRICS`; arguments as for :func:`histobench.metrics.patient_rate`."""
-    return scores(label, logit) | {PATIENT_RATE: patient_rate(label, logit, patient)}
-
-
 def score_run(run: Run, predictions: Predictions) -> list[Row]:
     """Return the rows of `metrics.csv` for one run: one per selection, with full precision."""
     label, patient = predictions.label, predictions.patient
@@ -39,9 +34,7 @@ def score_run(run: Run, predictions: Predictions) -> list[Row]:
 
 
 def summarise(
-    rows: Sequence[Mapping[str, object]],
-    keys: Sequence[str] = (*ARM, "selection"),
-    metrics: Sequence[str] = METRICS,
+    rows: Sequence[Mapping[str, object]], keys: Sequence[str] = (*ARM, "selection"), metrics: Sequence[str] = METRICS
 ) -> list[Row]:
     """Return the rows of `summary.csv`: for each arm and selection the mean and sample standard deviation over folds.
 
@@ -64,18 +57,3 @@ def summarise(
     table.insert(0, "folds", groups.size())
     records = table.astype(object).where(table.notna(), None).reset_index().to_dict(orient="records")
     return [{str(name): value for name, value in record.items()} for record in records]
-
-
-def gaps(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield a message for each arm that lacks a fold which another arm of the same dataset and split has."""
-    expected: dict[tuple[str, str], set[int]] = {}
-    arms: dict[str, list[Run]] = {}
-    for run in runs:
-        expected.setdefault((run.dataset, run.split), set()).add(run.fold)
-        arms.setdefault(run.arm, []).append(run)
-    for arm, present in arms.items():
-        absent = expected[present[0].dataset, present[0].split] - {run.fold for run in present}
-        if absent:
-            numbers = ", ".join(map(str, sorted(absent)))
-            total = len(present) + len(absent)
-            yield f"{arm}: fold {numbers} is missing, its mean is over {len(present)} instead of {total}"

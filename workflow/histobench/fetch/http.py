@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -19,41 +19,36 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import atomic_path, sha256_of
+from histobench.io.files import atomic_path, read_json, sha256_of
 
 _CHUNK = 1 << 20
 _SCHEMES = ("http", "https")
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "histobench"}
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which an attempt has failed."""
+PAUSE = 2.0
+"""Seconds before the second attempt; doubled before each further one."""
+MAX_ATTEMPTS = 6
+"""Attempts without a new byte, one after the other, at a server that has answered before: a minute in all."""
+MAX_UNANSWERED = 2
+"""Attempts at a server that has never answered. Without network, the downloads of a study must not take minutes."""
 _LONGEST_WAIT = 300.0
 """Seconds that a server's Retry-After may ask for at most."""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Retries:
-    """How long one attempt waits, and how many attempts an address gets."""
-
-    timeout: float = 30.0
-    """Seconds without a byte after which an attempt has failed."""
-    pause: float = 2.0
-    """Seconds before the second attempt; doubled before each further one."""
-    max_attempts: int = 6
-    """Attempts without a new byte, one after the other, at a server that has answered before: a minute in all."""
-    max_unanswered: int = 2
-    """Attempts at a server that has never answered. Without network, the downloads of a study must not take minutes."""
-
-
-RETRIES = Retries()
-
-
 class Unavailable(Exception):
     """An address has failed for good. The text says why; `status` is the HTTP status if there was one."""
 
-    def __init__(self, reason: str, status: int = 0, wrong_file: bool = False):
+    def __init__(self, reason: str, status: int = 0):
         super().__init__(reason)
         self.status = status
-        self.wrong_file = wrong_file
+
+
+class _WrongFile(Unavailable):
+    """A server sends another file than the expected one."""
 
 
 class _Interrupted(Exception):
@@ -65,20 +60,7 @@ class _Interrupted(Exception):
         self.wait = wait
 
 
-def git_id(path: Path) -> str:
-    """Return the object id by which git knows the content of a file, which is read into memory."""
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def fetch(
-    url: str,
-    path: Path,
-    expected: str = "",
-    mirrors: Sequence[str] = (),
-    retries: Retries = RETRIES,
-    digest: Callable[[Path], str] = sha256_of,
-) -> bool:
+def fetch(url: str, path: Path, expected: str = "", mirrors: Sequence[str] = ()) -> bool:
     """Make sure that `path` holds the file of `url`. A file that is there already is only verified.
 
     An interrupted transfer is resumed, in this process or a later one, if the server confirms that the file is unchanged.
@@ -88,11 +70,9 @@ def fetch(
     Args:
         url: http or https address.
         path: where the complete file goes.
-        expected: first digits of the file's digest, or all of them. If empty, the SHA-256 of the first download is
-            written to `PATH.sha256` and required from then on.
+        expected: first digits of the file's SHA-256, or all of them; or `git:` and the object id by which git knows the
+            content. If empty, the SHA-256 of the first download is written to `PATH.sha256` and required from then on.
         mirrors: further addresses of the same file, tried in order.
-        retries: timeouts and attempts.
-        digest: how the digest is computed: SHA-256 or :func:`git_id`.
 
     Returns:
         Whether the file was downloaded.
@@ -109,7 +89,7 @@ def fetch(
             if not path.exists():  # another process may have downloaded it in the meantime
                 wanted = expected or _recorded(path)
                 with atomic_path(path) as temporary:
-                    part = _Part(path, wanted, digest, retries)
+                    part = _Part(path, wanted)
                     found = part.complete(addresses)
                     if not wanted:
                         with atomic_path(_record(path)) as record:
@@ -117,11 +97,11 @@ def fetch(
                     part.path.replace(temporary)
                 part.origin.unlink()
                 return True
-    verify(path, expected, url, digest)
+    verify(path, expected, url)
     return False
 
 
-def get(url: str, retries: Retries = RETRIES) -> bytes:
+def get(url: str) -> bytes:
     """Return the body of a small http or https resource.
 
     Raises:
@@ -129,10 +109,10 @@ def get(url: str, retries: Retries = RETRIES) -> bytes:
     """
 
     def attempt() -> bytes:
-        with _opened(url, _HEADERS, retries.timeout) as response:
-            return b"".join(_chunks(response, retries.timeout))
+        with _opened(url, _HEADERS) as response:
+            return b"".join(_chunks(response))
 
-    return _with_retries(attempt, lambda: 0, lambda message: None, retries)
+    return _with_retries(attempt, lambda: 0, lambda message: None)
 
 
 def notices(name: str, licence: str, citation: str) -> list[str]:
@@ -141,37 +121,44 @@ def notices(name: str, licence: str, citation: str) -> list[str]:
     return lines + ([f"{name}: if you publish results obtained with it, cite {citation}"] if citation else [])
 
 
-def verify(path: Path, expected: str = "", url: str = "", digest: Callable[[Path], str] = sha256_of) -> str:
+def verify(path: Path, expected: str = "", url: str = "") -> str:
     """Return the digest of a file after checking it.
 
     Args:
         path: the file.
-        expected: first digits of the digest, or all of them. If empty, those in `PATH.sha256`, if that file exists
-            (format of `sha256sum`).
+        expected: as in :func:`fetch`. If empty, the SHA-256 in `PATH.sha256`, if that file exists.
         url: where another copy can be downloaded, if anywhere.
-        digest: as in :func:`fetch`.
 
     Raises:
         HistoBenchError: the file is not the expected one.
     """
     path = Path(path)
-    wanted, found = expected or _recorded(path), digest(path)
+    wanted = expected or _recorded(path)
+    found = _digest(path, wanted)
     if not found.startswith(wanted):
         again = f"delete the file to have it downloaded from {url}" if url else "put the right file there"
         raise HistoBenchError(
-            f"{path}: its {_name(digest)} is {found}, expected {wanted}; {again} or, if the file is right, correct "
+            f"{path}: its {_kind(wanted)} is {found}, expected {wanted}; {again} or, if the file is right, correct "
             f"{'the expected one' if expected else _record(path)}"
         )
     return found
 
 
+def _digest(path: Path, expected: str) -> str:
+    """Return the SHA-256 of a file or, where that is expected, `git:` and git's object id."""
+    if not expected.startswith("git:"):
+        return sha256_of(path)
+    content = path.read_bytes()
+    return "git:" + hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _kind(expected: str) -> str:
+    return "git object id" if expected.startswith("git:") else "SHA-256"
+
+
 def _say(path: Path, message: str) -> None:
     """Write a line on standard error that begins with the name of the file."""
     print(f"{path.name}: {message}", file=sys.stderr, flush=True)
-
-
-def _name(digest: Callable[[Path], str]) -> str:
-    return "SHA-256" if digest is sha256_of else "git object id"
 
 
 def _record(path: Path) -> Path:
@@ -211,8 +198,8 @@ def _locked(path: Path) -> Iterator[None]:
 class _Part:
     """The bytes of a file received so far, and which file of which address they belong to."""
 
-    def __init__(self, target: Path, expected: str, digest: Callable[[Path], str], retries: Retries):
-        self.target, self.expected, self.digest, self.retries = target, expected, digest, retries
+    def __init__(self, target: Path, expected: str):
+        self.target, self.expected, self.say = target, expected, partial(_say, target)
         self.path = target.with_name(f".{target.name}.part")
         self.origin = target.with_name(f".{target.name}.part.json")
 
@@ -227,32 +214,28 @@ class _Part:
                 if error.status == 416:  # the server's file has become shorter
                     self._discard()
                 if len(failures) < len(addresses):
-                    self._say(f"{address} failed ({error})")
+                    self.say(f"{address} failed ({error})")
             else:
-                self._say("verified" if self.expected else f"its SHA-256 is {digest}")
+                self.say("verified" if self.expected else f"its SHA-256 is {digest}")
                 return digest
         reason, place = str(failures[addresses[0]]), addresses[0]
         if len(addresses) > 1:
             reason = "; ".join(f"{address}: {error}" for address, error in failures.items())
             place = "one of these addresses"
         advice = f"download it from {place} on another machine and put it there, or run the same command again later"
-        if any(error.wrong_file for error in failures.values()):
-            advice = f"correct the address or the expected {_name(self.digest)}, or put the right file there"
+        if any(isinstance(error, _WrongFile) for error in failures.values()):
+            advice = f"correct the address or the expected {_kind(self.expected)}, or put the right file there"
         raise HistoBenchError(f"{self.target} is missing and could not be downloaded ({reason}): {advice}")
 
     def _complete_from(self, address: str) -> str:
         """Download from one address; return the digest of the file, which is the expected one."""
-        self._say(f"downloading from {address}")
-        _with_retries(lambda: self._receive(address), self._size, self._say, self.retries)
-        digest = self.digest(self.path)
+        self.say(f"downloading from {address}")
+        _with_retries(lambda: self._receive(address), self._size, self.say)
+        digest = _digest(self.path, self.expected)
         if not digest.startswith(self.expected):
             self._discard()
-            reason = f"the file sent has the {_name(self.digest)} {digest}, expected {self.expected}"
-            raise Unavailable(reason, wrong_file=True)
+            raise _WrongFile(f"the file sent has the {_kind(self.expected)} {digest}, expected {self.expected}")
         return digest
-
-    def _say(self, message: str) -> None:
-        _say(self.target, message)
 
     def _receive(self, address: str) -> None:
         """Append what is missing to the part."""
@@ -266,7 +249,7 @@ class _Part:
         headers = dict(_HEADERS)
         if offset:  # a server whose file has changed sends all of it
             headers |= {"Range": f"bytes={offset}-", "If-Range": known["validator"]}
-        with _opened(address, headers, self.retries.timeout) as response:
+        with _opened(address, headers) as response:
             if response.headers.get_content_type() == "text/html":
                 raise Unavailable("the server sends a web page instead of the file")
             length = response.headers.get("Content-Length", "")
@@ -286,7 +269,7 @@ class _Part:
                 mininterval=pause, maxinterval=pause, delay=pause,
             )  # fmt: skip
             with bar, self.path.open("ab" if offset else "wb") as file:
-                for chunk in _chunks(response, self.retries.timeout):
+                for chunk in _chunks(response):
                     file.write(chunk)
                     bar.update(len(chunk))
         if total is not None and self._size() < total:
@@ -299,8 +282,8 @@ class _Part:
 
     def _known(self) -> dict[str, Any]:
         """Return address, validator and total size of the file that the part belongs to; nothing if unknown."""
-        with suppress(OSError, ValueError, TypeError):
-            return dict(json.loads(self.origin.read_text(encoding="utf-8")))
+        with suppress(HistoBenchError):
+            return read_json(self.origin)
         return {}
 
     def _remember(self, address: str, response: http.client.HTTPResponse, total: int | None) -> None:
@@ -314,7 +297,7 @@ class _Part:
         self.origin.unlink(missing_ok=True)
 
 
-def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callable[[str], None], retries: Retries) -> T:
+def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callable[[str], None]) -> T:
     """Return what `attempt` returns, as soon as it is not interrupted.
 
     Raises:
@@ -328,18 +311,18 @@ def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callab
             answered |= error.answered
             failures = 0 if size() > largest else failures + 1
             largest = max(largest, size())
-            if failures >= (retries.max_attempts if answered else retries.max_unanswered):
+            if failures >= (MAX_ATTEMPTS if answered else MAX_UNANSWERED):
                 raise Unavailable(str(error)) from error
-            wait = max(error.wait, retries.pause * 2 ** max(0, failures - 1))
+            wait = max(error.wait, PAUSE * 2 ** max(0, failures - 1))
             say(f"{error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
 @contextmanager
-def _opened(url: str, headers: dict[str, str], timeout: float) -> Iterator[http.client.HTTPResponse]:
+def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
     """Yield the response to a GET request."""
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
         reason = f"{error.code} {error.reason}"
@@ -348,27 +331,27 @@ def _opened(url: str, headers: dict[str, str], timeout: float) -> Iterator[http.
         seconds = error.headers.get("Retry-After") or ""
         raise _Interrupted(reason, wait=min(float(seconds), _LONGEST_WAIT) if seconds.isdecimal() else 0.0) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(_reason(error, timeout), answered=False) from error
+        raise _Interrupted(_reason(error), answered=False) from error
     with response:
         if urlsplit(response.url).scheme not in _SCHEMES:
             raise Unavailable(f"the server redirects to {response.url}")
         yield response
 
 
-def _chunks(response: http.client.HTTPResponse, timeout: float) -> Iterator[bytes]:
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
     """Yield the body of a response as it arrives."""
     while True:
         try:
             chunk = response.read1(_CHUNK)  # read() would lose the beginning of a chunk whose end does not arrive
         except (OSError, http.client.HTTPException) as error:
-            raise _Interrupted(_reason(error, timeout)) from error
+            raise _Interrupted(_reason(error)) from error
         if not chunk:
             return
         yield chunk
 
 
-def _reason(error: Exception, timeout: float) -> str:
+def _reason(error: Exception) -> str:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
-        return f"no data for {timeout:g} s"
+        return f"no data for {TIMEOUT:g} s"
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -14,7 +14,7 @@ from pathlib import Path
 from histobench.fetch import http
 from histobench.fetch.snapshot import CONFIG, is_plain
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import atomic_path, read_json, sha256_of
+from histobench.io.files import atomic_path, read_json
 from histobench.study.spec import FolderWeights, HubWeights, canonical_json
 
 log = logging.getLogger(__name__)
@@ -44,22 +44,11 @@ class Commit:
 
     weights: HubWeights
     folder: Path
-    digests: dict[str, str] | None
-    """`sha256:...` or `git:...` of each JSON and safetensors file; None if the Hub could not be reached."""
-    reason: str = ""
-    """Why it could not."""
-
-    @property
-    def name(self) -> str:
-        """Repository and revision, for messages."""
-        return f"{self.weights.hub} at {self.weights.revision}"
-
-    @property
-    def offered(self) -> set[str]:
-        """Names of the available files: those the Hub lists or, if it could not be reached, those in the folder."""
-        if self.digests is not None:
-            return set(self.digests)
-        return {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+    digests: dict[str, str]
+    """`sha256:...` or `git:...` of each JSON and safetensors file. If the Hub could not be reached: the names of the files
+    in the folder, without digests."""
+    fault: str = ""
+    """Why the Hub could not be reached."""
 
     def get(self, name: str) -> bool:
         """Make sure that a file is in the folder and is the published one; return whether it was downloaded.
@@ -67,87 +56,73 @@ class Commit:
         Raises:
             HistoBenchError: the commit has no such file, it cannot be downloaded, or it is another file.
         """
-        path = self.folder / name
-        if self.digests is None:
-            if not path.is_file():
-                raise HistoBenchError(
-                    f"{path} is missing and {endpoint()} cannot be reached ({self.reason}): download the .json and "
-                    f".safetensors files of {page(self.weights)} on another machine and put them into {self.folder}, or "
-                    "run the same command again later"
-                )
-            log.warning("%s: could not be compared with %s (%s)", path, self.name, self.reason)
-            return False
+        path, commit = self.folder / name, f"{self.weights.hub} at {self.weights.revision}"
         if name not in self.digests:
+            if not self.fault:
+                raise HistoBenchError(
+                    f"{commit} has no {name}, which is needed to load the model; choose another revision"
+                )
             raise HistoBenchError(
-                f"{self.name} has no {name}, which is needed to load the model; choose another revision"
+                f"{path} is missing and {endpoint()} cannot be reached ({self.fault}): download the .json and .safetensors "
+                f"files of {page(self.weights)} on another machine and put them into {self.folder}, or run the same command "
+                "again later"
             )
-        kind, expected = self.digests[name].split(":")
+        if self.fault:
+            log.warning("%s: could not be compared with %s (%s)", path, commit, self.fault)
+            return False
         url = f"{endpoint()}/{self.weights.hub}/resolve/{self.weights.revision}/{name}"
-        return http.fetch(url, path, expected, digest=sha256_of if kind == "sha256" else http.git_id)
+        return http.fetch(url, path, self.digests[name].removeprefix("sha256:"))
 
 
 def resolve(weights: HubWeights, folder: Path) -> Commit:
     """Return a commit as `hub.json` in `folder` describes it or, if there is no such file, as the Hub does.
 
     Raises:
-        HistoBenchError: the Hub has no such repository or revision, or lists a file outside its folder.
+        HistoBenchError: the Hub has no such repository or revision, or does not give the files' digests.
     """
     record = folder / RECORD
-    source: Path | str = record
-    if record.exists():
-        known = read_json(record)
-    else:
-        source = endpoint()
-        try:
-            known = {"hub": weights.hub, "revision": weights.revision, "files": _listing(weights)}
-        except http.Unavailable as error:
-            return Commit(weights, folder, None, str(error))
-    digests = known.get("files")
+    recorded = record.exists()
+    try:
+        digests = read_json(record).get("files") if recorded else _listing(weights)
+    except http.Unavailable as error:
+        return Commit(weights, folder, {path.name: "" for path in folder.glob("*") if path.is_file()}, str(error))
     if not isinstance(digests, dict) or not all(_DIGEST.fullmatch(str(digest)) for digest in digests.values()):
         raise HistoBenchError(
-            f"{source}: does not give a digest of every file of {weights.hub} at {weights.revision}; choose another "
-            f"mirror, or delete {RECORD} to have it made again"
+            f"{record if recorded else endpoint()}: does not give a digest of every file of {weights.hub} at "
+            f"{weights.revision}; choose another mirror, or delete {RECORD} to have it made again"
         )
-    if source != record:
+    if not recorded:
+        known = {"hub": weights.hub, "revision": weights.revision, "files": digests}
         with atomic_path(record) as temporary:
             temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     return Commit(weights, folder, digests)
 
 
 def _listing(weights: HubWeights) -> dict[str, str]:
-    """Ask the Hub for the digests of a commit's JSON and safetensors files."""
+    """Ask the Hub for the digests of a commit's JSON and safetensors files; those in folders are left out."""
     try:
         entries = json.loads(http.get(f"{endpoint()}/api/models/{weights.hub}/tree/{weights.revision}"))
-        files = [entry for entry in entries if entry["type"] == "file"]
-        digests = {
-            str(file["path"]): f"sha256:{file['lfs']['oid']}" if file.get("lfs") else f"git:{file['oid']}"
-            for file in files
+        files = {entry["path"]: entry for entry in entries if entry["type"] == "file" and is_plain(entry["path"])}
+        return {
+            name: f"sha256:{file['lfs']['oid']}" if file.get("lfs") else f"git:{file['oid']}"
+            for name, file in files.items()
+            if name.endswith((".json", ".safetensors"))
         }
     except http.Unavailable as error:
-        if error.status in (401, 403, 404):
-            raise HistoBenchError(
-                f"{weights.hub}: {endpoint()} has no public revision {weights.revision} of such a repository "
-                f"({error.status}); correct `hub` or `revision` in the model's weights"
-            ) from error
-        raise
+        if error.status not in (401, 403, 404):
+            raise
+        raise HistoBenchError(
+            f"{weights.hub}: {endpoint()} has no public revision {weights.revision} of such a repository "
+            f"({error.status}); correct `hub` or `revision` in the model's weights"
+        ) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise http.Unavailable(f"its list of files cannot be read: {error}") from error
-    for name in digests:
-        if not is_plain(name):
-            raise HistoBenchError(
-                f"{weights.hub} at {weights.revision}: {endpoint()} lists the file {name!r}, which is outside its "
-                "folder; choose another repository or mirror"
-            )
-    return {name: digest for name, digest in digests.items() if name.endswith((".json", ".safetensors"))}
 
 
 def fetch_config(weights: HubWeights | FolderWeights, downloads: Path, output: Path) -> None:
-    """Write the published architecture of a model: the config.json of its repository, or of the user's own folder.
+    """Write the published architecture of a model to `output`: the config.json of its repository, or of the user's folder.
 
-    Args:
-        weights: where the model is published.
-        downloads: where the folders of downloaded repositories are.
-        output: the JSON file, written atomically.
+    Repositories are downloaded into folders in `downloads`.
 
     Raises:
         HistoBenchError: config.json is missing and cannot be downloaded, is not the published one, or no JSON object.

@@ -6,10 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from histobench.fetch.http import fetch
+from histobench.fetch.http import fetch, verify
 from histobench.fetch.snapshot import check_own, is_url
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import sha256_of
 from histobench.study.spec import CnnSettings, WeightsFile
 
 log = logging.getLogger(__name__)
@@ -33,11 +32,7 @@ def locate(settings: CnnSettings, downloads: Path) -> tuple[Path, bool]:
         check_own(weights)
         if not path.is_file():
             raise HistoBenchError(f"{path}: there is no such weights file; correct `file` in the model's weights")
-        if (found := sha256_of(path)) != weights.sha256:
-            raise HistoBenchError(
-                f"{path}: its SHA-256 is {found}, expected {weights.sha256}; "
-                "correct `file` or `sha256` in the model's weights"
-            )
+        verify(path, weights.sha256)
         return path, False
     path = downloads / url.rpartition("/")[2]
     return path, fetch(url, path, digest)

@@ -48,14 +48,7 @@ def imported_files(script: Path, without: Sequence[str] = (), also: Sequence[str
 @cache
 def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
     """Return the source without comments, docstrings and layout, the project files it imports, and its data files."""
-    text, imports, data = _read(path.read_bytes())
-    files = {file for name in imports for file in _files_of(name)}
-    return text, frozenset(files), tuple(sorted(filter(Path.is_file, (path.parent / name for name in data))))
-
-
-def _read(source: bytes) -> tuple[str, list[str], list[str]]:
-    """Return source without comments, docstrings and layout, the modules it imports, and what may be names of data files."""
-    tree = ast.parse(source)
+    tree = ast.parse(path.read_bytes())
     imports, data = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -63,11 +56,12 @@ def _read(source: bytes) -> tuple[str, list[str], list[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
-            data.add(node.value)
+            data.add(path.parent / node.value)
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # A bare string at any place of a body documents; it never acts.
             node.body = [item for item in node.body if not _documents(item)] or [ast.Pass()]
-    return ast.unparse(ast.fix_missing_locations(tree)), sorted(imports), sorted(data)
+    files = frozenset(file for name in imports for file in _files_of(name))
+    return ast.unparse(ast.fix_missing_locations(tree)), files, tuple(sorted(filter(Path.is_file, data)))
 
 
 def _documents(statement: ast.stmt) -> bool:

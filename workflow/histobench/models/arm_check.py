@@ -77,10 +77,11 @@ def _pass_image(settings: VlmSettings, made: vlm.Architecture) -> None:
     from accelerate import init_empty_weights
 
     start, image, end = made.family.marker_ids(made.config)
-    if min(start, image, end) < 0 or image in (start, end):
+    vocabulary = range(made.config.text_config.vocab_size)
+    if not {start, image, end} <= set(vocabulary) or image in (start, end):
         raise HistoBenchError(
-            f"the config has the image markers {start}, {image} and {end}, expected tokens of the vocabulary, and another "
-            "one for images than around them; correct the token ids"
+            f"the config has the image markers {start}, {image} and {end}, expected tokens of the vocabulary "
+            f"({len(vocabulary)}), and another one for images than around them; correct the token ids"
         )
     with init_empty_weights(include_buffers=False):
         model: Any = made.model(made.config)

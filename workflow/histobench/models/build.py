@@ -10,8 +10,9 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, read
+from histobench.models import cnn, vlm
 from histobench.models.linear_head import LinearHead
-from histobench.study.spec import CnnSettings, FeatureSpec, ModelSettings, RunSpec
+from histobench.study.spec import CnnSettings, FeatureSpec, RunSpec
 
 
 def build(
@@ -26,7 +27,7 @@ def build(
         tokens: a vision-language model gets stored visual tokens and needs no vision tower.
         recompute: the backward pass computes a vision-language model's activations again, which saves memory.
     """
-    module = backbone(spec, weights, precision, tokens)
+    module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE)
     if spec.model.family != "cnn":
         module.adapt(spec.recipe.lora, spec.seed)
         if recompute:
@@ -34,28 +35,22 @@ def build(
     return module
 
 
-def backbone(spec: RunSpec | FeatureSpec, weights: Path | None, precision: str, tokens: bool = False) -> Any:
-    """Return the model of a run before training, without adapters; arguments as in :func:`build`."""
-    if isinstance(spec.model, CnnSettings):
-        from histobench.models import cnn
-
-        return cnn.build(spec.model, spec.seed, read(weights) if weights else None)
-    from histobench.models import vlm
-
-    # Frozen parameters have the precision that they are used in; trained ones are fp32.
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return vlm.build(spec.model, spec.seed, weights, ("decoder",) if tokens else vlm.WHOLE, dtype)
-
-
-def require_weights(settings: ModelSettings, weights: Path | None) -> None:
-    """Require a file of weights for a model whose weights are not random, and none for others.
+def backbone(
+    spec: RunSpec | FeatureSpec, weights: Path | None, precision: str, parts: tuple[vlm.Part, ...] = vlm.WHOLE
+) -> Any:
+    """Return the model of a run before training, without adapters; of a vision-language model only the `parts`.
 
     Raises:
-        HistoBenchError: it is missing, or of no use.
+        HistoBenchError: weights are missing, of no use, or not those of the model.
     """
-    if (weights is None) != (settings.weights == "random"):
+    model = spec.model
+    if (weights is None) != (model.weights == "random"):
         fault = "is missing; give the file" if weights is None else "is of no use; leave it out"
-        raise HistoBenchError(f"--weights: for a {settings.family} with weights {settings.weights!r} it {fault}")
+        raise HistoBenchError(f"--weights: for a {model.family} with weights {model.weights!r} it {fault}")
+    if isinstance(model, CnnSettings):
+        return cnn.build(model, spec.seed, read(weights) if weights else None)
+    # Frozen parameters have the precision that they are used in; trained ones are fp32.
+    return vlm.build(model, spec.seed, weights, parts, torch.bfloat16 if precision == "bf16" else torch.float32)
 
 
 def feature_extractor(
@@ -65,21 +60,17 @@ def feature_extractor(
 
     Batches are images or, with `from_tokens`, visual tokens. Whatever the precision, a CNN computes in fp32.
     """
-    if isinstance(spec.model, CnnSettings):
-        network = backbone(spec, weights, precision).to(device).eval()
-        return network.embed, (network.head.in_features,), "<f4"
-    from histobench.models import vlm
-
-    bf16, tokens = precision == "bf16", spec.part == "tokens"
+    tokens, bf16 = spec.part == "tokens", precision == "bf16"
     parts = ("vision",) if tokens else ("decoder",) if from_tokens else vlm.WHOLE
-    dtype = torch.bfloat16 if bf16 else torch.float32
-    model = vlm.build(spec.model, spec.seed, weights, parts, dtype).to(device).eval()
-    shape = model.token_shape
+    model = backbone(spec, weights, precision, parts).to(device).eval()
+    if spec.model.family == "cnn":
+        return model.embed, (model.head.in_features,), "<f4"
 
     def compute(batch: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):  # as in training
             return model.tokens(batch) if tokens else model.embed(batch)
 
+    shape = model.token_shape
     return compute, shape if tokens else shape[1:], "<u2" if tokens and bf16 else "<f4"
 
 

@@ -5,7 +5,6 @@ torchvision and timm are imported only when a network of theirs is built: either
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Literal
 
 import torch
 from torch import nn
@@ -50,11 +49,6 @@ class Classifier(nn.Module):
             images = images.contiguous()
         images = (images.float() - self.mean) / self.std
         return self.backbone(images).flatten(1).float()
-
-    def trainable(self, which: Literal["all", "head"]) -> list[nn.Parameter]:
-        """Let `all` parameters or only those of the `head` require gradients; return these."""
-        self.backbone.requires_grad_(which == "all")
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
 
 def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None) -> Classifier:

@@ -31,7 +31,11 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
         made = vlm.architecture(settings)
         with torch.device("meta"):
             published_form = _count(made.generator(made.config))
-        classifier = skeleton(settings, recipe)
+            model = made.model(made.config).requires_grad_(False)
+            markers = torch.empty(2, 1, made.tokens[1])
+            classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
+            if recipe.lora is not None:
+                classifier.adapt(recipe.lora, seed=0)
         trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
         lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
         return Size(published_form, _count(classifier), sum(map(torch.numel, trained.values())), lora)
@@ -41,20 +45,8 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
     published_form = _count(original)
     # Given the empty network's own state, the classifier is as empty as that.
     classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None)
-    trained = classifier.trainable("head" if recipe.trainable == "head" else "all")
-    return Size(published_form, _count(classifier), sum(map(torch.numel, trained)), 0)
-
-
-def skeleton(settings: VlmSettings, recipe: Recipe) -> vlm.VisionLanguageClassifier:
-    """Return a whole vision-language classifier with the recipe's adapters, on the meta device: shapes without memory."""
-    made = vlm.architecture(settings)
-    with torch.device("meta"):
-        model = made.model(made.config).requires_grad_(False)
-        markers = torch.empty(2, 1, made.tokens[1])
-        classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
-        if recipe.lora is not None:
-            classifier.adapt(recipe.lora, seed=0)
-    return classifier
+    trained = classifier.head if recipe.trainable == "head" else classifier
+    return Size(published_form, _count(classifier), _count(trained), 0)
 
 
 def _count(module: nn.Module) -> int:

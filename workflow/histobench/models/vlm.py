@@ -119,17 +119,10 @@ def architecture(settings: VlmSettings, config: Mapping[str, Any] | None = None)
         made = config_class(**_architecture_keys(config))
         patch, merge = kind.patch(made)
         side, rest = divmod(settings.image_size, patch * merge)
-        markers = max(kind.marker_ids(made))
-        vocabulary = made.text_config.vocab_size
     if rest or not side:
         raise HistoBenchError(
             f"{settings.family}: image_size {settings.image_size} is not a multiple of {patch * merge} px, the side of a "
             f"visual token (patches of {patch} px, {merge} x {merge} of them merged); choose another image_size"
-        )
-    if markers >= vocabulary:
-        raise HistoBenchError(
-            f"{settings.family}: the config has image markers up to token {reprlib.repr(markers)} in a vocabulary of "
-            f"{vocabulary}; correct the token ids or text_config.vocab_size"
         )
     return Architecture(kind, made, model, generator, side)
 
@@ -270,16 +263,18 @@ def build(
     Raises:
         HistoBenchError: the config cannot be used, or the weights are incomplete or those of another model.
     """
+    from accelerate import init_empty_weights
+
     made = architecture(settings, None if weights is None or settings.config else _stored_config(weights))
     kind = made.family
     names = {"vision": kind.VISION, "decoder": (kind.DECODER,)}
     unwanted = [name for part in WHOLE if part not in parts for name in names[part]]
     start, _, end = kind.marker_ids(made.config)
     with _seeded(seed):
-        with config_errors(settings), nullcontext() if weights is None else _empty():
+        # Parameters on the meta device; buffers, such as rotary frequencies, are computed.
+        with config_errors(settings), init_empty_weights(include_buffers=False) if weights else nullcontext():
             model = made.model(made.config)
         decoder = getattr(model, kind.DECODER)
-        embedding = f"{kind.DECODER}.embed_tokens.weight"
         # Only the two markers are ever looked up.
         if weights is None:
             markers = decoder.embed_tokens.weight[[start, end]].detach().clone()
@@ -291,7 +286,7 @@ def build(
             with _opened(weights) as file:
                 found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
                 require_shapes(found, expected, f"{weights}: the weights", "delete the file to have it made again")
-                rows = file.get_slice(embedding)
+                rows = file.get_slice(f"{kind.DECODER}.embed_tokens.weight")
                 markers = torch.cat([rows[start : start + 1], rows[end : end + 1]])
                 state = {name: file.get_tensor(name).to(dtype) for name in model.state_dict()}
             model.load_state_dict(state, assign=True)
@@ -306,21 +301,9 @@ def build(
 @contextmanager
 def config_errors(settings: VlmSettings) -> Iterator[None]:
     """Turn the errors that transformers raises about a config, or a model built by it, into one message."""
-    from huggingface_hub.errors import StrictDataclassError
-
-    errors = (
-        TypeError,
-        ValueError,
-        AttributeError,
-        KeyError,
-        ArithmeticError,
-        AssertionError,
-        ImportError,
-        RuntimeError,
-    )
     try:
         yield
-    except (StrictDataclassError, *errors) as error:
+    except Exception as error:  # it checks little, so that nonsense can raise anything anywhere
         reason = " ".join(str(error).split())[:200]
         raise HistoBenchError(
             f"{settings.family}: transformers does not accept the model's config ({reason}); correct it, or choose another "
@@ -333,13 +316,6 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs as well
         yield
-
-
-def _empty() -> Any:
-    """Return a context in which parameters are on the meta device; buffers, such as rotary frequencies, are computed."""
-    from accelerate import init_empty_weights
-
-    return init_empty_weights(include_buffers=False)
 
 
 def _stored_config(weights: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from histobench.study.messages import meant, shown
 if TYPE_CHECKING:
     from histobench.study.config import Config
 
-RESERVED = ("benchmarks", "logs", "studies")
+RESERVED = ("logs", "studies")
 """Folders of results/ that belong to no dataset."""
 
 
@@ -150,8 +150,12 @@ def _tables(config: "Config") -> None:
 
 
 def _pairs(config: "Config") -> None:
-    """Require that pairs are of two arms of the study each, and that none is there twice."""
+    """Require that pairs are of two arms each that are trained on the same images, and that none is there twice."""
     arms = list(dict.fromkeys(f"{run.model}/{run.mode}" for run in config.runs))
+    cells: dict[tuple, set[str]] = {}
+    for run in config.runs:
+        cell = (run.dataset, run.split, run.magnification, run.augmentation)
+        cells.setdefault(cell, set()).add(f"{run.model}/{run.mode}")
     seen: list[set[str]] = []
     for number, pair in enumerate(config.comparisons.pairs):
         place = f"comparisons.pairs.{number}"
@@ -162,4 +166,9 @@ def _pairs(config: "Config") -> None:
             raise ValueError(f"{place}: {pair[0]!r} is compared with itself; name two arms")
         if set(pair) in seen:
             raise ValueError(f"{place}: {' and '.join(pair)} are named twice; name them once")
+        if not any(set(pair) <= names for names in cells.values()):
+            raise ValueError(
+                f"{place}: {' and '.join(pair)} are never trained on the same dataset, split, magnification and "
+                "augmentation; extend `grid`, or choose arms that are"
+            )
         seen.append(set(pair))

@@ -10,7 +10,7 @@ BESIDE, INTERVALS = "-beside-published", "-intervals"
 def tables(study: Study) -> list[str]:
     """Return every table of a study, and its companions; Tables 1, 4, 5 and 7 where the grid has what they show."""
     names = ["table2", f"table2{BESIDE}", "table3", f"table3{BESIDE}", "scores"]
-    if any((cell.dataset, cell.split) == (study.dataset, study.split) for cell in study.cells):
+    if any((cell["dataset"], cell["split"]) == (study.dataset, study.split) for cell in study.cells):
         names += ["table1", f"table1{BESIDE}"]
     names += [
         f"table{number}{selection}{suffix}"
@@ -19,7 +19,7 @@ def tables(study: Study) -> list[str]:
         for suffix in ("", BESIDE, INTERVALS)
     ]
     headline = {**study.main, "magnification": study.comparisons["magnification"]}.items()
-    if len({(cell.model, cell.mode) for cell in study.cells if headline <= cell._asdict().items()}) > 1:
+    if len({(cell["model"], cell["mode"]) for cell in study.cells if headline <= cell.items()}) > 1:
         names += ["table7", f"table7{BESIDE}", "table7-honest"]
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", "external"]
@@ -28,11 +28,11 @@ def tables(study: Study) -> list[str]:
 
 def figures(study: Study) -> list[str]:
     """Return every figure for which a study has what it is drawn from."""
-    main = any(study.main.items() <= cell._asdict().items() for cell in study.cells)
+    main = any(study.main.items() <= cell.items() for cell in study.cells)
     splits: dict[tuple[object, ...], set[str]] = {}
     for cell in study.cells:
-        if (cell.dataset, cell.augmentation) == (study.dataset, study.augmentation):
-            splits.setdefault((cell.model, cell.mode, cell.magnification), set()).add(cell.split)
+        if (cell["dataset"], cell["augmentation"]) == (study.dataset, study.augmentation):
+            splits.setdefault((cell["model"], cell["mode"], cell["magnification"]), set()).add(cell["split"])
     wanted = {
         "figure1": True,
         "figure2": study.external,

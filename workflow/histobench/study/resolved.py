@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
@@ -46,17 +46,6 @@ class Arm:
     def name(self) -> str:
         """Return the name of the arm in print, for example `ResNet34 FT`."""
         return f"{self.label} {printed_mode(self.mode)}"
-
-
-class Cell(NamedTuple):
-    """An arm in one setting: a run without its fold."""
-
-    dataset: str
-    model: str
-    mode: str
-    split: str
-    magnification: int
-    augmentation: str
 
 
 def printed_mode(mode: str) -> str:
@@ -98,16 +87,14 @@ class Study:
         return {arm.model: arm.label for arm in self.arms}
 
     @cached_property
-    def cells(self) -> list[Cell]:
-        """Return every cell of the grid once, in its order."""
-        found = [
-            Cell(block["dataset"], *values)
+    def cells(self) -> list[dict[str, Any]]:
+        """Return each combination of the grid's blocks: the columns that identify a run, but its fold."""
+        names = ("model", "mode", "split", "magnification", "augmentation")
+        return [
+            {"dataset": block["dataset"], **dict(zip(names, values, strict=True))}
             for block in self.grid
-            for values in product(
-                *(block[key] for key in ("models", "modes", "splits", "magnifications", "augmentations"))
-            )
+            for values in product(*(block[f"{name}s"] for name in names))
         ]
-        return list(dict.fromkeys(found))
 
     @property
     def dataset(self) -> str:
@@ -132,7 +119,8 @@ class Study:
     @property
     def panels(self) -> dict[int, str]:
         """Return those of :attr:`numbered` that the grid has on the dataset and split of the tables."""
-        main = {cell.augmentation for cell in self.cells if (cell.dataset, cell.split) == (self.dataset, self.split)}
+        place = (self.dataset, self.split)
+        main = {cell["augmentation"] for cell in self.cells if (cell["dataset"], cell["split"]) == place}
         return {number: augmentation for number, augmentation in self.numbered.items() if augmentation in main}
 
     @property
@@ -143,7 +131,7 @@ class Study:
     @property
     def magnification(self) -> int:
         """Return the magnification of Figure 6: that of Table 7, or else the highest of Table 4."""
-        known = {cell.magnification for cell in self.cells if self.main.items() <= cell._asdict().items()}
+        known = {cell["magnification"] for cell in self.cells if self.main.items() <= cell.items()}
         wanted = self.comparisons["magnification"]
         return wanted if wanted in known else max(known, default=0)
 

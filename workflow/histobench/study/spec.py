@@ -38,7 +38,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_l
 
 
 PathText = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^{}]+$")]
-"""A path without braces: Snakemake reads them as wildcards in every input, and knows no escape for them there."""
+"""A path without braces: Snakemake reads braces in an input as wildcards, and they cannot be escaped."""
 
 
 def canonical_json(value: object) -> str:

@@ -11,7 +11,7 @@ class SyntheticSettings(Settings):
     """One synthetic dataset with known truth, drawn by :mod:`histobench.datasets.synthetic`."""
 
     kind: Literal["breakhis", "bach"] = "breakhis"
-    """Tree, file names and optics: BreakHis (PNG in a .tar.gz) or BACH (TIFF in a .zip)."""
+    """Tree, file names and optics: BreakHis (PNG) or BACH (TIFF)."""
     patients_per_class: int = Field(default=12, ge=1, le=9999)
     """Patients in each class: benign and malignant, or Normal, Benign, InSitu and Invasive."""
     images_per_patient: int = Field(default=4, ge=1, le=250)

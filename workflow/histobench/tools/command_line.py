@@ -1,16 +1,19 @@
 """What the tools share: the study that the configuration files describe, and text for a terminal."""
 
 import argparse
-import os
+import math
+import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from histobench.io.errors import HistoBenchError, run_script
+
+if TYPE_CHECKING:
+    from histobench.study.config import Config
 
 DEFAULT = Path("config/config.yaml")
 """The configuration that others are laid over, as in the Snakefile."""
@@ -25,8 +28,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def study(configfiles: Sequence[Path] = ()) -> Any:
-    """Return the :class:`~histobench.study.config.Config` of config/config.yaml with `configfiles` merged over it.
+def study(configfiles: Sequence[Path] = ()) -> "Config":
+    """Return the configuration of config/config.yaml with `configfiles` merged over it.
 
     Raises:
         HistoBenchError: a file is missing or cannot be read, or the configuration is not usable.
@@ -71,11 +74,8 @@ def device(wanted: str) -> str:
 
 def run_tool(main: Callable[[], None]) -> None:
     """Run a tool's main function as :func:`run_script` does; a closed pipe, as of ``| head``, ends it quietly."""
-    try:
-        run_script(main)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    run_script(main)
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
@@ -90,19 +90,19 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> 
     return [line(header), "  ".join("-" * width for width in widths), *map(line, rows)]
 
 
-def amount(size: float | None) -> str:
-    """Return bytes as text: `4.0 GB`, `12 MB`; `?` where they are not known, `-` for none."""
-    if not size:
-        return "?" if size is None else "-"
+def amount(size: float) -> str:
+    """Return bytes as text: `4.0 GB`, `12 MB`; `?` for NaN."""
+    if math.isnan(size):
+        return "?"
     for unit, each in (("TB", 1e12), ("GB", 1e9)):
         if size >= each:
             return f"{size / each:.1f} {unit}"
     return f"{size / 1e6:.1f} MB"
 
 
-def duration(seconds: float | None) -> str:
-    """Return a time as text: `40 s`, `12 min`, `3.4 h`; `?` where it is not known."""
-    if seconds is None:
+def duration(seconds: float) -> str:
+    """Return a time as text: `40 s`, `12 min`, `3.4 h`; `?` for NaN."""
+    if math.isnan(seconds):
         return "?"
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -4,7 +4,9 @@ The exit status is 1 when the study cannot run as things are. Nothing is written
 """
 
 import json
+import math
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,13 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from histobench.io.errors import HistoBenchError
+from histobench.tools.command_line import amount, parser, run_tool, study
+
+if TYPE_CHECKING:
+    from histobench.study.config import Config
 
 SET_UP = "rm -f .venv/.requirements.lock && make doctor"
 LIBRARIES = ("torch", "torchvision", "cv2", "albumentations")
@@ -48,8 +56,6 @@ class Finding:
 
 
 def main() -> None:
-    from histobench.tools.command_line import parser
-
     given = parser(__doc__).parse_args()
     findings = []
     for finding in checks(given.configfile):
@@ -64,29 +70,22 @@ def main() -> None:
 
 def checks(configfiles: list[Path]) -> Iterator[Finding]:
     """Yield what each check finds; those of the study only where its configuration can be read."""
-    yield python(sys.version_info[:3])
-    yield from libraries()
+    yield Finding("ok", "Python", platform.python_version())
     probed = probe(LIBRARIES)
     yield from machine(probed)
+    options = f' ARGS="--configfile {" ".join(map(str, configfiles))}"' if configfiles else ""
     try:
-        from histobench.io.errors import HistoBenchError
-        from histobench.tools.command_line import study
-    except ImportError as error:
-        yield Finding("problem", "study", f"cannot be read: {error}", SET_UP)
-        return
-    try:
+        yield from libraries()
         config = study(configfiles)
+        yield from gpu(config, probed)
+        yield from disk(config)
+        yield from missing(config, options)
+        yield progress(config, options)
     except ImportError as error:
         yield Finding("problem", "study", f"cannot be read: {error}", SET_UP)
-        return
     except HistoBenchError as error:
         for line in str(error).splitlines():
             yield Finding("problem", "study", line, "# correct the configuration")
-        return
-    options = f' ARGS="--configfile {" ".join(map(str, configfiles))}"' if configfiles else ""
-    for check in (lambda: gpu(config, probed), lambda: disk(config), lambda: missing(config, options)):
-        yield from check()
-    yield progress(config, options)
 
 
 def steps(findings: list[Finding]) -> list[str]:
@@ -96,26 +95,15 @@ def steps(findings: list[Finding]) -> list[str]:
     return list(dict.fromkeys(wanted))[:3]
 
 
-def python(version: tuple[int, ...]) -> Finding:
-    """Check the version of Python."""
-    text = ".".join(map(str, version))
-    if version < (3, 11):
-        return Finding("problem", "Python", f"{text}; HistoBench needs 3.11 or newer", "make doctor PYTHON=python3.12")
-    return Finding("ok", "Python", text)
-
-
 def libraries() -> Iterator[Finding]:
     """Check that the libraries of pyproject.toml are installed in versions that it allows."""
-    try:
-        from histobench.io.versions import missing, requirements, wrong_versions
-    except ImportError as error:
-        yield Finding("problem", "libraries", str(error), SET_UP)
-        return
-    faults = [f"{name} is not installed" for name in missing()] + wrong_versions()
+    from histobench.io import versions
+
+    faults = [f"{name} is not installed" for name in versions.missing()] + versions.wrong_versions()
     for fault in faults:
         yield Finding("problem", "libraries", fault, SET_UP)
     if not faults:
-        yield Finding("ok", "libraries", f"all {len(requirements())} are installed in the versions of pyproject.toml")
+        yield Finding("ok", "libraries", "all are installed in the versions of pyproject.toml")
 
 
 def probe(names: tuple[str, ...], limit: float = 120) -> dict[str, Any]:
@@ -149,7 +137,7 @@ def machine(probed: dict[str, Any]) -> Iterator[Finding]:
     yield Finding("ok", "Slurm", slurm if shutil.which("sbatch") else "none")
 
 
-def gpu(config: Any, probed: dict[str, Any]) -> Iterator[Finding]:
+def gpu(config: "Config", probed: dict[str, Any]) -> Iterator[Finding]:
     """Check that the configured device is there."""
     gpus, wanted = probed.get("gpus", []), config.device
     for name, free, total in gpus:
@@ -167,69 +155,43 @@ def gpu(config: Any, probed: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("ok", "GPU", "Apple's (mps)" if apple else "none; the processor computes")
 
 
-def disk(config: Any) -> Iterator[Finding]:
-    """Check that the folders of the study can be written, and that what is known to come fits on the disk."""
-    from histobench.tools.command_line import amount
+def disk(config: "Config") -> Iterator[Finding]:
+    """Check that what is known to come fits on the disk."""
     from histobench.tools.plan import needs
 
-    for folder in ("results", "resources"):
-        if not os.access(folder if Path(folder).exists() else ".", os.W_OK):
-            yield Finding("problem", "disk", f"{folder} cannot be written", f"# make the folder {folder} writable")
-    sizes = list(needs(config).values())
-    known = sum(size for size in sizes if size)
+    sizes = needs(config).values()
+    known = sum(size for size in sizes if not math.isnan(size))
     free = shutil.disk_usage("results" if Path("results").exists() else ".").free
-    text = f"{amount(free)} free, {'at least ' if None in sizes else ''}{amount(known) if known else 'nothing'} to come"
+    text = f"{amount(free)} free, {'at least ' if any(map(math.isnan, sizes)) else ''}{amount(known)} to come"
     step = "# free some space, or move the project to a larger disk" if known > free else ""
     yield Finding("problem" if step else "ok", "disk", text, step)
 
 
-def missing(config: Any, options: str) -> Iterator[Finding]:
-    """Report datasets and pretrained weights: there, still to be downloaded, or missing."""
-    from histobench.study import paths
+def missing(config: "Config", options: str) -> Iterator[Finding]:
+    """Report what the user has to provide and is missing or wrong, and what the workflow downloads."""
+    from histobench.datasets.given import check_given
+    from histobench.fetch.downloads import products
 
-    for name in config.used_datasets:
-        dataset, source = config.datasets[name], config.source(name)
-        absent = [path for path in (source, dataset.table) if path and not Path(path).exists()]
-        if dataset.synthetic:
-            yield Finding("ok", "data", f"{name}: generated by the workflow")
-        elif not absent or (Path(paths.MANIFEST.format(dataset=name)).exists() and dataset.url):
-            yield Finding("ok", "data", f"{name}: {source}")
-        elif dataset.url:
-            yield Finding("note", "data", f"{name}: not here yet; will become {source}", f"make fetch{options}")
+    try:
+        check_given(config)
+    except HistoBenchError as error:
+        yield Finding("problem", "data", str(error), "# provide what is missing, or correct the configuration")
+    for path in products(config):
+        if Path(path).exists():
+            yield Finding("ok", "download", f"{path} is there")
         else:
-            yield Finding("problem", "data", f"{name}: {absent[0]} is not there", f"# put it at {absent[0]}")
-    for name in dict.fromkeys(run.model for run in config.runs):
-        weights, converted = config.models[name].weights, Path(paths.WEIGHTS.format(model=name))
-        own = getattr(weights, "folder", None) or getattr(weights, "file", None)
-        own = None if own and ("://" in own or getattr(weights, "package", None)) else own
-        if weights == "random" or converted.exists():
-            continue
-        if own and not Path(own).exists():
-            yield Finding("problem", "weights", f"{name}: {own} is not there", f"# put it at {own}")
-        elif not own:
-            yield Finding("note", "weights", f"{name}: not here yet; will become {converted}", f"make fetch{options}")
+            yield Finding("note", "download", f"{path} is not there yet", f"make fetch{options}")
 
 
-def progress(config: Any, options: str) -> Finding:
-    """Report how much of the study is done and how long the rest takes, as far as that is known."""
-    from histobench.study import paths
-    from histobench.tools.command_line import device, duration
-    from histobench.tools.plan import shared_work, total, training
+def progress(config: "Config", options: str) -> Finding:
+    """Report how much of the study is done."""
+    from histobench.tools.plan import training
 
-    here = device(config.device)
-    trained = list(training(config, here))
-    waiting = [job for job in trained if not job.done]
-    if not waiting:
-        page = Path(paths.STUDY.format(study=config.study), "report.html")
-        step = f"# open {page} in a browser" if page.exists() else f"make reproduce{options}"
-        return Finding("ok", "study", f"{config.study}: all {len(trained)} runs are done", step)
-    seconds = total([*waiting, *(job for job in shared_work(config, here) if not job.done)])
-    time = f"about {duration(seconds)} on {here}" if seconds is not None else "time not known (see `make plan`)"
-    step = "make demo" if options.endswith('"--configfile config/demo.yaml"') else f"make reproduce{options}"
-    return Finding("ok", "study", f"{config.study}: {len(waiting)} of {len(trained)} runs to do, {time}", step)
+    done = sum(job.done for job in training(config, ""))
+    text = f"{config.study}: {done} of {len(config.runs)} runs are done; `make plan` says how long the rest takes"
+    demo = options.endswith('"--configfile config/demo.yaml"')
+    return Finding("ok", "study", text, "make demo" if demo else f"make reproduce{options}")
 
 
 if __name__ == "__main__":
-    from histobench.tools.command_line import run_tool
-
     run_tool(main)

@@ -1,10 +1,9 @@
 """Pack a finished study into one archive that can be passed on: no images, no weights, no paths of this machine.
 
-The report is first made again from the runs' predictions, in a temporary folder, and compared with the study's. Packing the
-same study twice gives the same bytes. `make verify ARCHIVE=FILE` checks the archive anywhere.
+The report is made again from the runs' predictions, in a temporary folder without any image; that one is packed, if its tables
+are the study's. Packing the same study twice gives the same bytes. `make verify ARCHIVE=FILE` checks the archive anywhere.
 """
 
-import base64
 import csv
 import gzip
 import hashlib
@@ -29,7 +28,7 @@ from histobench.io.checkout import commit
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, write_csv
 from histobench.study import paths
-from histobench.study.config import Config, VlmEntry
+from histobench.study.config import Config, VlmEntry, load
 from histobench.study.runs import is_up_to_date
 from histobench.tools.command_line import parser, run_tool, study
 
@@ -45,8 +44,8 @@ RULES = (
 """The rules that make the report from predictions, the only ones that are run. A new rule of the report belongs here."""
 SAMPLES = ("figure1", "figure2")
 """Figures that show images of a dataset: they are not packed."""
-KINDS = (".csv", ".md", ".tex", ".json", ".html", ".svg", ".pdf")
-"""Endings of the files of a report that are packed: all but pictures in pixels."""
+CHARTS = (".svg", ".pdf", ".png")
+"""Endings of charts, which depend on the versions of the drawing libraries."""
 
 
 def main() -> None:
@@ -67,8 +66,8 @@ def contents(config: Config) -> dict[str, bytes]:
     """Return the files of a study's archive by their path in it.
 
     Raises:
-        HistoBenchError: the study is not finished, its report is not what its predictions give, or a file holds an image or a
-            path of this machine.
+        HistoBenchError: the study is not finished, its tables are not what its predictions give, or a file holds a path of this
+            machine.
     """
     again = "run the workflow to the end, then pack the study"
     for run in config.runs:
@@ -77,24 +76,23 @@ def contents(config: Config) -> dict[str, bytes]:
             raise HistoBenchError(f"{run.folder}: is missing or was made with other settings; {again}")
     given = config.model_dump(mode="json", exclude_unset=True)
     hidden = outside(given)
-    members = {CONFIGURATION: without_paths(_json(given), hidden)}
-    for path in sorted(inputs(config)):
-        members[path] = without_paths(_read(path, again), hidden)
-    with TemporaryDirectory(prefix="histobench-") as folder:
-        made = rebuild(config, members, Path(folder))
-        charts = {path: _read(path, again) for path in made if path.endswith((".svg", ".pdf"))}
-        for path in sorted(made):
-            members[path] = without_paths(_read(path, again), hidden)
-            if path.endswith(".html"):
-                members[path] = without_pictures(members[path].decode(), charts).encode()
-            elif path not in charts and difference(members[path], Path(folder, path).read_bytes()):
-                raise HistoBenchError(f"{path}: is not what the predictions give; {again}")
+
+    def read(path: str) -> bytes:
+        try:
+            return without_paths(Path(path).read_bytes(), hidden)
+        except OSError as error:
+            raise HistoBenchError(f"{path}: cannot be read ({error.strerror}); {again}") from None
+
+    members = {CONFIGURATION: without_paths(_json(given), hidden)} | {path: read(path) for path in inputs(config)}
+    made = rebuild(load(json.loads(members[CONFIGURATION])), members)
+    for path, data in sorted(made.items()):
+        if not path.endswith((*CHARTS, ".html")) and difference(read(path), data):
+            raise HistoBenchError(f"{path}: is not what the predictions give; {again}")
+    members |= made
     for name, data in members.items():
         for place in (ROOT, Path.cwd(), Path.home()):
             if len(place.parts) > 2 and str(place).encode() in data:
                 raise HistoBenchError(f"{name}: names {place}, a folder of this machine; use relative paths")
-        if re.search(rb"/Subtype\s*/Image\b|data:image/(?!svg)[\w.+-]+;base64,[\w+/]{32}", data):
-            raise HistoBenchError(f"{name}: holds an image, and no archive may; remove the image")
     packages = {found.metadata["Name"]: found.version for found in distributions()}
     number, clean = commit(ROOT)
     software = {"commit": number, "clean": clean, "python": platform.python_version(), "packages": packages}
@@ -118,8 +116,8 @@ def inputs(config: Config) -> set[str]:
 # ---- making the report again ----
 
 
-def rebuild(config: Config, given: Mapping[str, bytes], folder: Path) -> set[str]:
-    """Make the report of a study in an empty folder; return the files of it that an archive has.
+def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Make the report of a study in a temporary folder; return its files by their path, without the figures of `SAMPLES`.
 
     Only the rules of the report are run, by this checkout, without a network.
 
@@ -129,19 +127,31 @@ def rebuild(config: Config, given: Mapping[str, bytes], folder: Path) -> set[str
     Raises:
         HistoBenchError: the workflow cannot make it.
     """
-    files = {path: given[path] for path in inputs(config)}
     results = paths.STUDY.format(study=config.study)
-    files |= {f"{results}/figures/{name}.{kind}": b"<svg/>" for name in SAMPLES for kind in ("svg", "pdf", "png")}
+    files = {path: given[path] for path in inputs(config)}
+    files |= {f"{results}/figures/{name}{kind}": b"<svg/>" for name in SAMPLES for kind in CHARTS}
     files |= {"config/config.yaml": _json(harmless(config)), "absent": b"", ".cache/absent": b""}
     files |= {paths.WEIGHTS.format(model=name): b"" for name in config.models}  # so that nothing asks for their sources
-    for path, data in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
-        names = {"dataset": dataset, "split": split}
-        images = manifest.load(folder / paths.MANIFEST.format(**names))
-        loaded = folds.load(folder / paths.FOLDS.format(**names), images, config.splits[split].by)
-        write_csv(folder / paths.FOLDS_CENSUS.format(**names), folds.CENSUS_COLUMNS, folds.census(images, loaded))
+    with TemporaryDirectory(prefix="histobench-") as temporary:
+        folder = Path(temporary)
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
+            names = {"dataset": dataset, "split": split}
+            images = manifest.load(folder / paths.MANIFEST.format(**names))
+            loaded = folds.load(folder / paths.FOLDS.format(**names), images, config.splits[split].by)
+            write_csv(folder / paths.FOLDS_CENSUS.format(**names), folds.CENSUS_COLUMNS, folds.census(images, loaded))
+        _make_report(folder)
+        found = [path for path in (folder / results).rglob("*") if path.is_file() and path.stem not in SAMPLES]
+        found += folder.glob("results/claims_published.*")
+        made = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    made[f"{results}/report.html"] = without_samples(made[f"{results}/report.html"])
+    return made
+
+
+def _make_report(folder: Path) -> None:
+    """Run the rules of the report in a folder."""
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile")),
         *("--cores", "all", "--quiet", "all"),
@@ -159,8 +169,14 @@ def rebuild(config: Config, given: Mapping[str, bytes], folder: Path) -> set[str
         lines = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines[-1:]
         raise HistoBenchError(f"the report cannot be made again: {errors[0] if errors else 'no reason was given'}")
-    made = [path for path in (folder / results).rglob("*") if path.suffix in KINDS and path.stem not in SAMPLES]
-    return {path.relative_to(folder).as_posix() for path in [*made, *folder.glob("results/claims_published.*")]}
+
+
+def without_samples(page: bytes) -> bytes:
+    """Return a report page without the figures of `SAMPLES`, of which only placeholders are there, and links to them."""
+    names = "|".join(SAMPLES).encode()
+    left_out = rb"\1<p>This figure shows images of a dataset, which are not passed on with the results.</p>\2"
+    page = re.sub(rb'(<figure id="(?:%b)">).*?(</figure>)' % names, left_out, page, flags=re.DOTALL)
+    return re.sub(rb'<li><a href="figures/(?:%b)\.pdf">[^<]*</a></li>' % names, b"", page)
 
 
 def harmless(config: Config) -> dict[str, Any]:
@@ -204,26 +220,7 @@ def close(one: str, other: str, tolerance: float = 1e-9) -> bool:
     )
 
 
-# ---- without images and paths ----
-
-
-def without_pictures(page: str, charts: Mapping[str, bytes]) -> str:
-    """Return a report page with `charts` (path -> SVG or PDF) as its figures, and without those that show images."""
-    drawn = {PurePosixPath(path).stem: data for path, data in charts.items() if path.endswith(".svg")}
-
-    def figure(found: re.Match[str]) -> str:
-        name, body = found[1], found[0]
-        if name not in drawn:
-            left_out = "<p>This figure shows images of a dataset, which are not passed on with the results.</p>"
-            body = re.sub(r"<div\b.*?</div>", left_out, body, flags=re.DOTALL)
-            return re.sub(r'<a href="figures/[^"]*">[^<]*</a>\s*', "", body)
-        address = f"data:image/svg+xml;base64,{base64.b64encode(drawn[name]).decode('ascii')}"
-        body = re.sub(r'src="data:[^"]*"', f'src="{address}"', body)
-        return re.sub(r'\s*<a href="figures/[^"]*\.png">[^<]*</a>', "", body)
-
-    page = re.sub(r'<figure id="([\w-]+)">.*?</figure>', figure, page, flags=re.DOTALL)
-    link = r'<li><a href="figures/([\w-]+)\.pdf">[^<]*</a></li>'
-    return re.sub(link, lambda found: found[0] if found[1] in drawn else "", page)
+# ---- without paths ----
 
 
 def outside(value: Any, key: str = "") -> dict[str, str]:
@@ -275,13 +272,6 @@ Open `{results}/report.html` in a browser. Manifests, folds and runs are in `res
 To check it without images: `sha256sum -c {CHECKSUMS}` here finds a changed file; in a checkout of HistoBench, best at that
 commit, `make verify ARCHIVE=FILE` makes every table again.
 """
-
-
-def _read(path: str, again: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise HistoBenchError(f"{path}: cannot be read ({error.strerror}); {again}") from None
 
 
 def _json(value: Any) -> bytes:

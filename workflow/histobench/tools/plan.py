@@ -5,6 +5,7 @@ resources/rates.csv. Where neither has one, the time is not known.
 """
 
 import csv
+import math
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from histobench.datasets import breakhis
-from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv
 from histobench.study import paths
 from histobench.study.config import Config
@@ -22,6 +24,8 @@ from histobench.study.runs import Run, is_up_to_date, record
 from histobench.study.spec import CnnSettings, RunSpec
 from histobench.tools.command_line import amount, columns, device, duration, parser, run_tool, study
 
+UNKNOWN = math.nan
+"""A number, time, rate or size that is not known; sums with it are not known either."""
 RATES = Path(__file__).parents[3] / "resources" / "rates.csv"
 RATES_SIZE = 336
 """Image size, in pixels, of every rate in rates.csv."""
@@ -52,10 +56,9 @@ class Job:
     run: Run
     """What it trains, or the first run that needs it."""
     done: bool
-    images: int | None
-    """Images that pass through the model, each epoch or view counted; None where they are not known."""
-    seconds: float | None
-    """None where they are not known."""
+    images: float
+    """Images that pass through the model, each epoch or view counted."""
+    seconds: float
 
 
 def main() -> None:
@@ -85,26 +88,24 @@ def plan(config: Config, device: str) -> list[str]:
 
 def _numbers(jobs: Sequence[Job]) -> list[str]:
     waiting = [job for job in jobs if not job.done]
-    images = [job.images for job in waiting if job.images is not None]
-    passes = f"{sum(images):,}" if len(images) == len(waiting) else "?"
+    images = sum(job.images for job in waiting)
     numbers = [str(number) for number in (len(jobs), len(jobs) - len(waiting), len(waiting))]
-    return [*numbers, *([passes, duration(total(waiting))] if waiting else ["-", "-"])]
+    return [*numbers, *(["?" if math.isnan(images) else f"{images:,}", total(waiting)] if waiting else ["-", "-"])]
 
 
-def total(jobs: Sequence[Job]) -> float | None:
-    """Return the seconds of jobs, one after another; None where those of one are not known."""
-    known = [job.seconds for job in jobs if job.seconds is not None]
-    return sum(known) if len(known) == len(jobs) else None
+def total(jobs: Sequence[Job]) -> str:
+    """Return the time that jobs take, one after another."""
+    return duration(sum(job.seconds for job in jobs))
 
 
 def time_left(waiting: Sequence[Job], device: str) -> list[str]:
     """Return what is known of the time that jobs take."""
     if not waiting:
         return ["Time: nothing is left to train; tables, figures and the page take minutes."]
-    known = [job for job in waiting if job.seconds is not None]
+    known = [job for job in waiting if not math.isnan(job.seconds)]
     if not known:
         return [f"Time: not known. No run on {device} is finished, and rates.csv has no rates for these models."]
-    lines = [f"Time: {duration(total(known))} on {device}, one job after another. Each start adds seconds."]
+    lines = [f"Time: {total(known)} on {device}, one job after another. Each start adds seconds."]
     if len(known) < len(waiting):
         unknown = len(waiting) - len(known)
         lines.append(f"      Not counted: {unknown} of {len(waiting)} jobs, whose rates are not known.")
@@ -114,8 +115,8 @@ def time_left(waiting: Sequence[Job], device: str) -> list[str]:
 # ---- images ----
 
 
-def images(config: Config, dataset: str) -> dict[int, int] | None:
-    """Return magnification -> number of images, by the manifest or by what the dataset will hold; None if not known."""
+def images(config: Config, dataset: str) -> dict[int, int]:
+    """Return magnification -> number of images, by the manifest or by what the dataset will hold; empty if not known."""
     settings = config.datasets[dataset]
     if found := _manifest(Path(paths.MANIFEST.format(dataset=dataset))):
         return found
@@ -124,29 +125,24 @@ def images(config: Config, dataset: str) -> dict[int, int] | None:
         return dict.fromkeys(made.magnifications, each)
     if settings.format == "bach":
         return {40: BACH}
-    if settings.format == "breakhis" and settings.complete:
-        return _official()
-    return None
+    return _official() if settings.format == "breakhis" and settings.complete else {}
 
 
 @cache
 def _official() -> dict[int, int]:
-    return dict(Counter(identity.magnification for identity in breakhis.official()))
+    return Counter(identity.magnification for identity in breakhis.official())
 
 
 @cache
-def _manifest(path: Path) -> dict[int, int] | None:
-    try:
-        return dict(Counter(int(row["magnification"]) for row in read_csv(path, ["magnification"])))
-    except (HistoBenchError, OSError, ValueError):
-        return None
+def _manifest(path: Path) -> dict[int, int]:
+    return Counter(int(row["magnification"]) for row in read_csv(path, ["magnification"])) if path.exists() else {}
 
 
-def sides(config: Config, run: Run) -> tuple[int, int] | None:
-    """Return how many images a run trains on and how many it evaluates; None where they are not known."""
+def sides(config: Config, run: Run) -> tuple[float, float]:
+    """Return how many images a run trains on and how many it evaluates."""
     found = images(config, run.dataset)
-    if found is None:
-        return None
+    if not found:
+        return UNKNOWN, UNKNOWN
     here = found.get(run.magnification, 0)
     tested = round(here / config.splits[run.split].folds)
     return here - tested, tested
@@ -165,11 +161,11 @@ def training(config: Config, device: str) -> Iterator[Job]:
     for run in config.runs:
         counts, epochs = sides(config, run), config.mode(run.model, run.mode).epochs
         done = is_up_to_date(Path(run.folder), specification(config, run))
-        train, evaluate = tabled(config, run, device)
-        if found := measured(config, run, device):
-            train = evaluate = found  # evaluating is faster, but its rate is not recorded
-        seconds = epochs * (counts[0] / train + counts[1] / evaluate) if counts and train and evaluate else None
-        yield Job("training", run.predictions, run, done, sum(counts) * epochs if counts else None, seconds)
+        # Evaluating is faster than training, but no run records its rate.
+        found = measured(config, run, device)
+        train, evaluate = (found, found) if found else tabled(config, run, device)
+        seconds = epochs * (counts[0] / train + counts[1] / evaluate)
+        yield Job("training", run.predictions, run, done, epochs * sum(counts), seconds)
 
 
 def shared_work(config: Config, device: str) -> list[Job]:
@@ -177,9 +173,8 @@ def shared_work(config: Config, device: str) -> list[Job]:
     jobs: dict[str, Job] = {}
     steps_of = {True: ["evaluation"], False: ["tokens", "evaluation"]}
 
-    def add(what: str, path: str, run: Run, done: bool, passes: int | None, *steps: str) -> None:
-        rates = [rate(config, run.model, step, device) for step in steps]
-        seconds = sum(passes / each for each in rates if each) if passes is not None and None not in rates else None
+    def add(what: str, path: str, run: Run, done: bool, passes: float, *steps: str) -> None:
+        seconds = sum(passes / rate(config, run.model, step, device) for step in steps)
         if path not in jobs or jobs[path].done:  # tokens are done for one run and not for another
             jobs[path] = Job(what, path, run, done, passes, seconds)
 
@@ -189,7 +184,7 @@ def shared_work(config: Config, device: str) -> list[Job]:
         views = {(run.augmentation, config.views(run.model, run.mode, run.augmentation)), (config.unaugmented, 1)}
         for augmentation, count in sorted(views) if head or tokens else ():
             place = vars(run) | {"augmentation": augmentation, "views": count}
-            passes, embeddings = sum(counts) * count if counts else None, paths.FEATURES.format(**place)
+            passes, embeddings = sum(counts) * count, paths.FEATURES.format(**place)
             if tokens:  # deleted when no job needs them any more
                 done = Path(embeddings if head else run.predictions).exists()
                 add("visual tokens", paths.TOKENS.format(**place), run, done, passes, "tokens")
@@ -197,8 +192,7 @@ def shared_work(config: Config, device: str) -> list[Job]:
                 steps = steps_of[config.models[run.model].family == "cnn" or tokens]
                 add("embeddings", embeddings, run, Path(embeddings).exists(), passes, *steps)
     for on, run in config.external_runs:
-        found, path = images(config, on), paths.external(on, run)
-        passes = sum(found.values()) if found else None
+        path, passes = paths.external(on, run), sum(images(config, on).values()) or UNKNOWN
         steps = steps_of[config.models[run.model].family == "cnn"]
         add(f"predictions on {on}", path, run, Path(path).exists(), passes, *steps)
     return list(jobs.values())
@@ -227,26 +221,23 @@ def published(config: Config, model: str) -> str:
     return name if settings.image_size == RATES_SIZE else ""
 
 
-def rate(config: Config, model: str, mode: str, device: str, micro_batch: int = 0) -> float | None:
+def rate(config: Config, model: str, mode: str, device: str, micro_batch: int = 0) -> float:
     """Return the rate that rates.csv has for a model; of several micro-batches, that of the largest up to `micro_batch`."""
-    key, best = (published(config, model), mode), None
+    key, best = (published(config, model), mode), UNKNOWN
     for row in _rows():
         if (row["model"], row["mode"]) == key and is_device(row["device"], device):
             best = float(row["images_per_second"]) if int(row["micro_batch"] or 0) <= micro_batch else best
     return best
 
 
-def tabled(config: Config, run: Run, device: str) -> tuple[float | None, float | None]:
+def tabled(config: Config, run: Run, device: str) -> tuple[float, float]:
     """Return a run's rates of training and evaluation by rates.csv."""
-    mode, steps = config.mode(run.model, run.mode), []
-    if config.models[run.model].family != "cnn" and mode.trainable != "head":
-        steps = ["lora live" if mode.vision == "live" else "lora"]
-    elif mode.trainable == "all":
-        steps = ["training", *(["augmented"] if config.augmentations[run.augmentation] else [])]
-    size = mode.micro_batch or mode.batch_size
-    rates = [rate(config, run.model, step, device, size) for step in steps]
-    slowest = min((each for each in rates if each), default=None)  # augmenting and training go on side by side
-    return None if None in rates else slowest, rate(config, run.model, "evaluation", device)
+    mode = config.mode(run.model, run.mode)
+    kinds = {"head": "head", "all": "training", "lora": "lora live" if mode.vision == "live" else "lora"}
+    train = rate(config, run.model, kinds[mode.trainable], device, mode.micro_batch or mode.batch_size)
+    if mode.trainable == "all" and config.augmentations[run.augmentation]:  # which goes on beside training
+        train = min(train, rate(config, run.model, "augmented", device))
+    return train, rate(config, run.model, "evaluation", device)
 
 
 @cache
@@ -271,27 +262,24 @@ def measured(config: Config, run: Run, device: str) -> float | None:
 # ---- disk ----
 
 
-def needs(config: Config) -> dict[str, float | None]:
-    """Return how many bytes of each kind are still to come; None where they are not known."""
+def needs(config: Config) -> dict[str, float]:
+    """Return how many bytes of each kind are still to come."""
     parts = defaultdict(list)
     for name in config.used_datasets:
         if config.datasets[name].url and not Path(config.source(name)).exists():
-            parts["archives of images"].append(ARCHIVES.get(config.datasets[name].format))
+            parts["archives of images"].append(ARCHIVES.get(config.datasets[name].format, UNKNOWN))
     for model in dict.fromkeys(run.model for run in config.runs):
         if config.models[model].weights != "random" and not Path(paths.WEIGHTS.format(model=model)).exists():
-            parts["pretrained weights"].append(WEIGHTS.get(published(config, model)))
+            parts["pretrained weights"].append(WEIGHTS.get(published(config, model), UNKNOWN))
     used = [(run.dataset, run.model) for run in config.runs] + [(on, run.model) for on, run in config.external_runs]
     for dataset, size in dict.fromkeys((dataset, config.models[model].image_size) for dataset, model in used):
         if not Path(paths.PIXELS.format(dataset=dataset, size=size)).exists():
-            counts = images(config, dataset)
-            parts["pixels"].append(3.0 * size**2 * sum(counts.values()) if counts else None)
+            parts["pixels"].append(3.0 * size**2 * (sum(images(config, dataset).values()) or UNKNOWN))
     for job in shared_work(config, ""):
         if job.what == "visual tokens" and not job.done:
-            each = TOKENS.get(published(config, job.run.model))
-            parts["visual tokens"].append(each * job.images if each and job.images else None)
+            parts["visual tokens"].append(TOKENS.get(published(config, job.run.model), UNKNOWN) * job.images)
     # Each store of tokens is deleted before the next one is made.
-    add = {"visual tokens": max}
-    return {what: None if None in sizes else add.get(what, sum)(sizes) for what, sizes in parts.items()}
+    return {what: float(np.max(sizes) if what == "visual tokens" else sum(sizes)) for what, sizes in parts.items()}
 
 
 def disk(config: Config) -> list[str]:

@@ -20,8 +20,7 @@ from typing import Any
 
 from histobench.datasets import folds, manifest
 from histobench.datasets.archives import members
-from histobench.evaluation import external, predictions
-from histobench.evaluation.summary import METRICS_COLUMNS
+from histobench.evaluation import predictions
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, sha256_of
 from histobench.metrics import METRICS
@@ -56,7 +55,7 @@ def verify(archive: Path, say: Say) -> bool:
         HistoBenchError: the archive is not what `make pack` writes, or its parts contradict each other.
     """
     with TemporaryDirectory(prefix="histobench-") as temporary:
-        packed, rebuilt = Path(temporary, "packed"), Path(temporary, "rebuilt")
+        packed = Path(temporary)
         try:
             name, found = unpack(archive, packed)
             check_hashes(packed, found)
@@ -68,11 +67,13 @@ def verify(archive: Path, say: Say) -> bool:
             require_members(given, found)
             for line in check_inputs(config, packed):
                 say(line)
-            made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given}, rebuilt)
-            require_members(given | made | ABOUT, found, given | made | ABOUT)
-            wrong = [*wrong_histories(config, rebuilt), *compare(made, packed, rebuilt, say)]
+            made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given})
+            require_members(given | made.keys() | ABOUT, found)
+            if surplus := sorted(found - given - made.keys() - ABOUT):
+                raise HistoBenchError(f"{surplus[0]} is no part of the study; pack it again")
+            wrong = [*wrong_histories(config, packed, made), *compare(made, packed, say)]
         except HistoBenchError as error:
-            text = str(error).removeprefix(f"{archive}: ").replace(f"{rebuilt}/", "").replace(f"{packed}/", "")
+            text = str(error).removeprefix(f"{archive}: ").replace(f"{packed}/", "")
             raise HistoBenchError(f"{archive}: {printable(text.splitlines()[0])}") from None
         except MALFORMED as error:
             raise HistoBenchError(f"{archive}: a file has another form than `make pack` writes ({error!r})") from error
@@ -154,12 +155,10 @@ def configuration(path: Path) -> Config:
     return load(given)
 
 
-def require_members(wanted: set[str], found: set[str], allowed: set[str] | None = None) -> None:
-    """Require that every wanted file is there and, where `allowed` is given, that no other is."""
+def require_members(wanted: set[str], found: set[str]) -> None:
+    """Require that every wanted file is there."""
     if missing := sorted(wanted - found):
         raise HistoBenchError(f"{missing[0]} is missing ({len(missing)} files are); pack the study again")
-    if allowed is not None and (surplus := sorted(found - allowed)):
-        raise HistoBenchError(f"{surplus[0]} is no part of the study; pack it again")
 
 
 def printable(text: str) -> str:
@@ -190,16 +189,14 @@ def check_inputs(config: Config, folder: Path) -> list[str]:
         train, test = ([images[run.dataset][row] for row in side] for side in sides)
         check_record(config, run, folder, train, test)
         try:
-            read = predictions.read(folder / run.predictions)
+            read = predictions.read(folder / run.predictions, run.fold)
         except HistoBenchError:
             unusable += 1  # gaps.csv has to name it
             continue
         require_images(run.predictions, read, test)
-        if read.fold != run.fold:
-            raise HistoBenchError(f"{run.predictions}: is of fold {read.fold}, expected {run.fold}")
     for on, run in config.external_runs:
         path = paths.external(on, run)
-        require_images(path, external.read(folder / path), images[on])
+        require_images(path, predictions.read(folder / path), images[on])
     lines = [
         f"Folds     {len(splits)} splits keep groups apart and agree with the manifests",
         f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once",
@@ -234,10 +231,11 @@ def require_images(path: str, read: Any, images: Sequence[manifest.Image]) -> No
 # ---- what the report has become ----
 
 
-def wrong_histories(config: Config, folder: Path) -> list[str]:
+def wrong_histories(config: Config, folder: Path, made: Mapping[str, bytes]) -> list[str]:
     """Return one line for each history whose scores, at its last or best epoch, are not those of the predictions."""
     faults: dict[str, str] = {}
-    for row in read_csv(folder / paths.STUDY.format(study=config.study) / "metrics.csv", METRICS_COLUMNS):
+    metrics = made[f"{paths.STUDY.format(study=config.study)}/metrics.csv"].decode()
+    for row in csv.DictReader(metrics.splitlines()):
         path = paths.HISTORY.format(**row)
         history = read_csv(folder / path, ("epoch", *METRICS))
         epoch = record((folder / path).parent).get("best_epoch") if row["selection"] == "best_epoch" else len(history)
@@ -251,21 +249,18 @@ def wrong_histories(config: Config, folder: Path) -> list[str]:
     return list(faults.values())
 
 
-def compare(made: set[str], packed: Path, rebuilt: Path, say: Say) -> list[str]:
+def compare(made: Mapping[str, bytes], packed: Path, say: Say) -> list[str]:
     """Compare the packed files with those made again; return one line for each table or page that differs.
 
     Charts depend on the versions of the drawing libraries, so that they are only counted.
     """
-    charts = {path: (packed / path).read_bytes() for path in made if path.endswith((".svg", ".pdf"))}
     counts, differences = Counter(), []
-    for path in sorted(made):
-        ours, theirs = (packed / path).read_bytes(), (rebuilt / path).read_bytes()
-        if path.endswith(".html"):
-            ours, theirs = (comparable(page, charts) for page in (ours, theirs))
+    for path, rebuilt in sorted(made.items()):
+        ours, theirs = (comparable(path, data) for data in ((packed / path).read_bytes(), rebuilt))
         found = pack.difference(ours, theirs, path.endswith(".csv")) if ours != theirs else ""
-        kind = "charts" if path in charts else "tables and page"
+        kind = "charts" if path.endswith(pack.CHARTS) else "tables and page"
         counts[kind, "identical" if ours == theirs else "different" if found else "equal up to rounding"] += 1
-        if found and path not in charts:
+        if found and kind != "charts":
             differences.append(f"{path}, {found}")
     for (kind, outcome), number in sorted(counts.items()):
         note = " (not judged: drawing libraries may differ)" if (kind, outcome) == ("charts", "different") else ""
@@ -273,10 +268,11 @@ def compare(made: set[str], packed: Path, rebuilt: Path, say: Say) -> list[str]:
     return differences
 
 
-def comparable(page: bytes, charts: Mapping[str, bytes]) -> bytes:
-    """Return a page with the packed charts, and without the lines on the code and software that made it."""
-    text = pack.without_pictures(page.decode("utf-8", "replace"), charts)
-    return re.sub(r"<dt>(Code|Software of this page)</dt><dd>.*?</dd>", "", text).encode()
+def comparable(path: str, data: bytes) -> bytes:
+    """Return a file; a page without its charts, and without the lines on the code and software that made it."""
+    if not path.endswith(".html"):
+        return data
+    return re.sub(rb'src="data:[^"]*"|<dt>(Code|Software of this page)</dt><dd>.*?</dd>', b"", data)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,8 @@
 """Batches for the training loop. Their content depends on (seed, epoch) alone, not on workers, machine or a resume."""
 
-import ctypes
-import os
 import signal
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.hashing import stable_hash
+from histobench.io.process import signal_when_parent_ends
 from histobench.training.interrupt import SIGNALS
 
 Plan = Iterable[tuple[int, np.ndarray]]
@@ -104,7 +101,7 @@ class Augmented:
             collate_fn=_collate,
             pin_memory=self.pin,
             generator=torch.Generator(),  # else it would draw from the generator of the dropout
-            worker_init_fn=partial(_start_worker, os.getpid()),
+            worker_init_fn=_start_worker,
         )
         for batch in loader:
             if isinstance(batch, HistoBenchError):
@@ -140,17 +137,14 @@ class _Views(Dataset):
         self.source = Augmented(**state)
 
 
-def _start_worker(parent: int, _: int) -> None:
-    """Have a worker end with its job, whose lease of a GPU it would keep, and leave signals to end to the job.
+def _start_worker(_: int) -> None:
+    """Make a worker end with its job, else it keeps the GPU lease, and ignore signals, which the job handles.
 
     The job needs its workers up to the step after which it ends.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)
+    signal_when_parent_ends(signal.SIGKILL)
 
 
 def prefetch(batches: Batches, device: torch.device) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:

@@ -17,7 +17,7 @@ from histobench.training.data import Augmented, Source, Stored
 
 @dataclass(frozen=True)
 class Files:
-    """Files that a run reads."""
+    """Files that a run reads, beside weights."""
 
     manifest: Path
     folds: Path
@@ -29,8 +29,6 @@ class Files:
     """Embeddings (views, images, D) for a linear head, or visual tokens (views, images, T, D) for LoRA."""
     evaluation_features: Path | None
     """The same without augmentation, if `features` are augmented."""
-    weights: Path | None
-    """Pretrained weights."""
 
 
 @dataclass(frozen=True)
@@ -52,37 +50,24 @@ class Inputs:
         return self.training.array[0][self.training.rows]
 
 
-def check(spec: RunSpec, files: Files) -> None:
-    """Require the files that a run needs, and no others.
-
-    Raises:
-        HistoBenchError: a file is missing or of no use.
-    """
-    head, lora = (spec.recipe.trainable == which for which in ("head", "lora"))
-    stored = files.features is not None
-    wanted = {
-        "features": head or (lora and stored),
-        "pixels": not head and not (lora and stored),
-        "evaluation_features": stored and bool(spec.augmentation),
-        "weights": not head and spec.model.weights != "random",
-    }
-    for name, needed in wanted.items():
-        if needed != (getattr(files, name) is not None):
-            fault, remedy = ("is missing", "give it") if needed else ("is of no use", "leave it out")
-            raise HistoBenchError(
-                f"--{name.replace('_', '-')} {fault} for trainable {spec.recipe.trainable!r}, weights "
-                f"{spec.model.weights!r} and {len(spec.augmentation)} augmentation transforms; {remedy}"
-            )
-
-
 def load(spec: RunSpec, files: Files, workers: int, pin: bool) -> Inputs:
-    """Return what a run trains and is evaluated on, from files that passed :func:`check`.
+    """Return what a run trains and is evaluated on.
 
     `workers` processes augment images; with `pin`, batches are gathered in page-locked memory, for a CUDA GPU.
 
     Raises:
-        HistoBenchError: a file is damaged, or does not belong to the run.
+        HistoBenchError: a file is missing, of no use, damaged, or does not belong to the run.
     """
+    head, lora = (spec.recipe.trainable == which for which in ("head", "lora"))
+    stored = head or (lora and files.features is not None)
+    wanted = {"features": stored, "pixels": not stored, "evaluation_features": stored and bool(spec.augmentation)}
+    for name, needed in wanted.items():
+        if needed != (getattr(files, name) is not None):
+            fault, remedy = ("is missing", "give it") if needed else ("is of no use", "leave it out")
+            raise HistoBenchError(
+                f"--{name.replace('_', '-')} {fault} for trainable {spec.recipe.trainable!r} and "
+                f"{len(spec.augmentation)} augmentation transforms; {remedy}"
+            )
     images = manifest.load(files.manifest)
     sides = folds.load(files.folds, images, files.split_by).rows(images, spec.fold, spec.magnification)
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
@@ -168,11 +153,6 @@ def _from_features(
     features = plain = features_of(files.features, views, len(here), dimensions)
     if files.evaluation_features:
         plain = features_of(files.evaluation_features, 1, len(here), dimensions)
-    if (features.shape[2:], features.dtype) != (plain.shape[2:], plain.dtype):
-        raise HistoBenchError(
-            f"{files.evaluation_features}: holds {plain.dtype} {plain.shape[2:]} for each image, {files.features} holds "
-            f"{features.dtype} {features.shape[2:]}; delete both to have them made again"
-        )
     # Of tokens some images are enough to tell one store from another: reading all would take longer than an epoch.
     some = slice(None) if dimensions == 1 else slice(None, None, max(1, len(train) // 16))
     digest = hashlib.sha256(features[0][train[some]].tobytes())

@@ -14,7 +14,7 @@ _SAME_REQUEST = 1.0
 
 
 class Interrupt:
-    """From its creation on, a signal to end waits for the next `check`; the same one again ends the process at once.
+    """Notes a signal to end until the next `check`. The same signal again, more than a second later, ends the process at once.
 
     What the process ignores, such as SIGHUP under nohup, stays ignored.
     """

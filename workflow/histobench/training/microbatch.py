@@ -1,4 +1,4 @@
-"""How many images go through the module at once, which decides the memory used and never the result."""
+"""How many images go through the module at once: decides the memory used; results differ only by rounding and dropout."""
 
 import logging
 from collections.abc import Callable

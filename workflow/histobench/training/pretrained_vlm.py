@@ -51,10 +51,9 @@ def convert(settings: VlmSettings, downloads: Path, output: Path) -> bool:
 def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool]:
     """Make sure that config, tokenizer files and weights of a model are there, and are the published ones.
 
-    Files that are there already are only verified: by SHA-256 or, where the Hub keeps a file in git itself, by its git
-    object id. Config and tokenizer are checked before weights are downloaded. Where the Hub cannot be reached and never
-    was, files put there by hand are used with a warning. The environment variable HF_ENDPOINT names a mirror of
-    https://huggingface.co. The files in a folder of the user's own must have the SHA-256 in the settings.
+    Files that are there already are only verified. Config and tokenizer are checked before weights are downloaded. Where
+    the Hub cannot be reached and never was, files put there by hand are used with a warning. The files in a folder of the
+    user's own must have the SHA-256 in the settings.
 
     Returns:
         Their folder, their names, and whether any was downloaded.
@@ -72,11 +71,10 @@ def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool
         return folder, files(folder), False
     folder = downloads / hub.folder_name(settings.weights)
     commit = hub.resolve(settings.weights, folder)
-    offered = commit.offered
-    names = small_files(offered)
+    names = small_files(set(commit.digests))
     downloaded = [commit.get(name) for name in names]
     _check_description(settings, folder)
-    if INDEX in offered and SINGLE not in offered:
+    if INDEX in commit.digests and SINGLE not in commit.digests:
         downloaded.append(commit.get(INDEX))
         names += [INDEX, *shards(folder / INDEX)]
     else:
@@ -98,7 +96,7 @@ def _check_description(settings: VlmSettings, folder: Path) -> None:
         if found != [expected]:
             raise HistoBenchError(
                 f"{folder}: the tokenizer gives {token} the id {' and '.join(map(str, found)) or 'of no added token'}, the "
-                f"model's config {expected}; choose another revision or folder"
+                f"model's config {reprlib.repr(expected)}; choose another revision or folder"
             )
 
 
