@@ -11,7 +11,7 @@ def main() -> None:
     study = resolved.load(given.study)
     setting = {"dataset": study.dataset, "augmentation": study.augmentation}
     metrics = scores.chosen(read_csv(given.metrics, scores.METRICS), setting)
-    published = scores.published_means(read_csv(given.published, ()), "accuracy", study.arms)
+    published = scores.published_accuracy(read_csv(given.published, ()), study.arms)
     style.save(scores.ladder(metrics, published, study), given.output_prefix)
 
 

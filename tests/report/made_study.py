@@ -69,10 +69,8 @@ def pair(
     setting: dict[str, object], first: str, second: str, values: tuple[float, float], p: float
 ) -> dict[str, object]:
     apart = values[0] - values[1]
-    row = {key: value for key, value in setting.items() if key not in ("model", "mode")} | {
-        "first": first,
-        "second": second,
-    }
+    row = {key: value for key, value in setting.items() if key not in ("model", "mode")}
+    row |= {"first": first, "second": second}
     row |= {"folds": 5, "patients": 81, "first_value": values[0], "second_value": values[1], "difference": apart}
     row |= {"effect_size": apart * 20, "low": apart - 0.02, "high": apart + 0.02, "pooled_difference": apart}
     row |= {"wilcoxon_p": 0.0625, "wilcoxon_floor": 0.0625, "nadeau_bengio_t": apart * 30, "nadeau_bengio_p": p}
@@ -80,13 +78,13 @@ def pair(
     return row | ({"mcnemar_p": 1e-7} if row["metric"] == "accuracy" else {"delong_p": 0.00002})
 
 
-def make(folder: Path, made: Study | None = None, magnifications: tuple[int, ...] = (40, 200)) -> PageInput:
+def make(folder: Path) -> PageInput:
     """Write the study's CSVs and figures below `folder`; return what its page is built from."""
-    made = made or study()
+    made = study()
     draw = random.Random(0)
     folder.mkdir(parents=True, exist_ok=True)
     summary, intervals, comparisons = [], [], []
-    for magnification in magnifications:
+    for magnification in (40, 200):
         for augmentation in made.augmentations:
             for selection in ("last", "best_epoch"):
                 values: dict[tuple[str, str], float] = {}
@@ -122,7 +120,7 @@ def make(folder: Path, made: Study | None = None, magnifications: tuple[int, ...
         write_csv(folder / f"{name}.csv", columns, rows)
     texts = [{key: str(value) for key, value in row.items()} for row in summary]
     tables = []
-    for number in (4, 5)[: len(made.augmentations)]:
+    for number in (4, 5):
         published = read_csv(Path(__file__).parents[2] / f"resources/paper/tables/table{number}.csv", ())
         table, beside = results_tables(texts, published, number, "last", made)
         prefix = folder / "tables" / f"table{number}"

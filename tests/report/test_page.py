@@ -17,7 +17,7 @@ from histobench.study import resolved
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
 from tests.report import made_study, page_numbers
-from tests.report.studies import ARMS, EXTERNAL, ROOT, call
+from tests.report.studies import EXTERNAL, ROOT, call
 
 
 @pytest.fixture(scope="module")
@@ -140,17 +140,15 @@ def test_how_numbers_are_shown(text, shown):
     assert number(text) == shown
 
 
-def interval(model: str, estimate: str, magnification: int = 40) -> dict[str, object]:
-    return {
-        "dataset": "d", "model": model, "mode": "ft", "split": "patient", "magnification": magnification,
-        "augmentation": "none", "selection": "last", "metric": "accuracy", "estimate": estimate, "low": "0.5",
-        "high": "0.9", "level": "0.95", "patients": 10, "images": 100,
-    }  # fmt: skip
+SETTING = {"dataset": "d", "split": "patient", "magnification": 40, "augmentation": "none", "selection": "last"}
 
 
-def pair(first: str, second: str, difference: str, low: str, high: str, holm: str) -> dict[str, object]:
-    row = {"dataset": "d", "split": "patient", "magnification": 40, "augmentation": "none", "selection": "last"}
-    row |= {"first": first, "second": second, "metric": "accuracy"}
+def interval(model: str, estimate: float) -> dict[str, object]:
+    return made_study.interval(SETTING | {"model": model, "mode": "ft"}, "accuracy", estimate)
+
+
+def pair(first: str, second: str, difference: float, low: float, high: float, holm: float) -> dict[str, object]:
+    row = SETTING | {"first": first, "second": second, "metric": "accuracy"}
     return row | {"pooled_difference": difference, "low": low, "high": high, "holm_p": holm}
 
 
@@ -158,15 +156,15 @@ def test_the_best_arm_and_which_arms_are_significantly_worse(tmp_path):
     write_csv(
         tmp_path / "intervals.csv",
         made_study.INTERVALS,
-        [interval(*one) for one in (("a", "0.7"), ("b", "0.9"), ("c", "0.88"), ("e", "0.6"), ("f", "0.65"))],
+        [interval(*one) for one in (("a", 0.7), ("b", 0.9), ("c", 0.88), ("e", 0.6), ("f", 0.65))],
     )
     write_csv(
         tmp_path / "comparisons.csv",
         made_study.COMPARISONS,
         [
-            pair("a/ft", "b/ft", "-0.2", "-0.3", "-0.1", "0.01"),  # the best arm is the second of the pair
-            pair("b/ft", "c/ft", "0.02", "-0.01", "0.05", "0.4"),
-            pair("b/ft", "e/ft", "0.3", "0.2", "0.4", "0.06"),  # the interval excludes zero, but Holm's p is too large
+            pair("a/ft", "b/ft", -0.2, -0.3, -0.1, 0.01),  # the best arm is the second of the pair
+            pair("b/ft", "c/ft", 0.02, -0.01, 0.05, 0.4),
+            pair("b/ft", "e/ft", 0.3, 0.2, 0.4, 0.06),  # the interval excludes zero, but Holm's p is too large
         ],
     )
     names = dict(zip("abcef", "aBcef", strict=True))
@@ -183,7 +181,7 @@ def test_the_best_arm_and_which_arms_are_significantly_worse(tmp_path):
         "]",
     ]
 
-    write_csv(tmp_path / "intervals.csv", made_study.INTERVALS, [interval("a", "0.7"), interval("b", "0.9")])
+    write_csv(tmp_path / "intervals.csv", made_study.INTERVALS, [interval("a", 0.7), interval("b", 0.9)])
     (turned,) = answer.winners(Source.read(tmp_path / "intervals.csv", tmp_path, names), sources[1], "d", "patient")
     assert (turned.second, turned.worse) == ("a FT", ["a FT"])
     shown = [part for part in turned.difference or () if isinstance(part, Value)]
@@ -293,10 +291,3 @@ def test_the_script_writes_the_page_that_the_library_makes(made, monkeypatch, ca
     with pytest.raises(SystemExit, match="1"):
         call("page", monkeypatch, *options, "absent.csv")
     assert capsys.readouterr().err == "error: absent.csv: no such file; run the workflow again to make it\n"
-
-
-def test_every_number_of_a_full_study_is_its_csvs(tmp_path):
-    content = made_study.make(tmp_path, made_study.study(arms=ARMS), (40, 100, 200, 400))
-    page = tmp_path / "report.html"
-    page.write_text(build(content, page), encoding="utf-8")
-    assert page_numbers.check(page) > 8000

@@ -30,9 +30,11 @@ def test_markdown_is_a_padded_table_under_its_caption() -> None:
     )
 
 
-def test_markdown_keeps_a_bar_inside_its_cell() -> None:
-    table = Table("T", "C.", ("a",), [], ("A",), [("|D|",)])
-    assert markdown(table).splitlines()[-1] == r"| \|D\| |"
+def test_markdown_keeps_a_bar_inside_its_cell_and_a_table_without_rows_has_its_head() -> None:
+    assert markdown(Table("T", "C.", ("a",), [], ("A",), [("|D|",)])).splitlines()[-1] == r"| \|D\| |"
+    empty = Table("T", "C.", ("a",), [], ("Model",), [])
+    assert "| Model |" in markdown(empty)
+    assert r"\begin{longtable}{l}" in latex(empty, "t")
 
 
 def test_latex_is_a_booktabs_table() -> None:
@@ -42,6 +44,7 @@ def test_latex_is_a_booktabs_table() -> None:
     assert r"\caption{Two arms of study a\_b \& 100 \% more.}\label{tab:table9}" in text
     assert r"my\_net & \textbf{0.9000 $\pm$ 0.0100} \\" in text
     assert r"ResNet34 & 0.8000 \\" in text
+    assert escape(r"50% of a_b & {c} \ d") == r"50\% of a\_b \& \{c\} \textbackslash{} d"
 
 
 @pytest.mark.parametrize("character", list("&%$#_{}~^\\|<>±×−–α"))
@@ -58,10 +61,6 @@ def test_latex_has_balanced_braces_and_as_many_cells_as_columns(character: str) 
     assert re.findall(r"\\begin{(\w+)}", text) == re.findall(r"\\end{(\w+)}", text) == ["longtable"]
 
 
-def test_escaped_text_prints_as_itself() -> None:
-    assert escape(r"50% of a_b & {c} \ d") == r"50\% of a\_b \& \{c\} \textbackslash{} d"
-
-
 def test_three_files_with_the_same_numbers(tmp_path: Path) -> None:
     write(TABLE, tmp_path / "tables" / "table9")
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == ["table9.csv", "table9.md", "table9.tex"]
@@ -74,12 +73,6 @@ def test_three_files_with_the_same_numbers(tmp_path: Path) -> None:
     ]
     assert (tmp_path / "tables" / "table9.md").read_text() == markdown(TABLE)
     assert (tmp_path / "tables" / "table9.tex").read_text() == latex(TABLE, "table9")
-
-
-def test_a_table_without_rows_still_has_its_head() -> None:
-    empty = Table("T", "C.", ("a",), [], ("Model",), [])
-    assert "| Model |" in markdown(empty)
-    assert r"\begin{longtable}{l}" in latex(empty, "t")
 
 
 def test_columns_of_sentences_are_broken_into_lines() -> None:

@@ -18,6 +18,7 @@ use rule score as figure_methods with:
     input:
         study=STUDY_FILE,
         parameters=rules.check_arms.output,
+        configs=rules.check_arms.input.configs,
     output:
         figure("figure3", "figure4"),
     log:

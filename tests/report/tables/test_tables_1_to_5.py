@@ -91,17 +91,24 @@ def test_the_best_of_each_magnification_is_bold() -> None:
 
 def test_only_the_wanted_arms_are_shown() -> None:
     others = ({"split": "image"}, {"augmentation": "paper"}, {"selection": "best_epoch"}, {"dataset": "other"})
-    table, _ = results(arm("alexnet", 0.9), *(arm("alexnet", 0.1, **other) for other in others))
+    rows = [arm("alexnet", 0.1, **other) for other in others]
+    table, _ = results(arm("alexnet", 0.9), *rows)
     assert [row["accuracy_mean"] for row in table.rows] == ["0.9000"]
+    for table in results(*rows):
+        assert (table.rows, table.cells) == ([], [])
+        assert "over no fold. Empty: none of its rows could be made; gaps.csv says" in table.caption
 
 
 def test_the_caption_says_what_the_numbers_are() -> None:
-    table, beside = results(arm("alexnet"), arm("vgg19", folds=3))
-    notes = "Study: demo. Synthetic images. Random weights."
-    for caption in (table.caption, beside.caption):
-        for part in ("split policy patient", "3 to 5 folds", "last epoch", notes):
-            assert part in caption
-        assert "optimistic" not in caption
+    for table in results(arm("alexnet"), arm("vgg19", folds=3)):
+        for part in (
+            "split policy patient",
+            "3 to 5 folds",
+            "last epoch",
+            "Study: demo. Synthetic images. Random weights.",
+        ):
+            assert part in table.caption
+        assert "optimistic" not in table.caption
     for best in results(arm("alexnet", selection="best_epoch"), selection="best_epoch"):
         assert best.title.startswith("Table 4, best epoch")
         assert "optimistic" in best.caption
@@ -109,16 +116,9 @@ def test_the_caption_says_what_the_numbers_are() -> None:
 
 def test_one_fold_has_no_deviation() -> None:
     table, beside = results(arm("alexnet", 0.9, "", folds=1))
-    assert table.rows[0]["accuracy_std"] == ""
-    assert table.cells[0][3] == "0.9000"
+    assert (table.rows[0]["accuracy_std"], table.cells[0][3]) == ("", "0.9000")
     assert "over 1 fold." in table.caption
     assert [row["difference"] for row in beside.rows if row["quantity"] == "accuracy_std"] == [""]
-
-
-def test_without_an_arm_the_table_is_empty_and_names_the_gaps() -> None:
-    for table in results(arm("alexnet", split="image")):
-        assert (table.rows, table.cells) == ([], [])
-        assert "over no fold. Empty: none of its rows could be made; gaps.csv says" in table.caption
 
 
 def test_two_models_of_one_name_are_refused() -> None:
@@ -228,27 +228,20 @@ def table_3(one: Study):
 
 
 def test_the_default_recipe_is_the_published_one() -> None:
-    _, beside = table_3(study(arms=[CNN]))
+    table, beside = table_3(study(arms=[CNN, PROBE, TUNED]))
     compared = {row["hyperparameter"]: (row["reproduced"], row["published"], row["difference"]) for row in beside.rows}
     assert compared["Learning rate"] == ("1e-4", "1e-4", "0.0000")
-    assert compared["Batch size"] == ("64", "64", "0")
-    assert compared["Epochs"] == ("20", "20", "0")
-    for same in ("Optimizer", "Loss function", "Evaluation"):
-        assert compared[same][2] == "same"
+    same = {"Batch size": "64", "Epochs": "20", "Rank r": "16", "alpha": "32"}
+    assert {name: compared[name] for name in same} == {name: (value, value, "0") for name, value in same.items()}
+    assert compared["Dropout"] == ("0.05", "0.05", "0.00")
+    assert {compared[name][2] for name in ("Optimizer", "Loss function", "Evaluation")} == {"same"}
     assert compared["Weight decay"] == ("0.01", "", "")
     assert compared["Scheduler"][2] == "differs"
-    # LoRA belongs to models that this study does not have: published only.
-    assert compared["Rank r"] == ("", "16", "")
-
-
-def test_with_adapters_every_published_row_has_its_counterpart() -> None:
-    table, beside = table_3(study(arms=[CNN, PROBE, TUNED]))
-    compared = {
-        row["hyperparameter"]: (row["reproduced"], row["difference"]) for row in beside.rows if row["published"]
-    }
-    assert len(compared) == len(load("table3"))
-    assert all(reproduced for reproduced, _ in compared.values())
-    assert [compared[name] for name in ("Rank r", "alpha", "Dropout")] == [("16", "0"), ("32", "0"), ("0.05", "0.00")]
+    # Every published row has its counterpart, but for LoRA in a study without adapters.
+    both = [published for reproduced, published, _ in compared.values() if reproduced and published]
+    assert len(both) == len(load("table3"))
+    alone = {row["hyperparameter"]: (row["reproduced"], row["published"]) for row in table_3(study(arms=[CNN]))[1].rows}
+    assert alone["Rank r"] == ("", "16")
     values = {row["hyperparameter"]: row["value"] for row in table.rows}
     own = [values[name] for name in ("Projections", "Decoder layers", "Vision tower", "Connector")]
     assert own == ["q, k, v, o", "all", "frozen", "frozen"]

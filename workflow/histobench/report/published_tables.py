@@ -37,13 +37,8 @@ def beside(
     (difference)`, without standard deviations; a table of a single quantity gets a column for each instead. What one side
     lacks is empty in the CSV and a dash in print.
 
-    Args:
-        title: of the reproduced table.
-        reproduced: rows that hold `keys` and `quantities`, as printed; an empty text is an absent value.
-        published: rows that may lack rows or columns.
-        keys: columns that name a row.
-        quantities: columns to compare.
-        caption: what follows the title.
+    The reproduced rows hold `keys`, which name a row, and `quantities` as printed, where an empty text is an absent value.
+    The published ones may lack rows or columns.
     """
     known = {tuple(row.get(key) for key in keys): row for row in published}
     sides = ("reproduced", "published", "difference")

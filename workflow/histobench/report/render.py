@@ -45,14 +45,8 @@ class Table:
     ) -> "Table":
         """Return a table whose cells follow from its rows.
 
-        Args:
-            title: as of the table.
-            caption: as of the table.
-            columns: as of the table.
-            rows: as of the table.
-            shown: what each printed column shows, see :func:`histobench.report.terms.cell`.
-            header: printed column heads; those of `shown` by default.
-            bold: (row, one of `shown`) of the cells in bold.
+        `shown` says what each printed column shows, see :func:`histobench.report.terms.cell`, and `bold` which (row, one of
+        `shown`) are in bold. Column heads are those of `shown` unless `header` has others.
         """
         cells = [
             tuple(Bold(text) if (index, name) in bold else text for name in shown for text in [cell(row, name)])

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from histobench.report.figures.style import PAGE, arm_handles, canvas, looks, styled
+from histobench.report.figures.style import PAGE, arm_handles, canvas, looks
 from histobench.report.terms import Texts
 from histobench.study.resolved import Study
 
@@ -25,17 +25,11 @@ def unit(devices: Sequence[str]) -> str:
     return f"{kinds.pop()}-seconds" if len(kinds) == 1 else "seconds, on CPU or GPU,"
 
 
-@styled
 def cost(costs: Sequence[Texts], parameters: Sequence[Texts], summary: Sequence[Texts], study: Study) -> Figure:
     """Return accuracy against the seconds of one run, and against trainable parameters, on logarithmic scales.
 
-    A marker is the mean over magnifications, the line through it their range. Seconds are the mean over runs.
-
-    Args:
-        costs: rows of `costs.csv` of one dataset, split and augmentation.
-        parameters: rows of `parameters.csv`.
-        summary: rows of `summary.csv` of the same arms, last epoch.
-        study: the study.
+    A marker is the mean over magnifications, the line through it their range. Seconds are the mean over runs. The rows of
+    `costs.csv` are of one dataset, split and augmentation, those of `summary.csv` of the same arms at the last epoch.
     """
     trainable = {(row["model"], row["mode"]): float(row["trainable"]) for row in parameters}
     totals: dict[tuple[str, str], list[tuple[float, int]]] = {}

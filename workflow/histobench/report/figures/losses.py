@@ -1,16 +1,15 @@
 """Loss and accuracy over epochs: one panel per arm (Figure 6), and all arms in one panel (Figure 7)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from histobench.report.figures.style import GREY, PAGE, Arm, arm_handles, canvas, looks, styled
+from histobench.report.figures.style import GREY, PAGE, Arm, arm_handles, canvas, looks
 from histobench.report.terms import Texts, printed
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
@@ -37,7 +36,6 @@ def curves(histories: Histories, arm: Arm, magnification: int, column: str) -> t
     return np.array([int(epoch["epoch"]) for epoch in rows[0][:length]]), values
 
 
-@styled
 def losses(histories: Histories, study: Study) -> Figure:
     """Return Figure 6: training and validation loss of each arm at one magnification, mean and range over folds.
 
@@ -72,12 +70,10 @@ def losses(histories: Histories, study: Study) -> Figure:
             if not below:
                 axis.set_xlabel("epoch")
         line[0].set_ylabel(f"BCE loss, {printed('magnification', str(magnification))}")
-    _use_log_scale(axes[0, 0])
-    _use_whole_epochs(axes.ravel())
+    _scale(axes)
     return figure
 
 
-@styled
 def overlay(histories: Histories, study: Study) -> Figure:
     """Return Figure 7: validation loss and accuracy of all arms, mean over folds, one column per magnification."""
     magnifications = sorted({run.magnification for run in histories})
@@ -106,21 +102,18 @@ def overlay(histories: Histories, study: Study) -> Figure:
         axes[1, column].set_xlabel("epoch")
     axes[0, 0].set_ylabel("validation BCE loss")
     axes[1, 0].set_ylabel("validation accuracy")
-    _use_log_scale(axes[0, 0])
-    _use_whole_epochs(axes.ravel())
+    _scale(axes)
     return figure
 
 
-def _use_log_scale(axis: Axes) -> None:
-    """Give losses a logarithmic axis with plain numbers as ticks; axes that share it follow."""
+def _scale(axes: np.ndarray) -> None:
+    """Give losses a logarithmic axis with plain numbers as ticks, which axes that share it follow, and epochs whole numbers."""
+    axis = axes[0, 0]
     axis.set_yscale("log", nonpositive="clip")
     low, high = axis.get_ylim()
     subs = (1.0,) if high / low > 30 else (1.0, 2.0, 5.0)
     axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _use_whole_epochs(axes: Iterable[Axes]) -> None:
-    for axis in axes:
+    for axis in axes.ravel():
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))

@@ -3,15 +3,14 @@
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from histobench.report.figures.style import PAGE, SMALL, TINY, Arm, canvas, styled
-from histobench.report.terms import Texts, printed
+from histobench.report.figures.style import PAGE, SMALL, TINY, Arm, canvas
+from histobench.report.terms import Texts, origin, printed
 from histobench.study.resolved import Study
 
 TITLE, LINE, PADDING = 3.6, 2.75, 1.4
@@ -48,17 +47,11 @@ class Box:
         return 2 * PADDING + TITLE + LINE * len(self.wrapped)
 
 
-@styled
 def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
-    """Return Figure 3: from the image through a convolutional network to one logit.
-
-    Args:
-        study: the study.
-        parameters: rows of `parameters.csv`.
-    """
+    """Return Figure 3: from the image through a convolutional network to one logit; `parameters` as in their CSV."""
     arms = [arm for arm in study.arms if arm.family == "cnn"]
     models = {arm.model: arm.label for arm in arms}
-    pretrained = _per_model(models, lambda model: _pretrained(study.models[model]["weights"]))
+    pretrained = _per_model(models, lambda model: _weights(study.models[model]["weights"]))
     what = {"all": "all layers are trained", "head": "frozen, its linear layer is trained"}
     modes = {printed("mode", arm.mode): what[arm.trainable] for arm in arms}
     trained = [f"{mode}: {text}" for mode, text in modes.items()]
@@ -71,23 +64,16 @@ def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
         Box("Linear layer", ["features", "to one output"], 22, "trained"),
         Box("Decision", ["one logit z", "σ(z) ≥ 0.5:", "malignant"], 20),
     ]
-    training = _training(study, arms, 171)
-    top = max(box.height for box in boxes)
-    height = top + training.height + 14
-    figure, axis = _sheet(height, study.notes)
-    _row(axis, boxes, 2, height - 2 - top / 2, PAGE - 4)
-    _draw(axis, training, 2, 8 + training.height / 2)
-    _key(axis, 3)
+    training = _training(study, arms)
+    figure, axis, *_ = _frame(study, boxes, training.height)
+    _foot(axis, training)
     return figure
 
 
-@styled
 def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
     """Return Figure 4: the vision tower is frozen; a head is trained alone (LP), or with adapters in the decoder (FT).
 
-    Args:
-        study: the study.
-        parameters: rows of `parameters.csv`.
+    `parameters` are the rows of `parameters.csv`.
     """
     arms = [arm for arm in study.arms if arm.family != "cnn"]
     models = {arm.model: arm.label for arm in arms}
@@ -104,34 +90,29 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
         Box("Connector", [*merges, "to one token"], 30, "frozen"),
         Box("Visual tokens", [*tokens, "between image", "markers, no text"], 24),
     ]
-    lanes = [
-        (title, [arm for arm in arms if arm.trainable == trainable])
-        for trainable, title in (("head", "Linear probing"), ("lora", "LoRA fine-tuning"))
-    ]
-    lanes = [(title, trained) for title, trained in lanes if trained]
-    width = (PAGE - 4 - 4 * (len(lanes) - 1)) / len(lanes)
-    drawn: list[tuple[str, list[Box], Box]] = []
-    for title, trained in lanes:
+    count = len({arm.trainable for arm in arms})
+    width = (PAGE - 4 - 4 * (count - 1)) / count
+    lanes: list[tuple[str, list[Box], Box]] = []
+    for trainable, title in (("head", "Linear probing"), ("lora", "LoRA fine-tuning")):
+        trained = [arm for arm in arms if arm.trainable == trainable]
+        if not trained:
+            continue
         stack = [Box("Language decoder", [*decoder, *(f"h: {line}" for line in readout)], width - 44, "frozen")]
-        if trained[0].trainable == "lora":
+        if trainable == "lora":
             stack.append(Box("LoRA adapters", _adapters(study, trained, parameters), width - 44, "trained"))
         sizes = [f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained]
         counts = _counts(trained, parameters, "trainable")
         modes = "/".join(dict.fromkeys(printed("mode", arm.mode) for arm in trained))
         head = Box("Head", [*sizes, "trainable in all:", *counts], 34, "trained")
-        drawn.append((f"{title} ({modes})", stack, head))
-    training = _training(study, arms, PAGE - 4)
-    top = max(box.height for box in boxes)
-    lane = max(max(_tall(stack), head.height) for _, stack, head in drawn) + 9
-    height = top + lane + training.height + 22
-    figure, axis = _sheet(height, study.notes)
-    middle = height - 2 - top / 2
-    _row(axis, boxes, 2, middle, PAGE - 4)
-    upper = height - 2 - top - 9
+        lanes.append((f"{title} ({modes})", stack, head))
+    lane = max(max(_tall(stack), head.height) for _, stack, head in lanes) + 9
+    training = _training(study, arms)
+    figure, axis, middle, bottom = _frame(study, boxes, lane + 8 + training.height)
+    upper = bottom - 9
     last, turn = PAGE - 2 - boxes[-1].width / 2, upper + 4.5
     path = [middle - boxes[-1].height / 2, turn, turn, turn]
     axis.plot([last, last, 2 + 6, 2 + 6], path, color="0.3", linewidth=0.8)
-    for place, (title, stack, head) in enumerate(drawn):
+    for place, (title, stack, head) in enumerate(lanes):
         x = 2 + place * (width + 4)
         look = {"facecolor": "0.975", "edgecolor": "0.8", "linewidth": 0.6}
         axis.add_patch(_rounded(x, upper - lane, width, lane, 1.2, look))
@@ -147,8 +128,7 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
         _arrow(axis, (right, centre), (x + width - 2 - head.width, centre))
         axis.text(right + 3, centre + 1, "h", style="italic", ha="center", size=SMALL)
         _draw(axis, head, x + width - 2 - head.width, centre)
-    _draw(axis, training, 2, 8 + training.height / 2)
-    _key(axis, 3)
+    _foot(axis, training)
     return figure
 
 
@@ -159,20 +139,24 @@ _READOUTS = {
 }
 
 
-def _shape(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Return the sizes of a vision-language model; the families name them differently."""
+def _shape(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sizes of a vision-language model; the families name them differently, and what a config omits is `?`."""
+
+    def size(part: Mapping[str, Any], *names: str) -> Any:
+        return next((part[name] for name in names if name in part), "?")
+
     config = settings["config"]
-    text, tower = config["text_config"], config["vision_config"]
+    text, tower = config.get("text_config", config), config["vision_config"]
+    patch = tower["patch_size"]
     merge = config.get("scale_factor") or tower["spatial_merge_size"]
-    patches = settings["image_size"] // tower["patch_size"]
     return {
-        "tower_layers": tower.get("depth") or tower["num_hidden_layers"],
-        "tower_width": tower.get("embed_dim") or tower["hidden_size"],
-        "patch": tower["patch_size"],
+        "tower_layers": size(tower, "depth", "num_hidden_layers"),
+        "tower_width": size(tower, "embed_dim", "hidden_size"),
+        "patch": patch,
         "merge": merge,
-        "tokens": (patches // merge) ** 2,
-        "layers": text["num_hidden_layers"],
-        "hidden": text["hidden_size"],
+        "tokens": (settings["image_size"] // patch // merge) ** 2,
+        "layers": size(text, "num_hidden_layers"),
+        "hidden": size(text, "hidden_size"),
     }
 
 
@@ -190,10 +174,9 @@ def _counts(arms: Sequence[Arm], parameters: Sequence[Texts], column: str) -> li
     return [f"{arm.name}: {numbers[arm.key]:,}" for arm in arms]
 
 
-def _pretrained(weights: str | Mapping[str, Any]) -> str:
-    if isinstance(weights, str):
-        return {"imagenet": "pretrained on ImageNet", "random": "random weights"}[weights]
-    return f"weights {weights.get('hub') or weights.get('package') or PurePosixPath(weights['file']).name}"
+def _weights(weights: str | Mapping[str, Any]) -> str:
+    known = {"imagenet": "pretrained on ImageNet", "random": "random weights"}
+    return known[weights] if isinstance(weights, str) else f"weights {origin(weights)}"
 
 
 def _input(study: Study, models: Mapping[str, str], width: float) -> Box:
@@ -221,7 +204,7 @@ def _adapters(study: Study, arms: Sequence[Arm], parameters: Sequence[Texts]) ->
     return [*head, "parameters:", *_counts(arms, parameters, "lora")]
 
 
-def _training(study: Study, arms: Sequence[Arm], width: float) -> Box:
+def _training(study: Study, arms: Sequence[Arm]) -> Box:
     """Return the box on training; it names every value where arms differ."""
     recipes = [study.recipes[arm.model][arm.mode] for arm in arms]
 
@@ -237,28 +220,39 @@ def _training(study: Study, arms: Sequence[Arm], width: float) -> Box:
         f"{values('weight_decay')}, cosine annealing",
         f"batch {values('batch_size')}, {values('epochs')} epochs; evaluation: {folds}",
     )
-    return Box("Training", lines, width)
+    return Box("Training", lines, PAGE - 4)
 
 
-def _sheet(height: float, notes: Sequence[str]) -> tuple[Figure, Axes]:
-    """Return a figure, and axes in mm that cover it above the notes."""
-    figure = canvas(PAGE, height, notes)
+def _frame(study: Study, boxes: Sequence[Box], below: float) -> tuple[Figure, Axes, float, float]:
+    """Return a figure with a row of boxes and arrows above `below` mm of space and the key.
+
+    Returns:
+        The figure, its axes in mm, and the middle and the lower end of the row.
+    """
+    top = max(box.height for box in boxes)
+    height = top + below + 14
+    figure = canvas(PAGE, height, study.notes)
     figure.set_layout_engine("none")
     total = figure.get_figheight() * 25.4
     axis = figure.add_axes((0, 1 - height / total, 1, height / total))
     axis.set(xlim=(0, PAGE), ylim=(0, height))
     axis.set_axis_off()
-    return figure, axis
-
-
-def _row(axis: Axes, boxes: Sequence[Box], x: float, y: float, width: float) -> None:
-    """Draw boxes from left to right over `width`, centred at height `y`, with arrows between them."""
-    gap = (width - sum(box.width for box in boxes)) / (len(boxes) - 1)
+    x, y = 2.0, height - 2 - top / 2
+    gap = (PAGE - 4 - sum(box.width for box in boxes)) / (len(boxes) - 1)
     for place, box in enumerate(boxes):
+        if place:
+            _arrow(axis, (x - gap, y), (x, y))
         _draw(axis, box, x, y)
-        if place + 1 < len(boxes):
-            _arrow(axis, (x + box.width, y), (x + box.width + gap, y))
         x += box.width + gap
+    return figure, axis, y, y - top / 2
+
+
+def _foot(axis: Axes, training: Box) -> None:
+    """Draw the box on training and the key."""
+    _draw(axis, training, 2, 8 + training.height / 2)
+    for x, kind in ((2.0, "frozen"), (24.0, "trained")):
+        axis.add_patch(_rounded(x, 2, 5, 2.2, 0.5, KINDS[kind]))
+        axis.text(x + 6.5, 3, kind, size=TINY, va="center")
 
 
 def _draw(axis: Axes, box: Box, x: float, y: float) -> None:
@@ -282,9 +276,3 @@ def _rounded(x: float, y: float, width: float, height: float, radius: float, loo
 def _tall(stack: Sequence[Box]) -> float:
     """Return the height of boxes that are stacked with gaps of 1 mm."""
     return sum(box.height for box in stack) + len(stack) - 1
-
-
-def _key(axis: Axes, y: float) -> None:
-    for x, kind in ((2.0, "frozen"), (24.0, "trained")):
-        axis.add_patch(_rounded(x, y - 1, 5, 2.2, 0.5, KINDS[kind]))
-        axis.text(x + 6.5, y, kind, size=TINY, va="center")

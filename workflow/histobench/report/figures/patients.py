@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import decide
-from histobench.report.figures.style import PAGE, TINY, Arm, canvas, styled
+from histobench.report.figures.style import PAGE, TINY, Arm, canvas
 from histobench.report.terms import printed
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
@@ -29,10 +29,7 @@ def errors(
     Rows are patients; a patient with two subtypes has two. Benign patients come first. Within a class, those with the
     most errors come first. Columns are arms in their order, each with its magnifications.
 
-    Args:
-        predictions: of the runs of one dataset, split and augmentation.
-        subtypes: subtype of each image, by its id.
-        arms: the arms of the study.
+    The predictions are those of the runs of one dataset, split and augmentation; `subtypes` are by the ids of images.
 
     Returns:
         Rows (patient, label, subtype), columns (arm key, magnification), and float64 (rows, columns), NaN where a
@@ -55,7 +52,6 @@ def errors(
     return rows, columns, np.array([shares[row] for row in rows])
 
 
-@styled
 def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str], study: Study) -> Figure:
     """Return the map of patients by arms and magnifications; arguments as for :func:`errors`.
 

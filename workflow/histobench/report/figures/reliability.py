@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from histobench.report.figures.style import PAGE, canvas, magnification_looks, styled
+from histobench.report.figures.style import PAGE, canvas, magnification_looks
 from histobench.report.terms import Texts, printed
 from histobench.study.resolved import Study
 
@@ -19,14 +19,11 @@ COLUMNS = (
 DIAGONAL = {"color": "0.6", "linewidth": 0.7, "linestyle": (0, (4, 2))}
 
 
-@styled
 def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
     """Return the reliability curve of each arm, one line per magnification, above the number of images in each bin.
 
-    Args:
-        calibration: rows of `calibration.csv` of one dataset, split, augmentation and selection; the shares of a bin
-            without images are empty.
-        study: the study.
+    The rows of `calibration.csv` are of one dataset, split, augmentation and selection; the shares of a bin without images
+    are empty.
     """
     shown = [arm for arm in study.arms if any((row["model"], row["mode"]) == arm.key for row in calibration)]
     magnifications = sorted({int(row["magnification"]) for row in calibration})

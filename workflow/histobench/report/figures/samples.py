@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from histobench.report.figures.style import COLUMN, PAGE, SMALL, canvas, styled
+from histobench.report.figures.style import COLUMN, PAGE, SMALL, canvas
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,8 @@ def bar(micrometres: float) -> float:
     return float(max(step * decade for step in (1, 2, 5) if step * decade <= micrometres / 4))
 
 
-@styled
 def samples(rows: Sequence[tuple[str, Sequence[Sample]]], notes: Sequence[str] = ()) -> Figure:
-    """Return images in rows, each with its name on the left and an approximate scale bar in every image.
-
-    Args:
-        rows: name and images of each row.
-        notes: sentences below the figure.
-    """
+    """Return rows of images, each row with its name on the left, and every image with an approximate scale bar."""
     columns = max(len(images) for _, images in rows)
     width = PAGE if columns > 2 else COLUMN
     side = (width - 6) / columns - 2.4

@@ -1,13 +1,11 @@
 """Accuracy by magnification (Figure 5), the ladder of split policies, and predictions per class of an external dataset."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -15,9 +13,9 @@ from matplotlib.patches import Patch
 from histobench.evaluation.external import MEAN, RATE
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
-from histobench.report.figures.style import COLUMN, GREY, PAGE, SMALL, Arm, arm_handles, canvas, looks, styled
-from histobench.report.terms import SELECTIONS, Texts, printed
-from histobench.study.resolved import Study
+from histobench.report.figures.style import COLUMN, GREY, PAGE, SMALL, arm_handles, canvas, looks
+from histobench.report.terms import SELECTIONS, Texts, minus, printed
+from histobench.study.resolved import Arm, Study
 
 Key = tuple[str, str, int]
 """Model, mode and magnification."""
@@ -36,76 +34,60 @@ STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "image": 2}
 POOLED = "Markers: pooled over folds; bars: 95 % interval, patients resampled."
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A score and its interval; both ends are None where there is none, as for a single fold."""
-
-    value: float
-    low: float | None
-    high: float | None
+def chosen(rows: Sequence[Texts], setting: Mapping[str, str]) -> list[Texts]:
+    """Return the rows whose columns have the values of `setting`."""
+    return [row for row in rows if setting.items() <= row.items()]
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One augmentation of Figure 5."""
-
-    title: str
-    estimates: Mapping[Key, Estimate]
-    published: Mapping[Key, float]
-
-
-def pooled(intervals: Sequence[Texts], metric: str, **setting: str) -> dict[Key, Estimate]:
-    """Return the pooled estimates of a metric with their intervals, from the rows of `intervals.csv` with `setting`."""
-    return {
-        _key(row): Estimate(float(row["estimate"]), _number(row["low"]), _number(row["high"]))
-        for row in chosen(intervals, {**setting, "metric": metric})
-    }
-
-
-def published_means(published: Sequence[Texts], metric: str, arms: Sequence[Arm]) -> dict[Key, float]:
-    """Return the published means of the arms that have the same name in print."""
+def published_accuracy(published: Sequence[Texts], arms: Sequence[Arm]) -> dict[Key, float]:
+    """Return the published accuracies of the arms that have the same name in print."""
     models = {(arm.label, arm.mode): arm.key for arm in arms}
     return {
-        (*models[row["model"], row["mode"]], int(row["magnification"])): float(row[f"{metric}_mean"])
+        (*models[row["model"], row["mode"]], int(row["magnification"])): float(row["accuracy_mean"])
         for row in published
-        if (row["model"], row["mode"]) in models and row.get(f"{metric}_mean")
+        if (row["model"], row["mode"]) in models and row.get("accuracy_mean")
     }
 
 
-@styled
-def accuracy(panels: Sequence[Panel], study: Study) -> Figure:
-    """Return Figure 5: the accuracy of every arm at every magnification, one panel for each augmentation."""
-    shown = [arm for arm in study.arms if any(key[:2] == arm.key for panel in panels for key in panel.estimates)]
+def accuracy(intervals: Sequence[Texts], published: Mapping[int, Sequence[Texts]], study: Study) -> Figure:
+    """Return Figure 5: the accuracy of every arm at every magnification, one panel for each augmentation.
+
+    It is drawn from the rows of `intervals.csv` and of the published Tables 4 and 5, by number.
+    """
+    theirs = {number: published_accuracy(published[number], study.arms) for number in study.panels}
+    ours: dict[int, dict[Key, Texts]] = {}
+    for number, augmentation in study.panels.items():
+        setting = {**study.main, "augmentation": augmentation, "selection": "last", "metric": "accuracy"}
+        ours[number] = {_key(row): row for row in chosen(intervals, setting)}
+    keys = [key for estimates in ours.values() for key in estimates]
+    shown = [arm for arm in study.arms if any(key[:2] == arm.key for key in keys)]
     if not shown:
         return _nothing("gaps.csv", study)
-    magnifications = sorted({key[2] for panel in panels for key in panel.estimates})
+    magnifications = sorted({key[2] for key in keys})
     known, step = looks(study.arms), 0.84 / len(shown)
     handles = arm_handles(shown, known)
-    if any(panel.published for panel in panels):
+    if any(theirs.values()):
         handles.append(Line2D([], [], color="0.2", label="published", **DASH))
-    figure = canvas(PAGE, 8 + 58 * len(panels), [POOLED, *study.notes], handles)
-    axes = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axis, panel in zip(axes, panels, strict=True):
+    figure = canvas(PAGE, 8 + 58 * len(ours), [POOLED, *study.notes], handles)
+    axes = figure.subplots(len(ours), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axis, number in zip(axes, ours, strict=True):
         for place, arm in enumerate(shown):
-            look = known[arm.key]
-            offset = (place - (len(shown) - 1) / 2) * step
-            ours, theirs = [], []
-            for at, magnification in enumerate(magnifications):
-                key = (*arm.key, magnification)
-                if estimate := panel.estimates.get(key):
-                    x = at + offset - step / 8
-                    ours.append((x, estimate.value))
-                    if estimate.low is not None and estimate.high is not None:
-                        ends = [estimate.low, estimate.high]
-                        axis.plot([x, x], ends, color=look.colour, linewidth=0.8, gid="interval")
-                if key in panel.published:
-                    theirs.append((at + offset + step / 4, panel.published[key]))
-            _plot(axis, ours, linestyle=look.line, linewidth=0.5, gid=f"{arm.name}: reproduced", **look.marks)
-            _plot(axis, theirs, color=look.colour, gid=f"{arm.name}: published", **DASH)
+            look, offset = known[arm.key], (place - (len(shown) - 1) / 2) * step
+            places = {(*arm.key, magnification): at + offset for at, magnification in enumerate(magnifications)}
+            own = {x - step / 8: ours[number][key] for key, x in places.items() if key in ours[number]}
+            paper = {x + step / 4: theirs[number][key] for key, x in places.items() if key in theirs[number]}
+            for x, row in own.items():
+                if row["low"] and row["high"]:  # a single fold has no interval
+                    ends = [float(row["low"]), float(row["high"])]
+                    axis.plot([x, x], ends, color=look.colour, linewidth=0.8, gid="interval")
+            line = {"linestyle": look.line, "linewidth": 0.5, "gid": f"{arm.name}: reproduced"}
+            axis.plot(list(own), [float(row["estimate"]) for row in own.values()], **line, **look.marks)
+            gid = f"{arm.name}: published"
+            axis.plot(list(paper), list(paper.values()), color=look.colour, gid=gid, **DASH)
         for at in range(0, len(magnifications), 2):  # every other group is shaded
             axis.axvspan(at - 0.5, at + 0.5, color="0.96", zorder=0, linewidth=0)
         axis.set_xlim(-0.5, len(magnifications) - 0.5)
-        axis.set_title(panel.title, loc="left")
+        axis.set_title(f"augmentation: {study.panels[number]}", loc="left")
         axis.set_ylabel("accuracy")
         axis.grid(axis="y")
     axes[-1].set_xticks(range(len(magnifications)), [printed("magnification", str(m)) for m in magnifications])
@@ -113,17 +95,12 @@ def accuracy(panels: Sequence[Panel], study: Study) -> Figure:
     return figure
 
 
-@styled
 def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Study) -> Figure:
     """Return how much each optimistic choice adds to the accuracy of the same arm.
 
     The steps are the last epoch under split policies from the strictest to the loosest, and then the best epoch under the
-    loosest, which is chosen on the evaluation fold. Hollow marks show the best epoch under the other policies.
-
-    Args:
-        metrics: rows of `metrics.csv`, of one dataset and one augmentation.
-        published: the published accuracies.
-        study: the study.
+    loosest, which is chosen on the evaluation fold. Hollow marks show the best epoch under the other policies. The rows of
+    `metrics.csv` are of one dataset and one augmentation.
 
     Raises:
         HistoBenchError: no arm has been trained under two split policies.
@@ -166,7 +143,7 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
         for x, (before, after) in enumerate(pairwise(means)):
             axis.plot([x + 0.3, x + 0.5, x + 0.5, x + 0.7], [before, before, after, after], color=colour, linewidth=0.6)
             axis.annotate(
-                f"{after - before:+.3f}".replace("-", "−"), (x + 0.5, min(before, after)), (0, -3),
+                minus(f"{after - before:+.3f}"), (x + 0.5, min(before, after)), (0, -3),
                 textcoords="offset points", ha="center", va="top", size=SMALL,
             )  # fmt: skip
         if key in published:
@@ -189,13 +166,10 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
     return figure
 
 
-@styled
 def external(groups: Sequence[Texts], study: Study) -> Figure:
     """Return the share of images classified as malignant, for each class of the external dataset.
 
-    Args:
-        groups: rows of `external_groups.csv`, of one split and augmentation: one per fold, and one whose fold is `mean`.
-        study: the study.
+    The rows of `external_groups.csv` are of one split and augmentation: one per fold, and one whose fold is `mean`.
     """
     rates: dict[Key, dict[str, list[float]]] = {}
     means: dict[Key, dict[str, float]] = {}
@@ -227,8 +201,9 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
                 values = rates.get(key, {}).get(name, [])
                 axis.plot([at + offset - step / 5] * len(values), values, gid=f"{arm.name}: folds", **DOT)
             found = means.get(key, {})
-            points = [(at + offset + step / 8, found[name]) for at, name in enumerate(names) if name in found]
-            _plot(axis, points, linestyle="none", gid=f"{arm.name}: mean", **known[arm.key].marks)
+            points = {at + offset + step / 8: found[name] for at, name in enumerate(names) if name in found}
+            mean = {"linestyle": "none", "gid": f"{arm.name}: mean"}
+            axis.plot(list(points), list(points.values()), **mean, **known[arm.key].marks)
         axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         axis.set_xlim(-0.5, len(names) - 0.5)
         axis.set_ylim(-0.03, 1.03)
@@ -236,11 +211,6 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
         axis.grid(axis="y")
     axes[0].set_ylabel(f"{study.table6['on']}: share called malignant")
     return figure
-
-
-def chosen(rows: Sequence[Texts], setting: Mapping[str, str]) -> list[Texts]:
-    """Return the rows whose columns have the values of `setting`."""
-    return [row for row in rows if all(row[column] == value for column, value in setting.items())]
 
 
 def _nothing(gaps: str, study: Study) -> Figure:
@@ -251,13 +221,5 @@ def _nothing(gaps: str, study: Study) -> Figure:
     return figure
 
 
-def _plot(axis: Axes, points: Sequence[tuple[float, float]], **style: Any) -> None:
-    axis.plot([x for x, _ in points], [y for _, y in points], **style)
-
-
 def _key(row: Texts) -> Key:
     return row["model"], row["mode"], int(row["magnification"])
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None

@@ -12,11 +12,9 @@ The colours of a heat map or a diagram are at the top of its own file (patients.
 """
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import matplotlib.style
 from matplotlib.artist import Artist
@@ -72,6 +70,8 @@ _RC = {
     "svg.fonttype": "path",
     "svg.hashsalt": "histobench",
 }
+# In place of whatever the settings of matplotlib on the machine are.
+matplotlib.style.use(["default", _RC])
 
 # The palette of Okabe and Ito without its yellow, which is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#000000", "#56B4E9", "#009E73", "#CC79A7", "#E69F00")
@@ -129,32 +129,12 @@ def arm_handles(arms: Sequence[Arm], known: Mapping[tuple[str, str], Look], line
     ]
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function draw in this style, whatever the settings of matplotlib on the machine are."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        with matplotlib.style.context(["default", _RC]):
-            return function(*args, **kwargs)
-
-    return wrapped
-
-
 def canvas(
     width: float, height: float, notes: Sequence[str] = (), legend: Sequence[Artist] = (), columns: int = 4
 ) -> Figure:
-    """Return an empty figure with a legend below it and `notes` at its foot.
+    """Return an empty figure with a legend of `columns` columns below it, and sentences (`notes`) at its foot.
 
-    Args:
-        width: in mm.
-        height: of the area above legend and notes, in mm.
-        notes: sentences, for example that images are synthetic.
-        legend: entries of the legend.
-        columns: number of columns of the legend.
+    Width and height are in mm; the height is that of the area above legend and notes.
     """
     lines = textwrap.wrap(" ".join(notes), round(width * 0.9))
     noted = 2.5 * len(lines) + 1.5 if lines else 0.0
@@ -175,7 +155,6 @@ def canvas(
     return figure
 
 
-@styled
 def save(figure: Figure, prefix: Path) -> None:
     """Write PREFIX.pdf, PREFIX.svg and PREFIX.png, each completely or not at all; the same figure gives the same bytes.
 

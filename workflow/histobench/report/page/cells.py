@@ -76,14 +76,7 @@ class Source:
         return cls(Path(path), Path(os.path.relpath(path, folder)).as_posix(), names, columns, rows, fine)
 
     def value(self, row: int, column: str, *, away: bool = False, negate: bool = False) -> Value:
-        """Return the value of a CSV cell.
-
-        Args:
-            row: its row.
-            column: its column.
-            away: whether it is shown outside a table of its file.
-            negate: whether it is a number that is shown with the opposite sign.
-        """
+        """Return the value of a CSV cell: `away` if it is shown outside a table of its file, `negate` for the opposite sign."""
         value = self.rows[row][column] or ""
         text = shown(column, value, self.names, column in self.fine)
         if negate:
@@ -216,13 +209,8 @@ def view(
 ) -> View:
     """Return rows of a CSV as a table of the page.
 
-    Args:
-        source: the CSV.
-        title: title of the table.
-        caption: text below the title.
-        columns: the columns that are shown; every column of the CSV by default.
-        rows: numbers of the rows that are shown, in order; all by default.
-        fold: columns that are shown once above the table if they are equal in all rows.
+    All columns and rows (by number, in order) are shown unless others are given. Columns of `fold` that are equal in all
+    rows are shown once above the table.
     """
     chosen = range(len(source.rows)) if rows is None else rows
     constant = [
@@ -255,14 +243,7 @@ def pivot(
 ) -> View:
     """Return a table with a row for each combination of texts in the columns `keys`, and a column for each text in `by`.
 
-    Args:
-        source: the CSV.
-        title: title of the table.
-        caption: text below the title.
-        rows: numbers of the rows that are shown.
-        keys: columns that name a row of the table.
-        by: column that names a column of the table.
-        cell: makes a cell of a row of the CSV.
+    `rows` are numbers of rows of the CSV, of each of which `cell` makes a cell.
     """
     places: dict[tuple[str, ...], dict[str, int]] = {}
     for index in rows:

@@ -28,12 +28,9 @@ SECONDARY = {
 
 
 def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> list[View]:
-    """Return the tables in the order of their numbers, each with its companions.
+    """Return the tables in the order of their numbers, each with its companions, for a page in `folder`.
 
-    Args:
-        files: CSVs of the tables and their companions; the Markdown beside each begins with title and caption.
-        folder: where the page is.
-        names: names of the models in print.
+    Beside each CSV is its Markdown, which begins with title and caption. `names` are those of the models in print.
     """
     found = {path.stem: path for path in files}
     views = []
@@ -52,10 +49,9 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
     return views
 
 
-def order(stem: str) -> tuple[bool, list[tuple[int, str]]]:
+def order(stem: str) -> tuple[bool, str]:
     """Return the sort key of a table: numbered tables first, by number, then the others by name."""
-    parts = [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", stem)]
-    return not stem.startswith("table"), parts
+    return not stem.startswith("table"), stem
 
 
 def _heading(path: Path) -> tuple[str, str]:

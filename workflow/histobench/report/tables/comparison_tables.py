@@ -27,12 +27,8 @@ def comparison_tables(
 ) -> tuple[Table, Table, Table]:
     """Return Table 7 in the paper's form, its companion beside the published one, and the honest form.
 
-    Pairs of the published table come first, in its order and direction; the others follow as in `comparisons`.
-
-    Args:
-        comparisons: rows of `comparisons.csv`, of which those of Table 7 are used: its setting, and the last epoch.
-        published: rows of the published table.
-        study: the resolved study.
+    Pairs of the published table come first, in its order and direction. The others follow as in `comparisons.csv`, of
+    which the rows of Table 7 are used: its setting, and the last epoch.
     """
     magnification = str(study.comparisons["magnification"])
     wanted = {**study.main, "magnification": magnification, "selection": "last"}
@@ -143,13 +139,10 @@ def _name(arm: str, study: Study) -> str:
 def _reversed(row: Texts) -> dict[str, str]:
     """Return the comparison of the second arm with the first."""
     turned = dict(row)
-    for one, other in (("first", "second"), ("first_value", "second_value")):
+    for one, other in (("first", "second"), ("first_value", "second_value"), ("low", "high")):
         turned |= {one: row[other], other: row[one]}
-    for new, old in (
-        *((name, name) for name in ("difference", "effect_size", "pooled_difference", "nadeau_bengio_t")),
-        *(("low", "high"), ("high", "low")),
-    ):
-        turned[new] = repr(-float(row[old])) if row[old] else ""
+    for name in ("difference", "effect_size", "pooled_difference", "low", "high"):
+        turned[name] = repr(-float(turned[name])) if turned[name] else ""
     return turned
 
 

@@ -16,11 +16,8 @@ def dataset_tables(
 ) -> tuple[Table, Table]:
     """Return Table 1, images per magnification and class with mean sizes of the folds' two sides, and its companion.
 
-    Args:
-        images: for each magnification the number of `benign` and `malignant` images.
-        sizes: for each magnification the (train, test) images of each fold.
-        published: rows of the published Table 1.
-        study: the resolved study.
+    `images` holds for each magnification the number of `benign` and `malignant` images, `sizes` the (train, test) images of
+    each fold.
     """
     columns = ("magnification", "benign", "malignant", "total", "train", "test")
     numbers = []

@@ -14,10 +14,6 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     """Return Table 3, how the models are trained, and its companion.
 
     A value that not all arms share is followed by the arms that have it.
-
-    Args:
-        published: rows of the published Table 3.
-        study: the resolved study.
     """
     owners: dict[str, dict[str, dict[str, list[str]]]] = {}  # category -> name -> value -> arms
     for arm in study.arms:

@@ -15,11 +15,8 @@ COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainabl
 def model_tables(parameters: Sequence[Texts], published: Sequence[Texts], study: Study) -> tuple[Table, Table]:
     """Return Table 2, the size of the models, and its companion.
 
-    Args:
-        parameters: rows with model, mode, `parameters_published_form` (with the original head; may be empty),
-            `parameters` (as trained, with one output), `trainable` and, of these, `lora`.
-        published: rows of the published Table 2.
-        study: the resolved study.
+    In the rows of `parameters.csv`, `parameters_published_form` is with the original head and may be empty, `parameters` as
+    trained, with one output; of these are `trainable` and, again of these, `lora`.
     """
     columns = ("model", "mode", "parameters_millions", "parameters", "trainable", "lora", "input_size", "pretrained")
     rows = []

@@ -26,12 +26,8 @@ def results_tables(
     Published arms come first, in the order of the published table; the others follow in the order of `summary`. Table 6 is
     of the external test, and of one training magnification.
 
-    Args:
-        summary: rows of `summary.csv`, for Table 6 of `external_summary.csv`.
-        published: rows of the published table.
-        number: number of the table.
-        selection: `last` or `best_epoch`; Table 6 has only the last epoch.
-        study: the resolved study.
+    `summary` are the rows of `summary.csv`, for Table 6 of `external_summary.csv`, and `published` those of the published
+    table. The selection is `last` or `best_epoch`; Table 6 has only the last epoch.
 
     Raises:
         HistoBenchError: two models have the same name in print.
@@ -95,12 +91,7 @@ def intervals_table(
 ) -> Table:
     """Return the intervals of Table 4, 5 or 6: a cell for every arm, magnification and score, and some scores more.
 
-    Args:
-        intervals: rows of `intervals.csv`, for Table 6 of `external_intervals.csv`.
-        published: rows of the published table; its arms come first.
-        number: number of the table.
-        selection: `last` or `best_epoch`; Table 6 has only the last epoch.
-        study: the resolved study.
+    The rows are those of `intervals.csv`, for Table 6 of `external_intervals.csv`; otherwise as :func:`results_tables`.
     """
     setting = _setting(number, selection, study)
     chosen = [row for row in intervals if setting.items() <= row.items() and row["metric"] in POOLED]

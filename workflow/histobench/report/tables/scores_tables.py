@@ -16,12 +16,8 @@ def scores_table(
 ) -> Table:
     """Return the scores of every arm of a study, under every split policy and both selections.
 
-    Split policies and selections of one arm follow each other, in the order of `summary`.
-
-    Args:
-        summary: rows of `summary.csv`.
-        equal_pixels: for each (dataset, split) the pairs of images with equal pixels on both sides of each fold.
-        study: the resolved study.
+    Split policies and selections of one arm follow each other, in the order of the rows of `summary.csv`. `equal_pixels`
+    holds for each (dataset, split) the pairs of images with equal pixels on both sides of each fold.
     """
     keys = ("dataset", "model", "mode", "magnification", "augmentation", "split", "selection")
     rows = [with_scores(row, (*keys, "folds"), METRICS, study) for row in _arranged(summary, keys)]
@@ -53,10 +49,7 @@ def scores_table(
 def external_table(summary: Sequence[Texts], groups: Sequence[Texts], study: Study) -> Table:
     """Return every arm's scores on every dataset it is evaluated on, and the malignant-call rate of each class there.
 
-    Args:
-        summary: rows of `external_summary.csv`.
-        groups: rows of `external_groups.csv`.
-        study: the resolved study.
+    They come from the rows of `external_summary.csv` and `external_groups.csv`.
     """
     means = [row for row in groups if row["fold"] == MEAN]
     label = {row["group"]: row["label"] for row in means}
