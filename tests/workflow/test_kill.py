@@ -133,6 +133,11 @@ def test_a_second_make_ends_with_a_message_and_the_first_finishes(long):
     assert second.returncode != 0
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
+
+    def is_running() -> bool:
+        return any(word.endswith("snakemake") for words in project.processes().values() for word in words)
+
+    wait_for(lambda: not is_running())  # make's children are killed with it, but end a moment later
     third = make()  # nothing has to be unlocked
     assert "error" not in third.communicate()[0]
     assert third.returncode == 0
