@@ -51,6 +51,18 @@ class Project:
         assert not check or process.returncode == 0, output
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
+    def make(self, *arguments: str, **options) -> subprocess.Popen[str]:
+        """Start `make` there as a user would, with the Python that runs the tests; its output is one text."""
+        (self.folder / ".venv").mkdir(exist_ok=True)
+        for name in ("requirements.lock", ".venv/.requirements.lock"):  # the newer one says that .venv is complete
+            (self.folder / name).touch()
+        shutil.copy(ROOT / "Makefile", self.folder)
+        return subprocess.Popen(
+            ["make", *arguments], cwd=self.folder, text=True, preexec_fn=default_signals,
+            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options,
+        )  # fmt: skip
+
     def refusal(self, *arguments: str) -> str:
         """Run a study that must fail without a traceback and without half-written files; return the output."""
         result = self.snakemake(*arguments, check=False)

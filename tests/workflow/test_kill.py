@@ -6,11 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import ROOT, Project, copy_project, default_signals
+from tests.workflow.conftest import Project, copy_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")]
 
@@ -112,23 +111,10 @@ def test_a_study_killed_in_every_way_ends_as_if_nothing_had_happened(long):
 
 def test_a_second_make_ends_with_a_message_and_the_first_finishes(long):
     project = long("one")
-    (project.folder / "Makefile").write_text((ROOT / "Makefile").read_text())
-    (project.folder / "requirements.lock").touch()
-    (project.folder / ".venv").mkdir()
-    (project.folder / ".venv/.requirements.lock").touch()
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    arguments = " ".join(word for word in COMMAND if word != "--nolock")
-
-    def make(**options) -> subprocess.Popen[str]:
-        command = ["make", "reproduce", f"ARGS={arguments}"]
-        return subprocess.Popen(
-            command, cwd=project.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            preexec_fn=default_signals, **options,
-        )  # fmt: skip
-
-    first = make(start_new_session=True)
+    command = ("reproduce", "ARGS=" + " ".join(word for word in COMMAND if word != "--nolock"))
+    first = project.make(*command, start_new_session=True)
     wait_for(lambda: bool(jobs(project)))
-    second = make()
+    second = project.make(*command)
     assert "error: another make is running jobs in this folder" in second.communicate()[0]
     assert second.returncode != 0
     os.killpg(first.pid, signal.SIGKILL)
@@ -138,6 +124,6 @@ def test_a_second_make_ends_with_a_message_and_the_first_finishes(long):
         return any(word.endswith("snakemake") for words in project.processes().values() for word in words)
 
     wait_for(lambda: not is_running())  # make's children are killed with it, but end a moment later
-    third = make()  # nothing has to be unlocked
+    third = project.make(*command)  # nothing has to be unlocked
     assert "error" not in third.communicate()[0]
     assert third.returncode == 0
