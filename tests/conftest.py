@@ -17,5 +17,6 @@ def one_thread() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the file that takes longest first: at the end, it would run on one core alone."""
-    items.sort(key=lambda item: item.path.name != "test_rerun.py")
+    """Start the files that take longest first: at the end, they would run on one core alone."""
+    longest = {"test_demo.py": 0, "test_rerun.py": 1}
+    items.sort(key=lambda item: longest.get(item.path.name, len(longest)))

@@ -147,7 +147,7 @@ def exchanged(members: Members) -> None:
         (edited("results/made-up/folds/patient.csv", "train", "test"), "results/made-up/folds/patient.csv: was edited"),
         (edited(f"{RUN}/predictions.csv", ",0,", ",1,"), f"{RUN}/predictions.csv, line .*: has .*, but fold and manifest"),
         (shortened, f"{RUN}/predictions.csv, line 13: has None, but fold and manifest have "),
-        (exchanged, f"{RUN}/predictions.csv, line 2: has .* but fold and manifest have "),
+        (exchanged, f"{RUN}/predictions.csv, line 2: fold is '2', expected 1; "),
         (edited(f"{RUN}/run.json", '"seed": 0', '"seed": 1'), f"{RUN}/run.json: has other settings than the config"),
         (edited(f"{RUN}/run.json", '"training": 12', '"training": 13'), f"{RUN}/run.json: has other numbers of images"),
         (

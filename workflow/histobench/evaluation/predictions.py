@@ -19,6 +19,10 @@ AGAIN = "delete the file to have it made again"
 Key = TypeVar("Key")
 
 
+class OtherFold(HistoBenchError):
+    """A file holds the predictions of another fold than its path says."""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What one run predicts for N images."""
@@ -39,8 +43,8 @@ def read(path: Path, fold: int | None = None) -> Predictions:
     """Read what one run predicts for the images of its evaluation fold; without `fold`, for another dataset.
 
     Raises:
-        HistoBenchError: the file or a column is missing, a value is invalid, a row is of another fold, an image occurs
-            twice, or one of the two labels does not occur.
+        HistoBenchError: the file or a column is missing, a value is invalid, an image occurs twice, or one of the two labels
+            does not occur; :class:`OtherFold` if a row is of another fold.
     """
     columns = EXTERNAL if fold is None else PREDICTIONS
     texts, numbers = columns[: columns.index("label")], columns[columns.index("label") + 1 :]
@@ -48,10 +52,10 @@ def read(path: Path, fold: int | None = None) -> Predictions:
     seen: set[str] = set()
     for line, row in enumerate(rows, start=2):
         fault = _fault(row, texts, numbers, seen)
-        if not fault and fold is not None and row["fold"] != str(fold):
-            fault = f"fold is {row['fold']!r}, expected {fold}"
         if fault:
             raise HistoBenchError(f"{path}, line {line}: {fault}; {AGAIN}")
+        if fold is not None and row["fold"] != str(fold):
+            raise OtherFold(f"{path}, line {line}: fold is {row['fold']!r}, expected {fold}; {AGAIN}")
         seen.add(row["image_id"])
     label = np.array([row["label"] == "1" for row in rows], dtype=np.int8)
     if not 0 < label.sum() < len(label):

@@ -174,6 +174,8 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         check_record(config, run, folder, train, test)
         try:
             read = predictions.read(folder / run.predictions, run.fold)
+        except predictions.OtherFold:
+            raise
         except HistoBenchError:
             unusable += 1  # gaps.csv has to name it
             continue
