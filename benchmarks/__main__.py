@@ -18,8 +18,7 @@ PARTS = {
     "vlm": "Vision-language models",
     "findings": "From predictions to the page",
     "statistics": "Statistics of a simulated study, and how often tests reject",
-    "demo": "Start-up in `make demo`",
-    "startup": "Start-up in the paper's study",
+    "demo": "`make demo`, from nothing to the page",
     "soak": "The demo, killed again and again",
 }
 
@@ -29,7 +28,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them by default")
     data = os.environ.get("HISTOBENCH_SHARED_DATA", "")
     parser.add_argument("--images", default=data, help="folder that holds breakhis-originals; HISTOBENCH_SHARED_DATA")
-    parser.add_argument("--cold", action="store_true", help="run the demo also without the warm launcher")
+    parser.add_argument("--cold", action="store_true", help="run the demo also without the launcher")
     given = parser.parse_args()
     if unknown := set(given.parts) - PARTS.keys():
         parser.error(f"no part {min(unknown)}; choose from {', '.join(PARTS)}")
