@@ -50,6 +50,7 @@ def official(tmp_path_factory, files) -> Path:
 def as_official(monkeypatch, official) -> Path:
     """The same, taken for the official archive."""
     monkeypatch.setattr(bach, "OFFICIAL_MD5", hashlib.md5(official.read_bytes()).hexdigest())
+    monkeypatch.setattr(bach, "OFFICIAL_SIZE", (64, 48))
     return official
 
 
@@ -94,6 +95,8 @@ def test_archive_and_folder_give_the_same_manifest(tmp_path, files) -> None:
 def test_a_complete_dataset_must_be_the_official_one(monkeypatch, as_official, tmp_path, files) -> None:
     folder = write_files(tmp_path / "few", files.items(), "folder")
     assert "holds 4 images in Photos/Normal, but the official dataset has 100" in refusal(folder)
+    monkeypatch.setattr(bach, "OFFICIAL_SIZE", (2048, 1536))
+    assert "400 images are not of 2048x1536 pixels, the first is " in refusal(as_official)
     own = hashlib.md5(as_official.read_bytes()).hexdigest()
     monkeypatch.setattr(bach, "OFFICIAL_MD5", "8ae1801334aa943c44627c1eef3631b2")
     assert f"has MD5 {own}, but the official archive has 8ae1801334aa943c44627c1eef3631b2" in refusal(as_official)

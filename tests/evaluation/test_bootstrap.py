@@ -74,6 +74,16 @@ def test_many_benign_images_leave_room_for_false_alarms() -> None:
     assert found == hits[alarms <= 0.05].max() > 0
 
 
+def test_many_draws_are_scored_in_parts_with_the_same_result() -> None:
+    rng = np.random.default_rng(6)
+    label, patient = np.repeat([0, 1], 300), np.repeat(np.arange(60), 10)
+    arm = bootstrap.Clustered(label, rng.normal(label, 1), patient)
+    weights = bootstrap.resample(arm.names, arm.classes, 30_000, 0)  # 300 thresholds: more than 2**23 pairs
+    whole = arm.values(weights)["sensitivity_at_95_specificity"]
+    halves = [arm.values(half)["sensitivity_at_95_specificity"] for half in np.array_split(weights, 2)]
+    assert np.array_equal(whole, np.concatenate(halves))
+
+
 def test_nothing_called_malignant_has_precision_zero() -> None:
     found = bootstrap.Clustered(np.array([0, 1]), np.array([-2.0, -1]), np.array(["a", "b"])).values()
     assert (found["precision"][0], found["f1"][0], found["recall"][0], found["auc"][0]) == (0, 0, 0, 1)

@@ -125,3 +125,14 @@ def test_the_workflow_gets_no_path_or_address_of_an_archive(folder):
     assert {"score", "compare", "table_results", "figure_accuracy", "claims", "page"} < pack.rules()
     assert not pack.rules() & set(never)
     assert not [rule for rule in pack.rules() if rule.startswith("fetch")]
+
+
+def test_only_charts_and_the_lines_on_code_and_software_may_differ():
+    page = b'<h1>Best: VGG19</h1><img src="data:image/png;base64,AAAA"><dt>Code</dt><dd>commit <code>12ab</code></dd>'
+    other = page.replace(b"AAAA", b"BBBB/+=").replace(b"12ab", b"34cd")
+    assert verify.comparable("report.html", other) == verify.comparable("report.html", page)
+    for forged in (
+        page.replace(b"VGG19", b'VGG19src="data:<script>1</script><h1>ResNet34</h1>"'),
+        page.replace(b"12ab</code>", b"12ab</code><script>1</script>"),
+    ):
+        assert verify.comparable("report.html", forged) != verify.comparable("report.html", page)

@@ -24,6 +24,8 @@ CLASSES = {
 
 OFFICIAL_COUNT = 100
 """Images of each class."""
+OFFICIAL_SIZE = (2048, 1536)
+"""Width and height of every image in pixels."""
 OFFICIAL_MD5 = "8ae1801334aa943c44627c1eef3631b2"
 """MD5 of the archive, as Zenodo gives it."""
 
@@ -31,8 +33,8 @@ OFFICIAL_MD5 = "8ae1801334aa943c44627c1eef3631b2"
 def read(source: Path, complete: bool, workers: int) -> list[Image]:
     """Read every image of the four class folders, as :func:`histobench.datasets.formats.read` does.
 
-    The tree may be under any prefix, and partial unless `complete` requires the official 100 images in each class and,
-    of an archive, the official MD5. `magnification` is 0, `subtype` normal, benign, insitu or invasive.
+    The tree may be under any prefix, and partial unless `complete` requires the official 100 images of 2048x1536 pixels in
+    each class and, of an archive, the official MD5. `magnification` is 0, `subtype` normal, benign, insitu or invasive.
     """
     source = Path(source)
     if complete and source.is_file():
@@ -52,6 +54,12 @@ def read(source: Path, complete: bool, workers: int) -> list[Image]:
                 f"{source}: holds {counts[subtype]} images in Photos/{folder}, but the official dataset has "
                 f"{OFFICIAL_COUNT}; get the official archive, or set complete: false for this dataset"
             )
+    other = [image.member for image in images if (image.width, image.height) != OFFICIAL_SIZE] if complete else []
+    if other:
+        raise HistoBenchError(
+            f"{source}: {len(other)} images are not of 2048x1536 pixels, the first is {other[0]}; get the official "
+            "archive, or set complete: false for this dataset"
+        )
     return images
 
 

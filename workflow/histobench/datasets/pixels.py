@@ -4,7 +4,9 @@ The whole field of view is squashed to a square by Pillow's bicubic filter, whos
 (antialiasing). For 8-bit images it computes in whole numbers, so that every processor gives the same bytes.
 """
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -55,6 +57,8 @@ def build(source: Path, images: Sequence[Image], size: int, path: Path, workers:
         if hasattr(os, "posix_fallocate"):  # a full disk is noticed here; a later write would end the process
             with temporary.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        elif shutil.disk_usage(path.parent).free < temporary.stat().st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         def store(data: bytes, row: int) -> None:
             pixels[row] = squash(_decoded(data, images[row], source), size)

@@ -120,8 +120,13 @@ class Clustered:
     def _sensitivity(self, malignant: np.ndarray, benign: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Return the weighted number of malignant images above each draw's threshold."""
         hits, alarms = self._above
-        allowed = alarms @ benign.T <= (1 - SPECIFICITY) * images + 1e-9  # (thresholds, draws), first the allowed ones
-        return np.einsum("ij,ij->i", hits[allowed.sum(axis=0) - 1], malignant)
+        limit = (1 - SPECIFICITY) * images + 1e-9
+        parts = 1 + len(alarms) * len(benign) // 2**23  # (thresholds, draws) of at most 64 MiB at once
+        last = [
+            np.sum(alarms @ drawn.T <= most, axis=0) - 1  # the allowed thresholds come first
+            for drawn, most in zip(np.array_split(benign, parts), np.array_split(limit, parts), strict=True)
+        ]
+        return np.einsum("ij,ij->i", hits[np.concatenate(last)], malignant)
 
     def swapped(self, other: "Clustered", signs: np.ndarray) -> dict[str, np.ndarray]:
         """Return for each of METRICS the difference self - other after swapping the arms' predictions of some patients.

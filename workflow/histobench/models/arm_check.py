@@ -76,7 +76,7 @@ def _pass_image(settings: VlmSettings, made: vlm.Architecture) -> None:
 
     start, image, end = made.family.marker_ids(made.config)
     vocabulary = range(made.config.text_config.vocab_size)
-    if not {start, image, end} <= set(vocabulary) or image in (start, end):
+    if not all(0 <= token < len(vocabulary) for token in (start, image, end)) or image in (start, end):
         raise HistoBenchError(
             f"the config has the image markers {start}, {image} and {end}, expected tokens of the vocabulary "
             f"({len(vocabulary)}), and another one for images than around them; correct the token ids"

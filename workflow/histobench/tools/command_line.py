@@ -2,8 +2,9 @@
 
 import argparse
 import math
-import signal
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -74,8 +75,11 @@ def device(wanted: str) -> str:
 
 def run_tool(main: Callable[[], None]) -> None:
     """Run a tool's main function as :func:`run_script` does; a closed pipe, as of ``| head``, ends it quietly."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    run_script(main)
+    try:
+        run_script(main)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def amount(size: float) -> str:

@@ -138,7 +138,10 @@ def _official() -> dict[int, int]:
 
 @cache
 def _manifest(path: Path) -> dict[int, int]:
-    return Counter(int(row["magnification"]) for row in read_csv(path, ["magnification"])) if path.exists() else {}
+    try:
+        return Counter(int(row["magnification"]) for row in read_csv(path, ["magnification"])) if path.exists() else {}
+    except (TypeError, ValueError):  # the job that reads it says what is wrong
+        return {}
 
 
 def sides(config: Config, run: Run) -> tuple[float, float]:
@@ -234,7 +237,7 @@ def tabled(config: Config, run: Run, device: str) -> tuple[float, float]:
     kinds = {"head": "head", "all": "training", "lora": "lora live" if mode.vision == "live" else "lora"}
     train = rate(config, run.model, kinds[mode.trainable], device, mode.micro_batch or mode.batch_size)
     if mode.trainable == "all" and config.augmentations[run.augmentation]:  # which goes on beside training
-        train = min(train, rate(config, run.model, "augmented", device))
+        train = float(np.minimum(train, rate(config, run.model, "augmented", device)))  # NaN if either is
     return train, rate(config, run.model, "evaluation", device)
 
 

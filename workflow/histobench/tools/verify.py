@@ -254,7 +254,8 @@ def comparable(path: str, data: bytes) -> bytes:
     """Return a file; a page without its charts, and without the lines on the code and software that made it."""
     if not path.endswith(".html"):
         return data
-    return re.sub(rb'src="data:[^"]*"|<dt>(Code|Software of this page)</dt><dd>.*?</dd>', b"", data)
+    data = re.sub(rb'<img src="data:image/(?:svg\+xml|png);base64,[\w+/=]*"', b"<img", data)
+    return re.sub(rb"<dt>(Code|Software of this page)</dt><dd>(?:[^<]|</?code>)*</dd>", b"", data)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Augmented:
             batch_sampler=keys,  # type: ignore[arg-type]  # any iterable of lists of keys serves
             num_workers=self.workers,
             collate_fn=_collate,
-            pin_memory=torch.cuda.is_initialized(),
+            pin_memory=_computes_on_cuda(),
             generator=torch.Generator(),  # else it would draw from the generator of the dropout
             worker_init_fn=_start_worker,
         )
@@ -150,10 +150,15 @@ def prefetch(batches: Batches, device: torch.device) -> Generator[tuple[torch.Te
         yield ready
 
 
+def _computes_on_cuda() -> bool:
+    """Tell whether this process has something on a CUDA GPU: only listing the GPUs initialises CUDA, too."""
+    return torch.cuda.is_initialized() and torch.cuda.memory_allocated() > 0
+
+
 def _gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
     """Return rows, in page-locked memory for a process that uses a CUDA GPU: copies from there run in the background."""
     dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
-    batch = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=torch.cuda.is_initialized())
+    batch = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=_computes_on_cuda())
     np.take(array, rows, axis=0, out=batch.numpy(), mode="clip")  # the default mode would copy through a buffer
     return batch
 

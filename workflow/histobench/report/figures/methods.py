@@ -147,14 +147,13 @@ def _shape(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     config = settings["config"]
     text, tower = config.get("text_config", config), config["vision_config"]
-    patch = tower["patch_size"]
-    merge = config.get("scale_factor") or tower["spatial_merge_size"]
+    patch, merge = size(tower, "patch_size"), size({**tower, **config}, "scale_factor", "spatial_merge_size")
     return {
         "tower_layers": size(tower, "depth", "num_hidden_layers"),
         "tower_width": size(tower, "embed_dim", "hidden_size"),
         "patch": patch,
         "merge": merge,
-        "tokens": (settings["image_size"] // patch // merge) ** 2,
+        "tokens": "?" if "?" in (patch, merge) else (settings["image_size"] // patch // merge) ** 2,
         "layers": size(text, "num_hidden_layers"),
         "hidden": size(text, "hidden_size"),
     }

@@ -6,8 +6,9 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,10 @@ def _figure(path: Path, folder: Path, content: PageInput) -> dict[str, Any]:
 
 
 def _provenance(commit: str, costs: Source | None) -> dict[str, Any]:
-    installed = {one.name.lower(): one.version for one in distributions()}
     versions = {"Python": platform.python_version()}
-    versions |= {name: installed[name] for name in PACKAGES if name in installed}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
     found: dict[str, Any] = {"commit": commit, "versions": versions, "costs": None, "machines": {}, "total": None}
     if costs and costs.rows:
         found["costs"] = view(
