@@ -42,7 +42,7 @@ def test_images_are_counted_before_they_are_there(config, folder):
     assert plan.images(config, "breakhis") == BREAKHIS
     assert plan.images(config, "bach") == {40: 400}
     demo = study([Path("config/demo.yaml")])
-    assert plan.images(demo, "synthetic") == {40: 2 * 12 * 6, 200: 2 * 12 * 6}
+    assert plan.images(demo, "synthetic") == {40: 2 * 12 * 4, 200: 2 * 12 * 4}
     assert plan.images(demo, "synthetic-bach") == {40: 4 * 4 * 2}
     own = study([Path("config/studies/own-data.yaml")])
     assert plan.images(own, "mine") == {}
