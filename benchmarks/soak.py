@@ -38,7 +38,7 @@ def start(project: Project, command: Sequence[str]) -> Snakemake:
 def jobs(project: Project) -> list[int]:
     """Return the processes of jobs: scripts, and clients of the launcher."""
     found = project.processes().items()
-    return [process for process, words in found if any("/scripts/" in word for word in words[1:4])]
+    return [process for process, words in found if any("scripts/" in word for word in words[1:4])]
 
 
 def results(folder: Path) -> dict[str, object]:
