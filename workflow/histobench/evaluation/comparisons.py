@@ -5,7 +5,8 @@ an image as often as it was predicted. What cannot be used becomes a gap, one se
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import combinations, product
 from typing import Any
 
@@ -87,26 +88,31 @@ def analyse(
     for (place, here), selection in product(places.items(), SELECTIONS):
         counted = {name: arm.clustered(selection) for name, arm in here.items()}
         patients, classes = next((arm.names, arm.classes) for arm in counted.values())  # of every arm in this place
-        weights, signs = resample(patients, classes, draws, seed), flips(patients, draws, seed)
+        weights, signs = _drawn(tuple(patients), tuple(classes), draws, seed)
+        estimates = {name: arm.values() for name, arm in counted.items()}
         values = {name: arm.values(weights) for name, arm in counted.items()}
+        fold_scores = {name: _fold_scores(arm, selection, runs) for name, arm in here.items()}
         for name, arm in here.items():
             key = {column: getattr(arm.first, column) for column in ARM} | {"selection": selection}
-            found.intervals += [key | row for row in _intervals(counted[name], values[name])]
+            found.intervals += [key | row for row in _intervals(counted[name], estimates[name], values[name])]
             found.calibration += [key | row for row in calibration.reliability(arm.label, arm.logit[selection])]
         rows = []
-        for first, second in families[place]:
-            if first in here and second in here:
-                both = counted[first], counted[second]
-                key = dict(zip(CELL, (*place, selection), strict=True)) | {"first": first, "second": second}
-                tests = sign_flip_p(*both, signs)
-                folds = [_fold_scores(here[name], selection, runs) for name in (first, second)]
+        for pair in families[place]:
+            if set(pair) <= here.keys():
+                first, second = (here[name] for name in pair)
+                key = dict(zip(CELL, (*place, selection), strict=True)) | {"first": pair[0], "second": pair[1]}
+                tests = sign_flip_p(counted[pair[0]], counted[pair[1]], signs)
                 for metric in METRICS:
                     rows.append(
                         key
                         | {"metric": metric, "patients": len(patients), "sign_flip_p": tests[metric]}
-                        | _pooled(metric, both, (values[first], values[second]))
-                        | _of_folds([part[metric] for part in folds], here[first].test_to_train)
-                        | _of_images(metric, selection, here[first], here[second])
+                        | _pooled(
+                            [estimates[name][metric] for name in pair],
+                            [values[name][metric] for name in pair],
+                            counted[pair[0]].smaller,
+                        )
+                        | _of_folds([fold_scores[name][metric] for name in pair], first.test_to_train)
+                        | _of_images(metric, selection, first, second)
                     )
         for metric in METRICS:
             chosen = [row for row in rows if row["metric"] == metric]
@@ -140,7 +146,7 @@ def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int =
         first, part = members[0]
         folds = [Clustered(part.label, part.logit["last"], part.patient) for _, part in members]
         estimates = [arm.values() for arm in folds]
-        weights = resample(folds[0].names, folds[0].classes, draws, seed)
+        weights, _ = _drawn(tuple(folds[0].names), tuple(folds[0].classes), draws, seed)
         values = [arm.values(weights) for arm in folds]
         for metric in POOLED:
             estimate = float(np.mean([value[metric][0] for value in estimates]))
@@ -169,26 +175,33 @@ def _place(run: Run) -> Place:
     return tuple(getattr(run, name) for name in CELL[:-1])
 
 
-def _intervals(arm: Clustered, drawn: Mapping[str, np.ndarray]) -> list[Row]:
+@cache  # the patients of a dataset are the same at every magnification and for every arm
+def _drawn(names: tuple[str, ...], classes: tuple[int, ...], draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bootstrap weights and the sign flips of patients, each (draws, patients)."""
+    return resample(names, np.array(classes), draws, seed), flips(names, draws, seed)
+
+
+def _intervals(arm: Clustered, estimates: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]) -> list[Row]:
     counts = {"level": LEVEL, "patients": len(arm.names), "images": int(arm.confusion.sum())}
     rows = []
-    for metric, (estimate,) in arm.values().items():
+    for metric, (estimate,) in estimates.items():
         low, high = interval(float(estimate), drawn[metric], arm.smaller, metric)
         rows.append({"metric": metric, "estimate": float(estimate), "low": low, "high": high} | counts)
     return rows
 
 
-def _pooled(metric: str, arms: Sequence[Clustered], drawn: Sequence[Mapping[str, np.ndarray]]) -> Row:
-    """Return the difference of the pooled predictions of two arms, its interval, and the bootstrap's p."""
-    differences = drawn[0][metric] - drawn[1][metric]
-    observed = float(arms[0].values()[metric][0] - arms[1].values()[metric][0])
-    low, high = interval(observed, differences, arms[0].smaller)
-    p = bootstrap_p(differences, arms[0].smaller)
-    return {"pooled_difference": observed, "low": low, "high": high, "bootstrap_p": p}
+def _pooled(estimates: Sequence[np.ndarray], drawn: Sequence[np.ndarray], patients: int) -> Row:
+    """Return the difference of the pooled scores of two arms, its interval, and the bootstrap's p.
+
+    The scores are (1,), those in each draw (draws,); `patients` is the number of patients in the smaller class.
+    """
+    observed, differences = float(estimates[0][0] - estimates[1][0]), drawn[0] - drawn[1]
+    low, high = interval(observed, differences, patients)
+    return {"pooled_difference": observed, "low": low, "high": high, "bootstrap_p": bootstrap_p(differences, patients)}
 
 
 def _fold_scores(arm: Arm, selection: str, runs: Mapping[Run, Predictions]) -> dict[str, list[float]]:
-    folds = [runs[run] for run in sorted(runs) if run.arm == arm.first.arm]
+    folds = [runs[replace(arm.first, fold=fold)] for fold in sorted({row[0] for row in arm.images})]
     scored = [all_scores(part.label, part.logit[selection], part.patient) for part in folds]
     return {metric: [scores[metric] for scores in scored] for metric in METRICS}
 
