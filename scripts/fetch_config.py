@@ -1,7 +1,7 @@
 """Get the architecture of a vision-language model: the config.json of its repository, some kilobytes, without weights.
 
---model is the model's settings as JSON. The file is kept in a folder beside the output that is named after repository and commit, and verified. The environment variable
-HF_ENDPOINT names a mirror of https://huggingface.co.
+--model is the model's settings as JSON. The file is verified and kept beside the output, in a folder that is named after
+repository and commit. The environment variable HF_ENDPOINT names a mirror of https://huggingface.co.
 """
 
 import logging

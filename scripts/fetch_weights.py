@@ -1,8 +1,8 @@
 """Get the pretrained weights of a model, verify them, and write them as safetensors.
 
---model is the model's settings as JSON. Downloads are kept beside the output (those from the Hugging Face Hub in a folder named after repository and commit) and
-used again. The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of https://download.pytorch.org/models/,
-HF_ENDPOINT one of https://huggingface.co.
+--model is the model's settings as JSON. Downloads are kept beside the output (those from the Hugging Face Hub in a folder
+named after repository and commit) and used again. The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of
+https://download.pytorch.org/models/, HF_ENDPOINT one of https://huggingface.co.
 """
 
 import logging

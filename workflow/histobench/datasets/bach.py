@@ -47,15 +47,16 @@ def read(source: Path, complete: bool, workers: int) -> list[Image]:
             )
     tree = "TIFF files such as Photos/Normal/n001.tif"
     images = scan(source, _facts, tree, workers, 4 * OFFICIAL_COUNT if complete else None)
+    if not complete:
+        return images
     counts = Counter(image.subtype for image in images)
     for folder, (_, subtype) in CLASSES.items():
-        if complete and counts[subtype] != OFFICIAL_COUNT:
+        if counts[subtype] != OFFICIAL_COUNT:
             raise HistoBenchError(
                 f"{source}: holds {counts[subtype]} images in Photos/{folder}, but the official dataset has "
                 f"{OFFICIAL_COUNT}; get the official archive, or set complete: false for this dataset"
             )
-    other = [image.member for image in images if (image.width, image.height) != OFFICIAL_SIZE] if complete else []
-    if other:
+    if other := [image.member for image in images if (image.width, image.height) != OFFICIAL_SIZE]:
         raise HistoBenchError(
             f"{source}: {len(other)} images are not of 2048x1536 pixels, the first is {other[0]}; get the official "
             "archive, or set complete: false for this dataset"

@@ -58,8 +58,6 @@ def distinct_keys(path: Path) -> None:
                 lines[name] = line
             return node
 
-    with (
-        suppress(yaml.YAMLError),
-        Path(path).open(encoding="utf-8") as file,
-    ):  # Snakemake reads JSON with tabs in another way
+    # Snakemake reads what is no YAML, such as JSON with tabs, in another way.
+    with suppress(yaml.YAMLError), Path(path).open(encoding="utf-8") as file:
         yaml.compose(file, Loader)
