@@ -1,6 +1,7 @@
 """Writing where it cannot be done: every writer's own way to fail becomes one sentence, and nothing is left behind."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -75,4 +76,30 @@ run_script(main)
     assert result.stderr == (
         "error: file: is larger than files may be here; raise the limit (ulimit -f) or use another file system\n"
     )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
+def test_a_script_that_is_asked_to_end_leaves_no_temporary_file(tmp_path, number):
+    code = """
+import time
+from pathlib import Path
+from histobench.io.errors import run_script
+from histobench.io.files import atomic_path
+def main():
+    with atomic_path(Path("file")) as temporary:
+        temporary.write_text("half")
+        print("began", flush=True)
+        time.sleep(60)
+run_script(main)
+"""
+    command = ["env", "--default-signal=INT", sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "began\n"
+        process.send_signal(number)
+        assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == -number
     assert not list(tmp_path.iterdir())

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from histobench.io.errors import HistoBenchError
+from histobench.io.errors import SIGNALS, HistoBenchError
 from histobench.io.hashing import stable_hash
 from histobench.io.process import signal_when_parent_ends
-from histobench.training.interrupt import SIGNALS
 
 Plan = Iterable[tuple[int, np.ndarray]]
 """For each batch: the epoch (from 1) and the positions of its images in the source."""

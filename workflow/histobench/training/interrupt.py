@@ -4,10 +4,7 @@ import signal
 import time
 from types import FrameType
 
-from histobench.io.errors import Interrupted
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-"""Sent by queues, Ctrl-C, a closed terminal, and when Snakemake ends."""
+from histobench.io.errors import SIGNALS, Interrupted
 
 _SAME_REQUEST = 1.0
 """Seconds in which the same signal from several senders (a queue, Snakemake) is one request."""
