@@ -1,8 +1,13 @@
 """Fixtures for all tests."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# `make test-all ARGS=...` puts its variables in MAKEFLAGS; the `make` that a test starts must not take them.
+for name in [name for name in os.environ if name.startswith("MAKE")]:
+    del os.environ[name]
 
 
 @pytest.fixture

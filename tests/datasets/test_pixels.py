@@ -157,6 +157,7 @@ def test_a_killed_script_leaves_no_store(tmp_path: Path) -> None:
     assert "20/20" in done.stderr  # the progress bar
     store = pixels.load(folder / "336px.npy", 20, 336)
     assert np.array_equal(store[19], pixels.squash(picture(19, 700, 460), 336))
+    assert [file.name for file in folder.iterdir()] == ["336px.npy"]  # what the killed one left is gone
 
 
 def test_at_most_four_items_per_worker_are_in_memory() -> None:

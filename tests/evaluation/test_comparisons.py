@@ -67,6 +67,27 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
     assert all(tuple(row) == CALIBRATION_COLUMNS for row in found.calibration)
 
 
+def test_draws_and_flips_are_those_of_the_configured_seed() -> None:
+    runs = made()
+    found = analysed(runs, seed=7)
+    vgg19, alexnet = (
+        bootstrap.Clustered(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        for parts in (
+            [(part.label, part.logit["last"], part.patient) for run, part in runs.items() if run.model == model]
+            for model in ("vgg19", "alexnet")
+        )
+    )
+    weights = bootstrap.resample(vgg19.names, vgg19.classes, 200, 7)
+    flipped = bootstrap.sign_flip_p(vgg19, alexnet, bootstrap.flips(vgg19.names, 200, 7))
+    drawn, (estimate,) = vgg19.values(weights)["accuracy"], vgg19.values()["accuracy"]
+    wanted = {"model": "vgg19", "selection": "last", "metric": "accuracy"}.items()
+    (row,) = (row for row in found.intervals if wanted <= row.items())
+    assert (row["low"], row["high"]) == bootstrap.interval(estimate, drawn, vgg19.smaller)
+    pair = {"second": "alexnet/ft", "selection": "last", "metric": "accuracy"}.items()
+    (row,) = (row for row in found.comparisons if pair <= row.items())
+    assert row["sign_flip_p"] == flipped["accuracy"]
+
+
 def test_every_pair_is_compared_in_every_score() -> None:
     runs = made()
     found = analysed(runs)

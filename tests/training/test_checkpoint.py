@@ -1,4 +1,5 @@
 import logging
+import subprocess
 import threading
 import time
 
@@ -100,11 +101,14 @@ def test_a_checkpoint_is_on_disk_before_the_next_is_begun(saved, monkeypatch):
 
 def test_none_is_found_where_none_is_and_remains_are_removed(tmp_path, caplog):
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY)
-    (tmp_path / ".checkpoint.pt.0a1b2c3d.partial").write_bytes(b"half")
-    (tmp_path / ".history.csv.0a1b2c3d.partial").write_bytes(b"not ours")
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    left = [tmp_path / f".{name}.{gone.pid}.partial" for name in ("checkpoint.pt", "history.csv")]
+    for path in left:
+        path.write_bytes(b"half")
     assert checkpoint.load(*trained()) is None
     assert not caplog.records
-    assert [path.name for path in tmp_path.iterdir()] == [".history.csv.0a1b2c3d.partial"]
+    assert list(tmp_path.iterdir()) == left[1:]
     checkpoint.remove()
 
 

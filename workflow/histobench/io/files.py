@@ -2,11 +2,11 @@
 
 import csv
 import errno
+import glob
 import hashlib
 import json
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,9 +25,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         HistoBenchError: the disk is full, or the folder cannot be written, whatever the writer made of that.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(path)
         yield temporary
         os.umask(mask := os.umask(0))
         temporary.chmod(0o666 & ~mask)  # some writers, safetensors' for one, let nobody else read their files
@@ -43,6 +44,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove the temporary files of `path` that processes left behind when they were killed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with suppress(ValueError, OverflowError, PermissionError):  # not named by us, or of another user's process
+            try:
+                os.kill(int(left.suffixes[-2][1:]), 0)  # asks whether that process is there
+            except ProcessLookupError:
+                left.unlink(missing_ok=True)
 
 
 def _errno(error: Exception, path: Path) -> int:

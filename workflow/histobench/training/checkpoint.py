@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.io.files import atomic_path
+from histobench.io.files import atomic_path, remove_temporaries
 from histobench.io.state_dicts import shapes, trained_state
 from histobench.training.adamw import AdamW
 
@@ -66,8 +66,7 @@ class Checkpoint:
 
         A checkpoint that is damaged, or belongs to another run, is ignored with one line in the log.
         """
-        for partial in self.path.parent.glob(f".{self.path.name}.*.partial"):
-            partial.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        remove_temporaries(self.path)
         if not self.path.exists():
             return None
         try:
