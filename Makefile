@@ -91,5 +91,6 @@ schema: $(READY) ## write workflow/schemas/config.schema.json again
 lock: $(READY) ## write requirements.lock again, after a change of pyproject.toml
 	@uv pip compile --quiet --universal --generate-hashes --extra dev pyproject.toml -o requirements.lock
 
+KEY := $(subst x,[0-9a-f],xxxxxxxx)
 clean: ## remove the demo's and sample's results (the paper's stay)
-	@rm -rf results/studies/demo results/studies/sample results/synthetic results/synthetic-bach results/sample
+	@rm -rf results/studies/demo results/studies/sample $(foreach name,synthetic synthetic-bach sample,results/$(name)-$(KEY))

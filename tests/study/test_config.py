@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from histobench.study import dataset_settings, grid_settings, model_settings, spec
+from histobench.study import dataset_settings, grid_settings, model_settings, paths, spec
 from histobench.study.config import Config, load
 from histobench.study.runs import Run
 from histobench.study.schema import schema
@@ -91,8 +91,56 @@ def test_runs_named_twice_are_run_once():
 
 def test_a_run_and_its_path_are_the_same_thing():
     run = Run("breakhis", "resnet34", "ft", "patient", 200, "none", 3)
-    assert run.folder == "results/breakhis/runs/resnet34/ft/patient/200x/none/fold3"
-    assert Run.of("/elsewhere/" + run.predictions) == run
+    path = load(PAPER).path(paths.PREDICTIONS, **vars(run))
+    key = "-[0-9a-f]{8}"
+    assert re.fullmatch(f"results/breakhis{key}/runs/resnet34/ft/patient/200x/none{key}/fold3/predictions.csv", path)
+    assert Run.of("/elsewhere/" + path) == run
+
+
+NAMES = {
+    "dataset": "breakhis",
+    "on": "bach",
+    "model": "vgg19",
+    "mode": "ft",
+    "split": "patient",
+    "augmentation": "paper",
+}
+NUMBERS = {"magnification": 40, "fold": 1, "views": 20, "size": 336}
+KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "moved"),
+    [
+        (
+            "datasets.breakhis.source",
+            "resources/breakhis/other.tar.gz",
+            "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL",
+        ),
+        ("datasets.breakhis.complete", False, "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL"),
+        ("datasets.bach.source", "resources/bach/other.zip", "EXTERNAL"),
+        ("datasets.breakhis.licence", "none", ""),
+        ("splits.patient.seed", 1, "FOLDS PREDICTIONS EXTERNAL"),
+        ("models.vgg19.weights", "random", "WEIGHTS FEATURES PREDICTIONS EXTERNAL"),
+        ("models.vgg19.image_size", 224, "FEATURES PREDICTIONS EXTERNAL"),
+        ("models.vgg19.training", {"ft": {"learning_rate": 3e-5}}, "PREDICTIONS EXTERNAL"),
+        ("models.resnet34.image_size", 224, ""),
+        ("modes.ft.epochs", 3, "PREDICTIONS EXTERNAL"),
+        ("modes.ft.micro_batch", 2, ""),
+        ("augmentations.paper", [{"HorizontalFlip": {"p": 1.0}}], "FEATURES PREDICTIONS EXTERNAL"),
+        ("seed", 1, "FEATURES PREDICTIONS EXTERNAL"),
+        ("study", "other", ""),
+        ("gpu_slots", 2, ""),
+    ],
+)
+def test_studies_share_the_paths_of_what_they_make_from_the_same_settings(key, value, moved):
+    before, after = load(PAPER), load(with_change(key, value))
+    found = [
+        kind
+        for kind in KINDS
+        if before.path(getattr(paths, kind), **NAMES, **NUMBERS) != after.path(getattr(paths, kind), **NAMES, **NUMBERS)
+    ]
+    assert found == moved.split()
 
 
 def test_a_models_own_learning_rate_changes_only_its_specification():

@@ -74,8 +74,6 @@ TOP = [
 
 DATASETS = [
     Case("datasets.Mine", {"source": "x"}, "lower case letters"),
-    Case("datasets.studies", {"source": "x"}, "results/studies"),
-    Case("datasets.logs", {"source": "x"}, "results/logs"),
     Case("datasets.breakhis", "resources/x.tar.gz", "keys and values"),
     Case("datasets.breakhis.format", "BreakHis", "'breakhis'"),
     Case("datasets.breakhis.format", None, "'breakhis'"),

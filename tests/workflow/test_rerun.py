@@ -2,12 +2,15 @@
 
 import gzip
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from histobench.study import paths
 from tests.datasets import standin
+from tests.workflow.conftest import Project
 
 TINY = ("--configfile", "config/tiny.yaml")
 FIGURES = {
@@ -127,7 +130,7 @@ def darker(png: bytes) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize(("change", "retrains"), [(darker, True), (lambda png: png, False)], ids=["changed", "same"])
 def test_one_image_re_runs_its_dataset_and_no_other(restored, change, retrains):
-    archive = restored.folder / "results/made-up/archive.tar.gz"
+    archive = restored.path(paths.ARCHIVE, dataset="made-up")
     kept = archive.read_bytes()
     try:
         rewrite_archive(archive, change)
@@ -170,6 +173,24 @@ def test_a_second_study_trains_only_what_the_first_has_not(restored):
     assert restored.jobs(*TINY) == {}
 
 
+@pytest.mark.slow
+def test_a_study_that_means_something_else_by_the_same_names_leaves_the_first_as_it_is(finished, tmp_path):
+    both = Project(shutil.copytree(finished.folder, tmp_path / "both", symlinks=True))
+    config = both.configure("second")
+    config["datasets"]["made-up"]["synthetic"]["seed"] = 7
+    config["splits"]["patient"]["seed"] = 7
+    config["models"]["small"]["image_size"] = 40
+    config["modes"]["ft"]["epochs"] = 2
+    both.configure("second", **config | {"study": "second", "grid": config["grid"][:1], "seed": 7})
+    files = [path for name in ("results", "resources") for path in (both.folder / name).rglob("*") if path.is_file()]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    second = ("--configfile", "config/second.yaml", "--cores", "2", "--resources", "gpu=2", "--set-threads", "train=1")
+    both.snakemake(*second, "--until", "score")
+    assert len(list(both.folder.glob("results/made-up-*/runs/small/ft/*/*/*/*/run.json"))) == 2 * 2
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+    assert both.jobs(*TINY) == {}
+
+
 # ---- what a finished study holds ----
 
 
@@ -181,11 +202,12 @@ def test_every_run_left_what_it_must(finished):
 
 
 def test_stored_tokens_and_a_live_tower_give_the_same_predictions(finished):
-    runs = finished.folder / "results/made-up/runs/tiny-vlm"
     for fold in ("fold1", "fold2"):
         stored, live = (
-            (runs / mode / "patient/40x/paper" / fold / "predictions.csv").read_text().splitlines()
-            for mode in ("ft", "ft-live")
+            path.read_text().splitlines()
+            for path in sorted(
+                finished.folder.glob(f"results/*/runs/tiny-vlm/ft*/patient/40x/paper-*/{fold}/predictions.csv")
+            )
         )
         for one, other in zip(stored[1:], live[1:], strict=True):
             *image, logit, best = one.split(",")

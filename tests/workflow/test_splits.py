@@ -33,7 +33,9 @@ def test_official_lists_and_the_image_control(project):
     project.snakemake("--configfile", "config/few.yaml", "--cores", "2", "--set-threads", "train=1")
 
     for fold in (1, 2):
-        predictions = project.folder / f"results/few/runs/small/ft/official/40x/none/fold{fold}/predictions.csv"
+        (predictions,) = project.folder.glob(
+            f"results/few-*/runs/small/ft/official/40x/none-*/fold{fold}/predictions.csv"
+        )
         evaluated = {row["patient"] for row in csv.DictReader(predictions.open())}
         assert evaluated == {slide.split("_", 3)[-1] for slide in (benign[fold], malignant[fold])}
     caption = (project.folder / "results/studies/tiny/tables/scores.md").read_text().splitlines()[0]

@@ -31,7 +31,7 @@ from histobench.fetch.downloads import downloads, failed, listing, products
 from histobench.io.errors import HistoBenchError
 from histobench.io.versions import warn_of_versions
 from histobench.study import code as codes
-from histobench.study import outputs, paths, resolved
+from histobench.study import keys, outputs, paths, resolved
 from histobench.study.checks import distinct_keys
 from histobench.study.config import load
 from histobench.study.runs import is_up_to_date
@@ -64,6 +64,7 @@ if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
 wildcard_constraints:
     **dict.fromkeys(("dataset", "on", "model", "mode", "split", "augmentation"), r"[a-z0-9][a-z0-9._-]*"),
     **dict.fromkeys(("magnification", "size", "views", "fold"), r"\d+"),
+    **dict.fromkeys(keys.NAMES, "[0-9a-f]{8}"),
 
 
 # ---- resources ----

@@ -2,7 +2,7 @@ rule synthesize:
     output:
         paths.ARCHIVE,
     log:
-        "results/logs/synthesize/{dataset}.log",
+        "results/logs/synthesize/{dataset}-{data_key}.log",
     conda:
         "../../envs/report.yaml"
     threads: 8
@@ -22,7 +22,7 @@ rule manifest:
         census=report_table(paths.CENSUS, "census", "Dataset"),
         digest=paths.ARCHIVE_DIGEST,
     log:
-        "results/logs/manifest/{dataset}.log",
+        "results/logs/manifest/{dataset}-{data_key}.log",
     conda:
         "../../envs/report.yaml"
     threads: 8
@@ -48,7 +48,7 @@ rule folds:
         digest=paths.FOLDS_DIGEST,
         census=report_table(paths.FOLDS_CENSUS, "folds", "Dataset"),
     log:
-        "results/logs/folds/{dataset}/{split}.log",
+        "results/logs/folds/{dataset}-{data_key}/{split}-{split_key}.log",
     conda:
         "../../envs/report.yaml"
     params:
@@ -67,7 +67,7 @@ rule pixels:
     output:
         paths.PIXELS,
     log:
-        "results/logs/pixels/{dataset}/{size}px.log",
+        "results/logs/pixels/{dataset}-{data_key}/{size}px.log",
     conda:
         "../../envs/report.yaml"
     threads: 8

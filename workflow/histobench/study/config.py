@@ -4,15 +4,15 @@ The classes of settings are the reference for every key; `workflow/schemas/confi
 (:mod:`histobench.study.schema`). What only a library can judge is tried by the first job (scripts/check_arms.py).
 """
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, cached_property, partial
 from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from histobench.io.errors import HistoBenchError
-from histobench.study import cross_checks
+from histobench.study import cross_checks, keys, paths
 from histobench.study.dataset_settings import Dataset, Split
 from histobench.study.grid_settings import Block, Comparisons, External, Tables
 from histobench.study.messages import at, messages
@@ -114,13 +114,25 @@ class Config(Settings):
             seed=self.seed,
         )
 
+    @cached_property
+    def key(self) -> Callable[..., str]:
+        """Return :func:`histobench.study.keys.key` of this study, which computes each key once."""
+        return cache(partial(keys.key, self))
+
+    def path(self, pattern: str, **names: Any) -> str:
+        """Return a path of :mod:`histobench.study.paths` for names of this study, with the keys that belong to them."""
+        wanted = {key: of for key, of in keys.NAMES.items() if f"{{{key}}}" in pattern}
+        return pattern.format(
+            **names | {key: self.key(key, *(names[name] for name in of)) for key, of in wanted.items()}
+        )
+
     def views(self, model: str, mode: str, augmentation: str) -> int:
         """Return how many views per image are computed ahead: one per epoch when images are augmented."""
         return self.mode(model, mode).epochs if self.augmentations[augmentation] else 1
 
     def source(self, dataset: str) -> str:
         """Return the path of a dataset's archive or folder."""
-        return self.datasets[dataset].source or f"results/{dataset}/archive.tar.gz"
+        return self.datasets[dataset].source or self.path(paths.ARCHIVE, dataset=dataset)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
