@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from histobench.io.errors import HistoBenchError
-from histobench.study.checks import distinct_keys
+from histobench.study.checks import unambiguous
 from histobench.study.config import load
 from histobench.study.resolved import resolve
 from histobench.study.spec import canonical_json
@@ -479,7 +479,7 @@ def test_a_key_that_a_file_has_twice_is_named_with_its_lines(tmp_path, text, pla
     file = tmp_path / "study.yaml"
     file.write_text(text)
     with pytest.raises(HistoBenchError, match=re.escape(f"{file}: {place}")):
-        distinct_keys(file)
+        unambiguous(file)
 
 
 def test_equal_keys_of_different_places_and_aliases_are_good(tmp_path):
@@ -487,4 +487,4 @@ def test_equal_keys_of_different_places_and_aliases_are_good(tmp_path):
         f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghij")
     )
     (tmp_path / "study.yaml").write_text(f"one: {{a: 1}}\ntwo: {{a: 1, <<: {{a: 2}}}}\nthree: &t [*t]\n{bomb}")
-    distinct_keys(tmp_path / "study.yaml")
+    unambiguous(tmp_path / "study.yaml")

@@ -119,19 +119,28 @@ def test_frozen_batch_normalisation_may_be_cut(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_a_lone_last_image_is_not_normalised_by_itself(tmp_path):
-    class Pooled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.norm, self.head, self.sizes = nn.BatchNorm1d(3), nn.Linear(3, 1), []
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.head, self.sizes = nn.BatchNorm1d(3), nn.Linear(3, 1), []
 
-        def forward(self, batch):
-            self.sizes.append(len(batch))
-            return self.head(self.norm(batch.float().mean((1, 2)))).squeeze(1)
+    def forward(self, batch):
+        self.sizes.append(len(batch))
+        return self.head(self.norm(batch.float().mean((1, 2)))).squeeze(1)
 
+
+@pytest.mark.parametrize(("count", "size", "sizes"), [(17, 8, [8, 5, 4]), (7, 2, [2, 2, 3])])
+@pytest.mark.parametrize("micro_batch", [None, 1])
+def test_a_lone_last_image_is_not_normalised_by_itself(tmp_path, count, size, sizes, micro_batch):
     module = Pooled()
-    run(tmp_path, module, Recipe(epochs=1, batch_size=8), images(17), images(8, 1))
-    assert module.sizes == [8, 5, 4, 8]
+    run(tmp_path, module, Recipe(epochs=1, batch_size=size), images(count), images(2, 1), micro_batch=micro_batch)
+    assert module.sizes == [*sizes, 2]
+
+
+@pytest.mark.parametrize(("count", "size"), [(8, 1), (1, 8)])
+def test_batch_normalisation_of_single_images_is_refused_in_one_sentence(tmp_path, count, size):
+    with pytest.raises(HistoBenchError, match=f"but {count} images in batches of {size} leave one alone; raise"):
+        run(tmp_path, Pooled(), Recipe(epochs=1, batch_size=size), images(count), images(8, 1))
 
 
 def test_a_repeated_run_is_the_same_bit_for_bit_and_dropout_is_at_work(tmp_path):
