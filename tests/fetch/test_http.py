@@ -441,7 +441,9 @@ def test_what_is_no_whole_archive_is_not_kept_and_its_hash_is_not_pinned(server,
     kind, content = NO_ARCHIVES[case]
     path, url = tmp_path / f"archive.{kind}", f"{server.url}/archive.{kind}"
     server.answer = sent(content, how)
-    with pytest.raises(HistoBenchError, match=r"\(the file sent cannot be used: it is .*run the same command again") as caught:
+    with pytest.raises(
+        HistoBenchError, match=r"\(the file sent cannot be used: it is .*run the same command again"
+    ) as caught:
         fetch(url, path, require_whole=require_whole)
     assert ".part" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

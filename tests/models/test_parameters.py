@@ -39,7 +39,9 @@ def test_the_papers_networks(architecture, published, embedding):
 
 def test_batch_normalisation_is_not_trained_with_single_images():
     settings = CnnSettings(architecture="torchvision/resnet18", weights="random", width=0.125, image_size=64)
-    with pytest.raises(HistoBenchError, match=r"^torchvision/resnet18: its batch normalisation needs .* `batch_size: 1`"):
+    with pytest.raises(
+        HistoBenchError, match=r"^torchvision/resnet18: its batch normalisation needs .* `batch_size: 1`"
+    ):
         size(settings, Recipe(batch_size=1))
     for recipe in (Recipe(batch_size=2), Recipe(trainable="head", batch_size=1)):
         assert size(settings, recipe).total

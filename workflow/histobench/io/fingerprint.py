@@ -72,7 +72,7 @@ def _text(node: object) -> str:
     match node:
         case ast.JoinedStr():
             parts = (part.value if isinstance(part, ast.Constant) else f"\0{_text(part)}\0" for part in node.values)
-            return f"JoinedStr({ascii(''.join(map(str, parts)))})"
+            return f"JoinedStr({''.join(map(str, parts))!a})"
         case ast.AST():
             fields = {name: getattr(node, name, None) for name in node._fields if name not in ("ctx", "kind")}
             given = (f"{name}={_text(value)}" for name, value in sorted(fields.items()) if value not in (None, []))

@@ -57,7 +57,7 @@ def unambiguous(path: Path) -> None:
             node = super().compose_scalar_node(anchor)
             number = node.tag in (f"{YAML}int", f"{YAML}float")
             if number and re.match(r"[-+]?0_*[0-7]+$|.*:", node.value):
-                refuse(node, f"the number {shown(self.construct_object(node))}")
+                refuse(node, shown(self.construct_object(node)))
             if node.tag == f"{YAML}timestamp":  # no key has a date for its value
                 refuse(node, "a date")
             return node
@@ -72,7 +72,9 @@ def unambiguous(path: Path) -> None:
                     raise HistoBenchError(f"{path}: {where}; remove one of them")
                 lines[name] = line
                 meaning = READ_AS.get(key.tag.removeprefix(YAML))
-                if meaning and not name.isdecimal() and name != "on":  # a number is its digits; `external` has a key `on`
+                if (
+                    meaning and not name.isdecimal() and name != "on"
+                ):  # a number is its digits; `external` has a key `on`
                     refuse(key, meaning)
             return node
 

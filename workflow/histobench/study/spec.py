@@ -81,7 +81,9 @@ Number = Annotated[float, Field(strict=True)]
 
 def _hex(count: int) -> Any:
     """Return the type of a text of `count` hex digits. YAML reads one without letters as a number, whose digits it is."""
-    digits = BeforeValidator(lambda value: str(value) if type(value) is int and 0 < value < 10**count <= 10 * value else value)
+    digits = BeforeValidator(
+        lambda value: str(value) if type(value) is int and 0 < value < 10**count <= 10 * value else value
+    )
     return Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{count}}}$"), digits]
 
 
