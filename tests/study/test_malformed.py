@@ -110,9 +110,7 @@ DATASETS = [
         "datasets.mine", OWN | {"classes": {"a": "benign", "b": "Malignant"}}, "'malignant'", "datasets.mine.classes.b"
     ),
     Case("datasets.mine", OWN | {"classes": {"a": "benign", "": "malignant"}}, "without a name", "datasets.mine"),
-    Case(
-        "datasets.mine", OWN | {"classes": {"a": "benign", False: "malignant"}}, "quotes", "datasets.mine.classes.0"
-    ),
+    Case("datasets.mine", OWN | {"classes": {"a": "benign", False: "malignant"}}, "quotes", "datasets.mine.classes.0"),
     Case("datasets.mine", OWN | {"classes": {"a": "benign", 1.0: "malignant"}}, "quotes", "datasets.mine.classes.1.0"),
     Case("datasets.mine", OWN | {"source": 2024}, "found 2024; put it in quotes", "datasets.mine.source"),
     Case("datasets.mine", FOLDERS | {"patient": GONE}, "needs `patient`"),
