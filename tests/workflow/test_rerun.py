@@ -6,6 +6,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from histobench.study import paths
@@ -51,9 +52,13 @@ HARDWARE_AND_WORDS = [
 ]
 
 
-def test_hardware_settings_comments_and_licences_re_run_nothing(restored):
+def test_hardware_settings_comments_licences_and_line_ends_re_run_nothing(restored):
     for edit in HARDWARE_AND_WORDS:
         restored.edit(*edit)
+    for folder in ("config", "scripts", "workflow"):
+        for path in (restored.folder / folder).rglob("*"):
+            if path.suffix in (".py", ".yaml", ".smk", ".csv", ".html", ".css", ".js", ".json"):
+                path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert restored.jobs(*TINY) == {}
 
 
@@ -202,18 +207,20 @@ def test_every_run_left_what_it_must(finished):
 
 
 def test_stored_tokens_and_a_live_tower_give_the_same_predictions(finished):
+    """Up to a hundredth of the spread of the logits, which those of other tokens would differ by.
+
+    That they are equal but for rounding can be told in float64 only: tests/models/test_vlm_training.py.
+    """
     for fold in ("fold1", "fold2"):
         stored, live = (
-            path.read_text().splitlines()
+            [line.split(",") for line in path.open()][1:]
             for path in sorted(
                 finished.folder.glob(f"results/*/runs/tiny-vlm/ft*/patient/40x/paper-*/{fold}/predictions.csv")
             )
         )
-        for one, other in zip(stored[1:], live[1:], strict=True):
-            *image, logit, best = one.split(",")
-            assert image == other.split(",")[:-2]
-            logits = [float(value) for value in other.split(",")[-2:]]
-            assert logits == pytest.approx([float(logit), float(best)], abs=1e-5)
+        assert [row[:-2] for row in stored] == [row[:-2] for row in live]
+        one, other = (np.array([row[-2:] for row in rows], float) for rows in (stored, live))
+        assert np.abs(one - other).max() < one.std(axis=0).min() / 100
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.versions import warn_of_versions
 from histobench.study import code as codes
 from histobench.study import keys, outputs, paths, resolved
-from histobench.study.checks import distinct_keys
+from histobench.study.checks import unambiguous
 from histobench.study.config import load
 from histobench.study.runs import is_up_to_date
 from histobench.study.spec import canonical_json
@@ -42,7 +42,7 @@ warn_of_versions()
 try:
     for word in ["config/config.yaml", *sys.argv[1:]]:
         if word.endswith((".yaml", ".yml")) and Path(word).is_file():
-            distinct_keys(word)
+            unambiguous(word)
     STUDY = load(config)
     STUDY_FILE = paths.STUDY_FILE.format(study=STUDY.study)
     RESOLVED = resolved.resolve(STUDY)

@@ -90,6 +90,12 @@ def members(source: Path) -> Generator[Member, None, None]:
         raise HistoBenchError(f"{source}: is no tar.gz, tar or zip archive; get a whole copy of the dataset's archive")
 
 
+def require_whole(source: Path) -> None:
+    """Raise HistoBenchError unless an archive can be read to its end, by :func:`members`."""
+    for _ in members(source):
+        pass
+
+
 class _StrictInfo(tarfile.TarInfo):
     """Reads the header of a member; only the end mark ends an archive.
 
