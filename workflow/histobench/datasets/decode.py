@@ -28,6 +28,22 @@ SUFFIXES = {
 }
 """Pillow's name of the format of the files that are decoded, by the suffix of their names in lower case."""
 
+FORMATS = "PNG, TIFF, JPEG, BMP or WebP"
+
+IMAGE_NAME = re.compile(
+    r".*\.(a?png|jpe|jpe?g|jfif|jp2|j2k|jpf|jpx|jxl|tiff?|btf|bmp|dib|gif|webp|avif|hei[cf]|p[bgnp]m|tga|svs|ndpi|mrxs|scn|czi"
+    r"|vsi|lif|nd2|qptiff|bif|dcm|dicom|dng|cr2|nef|arw)",
+    re.IGNORECASE,
+)
+"""Names of files that hold images, of formats that are read and of others."""
+
+IMAGE_START = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|II[*+]\0|MM\0[*+]|GIF8|BM.{4}\0{4}|RIFF.{4}WEBP|\0{3}\x0cjP  |\xff\x4f\xff\x51|.{4}ftyp(avi|hei|mif)"
+    rb"|P[1-6]\s\d+\s\d+\s|.{128}DICM",
+    re.DOTALL,
+)
+"""First bytes of the same, whatever their names."""
+
 LAYOUTS = {(0, 1, 1), (1, 1, 1), (0, 1, 8), (1, 1, 8), (3, 1, 8), (2, 3, 8), (2, 3, 16)}
 """TIFFs that are read: photometric interpretation (0 and 1 grey, 2 RGB, 3 palette), samples per pixel, bits per sample."""
 
