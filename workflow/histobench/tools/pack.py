@@ -123,7 +123,7 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
         for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
             names = {"dataset": dataset, "split": split}
             images = manifest.load(folder / paths.MANIFEST.format(**names))
-            loaded = folds.load(folder / paths.FOLDS.format(**names), images, config.splits[split].by)
+            loaded = folds.load(folder / paths.FOLDS.format(**names), images, config.splits[split].by, [])
             write_csv(folder / paths.FOLDS_CENSUS.format(**names), folds.CENSUS_COLUMNS, folds.census(images, loaded))
         _make_report(folder)
         found = [path for path in (folder / results).rglob("*") if path.is_file() and path.stem not in SAMPLES]
@@ -175,6 +175,7 @@ def harmless(config: Config) -> dict[str, Any]:
             dataset.pop(key, None)
         dataset |= {key: "absent" for key in ("source", "table") if dataset.get(key)}
     for split in given["splits"].values():
+        split |= {"file": "absent"} if split.get("file") else {}
         if split.get("files"):
             split["files"] = [f"absent{number}" for number in range(len(split["files"]))]
     return given
