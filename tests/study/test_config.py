@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from histobench.io.errors import HistoBenchError
 from histobench.study import dataset_settings, grid_settings, model_settings, paths, spec
 from histobench.study.config import Config, load
 from histobench.study.runs import Run
@@ -37,6 +38,21 @@ def with_change(key: str, value: Any, config: dict = PAPER) -> dict:
     else:
         place.pop(True if last == "on" else last)  # YAML reads the key `on` as true
     return config
+
+
+def test_a_part_of_a_configuration_says_where_to_stand(tmp_path, monkeypatch):
+    own = {key: PAPER[key] for key in ("study", "grid", "datasets")}
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(HistoBenchError, match=r"(?m)^augmentations: this key is required \(config/README\.md"):
+        load(own)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HistoBenchError) as error:
+        load(own)
+    assert str(error.value) == (
+        "splits: this key is required, and config/config.yaml, over which a study is laid, is not in this folder, "
+        f"{tmp_path}; start in the folder of the project, where it is"
+    )
+    assert load(PAPER).study == "paper"  # a whole one can be used from anywhere
 
 
 def test_the_default_study_is_the_papers():

@@ -162,6 +162,10 @@ SPLITS = [
     Case("splits.patient.fold", 5, "unknown key"),
     Case("splits.patient.files", ["a.txt"], "by: official", "splits.patient"),
     Case("splits.patient", {"by": "official"}, "one file per fold"),
+    Case("splits.patient", {"by": "file"}, "`file` belongs to `by: file`, and is required there"),
+    Case("splits.patient", {"by": "patient", "file": "a.csv"}, "`file` belongs to `by: file`"),
+    Case("splits.patient", {"by": "file", "file": "a.csv", "files": ["a.txt"]}, "`files` belongs to `by: official`"),
+    Case("splits.patient", {"by": "file", "file": ["a.csv"]}, "string", "splits.patient.file"),
     Case("splits.patient", {"by": "official", "folds": 2, "files": ["a.txt"]}, "one file per fold"),
     Case(
         "splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", "a.txt"]}, "twice", "splits.patient.files"

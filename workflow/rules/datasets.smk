@@ -42,7 +42,7 @@ rule manifest:
 rule folds:
     input:
         manifest=paths.MANIFEST,
-        official=lambda w: STUDY.splits[w.split].files,
+        lists=lambda w: STUDY.splits[w.split].lists,
     output:
         folds=paths.FOLDS,
         digest=paths.FOLDS_DIGEST,
@@ -53,10 +53,12 @@ rule folds:
         "../../envs/report.yaml"
     params:
         split=lambda w: canonical_json(STUDY.splits[w.split].model_dump(mode="json")),
+        # Taking `input` keeps this untracked: folds are the same for any magnifications.
+        magnifications=lambda w, input: option("--magnifications", *map(str, STUDY.magnifications(w.dataset, w.split))),
         code=code("folds"),
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/folds.py" --manifest {input.manifest} --split {params.split:q}'
-        " --output {output.folds} --census {output.census} > {log} 2>&1"
+        " {params.magnifications} --output {output.folds} --census {output.census} > {log} 2> >(tee -a {log} >&2)"
 
 
 # The manifest holds every image's pixel hash, so the archive's date does not matter here.

@@ -25,6 +25,9 @@ def check_given(config: Config) -> None:
         folds = Path(config.path(paths.FOLDS, dataset=dataset, split=split))
         if folds.exists() and Path(config.path(paths.FOLDS_DIGEST, dataset=dataset, split=split)).exists():
             check_unedited(folds)
+        for file in config.splits[split].lists:
+            if not folds.exists() and not Path(file).is_file():
+                raise HistoBenchError(f"{file}: there is no such file; put it there, or correct it in splits.{split}")
     for name in dict.fromkeys(run.model for run in config.runs):
         _check_weights(config, name)
 

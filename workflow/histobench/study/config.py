@@ -7,6 +7,7 @@ The classes of settings are the reference for every key; `workflow/schemas/confi
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property, partial
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
@@ -130,6 +131,10 @@ class Config(Settings):
         """Return how many views per image are computed ahead: one per epoch when images are augmented."""
         return self.mode(model, mode).epochs if self.augmentations[augmentation] else 1
 
+    def magnifications(self, dataset: str, split: str) -> list[int]:
+        """Return the magnifications of the runs on a dataset and a split."""
+        return sorted({run.magnification for run in self.runs if (run.dataset, run.split) == (dataset, split)})
+
     def source(self, dataset: str) -> str:
         """Return the path of a dataset's archive or folder."""
         return self.datasets[dataset].source or self.path(paths.ARCHIVE, dataset=dataset)
@@ -192,6 +197,12 @@ def load(config: Mapping[str, Any]) -> Config:
     Raises:
         HistoBenchError: with one sentence for each mistake, naming the key.
     """
+    absent = [name for name, field in Config.model_fields.items() if field.is_required() and name not in config]
+    if absent and not Path("config/config.yaml").exists():
+        raise HistoBenchError(
+            f"{absent[0]}: this key is required, and config/config.yaml, over which a study is laid, is not in this folder, "
+            f"{Path.cwd()}; start in the folder of the project, where it is"
+        )
     try:
         return Config.model_validate(dict(config))
     except ValidationError as error:

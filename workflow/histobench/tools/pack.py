@@ -138,7 +138,7 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
             )
             images_file, folds_file, census_file = (folder / place for place in places)
             images = manifest.load(images_file)
-            loaded = folds.load(folds_file, images, safe.splits[split].by)
+            loaded = folds.load(folds_file, images, safe.splits[split].by, [])
             write_csv(census_file, folds.CENSUS_COLUMNS, folds.census(images, loaded))
         _make_report(folder)
         found = [path for path in (folder / results).rglob("*") if path.is_file() and path.stem not in SAMPLES]
@@ -190,6 +190,7 @@ def harmless(config: Config) -> Config:
             dataset.pop(key, None)
         dataset |= {key: "absent" for key in ("source", "table") if dataset.get(key)}
     for split in given["splits"].values():
+        split |= {"file": "absent"} if split.get("file") else {}
         if split.get("files"):
             split["files"] = [f"absent{number}" for number in range(len(split["files"]))]
     return load(given)

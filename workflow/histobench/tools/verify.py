@@ -164,7 +164,8 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
     splits = {}
     for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
         path = folder / config.path(paths.FOLDS, dataset=dataset, split=split)
-        splits[dataset, split] = folds.load(path, images[dataset], config.splits[split].by)
+        scales = config.magnifications(dataset, split)
+        splits[dataset, split] = folds.load(path, images[dataset], config.splits[split].by, scales)
         if splits[dataset, split].count != config.splits[split].folds:
             raise HistoBenchError(f"{path}: expected the {config.splits[split].folds} folds of the configuration")
     unusable = 0

@@ -69,7 +69,8 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
                 f"{len(spec.augmentation)} augmentation transforms; {remedy}"
             )
     images = manifest.load(files.manifest)
-    sides = folds.load(files.folds, images, files.split_by).rows(images, spec.fold, spec.magnification)
+    split = folds.load(files.folds, images, files.split_by, [spec.magnification])
+    sides = split.rows(images, spec.fold, spec.magnification)
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
     trained, tested = ([images[row] for row in rows] for rows in sides)
     if files.features:

@@ -11,6 +11,7 @@ SPLITS = {
     "accession": "no accession number (slide id without its last letters) is on both sides of a fold, the strictest grouping",
     "image": "images are assigned one by one, so that a patient is on both sides of a fold: a control that leaks on purpose",
     "official": "the official lists of the dataset's authors",
+    "file": "a given table says which images train and which evaluate, whatever patients they show",
 }
 BREAKHIS = (
     "BreakHis has 82 pairs of subtype and slide, 81 slide ids (one slide has two subtypes) and 70 accession numbers"
