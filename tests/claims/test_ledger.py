@@ -53,7 +53,10 @@ def test_a_new_claim_is_a_line_of_yaml(tmp_path: Path) -> None:
         (GOOD.replace("id: a, ", ""), "claims.0.id: Field required, found {'section': '1'"),
         (GOOD.replace("'1'", "1"), "claims.0.section: Input should be a valid string, found 1;"),
         (GOOD.replace("predicate: product", "predicate: produkt"), "there is no predicate 'produkt', choose one of"),
-        (GOOD.replace("quote: s, ", ""), "claims.0: Value error, a claim has either a quote, verbatim, or a paraphrase"),
+        (
+            GOOD.replace("quote: s, ", ""),
+            "claims.0: Value error, a claim has either a quote, verbatim, or a paraphrase",
+        ),
         (GOOD.replace("quote: s", "quote: s, paraphrase: s"), "a claim has either a quote, verbatim, or a paraphrase"),
         (GOOD.replace("section:", "verdict: holds, section:"), "claims.0.verdict: Extra inputs are not permitted"),
         (GOOD + GOOD.splitlines()[1], "the id a occurs twice"),

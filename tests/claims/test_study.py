@@ -231,7 +231,10 @@ def test_the_whole_ledger_can_be_asked_of_an_empty_study() -> None:
     assert {"no-normalisation", "native-batch", "figure6-losses"} < untestable
     assert all(row["study_evidence"] for row in rows)
     (alone,) = (row for row in rows if row["id"] == "signed-rank")
-    assert alone["study_evidence"] == "No study can test it: it is about the paper's own numbers, or what these do not show."
+    assert (
+        alone["study_evidence"]
+        == "No study can test it: it is about the paper's own numbers, or what these do not show."
+    )
 
 
 def test_cells_have_addresses() -> None:

@@ -27,7 +27,14 @@ ARMS = [
     Arm("smolvlm", "ft", "SmolVLM", "smolvlm", "lora"),
 ]
 
-SETTINGS = {"image_size": 336, "weights": "imagenet", "mean": [0.5] * 3, "std": [0.25] * 3, "readout": "mean", "width": 1.0}
+SETTINGS = {
+    "image_size": 336,
+    "weights": "imagenet",
+    "mean": [0.5] * 3,
+    "std": [0.25] * 3,
+    "readout": "mean",
+    "width": 1.0,
+}
 HUBS = {"qwen2-vl-2b": "Qwen/Qwen2-VL-2B-Instruct", "smolvlm": "HuggingFaceTB/SmolVLM-Instruct"}
 
 

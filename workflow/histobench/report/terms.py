@@ -16,7 +16,7 @@ UNKNOWN = "unknown"
 """What stands for magnification 0."""
 NO_INTERVAL = "(no interval)"
 """What stands for an interval that is a single value, or that there is not."""
-WITHOUT = f"{NO_INTERVAL[1:-1].capitalize()}: every draw of patients gives the same value, which says nothing of its precision."
+WITHOUT = f"{NO_INTERVAL[1:-1].capitalize()}: every draw of patients gives the same value, or none has both classes in a fold."
 HEADS = {
     "on": "Evaluated on",
     "parameters_millions": "Parameters (M)",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from histobench.report.terms import count
+from histobench.report.terms import count, scale
 from histobench.study.resolved import Settings, Study, printed_mode
 
 SPLITS = {
@@ -51,8 +51,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     cnn_input = vlm_input = ""
     if cnns:
         (mean, std), *others = sorted({(tuple(model["mean"]), tuple(model["std"])) for model in cnns})
-        scale = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
-        cnn_input = f"the whole image is resized to {_sizes(cnns)} pixels (aspect ratio not kept), antialiased; {scale}"
+        norm = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
+        cnn_input = f"the whole image is resized to {_sizes(cnns)} pixels (aspect ratio not kept), antialiased; {norm}"
     if vlms:
         vlm_input = (
             f"resized to {_sizes(vlms)} pixels (aspect ratio not kept), then rescaled and normalized by the native "
