@@ -210,6 +210,37 @@ def test_the_answer_reads_as_a_sentence(made):
     assert "Accuracy is the mean over folds; brackets are 95 % intervals. The pooled accuracy of SmolVLM FT," in text
 
 
+def test_a_degenerate_study_of_own_data_is_told_in_words(made):
+    content, page = made
+    rows = read_csv(content.results["intervals"], ())
+    rows = [row | {"magnification": "0", "smaller_class": "3"} for row in rows if row["magnification"] == "40"]
+    for row in rows:
+        if row["model"] == "smolvlm":  # it calls every image malignant, as often right as wrong in every draw
+            values = ("estimate", "low", "high", "fold_mean", "fold_mean_low", "fold_mean_high")
+            row |= dict.fromkeys(values, "0.9") | {"one_class": "malignant"}
+    folder = page.parent / "own"
+    write_csv(folder / "intervals.csv", tuple(rows[0]), rows)
+    own = replace(content.study, paper=False, comparisons={**content.study.comparisons, "magnification": 0})
+    results = {name: path for name, path in content.results.items() if name != "claims"}
+    tables = [path for path in content.tables if path.stem == "scores"]
+    figures = [path for path in content.figures if path.stem == "ladder"]
+    changes = {"study": own, "results": results | {"intervals": folder / "intervals.csv"}}
+    found = built(content, page, tables=tables, figures=figures, **changes)
+    text = text_of(found)
+    assert (
+        "At unknown magnification, without augmentation, SmolVLM FT has the highest accuracy, 0.9000 (no interval)"
+        in text
+    )
+    assert "One class for all images: SmolVLM FT (unknown magnification, always malignant)." in text
+    assert "Only 3 patients in the smaller class: intervals of fewer than 5 do not reach their level." in text
+    assert "Best without augmentation: SmolVLM FT at unknown magnification" in text
+    # Nothing makes it a footnote to the paper.
+    assert found.sections == [name for name in page_numbers.SECTIONS if name != "claims"]
+    for word in ("Zhaksylyk", "claim", "ublished", "The paper", "Table 4", "Figure", "Spanhol"):
+        assert word not in text, word
+    assert "Zhaksylyk" in text_of(page_numbers.read(page))
+
+
 def test_a_text_of_the_paper_is_in_quotation_marks_only_if_it_is_quoted(made):
     page = made[1].read_text()
     quoted, paraphrased = ("<q>", "</q>"), ("", " (paraphrased)")

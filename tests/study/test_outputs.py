@@ -51,7 +51,7 @@ def test_trials_of_the_paper_say_so_and_own_data_are_no_footnote(name: str, abou
         [("splits.patient.folds", 10)],
         [("splits.patient.by", "image")],
         [("datasets.breakhis.complete", False)],
-        [("datasets.breakhis", {"synthetic": {}})],
+        [("datasets.breakhis", {"synthetic": {"magnifications": [40, 100, 200, 400]}})],
         [("tables", {**PAPER["tables"], "split": "image"})],
         [("models.densenet", DENSENET), ("grid.0.models", ["densenet"])],
     ],

@@ -134,7 +134,7 @@ def test_intervals_are_in_the_order_of_the_table() -> None:
     assert table.cells[0][4] == "0.8900 (no interval)"
     assert "No interval: every draw of patients gives the same value" in table.caption
     assert (
-        "One class only, called every image benign: SmolVLM FT (100×), SmolVLM FT (40×), ResNet34 FT (100×)"
+        "One class for all images: SmolVLM FT (100×, always benign), SmolVLM FT (40×, always benign), ResNet34 FT (100×"
         in table.caption
     )
     empty = intervals_table(rows, [], 5, "last", STUDY)

@@ -82,14 +82,14 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
 
     Rows may have columns `one_class` and `smaller_class`; `labels` are the models' names in print.
     """
-    alike: dict[str, dict[str, None]] = {}
     few = {int(row["smaller_class"]) for row in rows if row.get("smaller_class")}
-    for row in rows:
-        if found := row.get("one_class"):
-            of = f"all images of a fold alike in {found}" if "folds" in found else f"every image {found}"
-            arm = f"{labels.get(row['model'], row['model'])} {printed_mode(row['mode'])}"
-            alike.setdefault(of, {})[f"{arm} ({scale(row['magnification'])})"] = None
-    said = [f"One class only, called {of}: {', '.join(arms)}." for of, arms in alike.items()]
+    alike = dict.fromkeys(
+        f"{labels.get(row['model'], row['model'])} {printed_mode(row['mode'])} ({scale(row['magnification'])}, "
+        f"{'in' if 'folds' in found else 'always'} {found})"
+        for row in rows
+        if (found := row.get("one_class"))
+    )
+    said = [f"One class for all images: {', '.join(alike)}."] if alike else []
     if few and min(few) < FEWEST:
         said.append(
             f"Only {count([min(few)], 'patient')} in the smaller class: intervals of fewer than {FEWEST} do not reach their level."

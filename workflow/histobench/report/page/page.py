@@ -104,21 +104,17 @@ def _answer(study: Study, intervals: Source | None, comparisons: Source | None) 
         return None
     headline = (str(study.comparisons["magnification"]), study.augmentation)
     first = [one for one in found if (one.magnification.value, one.augmentation) == headline]
+    lead = (first or found)[0]
+    shown = {"dataset": dataset, "split": split, "selection": "last", "augmentation": lead.augmentation}
+    shown |= {"magnification": lead.magnification.value}
     return {
         "dataset": dataset,
         "split": split,
-        "lead": (first or found)[0],
+        "lead": lead,
         "rivals": any(one.second for one in found),
         "firsts": answer.firsts(found),
         "table": answer.table(found, (comparisons or intervals).link),
-        "remarks": remarks(
-            [
-                row
-                for row in intervals.rows
-                if (row["dataset"], row["split"], row["selection"]) == (dataset, split, "last")
-            ],
-            study.labels,
-        ),
+        "remarks": remarks([row for row in intervals.rows if shown.items() <= row.items()], study.labels),
         "plain": [name for name, transforms in study.augmentations.items() if not transforms],
     }
 

@@ -132,7 +132,7 @@ def intervals_table(
             *_warning(selection),
             f"The mean over folds is that of {_title(number, selection, study)}. The pooled score, of the out-of-fold "
             "predictions of all folds together, is another number: folds differ in size, and the AUC ranks images of all "
-            "folds together.",
+            "folds together. The mean ECE is too high where folds are small.",
             f"Two intervals that overlap do not show that arms are alike: see {title(study, 'table7')} for differences.",
         ]
     about += remarks(chosen, study.labels)
