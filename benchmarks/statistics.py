@@ -18,6 +18,7 @@ LEVEL = 0.05
 TESTS = {
     "sign flip of patients": "flip",
     "bootstrap of patients": "bootstrap",
+    "the same, mean over folds": "means",
     "Nadeau-Bengio t": "corrected",
     "paired t on folds (not used)": "plain",
     "Wilcoxon on folds": "wilcoxon",
@@ -98,6 +99,14 @@ def one(design: Design, seed: int) -> dict[tuple[str, str], float]:
     arms = [bootstrap.Clustered(drawn.label, logit, drawn.patient) for logit in drawn.logits]
     weights = bootstrap.resample(arms[0].names, arms[0].classes, DRAWS, seed)
     first, second = (arm.values(weights) for arm in arms)
+    of_folds = [
+        [
+            bootstrap.Clustered(drawn.label[here], logit[here], drawn.patient[here])
+            for here in (drawn.fold == fold for fold in range(FOLDS))
+        ]
+        for logit in drawn.logits
+    ]
+    means = [bootstrap.fold_means(folds, arms[0].names, weights) for folds in of_folds]
     flipped = bootstrap.sign_flip_p(*arms, bootstrap.flips(arms[0].names, DRAWS, seed))
     right = [decide(logit) == (drawn.label == 1) for logit in drawn.logits]
     found: dict[tuple[str, str], float] = {}
@@ -119,6 +128,7 @@ def one(design: Design, seed: int) -> dict[tuple[str, str], float]:
         p = {
             "flip": flipped[metric],
             "bootstrap": bootstrap.bootstrap_p(first[metric] - second[metric], arms[0].smaller),
+            "means": bootstrap.bootstrap_p(means[0][metric] - means[1][metric], arms[0].smaller),
             "corrected": 1.0 if corrected is None else corrected,
             "plain": float(ttest_rel(*by_fold).pvalue),
             "wilcoxon": ranked,

@@ -10,7 +10,7 @@ from histobench.io.errors import run_script
 from histobench.io.files import read_csv, read_json
 from histobench.report.figures import methods, style
 from histobench.study import arguments, paths, resolved
-from histobench.study.outputs import figures
+from histobench.study.outputs import figures, named
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     configs = {paths.model_of(file): {"config": read_json(Path(file))} for file in given.configs}
     study = replace(study, models={name: {**model, **configs.get(name, {})} for name, model in study.models.items()})
     parameters = read_csv(given.parameters, methods.COLUMNS)
-    for name, draw in (("figure3", methods.cnn), ("figure4", methods.vlm)):
+    for name, draw in zip(named(study, ["figure3", "figure4"]), (methods.cnn, methods.vlm), strict=True):
         if name in figures(study):
             style.save(draw(study, parameters), given.output_prefix.with_name(name))
 

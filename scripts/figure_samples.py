@@ -5,7 +5,7 @@ from histobench.io.errors import run_script
 from histobench.report.figures import samples, style
 from histobench.report.terms import printed
 from histobench.study import arguments, resolved
-from histobench.study.outputs import sampled
+from histobench.study.outputs import papers, sampled
 
 
 def class_name(image: manifest.Image) -> str:
@@ -17,7 +17,7 @@ def main() -> None:
     study = resolved.load(given.study)
     for (figure, dataset), file, source in zip(sampled(study).items(), given.manifests, given.sources, strict=True):
         images = manifest.load(file)
-        if figure == "figure1":
+        if papers(figure) == "figure1":
             rows = {class_name(row[0]): row for row in examples.per_class(images)}
         else:
             rows = {dataset: examples.per_group(images)}
@@ -28,7 +28,7 @@ def main() -> None:
             drawn.append((name, []))
             for image in row:
                 magnification = printed("magnification", str(image.magnification))
-                title = magnification if figure == "figure1" else image.subtype or image.label
+                title = magnification if papers(figure) == "figure1" else image.subtype or image.label
                 scale = examples.micrometres_per_pixel(image, of["format"], of["synthetic"] is not None)
                 drawn[-1][1].append(samples.Sample(title, pixels[image.image_id], scale))
         style.save(samples.samples(drawn, study.notes), given.output_prefix.with_name(figure))

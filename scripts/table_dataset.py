@@ -2,14 +2,13 @@
 
 from histobench.datasets import folds, manifest
 from histobench.io.errors import run_script
-from histobench.io.files import read_csv
-from histobench.report import render
+from histobench.report import published_tables, render
 from histobench.report.tables.dataset_table import dataset_tables
 from histobench.study import arguments, resolved
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "study", "manifest", "folds", "published", "output_prefix")
+    given = arguments.parse(__doc__, "study", "manifest", "folds", "output_prefix", optional=["published"])
     study = resolved.load(given.study)
     images = manifest.load(given.manifest)
     split = folds.load(given.folds, images, study.splits[study.split]["by"], [])
@@ -23,8 +22,8 @@ def main() -> None:
         ]
         for magnification in counts
     }
-    table, beside = dataset_tables(counts, sizes, read_csv(given.published, ()), study)
-    render.write(table, given.output_prefix, beside)
+    table, beside = dataset_tables(counts, sizes, published_tables.read(given.published, 1, study), study)
+    render.write(table, given.output_prefix, beside if study.paper else None)
 
 
 if __name__ == "__main__":

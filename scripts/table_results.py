@@ -6,18 +6,19 @@ The name of the files says which: table4 is of the last epoch, table4-best-epoch
 from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
-from histobench.report import render
+from histobench.report import published_tables, render
 from histobench.report.tables.results_tables import results_tables
 from histobench.study import arguments, resolved
 from histobench.study.outputs import numbered
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "study", "summary", "published", "output_prefix")
-    summary, published = read_csv(given.summary, SUMMARY_COLUMNS), read_csv(given.published, ())
+    given = arguments.parse(__doc__, "study", "summary", "output_prefix", optional=["published"])
+    study = resolved.load(given.study)
     number, selection = numbered(given.output_prefix.name)
-    table, beside = results_tables(summary, published, number, selection, resolved.load(given.study))
-    render.write(table, given.output_prefix, beside)
+    published = published_tables.read(given.published, number, study)
+    table, beside = results_tables(read_csv(given.summary, SUMMARY_COLUMNS), published, number, selection, study)
+    render.write(table, given.output_prefix, beside if study.paper else None)
 
 
 if __name__ == "__main__":

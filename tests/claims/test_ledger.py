@@ -1,6 +1,7 @@
 """The ledger as a file."""
 
 import inspect
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.claims.paper import LEDGER, PAPER
 
 def test_the_ledger_is_large_short_and_consistent() -> None:
     assert len(LEDGER) >= 40
-    assert all(len(claim.sentence.split()) <= 20 for claim in LEDGER.values())
+    assert all(len((claim.quote or claim.paraphrase).split()) <= 20 for claim in LEDGER.values())
     assert {claim.predicate for claim in LEDGER.values()} == set(CHECKS)
     for name, (on_paper, in_study) in CHECKS.items():
         if in_study:
@@ -21,7 +22,18 @@ def test_the_ledger_is_large_short_and_consistent() -> None:
             assert paper == study, name
 
 
-GOOD = "claims:\n- {id: a, section: '1', sentence: s, predicate: product, arguments: {factors: [2, 3], result: '6'}}\n"
+PAPER_TEXT = Path(os.getenv("HISTOBENCH_SHARED_DATA", "none")).parent / "paper" / "paper.txt"
+
+
+@pytest.mark.skipif(not PAPER_TEXT.is_file(), reason="the text of the paper is not at hand")
+def test_a_quotation_is_verbatim_and_a_paraphrase_is_not_called_one() -> None:
+    text = " ".join(PAPER_TEXT.read_text(encoding="utf-8").split())
+    quotes = {claim.id for claim in LEDGER.values() if claim.quote}
+    assert {claim.id for claim in LEDGER.values() if claim.quote and claim.quote in text} == quotes
+    assert {claim.id for claim in LEDGER.values() if claim.paraphrase and claim.paraphrase in text} == set()
+
+
+GOOD = "claims:\n- {id: a, section: '1', quote: s, predicate: product, arguments: {factors: [2, 3], result: '6'}}\n"
 
 
 def test_a_new_claim_is_a_line_of_yaml(tmp_path: Path) -> None:
@@ -41,6 +53,11 @@ def test_a_new_claim_is_a_line_of_yaml(tmp_path: Path) -> None:
         (GOOD.replace("id: a, ", ""), "claims.0.id: Field required, found {'section': '1'"),
         (GOOD.replace("'1'", "1"), "claims.0.section: Input should be a valid string, found 1;"),
         (GOOD.replace("predicate: product", "predicate: produkt"), "there is no predicate 'produkt', choose one of"),
+        (
+            GOOD.replace("quote: s, ", ""),
+            "claims.0: Value error, a claim has either a quote, verbatim, or a paraphrase",
+        ),
+        (GOOD.replace("quote: s", "quote: s, paraphrase: s"), "a claim has either a quote, verbatim, or a paraphrase"),
         (GOOD.replace("section:", "verdict: holds, section:"), "claims.0.verdict: Extra inputs are not permitted"),
         (GOOD + GOOD.splitlines()[1], "the id a occurs twice"),
         (GOOD.replace("factors", "factor"), "arguments of predicate product: "),
@@ -71,7 +88,7 @@ def test_a_malformed_ledger_is_one_message(tmp_path: Path, text: str, fault: str
     ],
 )
 def test_a_wrong_cell_is_one_message(address: str, fault: str) -> None:
-    item = claims.Claim(id="c", section="1", sentence="s", predicate="exceeds", arguments={"terms": {address: 1}})
+    item = claims.Claim(id="c", section="1", quote="s", predicate="exceeds", arguments={"terms": {address: 1}})
     with pytest.raises(HistoBenchError) as error:
         claims.on_paper([item], PAPER)
     assert str(error.value).startswith("claim c: arguments of predicate exceeds: ")

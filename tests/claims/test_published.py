@@ -37,13 +37,13 @@ def on_paper(claim: claims.Claim, paper: Paper) -> tuple[str, str]:
 
 def test_verdicts_worked_out_from_the_printed_numbers(verdicts) -> None:
     expected = {
-        "signed-rank": ("impossible", ["0 of 9", "0.0625", "0.03125", "0.0431"]),
+        "signed-rank": ("inconsistent", ["0 of 9", "0.0625", "0.03125", "0.0431"]),
         "table1-patient-level": ("contradicted", ["4 of 4", "0 of 2,000,000"]),
-        "bach-f1": ("impossible", ["F1 0.7851 exceeds 0.77795"]),
+        "bach-f1": ("inconsistent", ["F1 0.7851 exceeds 0.77795"]),
         "bach-auc": ("not checkable", ["AUC 0.7824 and accuracy 0.7825 coincide"]),
-        "bach-accuracy": ("impossible", ["0.7215 where precision and recall imply 0.7411"]),
-        "tables-accuracy": ("impossible", ["56 of 56 rows", "0.0019 to 0.0166"]),
-        "no-vlm-reaches-a-cnn": ("contradicted", ["VGG19/ft 0.9405 against SmolVLM/ft 0.9408"]),
+        "bach-accuracy": ("inconsistent", ["0.7215 where precision and recall imply 0.7411"]),
+        "tables-accuracy": ("inconsistent", ["56 of 56 rows", "0.0019 to 0.0166"]),
+        "no-vlm-reaches-a-cnn": ("contradicted", ["VGG19 FT 0.9405 against SmolVLM FT 0.9408"]),
         "cnns-over-vlms": ("contradicted", ["2 of 96"]),  # in Table 4, and again in Table 5
         "augmentation-smolvlm-200x": ("contradicted", ["0.9570 in the text is 0.9453 in the table"]),
         "smolvlm-recall": ("contradicted", ["0.9415 at 100X, not 0.9495", "0.9682 at 40X, not 0.9806"]),
@@ -51,8 +51,8 @@ def test_verdicts_worked_out_from_the_printed_numbers(verdicts) -> None:
         "hidden-size": ("contradicted", ["1536"]),
         "patches": ("contradicted", ["14 in Qwen2-VL-2B, 14 in SmolVLM"]),
         "patient-level-folds": ("contradicted", ["56 of 56", "0.006 to 0.023", "0.04 to 0.07"]),
-        "all-significant": ("impossible", []),
-        "resnet34-vlm-p": ("impossible", []),
+        "all-significant": ("inconsistent", []),
+        "resnet34-vlm-p": ("inconsistent", []),
         "resnet34-vlm-p-below": ("contradicted", []),  # Table 7 has 0.010, which is not below 0.01
         "lora-5-to-8-million": ("contradicted", ["4,359,681", "6,293,505"]),  # adapters, and heads of 1537 and 2049
         "lora-under-10-million": ("holds", []),
@@ -64,7 +64,7 @@ def test_verdicts_worked_out_from_the_printed_numbers(verdicts) -> None:
         "bach-larger-drop": ("holds", []),
         "tables-f1": ("holds", []),
         "dataset-patients": ("contradicted", []),
-        "crop-scale": ("impossible", []),
+        "crop-scale": ("inconsistent", []),
         "native-batch": ("not checkable", []),
     }
     for name, (verdict, parts) in expected.items():
@@ -119,11 +119,11 @@ def test_scores_of_true_folds_agree_and_doctored_ones_do_not() -> None:
         assert f1_agrees(paper, [6]).verdict == "holds"
         assert accuracy_agrees(paper, [6], "1/2").verdict == "holds"
         higher = Paper({6: [row | {"f1_mean": f"{(precision.mean() + recall.mean()) / 2 + 0.0005:.4f}"}]})
-        assert f1_agrees(higher, [6]).verdict == "impossible"
+        assert f1_agrees(higher, [6]).verdict == "inconsistent"
 
 
 def test_true_patient_level_folds_agree_at_any_class_balance() -> None:
-    """Errors drawn on the official images, in random folds of patients: never called impossible."""
+    """Errors drawn on the official images, in random folds of patients: never called inconsistent."""
     generator = np.random.default_rng(4)
     images = np.array([patient.images for patient in PAPER.census])
     malignant = np.array([patient.malignant for patient in PAPER.census])
@@ -193,20 +193,23 @@ def test_a_split_of_other_sizes_is_no_evidence_for_a_split_of_images() -> None:
 @pytest.mark.parametrize(
     ("name", "number", "where", "values", "verdict"),
     [
-        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9409"}, "holds"),
-        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9408"}, "contradicted"),
-        ("augmentation-lowers", 5, {"model": "AlexNet", "magnification": "40"}, {"auc_mean": "0.9912"}, "contradicted"),
+        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9410"}, "holds"),
+        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9407"}, "contradicted"),
+        # Two numbers of four decimals may be off by 0.0001 together: an apparent difference of that size decides nothing.
+        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9408"}, "not checkable"),
+        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9409"}, "not checkable"),
+        ("augmentation-lowers", 5, {"model": "AlexNet", "magnification": "40"}, {"auc_mean": "0.9914"}, "contradicted"),
         ("augmentation-smolvlm-200x", 4, {"model": "SmolVLM", "mode": "ft", "magnification": "200"}, {"accuracy_mean": "0.9570"}, "holds"),
-        ("bach-f1", 6, {"model": "ResNet34"}, {"f1_mean": "0.7779"}, "impossible"),  # SmolVLM's row stays
+        ("bach-f1", 6, {"model": "ResNet34"}, {"f1_mean": "0.7779"}, "inconsistent"),  # SmolVLM's row stays
         ("bach-auc", 6, {"model": "ResNet34"}, {"auc_mean": "0.8600"}, "holds"),
         ("resnet34-best", 4, {"model": "VGG19", "magnification": "200"}, {"auc_mean": "0.9970"}, "contradicted"),
         ("resnet34-variance", 4, {"model": "ResNet34", "magnification": "200"}, {"accuracy_std": "0.0100"}, "contradicted"),
-        ("resnet34-vlm-p-below", 7, {"second": "ResNet34", "first": "SmolVLM"}, {"f1_p": "0.009"}, "impossible"),
+        ("resnet34-vlm-p-below", 7, {"second": "ResNet34", "first": "SmolVLM"}, {"f1_p": "0.009"}, "inconsistent"),
         ("dataset-counts", 1, {"magnification": "40"}, {"benign": "626"}, "contradicted"),
         ("dataset-counts", 1, {"magnification": "total"}, {"test": "2374"}, "contradicted"),
         ("cnn-sizes", 2, {"model": "VGG19"}, {"parameters_millions": "20.0"}, "contradicted"),
         ("lora-5-to-8-million", 3, {"hyperparameter": "Rank r"}, {"value": "19"}, "holds"),
-        ("tables-f1", 4, {"model": "AlexNet", "magnification": "40"}, {"f1_mean": "0.9630"}, "impossible"),
+        ("tables-f1", 4, {"model": "AlexNet", "magnification": "40"}, {"f1_mean": "0.9630"}, "inconsistent"),
         ("smolvlm-recall-again", 4, {"model": "SmolVLM", "mode": "ft", "magnification": "100"}, {"recall_mean": "0.9495"}, "holds"),
     ],
 )  # fmt: skip

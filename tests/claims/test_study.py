@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from histobench.claims import ledger as claims
+from histobench.claims.checks import CHECKS
 from histobench.claims.evidence import Estimate, Results
 from histobench.claims.table_cells import Cell
 from histobench.study.resolved import Arm, Study
@@ -23,19 +24,21 @@ def results(names: Mapping[str, str] | None = None, external: bool = False, **fi
     block = {"on": "bach", "dataset": "breakhis", "splits": ["patient"], "headline": 40, "augmentations": ["none"]}
     arms = [Arm(name, "ft", label, "cnn", "all") for name, label in names.items()]
     tables = {"dataset": "breakhis", "split": "patient", "without_augmentation": "none", "with_augmentation": "paper"}
-    study = Study("made-up", 0, [], arms, {}, {}, {}, {}, {}, [], tables, [block] if external else [], {})
+    study = Study("made-up", 0, [], arms, {}, {}, {}, {}, {}, [], tables, [block] if external else [], {}, True)
     return Results(study, files)
 
 
 def compared(
     low: float, high: float, first: str = "resnet34/ft", second: str = "smolvlm/ft", **more: str
 ) -> dict[str, str]:
-    numbers = {"pooled_difference": str((low + high) / 2), "low": str(low), "high": str(high)}
+    numbers = {"difference": str((low + high) / 2), "difference_low": str(low), "difference_high": str(high)}
     return PLACE | {"first": first, "second": second, "metric": "accuracy"} | numbers | more
 
 
 def interval(low: float, high: float, **more: str) -> dict[str, str]:
     numbers = {"estimate": str((low + high) / 2), "low": str(low), "high": str(high)}
+    if "on" not in more:
+        numbers = {"fold_mean": numbers["estimate"], "fold_mean_low": str(low), "fold_mean_high": str(high)}
     return PLACE | {"model": "resnet34", "mode": "ft", "metric": "accuracy"} | numbers | more
 
 
@@ -47,11 +50,11 @@ def fold_rows(values: list[float], **more: str) -> list[dict[str, str]]:
 
 
 def claim(predicate: str, **arguments: object) -> claims.Claim:
-    return claims.Claim(id="c", section="1", sentence="A sentence", predicate=predicate, arguments=arguments)
+    return claims.Claim(id="c", section="1", quote="A sentence", predicate=predicate, arguments=arguments)
 
 
 def on_study(item: claims.Claim, study: Results) -> tuple[str, object, object, object, str]:
-    published = [item.model_dump() | {"published_verdict": "holds", "published_evidence": "It does."}]
+    published = [item.texts | {"published_verdict": "holds", "published_evidence": "It does."}]
     (row,) = claims.on_study([item], published, study)
     assert set(row) == set(claims.COLUMNS)
     return str(row["study_verdict"]), row["effect"], row["low"], row["high"], str(row["study_evidence"])
@@ -78,11 +81,11 @@ def test_a_difference_of_two_arms_is_that_of_the_comparison(low, high, verdict) 
     ("study", "evidence_"),
     [
         (results(), "There is no comparisons.csv."),
-        (results(comparisons=[]), "comparisons.csv does not compare ResNet34/ft and SmolVLM/ft (accuracy, 200X, Table 4)."),
-        (results({"resnet34": "ResNet34"}, comparisons=[compared(1, 2)]), "The study has no model SmolVLM."),
+        (results(comparisons=[]), "comparisons.csv does not compare ResNet34 FT and SmolVLM FT (accuracy, 200X, Table 4)."),
+        (results({"resnet34": "ResNet34"}, comparisons=[compared(1, 2)]), "The study has no SmolVLM that is trained and tested as in the paper."),
         (
-            results(comparisons=[compared(1, 2) | {"low": ""}]),
-            "No interval of ResNet34/ft and SmolVLM/ft (accuracy, 200X, Table 4).",
+            results(comparisons=[compared(1, 2) | {"difference_low": ""}]),
+            "No interval of ResNet34 FT and SmolVLM FT (accuracy, 200X, Table 4).",
         ),
     ],
 )  # fmt: skip
@@ -221,10 +224,17 @@ def test_significance_is_asked_of_the_differences() -> None:
 def test_the_whole_ledger_can_be_asked_of_an_empty_study() -> None:
     published = claims.on_paper(list(LEDGER.values()), PAPER)
     rows = claims.on_study(list(LEDGER.values()), published, results())
-    assert {row["study_verdict"] for row in rows} == {"not run"}
+    # What no study can test is not a run that lacks.
+    untestable = {name for name, item in LEDGER.items() if CHECKS[item.predicate][1] is None}
+    assert {row["id"] for row in rows if row["study_verdict"] == "not applicable"} == untestable
+    assert {row["study_verdict"] for row in rows if row["id"] not in untestable} == {"not run"}
+    assert {"no-normalisation", "native-batch", "figure6-losses"} < untestable
     assert all(row["study_evidence"] for row in rows)
     (alone,) = (row for row in rows if row["id"] == "signed-rank")
-    assert alone["study_evidence"] == "About the paper's own numbers: no study can test it."
+    assert (
+        alone["study_evidence"]
+        == "No study can test it: it is about the paper's own numbers, or what these do not show."
+    )
 
 
 def test_cells_have_addresses() -> None:

@@ -19,6 +19,7 @@ from histobench.evaluation.comparisons import (
     external_intervals,
 )
 from histobench.evaluation.predictions import Predictions
+from histobench.evaluation.summary import score_run, summarise
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
 from histobench.study.runs import Run
@@ -208,3 +209,49 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
     same = external_intervals(dict.fromkeys(runs, parts[0]), 400)
     (alone,) = external_intervals(dict.fromkeys(list(runs)[:1], parts[0]), 400)[:1]
     assert (same[0]["low"], same[0]["high"]) == pytest.approx((alone["low"], alone["high"]))
+
+
+def test_the_mean_over_folds_has_an_interval_of_the_same_draws_of_patients() -> None:
+    runs = made(("vgg19", "alexnet"))
+    found = analysed(runs, seed=3)
+    parts = {name: [part for run, part in runs.items() if run.model == name] for name in ("vgg19", "alexnet")}
+    patients = np.unique(np.concatenate([part.patient for part in parts["vgg19"]]))
+    weights = bootstrap.resample(patients, np.array([1, 1, 1, 2, 2] * 3), 200, 3).astype(int)
+
+    def mean(model: str, metric: str, draw: np.ndarray) -> float:
+        """Return the mean over the folds whose drawn images, repeated one by one, have both classes."""
+        values = []
+        for part in parts[model]:
+            times = draw[np.searchsorted(patients, part.patient)]
+            label, logit = np.repeat(part.label, times), np.repeat(part.logit["last"], times)
+            if 0 < label.sum() < len(label):
+                values.append(scores(label, logit)[metric])
+        return float(np.mean(values)) if values else np.nan
+
+    for metric in ("accuracy", "auc", "f1"):
+        drawn = {model: np.array([mean(model, metric, draw) for draw in weights]) for model in parts}
+        row = next(r for r in found.intervals if (r["model"], r["metric"], r["selection"]) == ("vgg19", metric, "last"))
+        whole = mean("vgg19", metric, np.ones(15, dtype=int))
+        assert row["fold_mean"] == pytest.approx(whole)
+        ends = bootstrap.interval(whole, drawn["vgg19"], 6)
+        assert (row["fold_mean_low"], row["fold_mean_high"]) == pytest.approx(ends)
+        assert (row["smaller_class"], row["one_class"]) == (6, "")
+        pair = next(r for r in found.comparisons if (r["metric"], r["selection"]) == (metric, "last"))
+        ends = bootstrap.interval(pair["difference"], drawn["vgg19"] - drawn["alexnet"], 6)
+        assert (pair["difference_low"], pair["difference_high"]) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(
+    ("logits", "expected"),
+    [((1.0, 1.0, 1.0), "malignant"), ((-1.0, -1.0, -1.0), "benign"), ((-1.0, 1.0, 1.0), "3 of 3 folds")],
+)
+def test_an_arm_that_calls_all_images_alike_is_said_to(logits: tuple[float, ...], expected: str) -> None:
+    runs = {
+        run: replace(part, logit=dict.fromkeys(part.logit, np.full(20, logits[run.fold - 1])))
+        for run, part in made(("vgg19",)).items()
+    }
+    assert {row["one_class"] for row in analysed(runs).intervals} == {expected}
+    rows = [row for run, part in runs.items() for row in score_run(run, part)]
+    assert {row["one_class"] for row in summarise(rows)} == {expected}
+    mixed = runs | {run: part for run, part in made(("vgg19",)).items() if run.fold == 1}
+    assert {row["one_class"] for row in analysed(mixed).intervals} == {"2 of 3 folds"}

@@ -53,6 +53,7 @@ def study(**changes: object) -> Study:
 def claim(identity: str, published_verdict: str, study_verdict: str, effect: str = "", **texts: str) -> dict[str, str]:
     made = {
         "id": identity, "section": "4.2", "sentence": f"Sentence {identity} <of the paper> & more", "predicate": "above",
+        "wording": "quotation" if identity == "three" else "paraphrase",
         "published_verdict": published_verdict, "published_evidence": "0.9408 is above 0.9405",
         "study_verdict": study_verdict, "effect": effect, "low": "", "high": "", "study_evidence": "0.91 against 0.90",
     }  # fmt: skip
@@ -62,6 +63,8 @@ def claim(identity: str, published_verdict: str, study_verdict: str, effect: str
 
 def interval(setting: dict[str, object], metric: str, value: float) -> dict[str, object]:
     ends = {"low": value - 0.04, "high": value + 0.03}
+    ends |= {"folds": 5, "fold_mean": value - 0.01, "fold_mean_low": value - 0.05, "fold_mean_high": value + 0.04}
+    ends |= {"smaller_class": 24, "one_class": ""}
     return setting | {"metric": metric, "estimate": value, "level": 0.95, "patients": 81, "images": 1995} | ends
 
 
@@ -73,6 +76,7 @@ def pair(
     row |= {"first": first, "second": second}
     row |= {"folds": 5, "patients": 81, "first_value": values[0], "second_value": values[1], "difference": apart}
     row |= {"effect_size": apart * 20, "low": apart - 0.02, "high": apart + 0.02, "pooled_difference": apart}
+    row |= {"difference_low": apart - 0.03, "difference_high": apart + 0.03, "smaller_class": 24}
     row |= {"wilcoxon_p": 0.0625, "wilcoxon_floor": 0.0625, "nadeau_bengio_t": apart * 30, "nadeau_bengio_p": p}
     row |= {"bootstrap_p": p / 20, "sign_flip_p": 0.00009999, "holm_p": p}
     return row | ({"mcnemar_p": 1e-7} if row["metric"] == "accuracy" else {"delong_p": 0.00002})
@@ -105,9 +109,9 @@ def make(folder: Path) -> PageInput:
     claims = [
         claim("one", "holds", "supported", "0.021234567"),
         claim("two", "contradicted", "contradicted", "-0.031234567"),
-        claim("three", "impossible", "not run"),
-        claim("four", "impossible", "undecided", "0.00123"),
-        claim("five", "not checkable", "not run", sentence='A "quoted", comma, sentence'),
+        claim("three", "inconsistent", "not run"),
+        claim("four", "inconsistent", "undecided", "0.00123"),
+        claim("five", "not checkable", "not applicable", sentence='A "quoted", comma, sentence'),
     ]
     cost = {"runs": 5, "trainable": 21285185, "seconds": 1234.5, "training_seconds": 1111.1, "images_per_second": 520.3,
             "host_mib": 612, "device_mib": "", "device": "cpu (x86_64)", "precision": "fp32",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from histobench.study.paper import AUGMENTATION
 from histobench.study.resolved import Arm, Study
 from histobench.study.spec import Lora, Recipe
 
@@ -26,7 +27,21 @@ ARMS = [
     Arm("smolvlm", "ft", "SmolVLM", "smolvlm", "lora"),
 ]
 
-SETTINGS = {"image_size": 336, "weights": "imagenet", "mean": [0.5] * 3, "std": [0.25] * 3, "readout": "mean"}
+SETTINGS = {
+    "image_size": 336,
+    "weights": "imagenet",
+    "mean": [0.5] * 3,
+    "std": [0.25] * 3,
+    "readout": "mean",
+    "width": 1.0,
+}
+HUBS = {"qwen2-vl-2b": "Qwen/Qwen2-VL-2B-Instruct", "smolvlm": "HuggingFaceTB/SmolVLM-Instruct"}
+
+
+def settings(arm: Arm) -> dict[str, Any]:
+    """Return the settings of an arm's model."""
+    weights = {"weights": {"hub": HUBS[arm.model], "revision": "0" * 40}} if arm.model in HUBS else {}
+    return SETTINGS | {"family": arm.family, "architecture": f"torchvision/{arm.model}"} | weights
 
 
 def call(script: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -52,11 +67,11 @@ def study(**changes: Any) -> Study:
         seed=0,
         notes=["Synthetic images.", "Random weights."],
         arms=arms,
-        models={arm.model: SETTINGS | {"family": arm.family} for arm in arms},
+        models={arm.model: settings(arm) for arm in arms},
         recipes=recipes,
-        datasets={name: {"format": name, "synthetic": None} for name in ("breakhis", "bach")},
+        datasets={name: {"format": name, "synthetic": None, "complete": True} for name in ("breakhis", "bach")},
         splits={"patient": {"by": "patient", "folds": 5, "seed": 0}},
-        augmentations={"none": [], "paper": [{"HorizontalFlip": {"p": 0.5}}]},
+        augmentations={"none": [], "paper": [{kind: {"p": 0.5}} for kind in AUGMENTATION]},
         grid=[block(arm) for arm in arms],
         tables={
             "dataset": "breakhis",
@@ -66,6 +81,7 @@ def study(**changes: Any) -> Study:
         },
         external=[],
         comparisons={"pairs": [], "magnification": 200, "draws": 300, "seed": 0},
+        paper=True,
     )
     return replace(made, **changes)
 

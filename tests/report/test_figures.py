@@ -44,7 +44,15 @@ def row(arm: Arm, scale: int, **more: object) -> dict[str, str]:
 
 
 INTERVALS = [
-    row(arm, scale, augmentation=augmentation, metric="accuracy", estimate=value, low=value - 0.04, high=0.95)
+    row(
+        arm,
+        scale,
+        augmentation=augmentation,
+        metric="accuracy",
+        fold_mean=value,
+        fold_mean_low=value - 0.04,
+        fold_mean_high=0.95,
+    )
     for augmentation in ("none", "paper")
     for arm, scale in EVERY
     for value in [VALUE[arm.key, scale]]

@@ -85,7 +85,7 @@ def test_the_page_says_what_the_study_does_not_have(made):
     assert found.sections == page_numbers.SECTIONS
     text = text_of(found)
     for sentence in (
-        "This study has no pooled scores with intervals, so no best arm is named.",
+        "This study has no scores with intervals, so no best arm is named.",
         "The claims were not evaluated in this study.",
         "This study has no table.",
         "This study has no pair of arms to compare.",
@@ -149,7 +149,7 @@ def interval(model: str, estimate: float) -> dict[str, object]:
 
 def pair(first: str, second: str, difference: float, low: float, high: float, holm: float) -> dict[str, object]:
     row = SETTING | {"first": first, "second": second, "metric": "accuracy"}
-    return row | {"pooled_difference": difference, "low": low, "high": high, "holm_p": holm}
+    return row | {"difference": difference, "difference_low": low, "difference_high": high, "holm_p": holm}
 
 
 def test_the_best_arm_and_which_arms_are_significantly_worse(tmp_path):
@@ -194,7 +194,7 @@ def test_arms_with_the_same_accuracy_share_the_first_place(made):
     place = ("200", "none", "last", "accuracy")
     for row in rows:
         if (row["magnification"], row["augmentation"], row["selection"], row["metric"]) == place:
-            row["estimate"] = "0.5" if row["model"] == "alexnet" else "0.875"
+            row["fold_mean"] = "0.5" if row["model"] == "alexnet" else "0.875"
     equal = page.parent / "equal" / "intervals.csv"
     write_csv(equal, tuple(rows[0]), rows)
     text = text_of(built(content, page, results=content.results | {"intervals": equal}))
@@ -206,16 +206,60 @@ def test_the_answer_reads_as_a_sentence(made):
     assert "At 200× , without augmentation, SmolVLM FT has the highest accuracy, 0.8" in text
     assert "The second is ResNet34 FT, lower by 0.0" in text
     assert "Best with augmentation paper :" in text
+    # One estimator, as in Tables 4 and 5; the other has its name.
+    assert "Accuracy is the mean over folds; brackets are 95 % intervals. The pooled accuracy of SmolVLM FT," in text
 
 
-def test_claims_are_counted_and_the_impossible_come_first(made):
+def test_a_degenerate_study_of_own_data_is_told_in_words(made):
+    content, page = made
+    rows = read_csv(content.results["intervals"], ())
+    rows = [row | {"magnification": "0", "smaller_class": "3"} for row in rows if row["magnification"] == "40"]
+    for row in rows:
+        if row["model"] == "smolvlm":  # it calls every image malignant, as often right as wrong in every draw
+            values = ("estimate", "low", "high", "fold_mean", "fold_mean_low", "fold_mean_high")
+            row |= dict.fromkeys(values, "0.9") | {"one_class": "malignant"}
+    folder = page.parent / "own"
+    write_csv(folder / "intervals.csv", tuple(rows[0]), rows)
+    own = replace(content.study, paper=False, comparisons={**content.study.comparisons, "magnification": 0})
+    results = {name: path for name, path in content.results.items() if name != "claims"}
+    tables = [path for path in content.tables if path.stem == "scores"]
+    figures = [path for path in content.figures if path.stem == "ladder"]
+    changes = {"study": own, "results": results | {"intervals": folder / "intervals.csv"}}
+    found = built(content, page, tables=tables, figures=figures, **changes)
+    text = text_of(found)
+    assert (
+        "At unknown magnification, without augmentation, SmolVLM FT has the highest accuracy, 0.9000 (no interval)"
+        in text
+    )
+    assert "One class for all images: SmolVLM FT (unknown magnification, always malignant)." in text
+    assert "Only 3 patients in the smaller class: intervals of fewer than 5 do not reach their level." in text
+    assert "Best without augmentation: SmolVLM FT at unknown magnification" in text
+    # Nothing makes it a footnote to the paper.
+    assert found.sections == [name for name in page_numbers.SECTIONS if name != "claims"]
+    for word in ("Zhaksylyk", "claim", "ublished", "The paper", "Table 4", "Figure", "Spanhol"):
+        assert word not in text, word
+    assert "Zhaksylyk" in text_of(page_numbers.read(page))
+
+
+def test_a_text_of_the_paper_is_in_quotation_marks_only_if_it_is_quoted(made):
+    page = made[1].read_text()
+    quoted, paraphrased = ("<q>", "</q>"), ("", " (paraphrased)")
+    for identity, (before, after) in (("three", quoted), ("four", paraphrased), ("one", paraphrased)):
+        text = f">Sentence {identity} &lt;of the paper&gt; &amp; more</data>"
+        shown = next(part for part in page.split("<li>") if text in part).split("<span")[0]
+        assert shown.startswith(f"{before}<data"), identity
+        assert shown.rstrip().endswith(f"{text}{after}"), identity
+    assert "impossible" not in page
+
+
+def test_claims_are_counted_and_the_inconsistent_come_first(made):
     claims = Source.read(made[0].results["claims"], made[1].parent, {})
     counts = {title: {verdict: tally.text for verdict, tally in found} for title, found in answer.tallies(claims)}
-    by_paper = {"holds": "1", "contradicted": "1", "impossible": "2", "not checkable": "1"}
-    by_study = {"supported": "1", "contradicted": "1", "undecided": "1", "not run": "2"}
+    by_paper = {"holds": "1", "contradicted": "1", "inconsistent": "2", "not checkable": "1"}
+    by_study = {"supported": "1", "contradicted": "1", "undecided": "1", "not run": "1", "not applicable": "1"}
     assert counts == {"By the paper's own numbers": by_paper, "By this study": by_study}
     titles = [title for title, _ in answer.notable(claims)]
-    assert titles[0] == "Impossible"
+    assert titles[0] == "Inconsistent with the paper's own numbers"
     assert titles[-1] == "Supported by this study"
 
 
@@ -230,7 +274,7 @@ def test_the_protocol_follows_the_configuration():
     assert found["LoRA"] == (
         "q, k, v, o projections of every decoder layer, nothing in the vision tower, nothing in the connector"
     )
-    assert found["Patients"].startswith("BreakHis has 82 pairs of subtype and slide")
+    assert found["Patients"].startswith("a patient of BreakHis is a slide id")
     assert "10,000 draws" in found["Significance"]
     assert "External test" not in found
     other = replace(

@@ -48,22 +48,27 @@ def test_latex_is_a_booktabs_table() -> None:
 
 
 @pytest.mark.parametrize("character", list("&%$#_{}~^\\|<>±×−–α"))
-def test_latex_has_balanced_braces_and_as_many_cells_as_columns(character: str) -> None:
+@pytest.mark.parametrize(("breaks", "environments"), [(True, ["longtable"]), (False, ["tabular", "table*"])])
+def test_latex_has_balanced_braces_and_as_many_cells_as_columns(
+    character: str, breaks: bool, environments: list[str]
+) -> None:
     table = Table("T", f"C{character}", ("a", "b"), [], (f"A{character}", "B"), [(f"x{character}y", Bold(character))])
-    text = latex(table, "t")
+    text = latex(table, "t", breaks)
     bare = re.sub(r"\\[{}&%$#_]", "", text)
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
-    body = bare[bare.index(r"\toprule") : bare.index(r"\end{longtable}")].splitlines()
+    body = bare[bare.index(r"\toprule") : bare.index(rf"\end{{{environments[0]}}}")].splitlines()
     rows = [line for line in body if line.endswith(r"\\")]
-    assert len(rows) == 3
+    assert len(rows) == (3 if breaks else 2)
     assert all(row.count("&") == 1 for row in rows)
-    assert re.findall(r"\\begin{(\w+)}", text) == re.findall(r"\\end{(\w+)}", text) == ["longtable"]
+    assert re.findall(r"\\begin{([\w*]+)}", text)[::-1] == re.findall(r"\\end{([\w*]+)}", text) == environments
 
 
-def test_three_files_with_the_same_numbers(tmp_path: Path) -> None:
+def test_four_files_with_the_same_numbers(tmp_path: Path) -> None:
     write(TABLE, tmp_path / "tables" / "table9")
-    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == ["table9.csv", "table9.md", "table9.tex"]
+    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == [
+        *("table9-tabular.tex", "table9.csv", "table9.md", "table9.tex")
+    ]
     with (tmp_path / "tables" / "table9.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
@@ -73,6 +78,7 @@ def test_three_files_with_the_same_numbers(tmp_path: Path) -> None:
     ]
     assert (tmp_path / "tables" / "table9.md").read_text() == markdown(TABLE)
     assert (tmp_path / "tables" / "table9.tex").read_text() == latex(TABLE, "table9")
+    assert (tmp_path / "tables" / "table9-tabular.tex").read_text() == latex(TABLE, "table9", breaks=False)
 
 
 def test_columns_of_sentences_are_broken_into_lines() -> None:

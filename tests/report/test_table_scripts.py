@@ -57,7 +57,7 @@ def test_a_script_writes_its_tables(folder, script, name, options, beside, first
     files = options.replace("PUBLISHED", f"{ROOT}/resources/paper/tables/{name[:6]}.csv").split()
     call(script, monkeypatch, "--study", "study.json", *files, "--output-prefix", f"{name}/{name}")
     made = [name, f"{name}-beside-published"] if beside else [name]
-    expected = {f"{table}{suffix}" for table in made for suffix in (".csv", ".md", ".tex")}
+    expected = {f"{table}{suffix}" for table in made for suffix in (".csv", ".md", ".tex", "-tabular.tex")}
     assert {path.name for path in (folder / name).iterdir()} == expected
     for table in made:
         for suffix in (".md", ".tex"):

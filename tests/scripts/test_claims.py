@@ -5,11 +5,11 @@ from pathlib import Path
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
 from histobench.io.files import write_csv
 from histobench.study import resolved
+from tests.report import studies
 from tests.scripts.running import ROOT, Ended, rows, run
 
 PAPER = ROOT / "resources" / "paper"
 TABLES = [PAPER / "tables" / f"table{number}.csv" for number in range(1, 8)]
-NAMES = {"resnet34": "ResNet34", "smolvlm": "SmolVLM"}
 
 
 def published(folder: Path, ledger: Path = PAPER / "claims.yaml") -> Ended:
@@ -20,10 +20,8 @@ def published(folder: Path, ledger: Path = PAPER / "claims.yaml") -> Ended:
 
 
 def study(folder: Path, *more: object) -> Ended:
-    arms = [resolved.Arm(name, "ft", label, "cnn", "all") for name, label in NAMES.items()]
-    tables = {"dataset": "breakhis", "split": "patient", "without_augmentation": "none", "with_augmentation": "paper"}
-    made = resolved.Study("demo", 0, ["Synthetic images."], arms, {}, {}, {}, {}, {}, [], tables, [], {})
-    resolved.write(made, folder / "study.json")
+    arms = [arm for arm in studies.ARMS if arm.key in (("resnet34", "ft"), ("smolvlm", "ft"))]
+    resolved.write(studies.study(arms=arms), folder / "study.json")
     return run(
         "claims", folder, "--claims", PAPER / "claims.yaml", "--published", "out/claims_published.csv",
         "--study", "study.json", "--output-prefix", "out/claims", *more,
@@ -37,7 +35,7 @@ def test_the_ledger_on_the_published_tables_and_on_a_study(tmp_path: Path) -> No
     assert tuple(first[0]) == PUBLISHED_COLUMNS
     assert len(first) >= 40
     verdicts = {row["id"]: row["published_verdict"] for row in first}
-    assert (verdicts["signed-rank"], verdicts["hidden-size"]) == ("impossible", "contradicted")
+    assert (verdicts["signed-rank"], verdicts["hidden-size"]) == ("inconsistent", "contradicted")
     table = (tmp_path / "out" / "claims_published.md").read_text()
     assert table.count("\n|") == len(first) + 2
     assert f"{len(first)} claims: " in table
@@ -47,12 +45,12 @@ def test_the_ledger_on_the_published_tables_and_on_a_study(tmp_path: Path) -> No
     place = {"dataset": "breakhis", "split": "patient", "magnification": "200", "augmentation": "none"}
     pair = place | {"selection": "last", "first": "resnet34/ft", "second": "smolvlm/ft"}
     comparisons = [
-        pair | {"metric": metric, "pooled_difference": 0.03, "low": 0.01, "high": 0.05}
+        pair | {"metric": metric, "difference": 0.03, "difference_low": 0.01, "difference_high": 0.05}
         for metric in ("accuracy", "f1", "auc")
     ]
     write_csv(tmp_path / "comparisons.csv", list(comparisons[0]), comparisons)
     arm = place | {"selection": "last", "model": "smolvlm", "mode": "ft", "metric": "accuracy"}
-    intervals = [arm | {"estimate": 0.88, "low": 0.84, "high": 0.91}]
+    intervals = [arm | {"fold_mean": 0.88, "fold_mean_low": 0.84, "fold_mean_high": 0.91}]
     write_csv(tmp_path / "intervals.csv", list(intervals[0]), intervals)
     files = ("--comparisons", "comparisons.csv", "--intervals", "intervals.csv", "--metrics", "absent.csv")
     done = study(tmp_path, *files)
@@ -71,7 +69,7 @@ def test_the_ledger_on_the_published_tables_and_on_a_study(tmp_path: Path) -> No
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
-    (tmp_path / "claims.yaml").write_text("claims: [{id: a, section: '1', sentence: s, predicate: p}]\n")
+    (tmp_path / "claims.yaml").write_text("claims: [{id: a, section: '1', quote: s, predicate: p}]\n")
     done = published(tmp_path, tmp_path / "claims.yaml")
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path}/claims.yaml: claims.0: ")

@@ -8,6 +8,7 @@ rule claims_published:
         report_table("results/claims_published.csv", "claims_published", "Claims"),
         "results/claims_published.md",
         "results/claims_published.tex",
+        "results/claims_published-tabular.tex",
     log:
         "results/logs/claims_published.log",
     localrule: True
@@ -36,6 +37,7 @@ use rule score as claims with:
         report_table(f"{RESULTS}/claims.csv", "claims", "Claims"),
         f"{RESULTS}/claims.md",
         f"{RESULTS}/claims.tex",
+        f"{RESULTS}/claims-tabular.tex",
     log:
         report_log("claims"),
     params:

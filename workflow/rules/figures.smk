@@ -31,7 +31,7 @@ use rule score as figure_accuracy with:
     input:
         study=STUDY_FILE,
         intervals=rules.compare.output.intervals,
-        published=published(*RESOLVED.numbered),
+        published=beside(*RESOLVED.numbered),
     output:
         figure("figure5"),
     log:
@@ -56,7 +56,7 @@ use rule score as figure_ladder with:
     input:
         study=STUDY_FILE,
         metrics=rules.score.output.metrics,
-        published=published(4),
+        published=beside(4),
     output:
         figure("ladder"),
     log:

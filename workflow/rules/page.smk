@@ -17,7 +17,7 @@ use rule score as page with:
         study=STUDY_FILE,
         tables=tables(),
         figures=page_figures(),
-        captions=[f"{CAPTIONS}/{Path(path).stem}.rst" for path in page_figures()],
+        captions=[f"{CAPTIONS}/{outputs.papers(Path(path).stem)}.rst" for path in page_figures()],
         results=page_results(),
     output:
         page=report_table(f"{RESULTS}/report.html", "page", "Report page"),

@@ -4,7 +4,7 @@ use rule score as table_dataset with:
         study=STUDY_FILE,
         manifest=STUDY.path(paths.MANIFEST, dataset=RESOLVED.dataset),
         folds=STUDY.path(paths.FOLDS, dataset=RESOLVED.dataset, split=RESOLVED.split),
-        published=published(1),
+        published=beside(1),
     output:
         table("table1", "table1-beside-published"),
     log:
@@ -17,7 +17,7 @@ use rule score as table_models with:
     input:
         study=STUDY_FILE,
         parameters=rules.check_arms.output,
-        published=published(2),
+        published=beside(2),
     output:
         table("table2", "table2-beside-published"),
     log:
@@ -29,7 +29,7 @@ use rule score as table_models with:
 use rule score as table_hyperparameters with:
     input:
         study=STUDY_FILE,
-        published=published(3),
+        published=beside(3),
     output:
         table("table3", "table3-beside-published"),
     log:
@@ -42,13 +42,13 @@ use rule score as table_results with:
     input:
         study=STUDY_FILE,
         summary=rules.score.output.summary,
-        published=lambda w: published(w.number),
+        published=lambda w: beside(outputs.numbered(w.table)[0]),
     output:
-        table("table{number}{selection}", "table{number}{selection}-beside-published"),
+        table("{table}{selection}", "{table}{selection}-beside-published"),
     log:
-        report_log("table{number}{selection}"),
+        report_log("{table}{selection}"),
     wildcard_constraints:
-        number="4|5",
+        table="|".join(outputs.named(RESOLVED, ["table4", "table5"])),
         selection="|-best-epoch",
     params:
         **script("table_results"),
@@ -75,7 +75,7 @@ use rule score as table_external with:
         study=STUDY_FILE,
         summary=rules.score_external.output.summary,
         groups=rules.score_external.output.groups,
-        published=published(6),
+        published=beside(6),
     output:
         table("table6", "table6-beside-published", "external"),
     log:
@@ -88,7 +88,7 @@ use rule score as table_comparisons with:
     input:
         study=STUDY_FILE,
         comparisons=rules.compare.output.comparisons,
-        published=published(7),
+        published=beside(7),
     output:
         table("table7", "table7-beside-published", "table7-honest"),
     log:
@@ -100,14 +100,14 @@ use rule score as table_comparisons with:
 use rule score as table_intervals with:
     input:
         study=STUDY_FILE,
-        intervals=lambda w: INTERVALS[w.number],
-        published=lambda w: published(w.number),
+        intervals=lambda w: INTERVALS[outputs.numbered(w.table)[0]],
+        published=lambda w: beside(outputs.numbered(w.table)[0]),
     output:
-        table("table{number}{selection}-intervals"),
+        table("{table}{selection}-intervals"),
     log:
-        report_log("table{number}{selection}-intervals"),
+        report_log("{table}{selection}-intervals"),
     wildcard_constraints:
-        number="4|5|6",
+        table="|".join(outputs.named(RESOLVED, ["table4", "table5", "table6"])),
         selection="|-best-epoch",
     params:
         **script("table_intervals"),

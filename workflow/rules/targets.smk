@@ -1,8 +1,7 @@
 # What the report is made of: which outputs a study has is said in histobench/study/outputs.py.
 
 MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= vars(run).items()]
-INTERVALS = dict.fromkeys("45", f"{RESULTS}/intervals.csv")
-INTERVALS |= {"6": f"{RESULTS}/external_intervals.csv"}
+INTERVALS = dict.fromkeys((4, 5), f"{RESULTS}/intervals.csv") | {6: f"{RESULTS}/external_intervals.csv"}
 PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in STUDY.runs]
 EXTERNAL = [STUDY.path(paths.EXTERNAL, on=on, **vars(run)) for on, run in STUDY.external_runs]
 DRAWS = [STUDY.comparisons.draws, STUDY.comparisons.seed]
@@ -33,25 +32,26 @@ def arguments(w, input, output):
 
 
 def table(*names):
-    """The CSV, Markdown and LaTeX file of tables as outputs."""
+    """The CSV, Markdown and LaTeX file of tables as outputs; their names are the paper's."""
     return [
         file
-        for name in names
+        for name in outputs.named(RESOLVED, names)
         for file in (
             report_table(f"{RESULTS}/tables/{name}.csv", "table", "Tables"),
             f"{RESULTS}/tables/{name}.md",
             f"{RESULTS}/tables/{name}.tex",
+            f"{RESULTS}/tables/{name}-tabular.tex",
         )
     ]
 
 
 def figure(*names):
-    """The SVG, PDF and PNG file of those figures that the study has, as outputs."""
+    """The SVG, PDF and PNG file of those figures that the study has, as outputs; their names are the paper's."""
     files = []
-    for name in filter(outputs.figures(RESOLVED).__contains__, names):
+    for name in filter(outputs.figures(RESOLVED).__contains__, outputs.named(RESOLVED, names)):
         svg, *others = [f"{RESULTS}/figures/{name}.{form}" for form in ("svg", "pdf", "png")]
         private = outputs.is_private(RESOLVED, name)
-        files += [svg if private else report_table(svg, name, "Figures"), *others]
+        files += [svg if private else report_table(svg, outputs.papers(name), "Figures"), *others]
     return files
 
 
@@ -70,13 +70,18 @@ def page_figures(suffix=".svg"):
 def page_results():
     """The CSVs beside the tables, of the study and of the paper alone."""
     own = [f"{RESULTS}/{name}.csv" for name in outputs.results(RESOLVED)]
-    return [*own, "results/claims_published.csv"]
+    return [*own, *(["results/claims_published.csv"] if RESOLVED.paper else [])]
 
 
 def published(*numbers):
     """Published tables, which are part of this project wherever results are written."""
     folder = os.path.relpath(ROOT / "resources/paper/tables")
     return [f"{folder}/table{number}.csv" for number in numbers]
+
+
+def beside(*numbers):
+    """Published tables that a study is compared with: none where it is not about the paper."""
+    return published(*numbers) if RESOLVED.paper else []
 
 
 def compared(name):

@@ -20,6 +20,7 @@ def compared(first: str, second: str, metric: str, difference: float, **more: st
     row |= {"dataset": "breakhis", "split": "patient", "magnification": "200", "augmentation": "none"}
     row |= {"selection": "last", "first": first, "second": second, "metric": metric, "folds": "5", "patients": "81"}
     row |= {"first_value": "0.95", "second_value": str(0.95 - difference), "difference": str(difference)}
+    row |= {"difference_low": "0.0095", "difference_high": "0.0505", "smaller_class": "24"}
     row |= {"effect_size": "1.5", "pooled_difference": "0.031", "low": "0.0102", "high": "0.0504"}
     row |= {"sign_flip_p": "0.01234", "holm_p": "0.2", "bootstrap_p": "0.0002", "nadeau_bengio_p": "0.07"}
     row |= {"wilcoxon_p": "0.0625", "wilcoxon_floor": "0.0625"}
@@ -38,10 +39,11 @@ def test_table_7_in_the_papers_form_with_its_floor() -> None:
     table, beside, _ = comparison_tables(ROWS, read_csv(PUBLISHED / "table7.csv", ()), STUDY)
     # The published pair comes first, and in the published direction.
     assert [tuple(row.values()) for row in table.rows] == [
-        ("200", "SmolVLM FT", "ResNet34 FT", "0.0625", "0.0625", "0.0625", "0.0625"),
-        ("200", "alexnet FT", "ResNet34 FT", "0.0625", "0.0625", "0.0625", "0.0625"),
+        ("200", "SmolVLM FT", "ResNet34 FT", *["0.0625"] * 6),
+        ("200", "alexnet FT", "ResNet34 FT", *["0.0625"] * 6),
     ]
     assert "with 5 folds that is 0.0625" in table.caption
+    assert table.cells[0][3:] == ("0.0625 (0.0625)",) * 3
     assert "Numbers are MADE UP." in table.caption
     # Published: 0.008, 0.010 and 0.007.
     assert beside.cells[0][3:] == (
@@ -58,15 +60,39 @@ def test_table_7_in_full_has_the_effect_first_and_turns_with_its_pair() -> None:
     assert (smolvlm["first"], smolvlm["difference"], smolvlm["low"], smolvlm["high"], smolvlm["effect_size"]) == (
         "SmolVLM FT", "-0.0300", "-0.0504", "-0.0102", "-1.50",
     )  # fmt: skip
+    assert (smolvlm["difference_low"], smolvlm["difference_high"]) == ("-0.0505", "-0.0095")
     assert full.cells[0][3:] == (
-        "0.9200 / 0.9500", "−0.0300", "−1.50", "−0.0310 [−0.0504, −0.0102]",
+        "0.9200 / 0.9500", "−0.0300 [−0.0505, −0.0095]", "−1.50", "−0.0310 [−0.0504, −0.0102]",
         "0.2000", "0.0123", "0.0002", "0.0700", "0.0625 (0.0625)", "1.2e-09",
     )  # fmt: skip
-    assert isinstance(full.cells[0][6], Bold)
+    assert isinstance(full.cells[0][4], Bold)
     assert [cells[-1] for cells in full.cells[:3]] == ["1.2e-09", "–", "0.0300"]
     # An interval that holds zero is not bold.
-    *_, full = comparison_tables([row | {"low": "-0.01"} for row in ROWS], [], STUDY)
-    assert not any(isinstance(cells[6], Bold) for cells in full.cells)
+    *_, full = comparison_tables([row | {"difference_low": "-0.01"} for row in ROWS], [], STUDY)
+    assert not any(isinstance(cells[4], Bold) for cells in full.cells)
+
+
+def test_a_fold_with_equal_scores_raises_the_floor_of_that_score_alone() -> None:
+    # Five folds, in one of which the accuracies are equal: 2 / 2^4; in F1 and AUC all five differ: 2 / 2^5.
+    rows = [
+        row | ({"wilcoxon_p": "0.125", "wilcoxon_floor": "0.125"} if row["metric"] == "accuracy" else {})
+        for row in ROWS
+    ]
+    table, _, full = comparison_tables(rows, [], STUDY)
+    assert table.cells[0][3:] == ("0.1250 (0.1250)", "0.0625 (0.0625)", "0.0625 (0.0625)")
+    assert [cells[-2] for cells in full.cells[:3]] == list(table.cells[0][3:])
+    assert "a fold in which their scores are equal is left out" in table.caption
+
+
+def test_an_interval_that_means_nothing_is_said_to() -> None:
+    rows = [row | {"difference_low": "0.03", "difference_high": "0.03", "smaller_class": "2"} for row in ROWS]
+    *_, full = comparison_tables(rows, [], STUDY)
+    assert full.cells[0][4] == "+0.0300 (no interval)"
+    assert "No interval: every draw of patients gives the same value" in full.caption
+    assert "Only 2 patients in the smaller class: intervals of fewer than 5 do not reach their level." in full.caption
+    *_, full = comparison_tables(ROWS, [], STUDY)
+    assert "nterval: every" not in full.caption
+    assert "smaller class" not in full.caption
 
 
 def test_without_a_pair_the_tables_are_empty_and_name_the_gaps() -> None:
@@ -82,7 +108,8 @@ def test_without_a_pair_the_tables_are_empty_and_name_the_gaps() -> None:
 def interval(model: str, magnification: int, metric: str, estimate: float) -> dict[str, str]:
     arm = ("breakhis", model, "ft", "patient", str(magnification), "none")
     values = (*arm, "last", metric, str(estimate), str(estimate - 0.05), str(estimate + 0.02), "0.95", "81", "1995")
-    return dict(zip(INTERVALS_COLUMNS, values, strict=True))
+    mean = ("5", str(estimate - 0.01), str(estimate - 0.06), str(estimate + 0.01), "24", "")
+    return dict(zip(INTERVALS_COLUMNS, values + mean, strict=True))
 
 
 def test_intervals_are_in_the_order_of_the_table() -> None:
@@ -93,13 +120,23 @@ def test_intervals_are_in_the_order_of_the_table() -> None:
         for metric in POOLED
     ]
     table = intervals_table(rows, read_csv(PUBLISHED / "table4.csv", ()), 4, "last", STUDY)
-    assert [cells[:4] for cells in table.cells] == [
-        ("ResNet34", "FT", "40×", "0.9000 [0.8500, 0.9200]"),
-        ("ResNet34", "FT", "100×", "0.9000 [0.8500, 0.9200]"),
-        ("SmolVLM", "FT", "40×", "0.9000 [0.8500, 0.9200]"),
-        ("SmolVLM", "FT", "100×", "0.9000 [0.8500, 0.9200]"),
+    # The headline, which is the estimator of Table 4, is first.
+    both = (("mean over folds", "0.8900 [0.8400, 0.9100]"), ("pooled", "0.9000 [0.8500, 0.9200]"))
+    assert [cells[:5] for cells in table.cells] == [
+        (model, "FT", magnification, *cells)
+        for model in ("ResNet34", "SmolVLM")
+        for magnification in ("40×", "100×")
+        for cells in both
     ]
-    assert len(table.columns) == 3 + 3 * 9
+    assert len(table.columns) == 4 + 3 * 9
+    odd = [row | {"fold_mean_low": "0.89", "fold_mean_high": "0.89", "one_class": "benign"} for row in rows]
+    table = intervals_table(odd, [], 4, "last", STUDY)
+    assert table.cells[0][4] == "0.8900 (no interval)"
+    assert "No interval: every draw of patients gives the same value" in table.caption
+    assert (
+        "One class for all images: SmolVLM FT (100×, always benign), SmolVLM FT (40×, always benign), ResNet34 FT (100×"
+        in table.caption
+    )
     empty = intervals_table(rows, [], 5, "last", STUDY)
     assert empty.rows == []
     assert "augmentation paper, selection last; no patient" in empty.caption
@@ -111,7 +148,8 @@ def test_intervals_of_the_external_test_say_what_they_are() -> None:
     tested = study(external=[EXTERNAL])
     table = intervals_table(rows, read_csv(PUBLISHED / "table6.csv", ()), 6, "last", tested)
     assert table.title == "Table 6, intervals"
-    assert table.cells[0][:4] == ("ResNet34", "FT", "40×", "0.7000 [0.6500, 0.7200]")
+    assert table.cells[0][:5] == ("ResNet34", "FT", "40×", "mean over folds", "0.7000 [0.6500, 0.7200]")
+    assert len(table.cells) == 1
     empty = intervals_table([], [], 6, "last", tested)
     assert "Empty: none of its rows could be made; external_gaps.csv says" in empty.caption
     assert "400 patients of that dataset (an image whose patient is unknown counts as one)" in table.caption

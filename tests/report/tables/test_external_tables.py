@@ -88,6 +88,6 @@ def test_what_has_gaps_only_is_empty_and_names_them() -> None:
 def test_images_without_magnification() -> None:
     own = texts([row | {"magnification": 0} for row in summary() if row["magnification"] == 40])
     table, _ = results_tables(own, [], 6, "last", study(external=[EXTERNAL | {"headline": 0}]))
-    assert "trained on breakhis, split" in table.caption
+    assert "trained on breakhis at unknown magnification, split" in table.caption
     whole = external_table(own, texts(groups()), STUDY)
-    assert whole.cells[0][2] == "–"
+    assert whole.cells[0][2] == "unknown"

@@ -26,7 +26,7 @@ def load(name: str) -> list[dict[str, str]]:
 
 def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object) -> dict[str, str]:
     identity = {"dataset": "breakhis", "model": model, "mode": "ft", "split": "patient", "magnification": 40}
-    identity |= {"augmentation": "none", "selection": "last", "folds": 5}
+    identity |= {"augmentation": "none", "selection": "last", "folds": 5, "one_class": ""}
     scores = {f"{metric}_mean": mean for metric in METRICS} | {f"{metric}_std": std for metric in METRICS}
     row = {name: str(value) for name, value in (identity | scores | other).items()}
     assert set(row) == set(SUMMARY_COLUMNS)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from histobench.claims.table_cells import CROSS_VALIDATION, EXTERNAL, Cell, Row, Terms, Unavailable
+from histobench.claims.table_cells import CROSS_VALIDATION, EXTERNAL, Cell, Row, Terms, Unavailable, arm_name
 from histobench.io.files import read_csv
+from histobench.study import paper
 from histobench.study.resolved import Study
 
 FILES = ("metrics", "summary", "intervals", "comparisons", "external_metrics", "external_intervals", "parameters")
@@ -69,7 +70,8 @@ class Results:
     def estimate(self, terms: Terms) -> Estimate:
         """Return a weighted sum of cells with its interval.
 
-        - A single cell: the patient-clustered bootstrap interval of intervals.csv, in Table 6 of external_intervals.csv.
+        - A single cell: the mean over folds with the patient-clustered bootstrap interval of intervals.csv, in Table 6 of
+          external_intervals.csv.
         - The difference of two arms in one setting of Tables 4 and 5: the paired interval of comparisons.csv.
         - Any other sum (across augmentations, magnifications or datasets, or of several differences): formed fold by fold
           from metrics.csv and external_metrics.csv, with the interval of :func:`corrected_t`. Where the external test is
@@ -80,7 +82,8 @@ class Results:
         """
         cell = next(iter(terms))
         if list(terms.values()) == [1]:
-            return _estimate(self._rows("intervals", cell, metric=cell.metric)[0], "estimate", cell.arm, cell)
+            columns = ("estimate", "low", "high") if cell.table == EXTERNAL else _ends("fold_mean")
+            return _estimate(self._rows("intervals", cell, metric=cell.metric)[0], columns, cell.arm, cell)
         if len({cell.setting for cell in terms}) == 1 and sorted(terms.values()) == [-1, 1] and cell.table != EXTERNAL:
             first, second = sorted(terms, key=terms.__getitem__, reverse=True)
             return self._comparison(first, second)
@@ -103,13 +106,13 @@ class Results:
         """Return the exact number of trained parameters of an arm."""
         for row in self._select("parameters", {"model": self._name(model), "mode": mode}):
             return int(row["trainable"])
-        raise Unavailable(f"the study has no arm {model}/{mode}")
+        raise Unavailable(f"the study has no arm {arm_name(f'{model}/{mode}')}")
 
     def _name(self, label: str) -> str:
         for name, text in self.study.labels.items():
             if text == label:
                 return name
-        raise Unavailable(f"the study has no model {label}")
+        raise Unavailable(f"the study has no {label} that is trained and tested as in the paper")
 
     def _columns(self, table: int) -> dict[str, str]:
         """Return the columns that select the rows of Table 4, 5 or 6."""
@@ -144,7 +147,7 @@ class Results:
         for (one, other), sign in ((names, 1), (names[::-1], -1)):
             columns = {"first": one, "second": other, "metric": first.metric} | self._place(first)
             for row in self._select("comparisons", columns):
-                value = _estimate(row, "pooled_difference", pair, first)
+                value = _estimate(row, _ends("difference"), pair, first)
                 return value if sign > 0 else Estimate(-value.effect, -value.high, -value.low)
         raise Unavailable(f"comparisons.csv does not compare {pair} ({first.setting})")
 
@@ -169,19 +172,32 @@ class Results:
 
 
 def read_results(study: Study, paths: Mapping[str, Path | None]) -> Results:
-    """Return the result files of a study.
+    """Return the result files of a study, without the arms and settings that are not the paper's.
 
     Args:
         study: the resolved study.
         paths: name in :data:`FILES` -> path; a name may be absent, and so may the file. Other names are ignored.
     """
     found = {name: path for name in FILES if (path := paths.get(name)) is not None and Path(path).is_file()}
-    return Results(study, {name: read_csv(path, ()) for name, path in found.items()})
+    study = replace(study, arms=paper.arms(study))
+    names = {"/".join(arm.key) for arm in study.arms}
+    other = {name for table, name in study.numbered.items() if not paper.is_augmentation(study, table)}
+
+    def belongs(row: Row) -> bool:
+        arms = {row["first"], row["second"]} if "first" in row else {f"{row['model']}/{row['mode']}"}
+        elsewhere = "on" in row and study.datasets[row["on"]]["format"] != "bach"
+        return arms <= names and row.get("augmentation") not in other and not elsewhere
+
+    return Results(study, {name: [row for row in read_csv(path, ()) if belongs(row)] for name, path in found.items()})
 
 
-def _estimate(row: Row, column: str, what: str, cell: Cell) -> Estimate:
+def _ends(column: str) -> tuple[str, ...]:
+    return column, f"{column}_low", f"{column}_high"
+
+
+def _estimate(row: Row, columns: Sequence[str], what: str, cell: Cell) -> Estimate:
     fault = f"no interval of {what} ({cell.setting})"
-    return Estimate(*(_number(row[name], fault) for name in (column, "low", "high")))
+    return Estimate(*(_number(row[name], fault) for name in columns))
 
 
 def _number(text: str, fault: str) -> float:

@@ -12,14 +12,14 @@ from histobench.claims.checks import CHECKS, Check
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
 from histobench.claims.table_cells import Unavailable
-from histobench.claims.verdicts import NOT_CHECKABLE, NOT_RUN, Verdict
+from histobench.claims.verdicts import NOT_APPLICABLE, NOT_CHECKABLE, NOT_RUN, Verdict
 from histobench.io.errors import HistoBenchError
 
-TEXTS = ("id", "section", "sentence", "predicate")
+TEXTS = ("id", "section", "sentence", "wording", "predicate")
 PUBLISHED_COLUMNS = (*TEXTS, "published_verdict", "published_evidence")
 COLUMNS = (*PUBLISHED_COLUMNS, "study_verdict", "effect", "low", "high", "study_evidence")
 
-OWN_NUMBERS = "About the paper's own numbers: no study can test it."
+OWN_NUMBERS = "No study can test it: it is about the paper's own numbers, or what these do not show."
 
 
 class Claim(BaseModel, frozen=True, extra="forbid"):
@@ -27,11 +27,27 @@ class Claim(BaseModel, frozen=True, extra="forbid"):
 
     id: str
     section: str
-    sentence: str
-    """A short paraphrase or quotation."""
+    quote: str = ""
+    """Text of the paper, verbatim."""
+    paraphrase: str = ""
+    """A short one, where there is no quotation."""
     predicate: str
     """The kind of claim: a key of :data:`histobench.claims.checks.CHECKS`."""
     arguments: dict[str, Any] = {}
+
+    @property
+    def texts(self) -> dict[str, object]:
+        """Return the columns of :data:`TEXTS`; `wording` is `quotation` or `paraphrase`."""
+        wording = "quotation" if self.quote else "paraphrase"
+        values = (self.id, self.section, self.quote or self.paraphrase, wording, self.predicate)
+        return dict(zip(TEXTS, values, strict=True))
+
+    @model_validator(mode="after")
+    def check_wording(self) -> "Claim":
+        """Refuse a claim that has no text, or two."""
+        if bool(self.quote) == bool(self.paraphrase):
+            raise ValueError("a claim has either a quote, verbatim, or a paraphrase")
+        return self
 
     @model_validator(mode="after")
     def check_predicate(self) -> "Claim":
@@ -83,10 +99,7 @@ def on_paper(claims: Sequence[Claim], paper: Paper) -> list[dict[str, object]]:
     rows = []
     for claim in claims:
         found = _called(claim, CHECKS[claim.predicate][0], paper, NOT_CHECKABLE)
-        rows.append(
-            claim.model_dump(include=set(TEXTS))
-            | {"published_verdict": found.verdict, "published_evidence": found.evidence}
-        )
+        rows.append(claim.texts | {"published_verdict": found.verdict, "published_evidence": found.evidence})
     return rows
 
 
@@ -107,7 +120,7 @@ def on_study(
     rows = []
     for claim in claims:
         check = CHECKS[claim.predicate][1]
-        found = _called(claim, check, results, NOT_RUN) if check else Verdict(NOT_RUN, OWN_NUMBERS)
+        found = _called(claim, check, results, NOT_RUN) if check else Verdict(NOT_APPLICABLE, OWN_NUMBERS)
         numbers = {name: getattr(found.estimate, name, None) for name in ("effect", "low", "high")}
         rows.append(
             {key: verdicts[claim.id][key] for key in PUBLISHED_COLUMNS}

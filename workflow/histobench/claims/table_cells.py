@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from histobench.metrics import SCORES
+from histobench.study.resolved import printed_mode
 
 CROSS_VALIDATION, EXTERNAL = (4, 5), 6
 """Tables 4 and 5 hold the cross-validation without and with augmentation, Table 6 the external test."""
@@ -53,8 +54,8 @@ class Cell:
 
     @property
     def arm(self) -> str:
-        """Return for example `SmolVLM/ft`."""
-        return f"{self.model}/{self.mode}"
+        """Return the name of the arm in print, for example `SmolVLM FT`."""
+        return arm_name(f"{self.model}/{self.mode}")
 
     @property
     def setting(self) -> str:
@@ -94,7 +95,7 @@ def cases(terms: Mapping[str, Any], each: Each = None) -> Iterator[Terms]:
 
 
 def describe(terms: Terms) -> str:
-    """Return a weighted sum in words, for example `ResNet34/ft over SmolVLM/ft (accuracy, 200X, Table 4)`."""
+    """Return a weighted sum in words, for example `ResNet34 FT over SmolVLM FT (accuracy, 200X, Table 4)`."""
     if len(terms) > 4:
         sizes = dict.fromkeys(f"{cell.magnification}X" for cell in terms if cell.magnification)
         return f"a sum of {len(terms)} cells at {', '.join(sizes)}"
@@ -109,6 +110,12 @@ def describe(terms: Terms) -> str:
         for sign in (1, -1)
     )
     return f"{added} over {subtracted}{setting}" if subtracted else f"{added}{setting}"
+
+
+def arm_name(arm: str) -> str:
+    """Return the name in print of an arm that a claim calls `MODEL/MODE`."""
+    model, _, mode = arm.rpartition("/")
+    return f"{model} {printed_mode(mode)}"
 
 
 def decimals(value: Fraction | float, digits: int = 4) -> str:

@@ -6,7 +6,7 @@ if wholly outside, else the claim is *undecided*. A claim about many cases (ever
 if every case is, which needs no correction, and contradicted if there is a case whose interval is outside after widening
 for the number of cases (Bonferroni), since among many intervals some miss by chance. A number printed with four decimals
 can therefore be contradicted or stay undecided, but no study of 82 patients supports it. *Not run*: the study lacks a
-file, an arm or an interval that the claim needs.
+file, an arm or an interval that the claim needs. *Not applicable*: no study can test such a claim.
 """
 
 import math
@@ -18,9 +18,9 @@ from histobench.claims.table_cells import Terms, Unavailable
 
 HOLDS, CONTRADICTED, NOT_CHECKABLE = "holds", "contradicted", "not checkable"
 """On the published tables; CONTRADICTED also on a study."""
-IMPOSSIBLE = "impossible"
-"""No data can give the printed numbers."""
-SUPPORTED, UNDECIDED, NOT_RUN = "supported", "undecided", "not run"
+INCONSISTENT = "inconsistent"
+"""No data can give the printed numbers: they contradict each other, or the method that they are said to come from."""
+SUPPORTED, UNDECIDED, NOT_RUN, NOT_APPLICABLE = "supported", "undecided", "not run", "not applicable"
 """On a study."""
 
 

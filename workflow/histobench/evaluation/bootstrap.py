@@ -22,6 +22,10 @@ SPECIFICITY = 0.95
 POOLED = (*METRICS, "balanced_accuracy", "ece", "sensitivity_at_95_specificity")
 """Every score that has an interval."""
 LEVEL = 0.95
+FEWEST = 5
+"""Patients of a class below which no interval reaches its level: with n of them the most extreme resample has a probability
+of n^-n, which is below the expanded percentile of :func:`interval` from n = 5 on (0.00032 and 0.00097; n = 4: 0.0039 and
+0.00012), so that the interval of fewer is no more than the range of the draws."""
 
 
 class Clustered:
@@ -53,12 +57,18 @@ class Clustered:
         self._excess = np.bincount(cell, estimate - self._malignant, cells).reshape(-1, BINS)
         ranks = midranks(self._logit)  # among all images, here of the malignant and of the benign ones
         self._ranks = ranks[self._malignant], ranks[~self._malignant]
-        self._has = [np.flatnonzero(self.classes != other) for other in (2, 1)]  # patients with malignant, with benign
+        self.with_class = [np.flatnonzero(self.classes != other) for other in (2, 1)]
+        """Which patients have malignant images, and which benign ones."""
 
     @property
     def smaller(self) -> int:
         """Return the number of patients in the smaller class; a patient with images of both classes counts in both."""
-        return min(map(len, self._has))
+        return min(map(len, self.with_class))
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """Return how many images are called malignant, and how many there are."""
+        return int(self.confusion[:, [0, 2]].sum()), int(self.confusion.sum())
 
     def _sums(self, *values: np.ndarray) -> np.ndarray:
         """Return (P, values): the sum of each value over the images of a patient."""
@@ -93,7 +103,8 @@ class Clustered:
     def values(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Return each score of :data:`POOLED` in each draw, (draws,).
 
-        Precision is 0 where nothing is called malignant. The sensitivity is that at the lowest threshold with a specificity
+        Precision is 0 where nothing is called malignant, and scores are NaN where a draw has no patient of a class, which only
+        a single fold can lack. The sensitivity is that at the lowest threshold with a specificity
         of at least 0.95, chosen again in each draw.
 
         Args:
@@ -101,21 +112,21 @@ class Clustered:
         """
         w = np.ones((1, len(self.names))) if weights is None else weights
         tp, fn, fp, tn = (w @ self.confusion).T
-        malignant, benign = (w[:, which] for which in self._has)
+        malignant, benign = (w[:, which] for which in self.with_class)
         with np.errstate(invalid="ignore", divide="ignore"):
             precision = np.where(tp + fp > 0, tp / (tp + fp), 0.0)
-        recall, specificity = tp / (tp + fn), tn / (tn + fp)
-        return {
-            "accuracy": (tp + tn) / (tp + fn + fp + tn),
-            "precision": precision,
-            "recall": recall,
-            "f1": 2 * tp / (2 * tp + fp + fn),
-            "auc": np.sum((malignant @ self._ordered) * benign, axis=1) / ((tp + fn) * (tn + fp)),
-            "patient_rate": w @ self._rate / w.sum(axis=1),
-            "balanced_accuracy": (recall + specificity) / 2,
-            "ece": np.abs(w @ self._excess).sum(axis=1) / (tp + fn + fp + tn),
-            "sensitivity_at_95_specificity": self._sensitivity(malignant, benign, tn + fp) / (tp + fn),
-        }
+            recall, specificity = tp / (tp + fn), tn / (tn + fp)
+            return {
+                "accuracy": (tp + tn) / (tp + fn + fp + tn),
+                "precision": precision,
+                "recall": recall,
+                "f1": 2 * tp / (2 * tp + fp + fn),
+                "auc": np.sum((malignant @ self._ordered) * benign, axis=1) / ((tp + fn) * (tn + fp)),
+                "patient_rate": w @ self._rate / w.sum(axis=1),
+                "balanced_accuracy": (recall + specificity) / 2,
+                "ece": np.abs(w @ self._excess).sum(axis=1) / (tp + fn + fp + tn),
+                "sensitivity_at_95_specificity": self._sensitivity(malignant, benign, tn + fp) / (tp + fn),
+            }
 
     def _sensitivity(self, malignant: np.ndarray, benign: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Return the weighted number of malignant images above each draw's threshold."""
@@ -173,6 +184,29 @@ class Clustered:
         }
 
 
+def fold_means(
+    folds: Sequence[Clustered], names: np.ndarray, weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return the mean over folds of each score of :data:`POOLED` in each draw, (draws,); NaN where no fold counts.
+
+    A fold in which a draw has no patient of a class has no scores, and is left out of the mean of that draw.
+
+    Args:
+        folds: the predictions of an arm in each fold.
+        names: (P,) patients of all folds, sorted.
+        weights: as for :meth:`Clustered.values`, of all these patients.
+    """
+    w = np.ones((1, len(names))) if weights is None else weights
+    counted, sums = np.zeros(len(w)), dict.fromkeys(POOLED, np.zeros(len(w)))
+    for fold in folds:
+        own = w[:, np.searchsorted(names, fold.names)]
+        both = np.all([own[:, which].any(axis=1) for which in fold.with_class], axis=0)
+        counted += both
+        sums = {name: sums[name] + np.where(both, value, 0) for name, value in fold.values(own).items()}
+    with np.errstate(invalid="ignore"):
+        return {name: total / counted for name, total in sums.items()}
+
+
 def resample(names: Sequence[str] | np.ndarray, classes: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Return (draws, P): how often each patient is drawn, with replacement and within its class.
 
@@ -210,6 +244,9 @@ def interval(estimate: float, drawn: np.ndarray, patients: int, metric: str = ""
     """
     from scipy.special import ndtr, stdtrit
 
+    drawn = drawn[np.isfinite(drawn)]  # a draw may leave no fold with both classes
+    if not len(drawn):
+        return float("nan"), float("nan")
     tail = (1 - LEVEL) / 2
     if patients > 1:
         tail = float(ndtr(_stretch(patients) * stdtrit(patients - 1, tail)))

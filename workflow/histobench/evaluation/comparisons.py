@@ -19,27 +19,34 @@ from histobench.evaluation.bootstrap import (
     Clustered,
     bootstrap_p,
     flips,
+    fold_means,
     interval,
     resample,
     sign_flip_p,
 )
 from histobench.evaluation.pooling import Arm, pool, require_equal_images
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
-from histobench.evaluation.summary import ARM
+from histobench.evaluation.summary import ARM, one_class
 from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run
 
-INTERVALS_COLUMNS = (*ARM, "selection", "metric", "estimate", "low", "high", "level", "patients", "images")
+INTERVALS_COLUMNS = (
+    *(*ARM, "selection", "metric", "estimate", "low", "high", "level", "patients", "images"),
+    *("folds", "fold_mean", "fold_mean_low", "fold_mean_high", "smaller_class", "one_class"),
+)
 CELL = ("dataset", "split", "magnification", "augmentation", "selection")
 """What two arms have in common when they are compared."""
 COMPARISONS_COLUMNS = (
     *(*CELL, "first", "second", "metric", "folds", "patients"),
     *("first_value", "second_value", "difference", "effect_size", "pooled_difference", "low", "high"),
     *("sign_flip_p", "holm_p", "bootstrap_p", "nadeau_bengio_t", "nadeau_bengio_p"),
-    *("wilcoxon_p", "wilcoxon_floor", "mcnemar_p", "delong_p"),
+    *("wilcoxon_p", "wilcoxon_floor", "mcnemar_p", "delong_p", "difference_low", "difference_high", "smaller_class"),
 )
 CALIBRATION_COLUMNS = (*ARM, "selection", "bin", "low", "high", "images", "mean_probability", "malignant_share")
-EXTERNAL_INTERVALS_COLUMNS = ("on", *ARM, "metric", "estimate", "low", "high", "level", "folds", "patients", "images")
+EXTERNAL_INTERVALS_COLUMNS = (
+    *("on", *ARM, "metric", "estimate", "low", "high", "level", "folds", "patients", "images"),
+    *("smaller_class", "one_class"),
+)
 
 Row = dict[str, Any]
 Pair = tuple[str, str]
@@ -91,10 +98,18 @@ def analyse(
         weights, signs = _drawn(tuple(patients), tuple(classes), draws, seed)
         estimates = {name: arm.values() for name, arm in counted.items()}
         values = {name: arm.values(weights) for name, arm in counted.items()}
+        of_folds = {name: arm.folds(selection) for name, arm in here.items()}
+        means = {name: fold_means(folds, patients) for name, folds in of_folds.items()}
+        drawn = {name: fold_means(folds, patients, weights) for name, folds in of_folds.items()}
         fold_scores = {name: _fold_scores(arm, selection, runs) for name, arm in here.items()}
         for name, arm in here.items():
             key = {column: getattr(arm.first, column) for column in ARM} | {"selection": selection}
-            found.intervals += [key | row for row in _intervals(counted[name], estimates[name], values[name])]
+            for row in _intervals(counted[name], estimates[name], values[name]):
+                row |= {"folds": len(of_folds[name])} | _mean_of_folds(
+                    row["metric"], means[name], drawn[name], counted[name].smaller
+                )
+                row["one_class"] = one_class([fold.calls for fold in of_folds[name]])
+                found.intervals.append(key | row)
             found.calibration += [key | row for row in calibration.reliability(arm.label, arm.logit[selection])]
         rows = []
         for pair in families[place]:
@@ -112,6 +127,10 @@ def analyse(
                             counted[pair[0]].smaller,
                         )
                         | _of_folds([fold_scores[name][metric] for name in pair], first.test_to_train)
+                        | _difference_of_folds(
+                            *([by_arm[name][metric] for name in pair] for by_arm in (means, drawn)),
+                            counted[pair[0]].smaller,
+                        )
                         | _of_images(metric, selection, first, second)
                     )
         for metric in METRICS:
@@ -157,6 +176,7 @@ def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int =
                 | {name: getattr(first, name) for name in ARM}
                 | {"metric": metric, "estimate": estimate, "low": low, "high": high, "level": LEVEL}
                 | {"folds": len(folds), "patients": len(folds[0].names), "images": len(part.label)}
+                | {"smaller_class": folds[0].smaller, "one_class": one_class([fold.calls for fold in folds])}
             )
     return rows
 
@@ -198,6 +218,23 @@ def _pooled(estimates: Sequence[np.ndarray], drawn: Sequence[np.ndarray], patien
     observed, differences = float(estimates[0][0] - estimates[1][0]), drawn[0] - drawn[1]
     low, high = interval(observed, differences, patients)
     return {"pooled_difference": observed, "low": low, "high": high, "bootstrap_p": bootstrap_p(differences, patients)}
+
+
+def _mean_of_folds(metric: str, means: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray], patients: int) -> Row:
+    """Return the mean over folds of a score and its interval; None where no draw has a fold with both classes."""
+    mean = float(means[metric][0])
+    low, high = map(_known, interval(mean, drawn[metric], patients, metric))
+    return {"fold_mean": mean, "fold_mean_low": low, "fold_mean_high": high, "smaller_class": patients}
+
+
+def _difference_of_folds(means: Sequence[np.ndarray], drawn: Sequence[np.ndarray], patients: int) -> Row:
+    """Return the interval of the difference of two arms' means over folds."""
+    low, high = map(_known, interval(float(means[0][0] - means[1][0]), drawn[0] - drawn[1], patients))
+    return {"difference_low": low, "difference_high": high, "smaller_class": patients}
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _fold_scores(arm: Arm, selection: str, runs: Mapping[Run, Predictions]) -> dict[str, list[float]]:

@@ -18,8 +18,8 @@ from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run, of_external
 
 KEYS = ("on", *ARM)
-METRICS_COLUMNS = (*KEYS, "fold", *METRICS, "images", "patients")
-SUMMARY_COLUMNS = (*KEYS, "folds", *(f"{metric}_{statistic}" for metric in METRICS for statistic in ("mean", "std")))
+METRICS_COLUMNS = (*KEYS, "fold", *METRICS, "images", "patients", "malignant_calls")
+SUMMARY_COLUMNS = ("on", *(name for name in summary.SUMMARY_COLUMNS if name != "selection"))
 RATE = "malignant_rate"
 GROUPS_COLUMNS = (*KEYS, "group", "label", "fold", "images", "malignant_calls", RATE, f"{RATE}_std")
 MEAN = "mean"
@@ -64,6 +64,7 @@ def score_run(on: str, run: Run, predictions: Predictions) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
     scores = all_scores(predictions.label, predictions.logit["last"], predictions.patient)
     counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
+    counts["malignant_calls"] = int(decide(predictions.logit["last"]).sum())
     return {"on": on, **asdict(run), **scores, **counts}
 
 

@@ -48,6 +48,14 @@ class Arm:
         """Return the counts per patient of one selection."""
         return Clustered(self.label, self.logit[selection], np.array([row[2] for row in self.images]))
 
+    def folds(self, selection: str) -> list[Clustered]:
+        """Return the same of each fold."""
+        fold, patient = np.array([row[0] for row in self.images]), np.array([row[2] for row in self.images])
+        return [
+            Clustered(self.label[own], self.logit[selection][own], patient[own])
+            for own in (fold == number for number in np.unique(fold))
+        ]
+
 
 def pool(
     declared: Sequence[Run], runs: Mapping[Run, Predictions], splits: Mapping[str, Mapping[str, Any]]

@@ -6,17 +6,18 @@ from dataclasses import asdict
 import numpy as np
 
 from histobench.evaluation.predictions import SELECTIONS, Predictions
-from histobench.metrics import METRICS, all_scores
+from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run
 
 ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
 """The columns that name an arm of a study, whose folds are averaged."""
-METRICS_COLUMNS = (*ARM, "fold", "selection", *METRICS, "images", "patients")
+METRICS_COLUMNS = (*ARM, "fold", "selection", *METRICS, "images", "patients", "malignant_calls")
 SUMMARY_COLUMNS = (
     *ARM,
     "selection",
     "folds",
     *(f"{metric}_{statistic}" for metric in METRICS for statistic in ("mean", "std")),
+    "one_class",
 )
 
 Row = dict[str, object]
@@ -28,9 +29,25 @@ def score_run(run: Run, predictions: Predictions) -> list[Row]:
     counts: Row = {"images": len(label), "patients": len(np.unique(patient))}
     key: Row = asdict(run)
     return [
-        key | {"selection": selection} | all_scores(label, predictions.logit[selection], patient) | counts
+        key
+        | {"selection": selection, "malignant_calls": int(decide(logit).sum())}
+        | all_scores(label, logit, patient)
+        | counts
         for selection in SELECTIONS
+        for logit in [predictions.logit[selection]]
     ]
+
+
+def one_class(calls: Sequence[tuple[int, int]]) -> str:
+    """Return whether the model of a fold calls all its images alike: `benign`, `malignant`, `2 of 5 folds`, or nothing.
+
+    Args:
+        calls: for each fold the images that are called malignant, and all images.
+    """
+    alike = [called > 0 for called, images in calls if called in (0, images)]
+    if len(alike) == len(calls) and len(set(alike)) == 1:
+        return "malignant" if alike[0] else "benign"
+    return f"{len(alike)} of {len(calls)} folds" if alike else ""
 
 
 def summarise(
@@ -39,6 +56,7 @@ def summarise(
     """Return the rows of `summary.csv`: for each arm and selection the mean and sample standard deviation over folds.
 
     Arms keep the order in which they first occur. The deviation has n - 1 in its denominator; of a single fold it is None.
+    Where rows have `malignant_calls`, :func:`one_class` is beside it.
 
     Args:
         rows: rows of `metrics.csv`; the metrics are numbers.
@@ -56,4 +74,13 @@ def summarise(
     table.columns = [f"{metric}_{statistic}" for metric, statistic in table.columns]
     table.insert(0, "folds", groups.size())
     records = table.astype(object).where(table.notna(), None).reset_index().to_dict(orient="records")
-    return [{str(name): value for name, value in record.items()} for record in records]
+    calls: dict[tuple[object, ...], list[tuple[int, int]]] = {}
+    for row in rows:
+        if "malignant_calls" in row:
+            key = tuple(row[name] for name in keys)
+            calls.setdefault(key, []).append((int(row["malignant_calls"]), int(row["images"])))  # type: ignore[call-overload]
+    return [
+        {str(name): value for name, value in record.items()}
+        | {"one_class": one_class(calls.get(tuple(record[name] for name in keys), []))}
+        for record in records
+    ]

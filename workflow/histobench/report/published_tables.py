@@ -2,11 +2,20 @@
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
+from histobench.io.files import read_csv
 from histobench.report.render import Table
 from histobench.report.terms import ABSENT, Texts, head, minus, printed
+from histobench.study import paper
+from histobench.study.resolved import Study
 
 COMPARED = "Cells read: reproduced / published (reproduced minus published); a dash marks what one side lacks."
+
+
+def read(path: Path | None, table: int, study: Study) -> list[Texts]:
+    """Return the rows of a published table that belong beside a study; none without a file."""
+    return paper.published(read_csv(path, ()), table, study) if path else []
 
 
 def difference(reproduced: str, published: str) -> str:

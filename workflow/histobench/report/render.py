@@ -56,12 +56,16 @@ class Table:
 
 
 def write(table: Table, prefix: Path, beside: Table | None = None) -> None:
-    """Write PREFIX.csv, PREFIX.md and PREFIX.tex, and the same of PREFIX-beside-published."""
+    """Write PREFIX.csv, PREFIX.md, PREFIX.tex and PREFIX-tabular.tex, and the same of PREFIX-beside-published."""
     if beside:
         write(beside, Path(f"{prefix}-beside-published"))
     write_csv(Path(f"{prefix}.csv"), table.columns, table.rows)
     label = Path(prefix).name
-    for suffix, text in ((".md", markdown(table)), (".tex", latex(table, label))):
+    for suffix, text in (
+        (".md", markdown(table)),
+        (".tex", latex(table, label)),
+        ("-tabular.tex", latex(table, label, breaks=False)),
+    ):
         with atomic_path(Path(f"{prefix}{suffix}")) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
@@ -83,10 +87,11 @@ def markdown(table: Table) -> str:
     return f"**{table.title}.** {table.caption}\n\n{body}\n"
 
 
-def latex(table: Table, label: str) -> str:
-    r"""Return the table as a `longtable` with booktabs rules, to be `\input` into a one-column document.
+def latex(table: Table, label: str, breaks: bool = True) -> str:
+    r"""Return the table with booktabs rules, to be `\input` into a document.
 
-    A study may have more arms than a page has lines, so every table may break; the letters shrink with its width. The
+    A study may have more arms than a page has lines, so that the table `breaks`: it is a `longtable`, which a document of
+    one column can have. Without, it is a `tabular` as wide as both columns of a page. The letters shrink with its width. The
     columns that hold sentences share two thirds of the page's width and are broken into lines.
     """
 
@@ -104,12 +109,22 @@ def latex(table: Table, label: str) -> str:
         for width, number in zip(widths, _numeric(table), strict=True)
     )
     head = [r"\toprule", line(table.header), r"\midrule"]
+    caption = rf"\caption{{{escape(table.caption)}}}\label{{tab:{label}}}"
+    if not breaks:
+        lines = [
+            r"% needs \usepackage{booktabs}; for two columns: as wide as the page, which it must fit in",
+            rf"\begin{{table*}}\centering{size}\setlength{{\tabcolsep}}{{3pt}}",
+            caption,
+            rf"\begin{{tabular}}{{{alignment}}}",
+            *(*head, *map(line, table.cells), r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""),
+        ]
+        return "\n".join(lines)
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,longtable}; a wide table wants a landscape page",
             rf"\begingroup{size}\setlength{{\tabcolsep}}{{3pt}}",
             rf"\begin{{longtable}}{{{alignment}}}",
-            rf"\caption{{{escape(table.caption)}}}\label{{tab:{label}}}\\",
+            rf"{caption}\\",
             *head,
             r"\endfirsthead",
             *head,
@@ -135,6 +150,8 @@ _LATEX = {
     "×": r"$\times$",
     "−": "$-$",
     "–": "--",
+    "“": "``",
+    "”": "''",
     "α": r"$\alpha$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }

@@ -1,9 +1,10 @@
 """How the names of the study's files read in print."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from histobench.evaluation.bootstrap import FEWEST
 from histobench.study.resolved import printed_mode
 
 Texts = Mapping[str, str]
@@ -11,6 +12,11 @@ Texts = Mapping[str, str]
 
 ABSENT = "–"
 """What stands for a value that there is not."""
+UNKNOWN = "unknown"
+"""What stands for magnification 0."""
+NO_INTERVAL = "(no interval)"
+"""What stands for an interval that is a single value, or that there is not."""
+WITHOUT = f"{NO_INTERVAL[1:-1].capitalize()}: every draw of patients gives the same value, or none has both classes in a fold."
 HEADS = {
     "on": "Evaluated on",
     "parameters_millions": "Parameters (M)",
@@ -50,7 +56,7 @@ def printed(column: str, text: str) -> str:
         case "mode":
             return printed_mode(text)
         case "magnification":
-            return "–" if text == "0" else f"{text}×" if text.isdecimal() else text.capitalize()
+            return UNKNOWN if text == "0" else f"{text}×" if text.isdecimal() else text.capitalize()
         case "selection":
             return SELECTIONS[text]
         case "parameters" | "trainable" | "lora":
@@ -58,6 +64,37 @@ def printed(column: str, text: str) -> str:
         case "input_size":
             return f"{text} × {text}"
     return text
+
+
+def scale(magnification: object) -> str:
+    """Return a magnification in a sentence: `40×`, or `unknown magnification`."""
+    text = printed("magnification", str(magnification))
+    return f"{text} magnification" if text == UNKNOWN else text
+
+
+def bracket(low: str, high: str) -> str:
+    """Return the ends of an interval in brackets, or that it is none."""
+    return f"[{low}, {high}]" if low and high and low != high else NO_INTERVAL
+
+
+def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
+    """Return what a reader must know of the arms in rows of a CSV: which call all images alike, and too few patients.
+
+    Rows may have columns `one_class` and `smaller_class`; `labels` are the models' names in print.
+    """
+    few = {int(row["smaller_class"]) for row in rows if row.get("smaller_class")}
+    alike = dict.fromkeys(
+        f"{labels.get(row['model'], row['model'])} {printed_mode(row['mode'])} ({scale(row['magnification'])}, "
+        f"{'in' if 'folds' in found else 'always'} {found})"
+        for row in rows
+        if (found := row.get("one_class"))
+    )
+    said = [f"One class for all images: {', '.join(alike)}."] if alike else []
+    if few and min(few) < FEWEST:
+        said.append(
+            f"Only {count([min(few)], 'patient')} in the smaller class: intervals of fewer than {FEWEST} do not reach their level."
+        )
+    return said
 
 
 def origin(weights: Mapping[str, Any]) -> str:
@@ -87,7 +124,7 @@ def minus(text: str) -> str:
 def cell(row: Texts, column: str) -> str:
     """Return what a table shows in one cell: `mean ± deviation`, `estimate [low, high]`, or the text of the column."""
     if f"{column}_estimate" in row:
-        return f"{row[f'{column}_estimate']} [{row[f'{column}_low']}, {row[f'{column}_high']}]"
+        return f"{row[f'{column}_estimate']} {bracket(row[f'{column}_low'], row[f'{column}_high'])}"
     if f"{column}_mean" in row:
         return " ± ".join(filter(None, (row[f"{column}_mean"], row[f"{column}_std"])))
     return printed(column, row[column])

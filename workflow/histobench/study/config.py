@@ -31,6 +31,9 @@ class Config(Settings):
     """Seed of weight initialisation, image order, dropout and augmentation."""
     note: str | None = None
     """A sentence that every table, figure and the page show, for example that numbers are a trial's."""
+    paper: bool | None = None
+    """Whether the report is about the paper: its numbers of tables and figures, published values and claims. By default it is
+    where an arm on BreakHis is the paper's (:mod:`histobench.study.paper`); true for a trial of it on other images or models."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where models run: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Never re-runs anything."""
     gpu_slots: int = Field(default=1, ge=1, le=16)

@@ -1,10 +1,36 @@
-"""Which tables, figures and other files the report of a study has. Names are those of files without their endings."""
+"""Which tables, figures and other files the report of a study has. Names are those of files without their endings.
+
+The paper's numbers of tables and figures name those of its own study and of trials of it (`study.paper`). Every other study
+has the same under names and titles that say what they show, without what only the paper needs.
+"""
+
+import re
+from collections.abc import Iterable
 
 from histobench.study.resolved import Study
 
 SELECTIONS = {"": "last", "-best-epoch": "best_epoch"}
 """End of the name of Tables 4 and 5 -> the epoch that is scored."""
-BESIDE, INTERVALS = "-beside-published", "-intervals"
+BESIDE, INTERVALS, FULL = "-beside-published", "-intervals", "-honest"
+CONTENTS = {
+    "table1": ("images", "Images"),
+    "table2": ("models", "Models"),
+    "table3": ("recipes", "Training"),
+    "table4": ("results", "Scores, augmentation {without_augmentation}"),
+    "table5": ("results-augmented", "Scores, augmentation {with_augmentation}"),
+    "table6": ("external-results", "External test of the models trained at one magnification"),
+    "table7": ("pairs", "Pairs of arms"),
+    "figure1": ("samples", "Sample images"),
+    "figure2": ("external-samples", "Sample images of the external dataset"),
+    "figure3": ("cnn", "Convolutional networks"),
+    "figure4": ("vlm", "Vision-language models"),
+    "figure5": ("accuracy", "Accuracy of every arm"),
+    "figure6": ("losses", "Losses"),
+    "figure7": ("epochs", "Loss and accuracy over epochs"),
+    "bach": ("external-classes", "Malignant calls per class of the external dataset"),
+}
+"""The paper's name -> the name and title by content."""
+_PAPERS = {plain: name for name, (plain, _) in CONTENTS.items()}
 
 
 def tables(study: Study) -> list[str]:
@@ -20,10 +46,33 @@ def tables(study: Study) -> list[str]:
     ]
     headline = {**study.main, "magnification": study.comparisons["magnification"]}.items()
     if len({(cell["model"], cell["mode"]) for cell in study.cells if headline <= cell.items()}) > 1:
-        names += ["table7", f"table7{BESIDE}", "table7-honest"]
+        names += ["table7", f"table7{BESIDE}", f"table7{FULL}"]
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", "external"]
-    return sorted(names)
+    return sorted(named(study, names))
+
+
+def named(study: Study, names: Iterable[str]) -> list[str]:
+    """Return the names that a study's tables or figures have, without those that only the paper's study has.
+
+    The published form of Table 7 is the paper's alone; elsewhere its full form has its place.
+    """
+    if study.paper:
+        return list(names)
+    known = [name.removesuffix(FULL) for name in names if name != "table7" and not name.endswith(BESIDE)]
+    return [re.sub(rf"^(?:{'|'.join(CONTENTS)})(?=$|-)", lambda found: CONTENTS[found[0]][0], name) for name in known]
+
+
+def title(study: Study, name: str) -> str:
+    """Return the title of a table or figure, given by the paper's name: `Table 4`, or what it shows."""
+    paper = re.sub(r"(\d)", r" \1", name).replace("-", " ").capitalize()
+    return paper if study.paper or name not in CONTENTS else CONTENTS[name][1].format_map(study.tables)
+
+
+def papers(name: str) -> str:
+    """Return the paper's name of a table or figure, whatever it is called in a study; companions keep their endings."""
+    known = "|".join(sorted(_PAPERS, key=len, reverse=True))
+    return re.sub(rf"^(?:{known})(?=$|{BESIDE}|{INTERVALS}|-best-epoch)", lambda found: _PAPERS[found[0]], name)
 
 
 def figures(study: Study) -> list[str]:
@@ -47,12 +96,13 @@ def figures(study: Study) -> list[str]:
         "bach": study.external,
         "cost": main,
     }
-    return [name for name, has in wanted.items() if has]
+    return named(study, [name for name, has in wanted.items() if has])
 
 
 def sampled(study: Study) -> dict[str, str]:
     """Return the dataset of each figure that shows sample images."""
-    return {"figure1": study.dataset} | ({"figure2": study.external[0]["on"]} if study.external else {})
+    shown = [study.dataset, *(block["on"] for block in study.external[:1])]
+    return dict(zip(named(study, ["figure1", "figure2"]), shown, strict=False))
 
 
 def is_private(study: Study, figure: str) -> bool:
@@ -65,12 +115,12 @@ def is_private(study: Study, figure: str) -> bool:
 
 def results(study: Study) -> list[str]:
     """Return the CSVs that the page shows or links, other than tables."""
-    names = ["intervals", "comparisons", "claims", "gaps", "costs", "summary", "metrics", "parameters", "calibration"]
+    names = ["intervals", "comparisons", "gaps", "costs", "summary", "metrics", "parameters", "calibration"]
     if study.external:
-        names += ["external_gaps", "external_summary", "external_metrics", "external_groups"]
-    return names
+        names += [f"external_{name}" for name in ("gaps", "summary", "metrics", "groups", "intervals")]
+    return [*names, *(["claims"] if study.paper else [])]
 
 
 def numbered(table: str) -> tuple[int, str]:
     """Return the number of a table and which epoch it is of, for example (4, "best_epoch") of `table4-best-epoch`."""
-    return int(table[len("table")]), "best_epoch" if "-best-epoch" in table else "last"
+    return int(papers(table)[len("table")]), "best_epoch" if "-best-epoch" in table else "last"

@@ -6,7 +6,7 @@ Scripts are given it as `--study FILE`. It holds no path of this machine and not
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -80,6 +80,8 @@ class Study:
     """Blocks of arms that are evaluated on another dataset."""
     comparisons: Settings
     """`pairs`, `magnification`, `draws` and `seed`."""
+    paper: bool
+    """Whether the report is about the paper: its numbers of tables and figures, published values and claims."""
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -160,6 +162,8 @@ class Study:
 
 def resolve(config: "Config") -> Study:
     """Return the resolved study of a configuration."""
+    from histobench.study import paper  # which needs this module
+
     arms = dict.fromkeys((run.model, run.mode) for run in config.runs)
     recipes: dict[str, dict[str, Any]] = {}
     for model, mode in arms:
@@ -168,7 +172,7 @@ def resolve(config: "Config") -> Study:
     augmentations = dict.fromkeys(run.augmentation for run in config.runs)
     dataset = config.tables.dataset or config.runs[0].dataset
     datasets = dict.fromkeys([*config.used_datasets, dataset])
-    return Study(
+    study = Study(
         name=config.study,
         seed=config.seed,
         notes=config.notes,
@@ -185,7 +189,9 @@ def resolve(config: "Config") -> Study:
         tables=config.tables.model_dump(mode="json") | {"dataset": dataset},
         external=[block.model_dump(mode="json") for block in config.tested],
         comparisons=config.comparisons.model_dump(mode="json"),
+        paper=bool(config.paper),
     )
+    return replace(study, paper=bool(paper.arms(study))) if config.paper is None else study
 
 
 def write(study: Study, path: Path) -> None:

@@ -19,7 +19,7 @@ CHECKS: dict[str, tuple[Check, Check | None]] = {
     "f1_agrees": (consistency.f1_agrees, None),
     "fold_deviations": (variability.fold_deviations, variability.fold_deviations_in_study),
     "model_sizes": (recipe.model_sizes, None),
-    "not_checkable": (recipe.not_checkable, recipe.not_checkable),
+    "not_checkable": (recipe.not_checkable, None),
     "patient_count": (census.patient_count, None),
     "printed": (printed_values.printed, printed_values.printed_in_study),
     "product": (recipe.product, None),

@@ -11,8 +11,8 @@ from fractions import Fraction
 import numpy as np
 
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Cell, Row, Unavailable, decimals
-from histobench.claims.verdicts import HOLDS, IMPOSSIBLE, Verdict
+from histobench.claims.table_cells import Cell, Row, Unavailable, arm_name, decimals
+from histobench.claims.verdicts import HOLDS, INCONSISTENT, Verdict
 
 
 def f1_agrees(paper: Paper, tables: Sequence[int], folds: int = 5) -> Verdict:
@@ -38,7 +38,7 @@ def f1_agrees(paper: Paper, tables: Sequence[int], folds: int = 5) -> Verdict:
             continue
         faults.append(f"{fault} ({_row_name(row, table)})")
     if faults:
-        return Verdict(IMPOSSIBLE, f"in {len(faults)} of {len(rows)} rows: {'; '.join(faults[:2])}.")
+        return Verdict(INCONSISTENT, f"in {len(faults)} of {len(rows)} rows: {'; '.join(faults[:2])}.")
     return Verdict(HOLDS, f"in all {len(rows)} rows F1 is what precision and recall allow.")
 
 
@@ -95,7 +95,7 @@ def accuracy_agrees(
         )
         evidence += f", in {patient} by more than any of {draws:,} random patient-level folds allow" if balance else ""
         evidence += "."
-    return Verdict(IMPOSSIBLE if patient else HOLDS, evidence)
+    return Verdict(INCONSISTENT if patient else HOLDS, evidence)
 
 
 def fold_balance(paper: Paper, folds: int, draws: int, seed: int = 0) -> dict[str, tuple[float, float]]:
@@ -141,4 +141,4 @@ def _least(mean: float, deviation: float, folds: int) -> float:
 
 def _row_name(row: Row, table: int) -> str:
     size = f" {row['magnification']}X" if "magnification" in row else ""
-    return f"{row['model']}/{row['mode']}{size}, Table {table}"
+    return f"{arm_name('/'.join((row['model'], row['mode'])))}{size}, Table {table}"

@@ -5,22 +5,44 @@ from typing import Any
 
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Each, Terms, cases, decimals, describe
+from histobench.claims.table_cells import Each, Terms, Unavailable, cases, decimals, describe, rounding
 from histobench.claims.verdicts import Case, Verdict, grade, holds
 
 
 def exceeds(paper: Paper, terms: Mapping[str, Any], each: Each = None) -> Verdict:
-    """Return whether a weighted sum of cells is above zero in every case; arguments as for :func:`cases`."""
-    found = [(sum(weight * paper.value(cell) for cell, weight in case.items()), case) for case in cases(terms, each)]
-    value, case = min(found, key=lambda item: item[0])
-    failing = sum(value <= 0 for value, _ in found)
+    """Return whether a weighted sum of cells is above zero in every case; arguments as for :func:`cases`.
+
+    Rounding can move a printed mean by half a unit of its last digit, and a sum by as many of these as its weights add up
+    to. A sum that is no further from zero says nothing.
+
+    Raises:
+        Unavailable: rounding decides.
+    """
+    found = [
+        (
+            sum(weight * paper.value(cell) for cell, weight in case.items()),
+            sum(abs(weight) * rounding(paper.row(cell)[f"{cell.metric}_mean"]) for cell, weight in case.items()),
+            case,
+        )
+        for case in cases(terms, each)
+    ]
+    value, most, case = min(found, key=lambda item: item[0])
+    failing, open_ = (
+        sum(value <= -most for value, most, _ in found),
+        sum(-most < value <= most for value, most, _ in found),
+    )
+    of = f"of {len(found)} differences"
+    number = f"{float(value):+.4f}".replace("-", "−")
+    shown = f"{number}: {_with_numbers(case, paper)}"
+    beyond = f"rounding accounts for {decimals(most)} at most"
     if failing:
         are = "is" if failing == 1 else "are"
-        count = f"{failing} of {len(found)} differences {are} not above 0, the lowest" if len(found) > 1 else "it is"
-    else:
-        count = f"all {len(found)} differences are above 0, the smallest" if len(found) > 1 else "the difference is"
-    number = f"{float(value):+.4f}".replace("-", "−")
-    return holds(not failing, f"{count} {number}: {_with_numbers(case, paper)}.")
+        count = f"{failing} {of} {are} not above 0, the lowest" if len(found) > 1 else "it is"
+        return holds(False, f"{count} {shown}; {beyond}.")
+    if open_:
+        raise Unavailable(f"{open_} {of} cannot be told from 0, the lowest {shown}; {beyond}")
+    count = f"all {len(found)} differences are above 0, the smallest" if len(found) > 1 else "the difference is"
+    return holds(True, f"{count} {shown}.")
 
 
 def exceeds_in_study(study: Results, terms: Mapping[str, Any], each: Each = None) -> Verdict:

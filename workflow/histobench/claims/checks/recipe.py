@@ -7,8 +7,8 @@ from typing import Any
 
 from histobench.claims.evidence import Estimate, Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Bound, Unavailable, bounds, decimals, rounding
-from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPOSSIBLE, SUPPORTED, Verdict, holds
+from histobench.claims.table_cells import Bound, Unavailable, arm_name, bounds, decimals, rounding
+from histobench.claims.verdicts import CONTRADICTED, HOLDS, INCONSISTENT, SUPPORTED, Verdict, holds
 
 
 def configured(paper: Paper, models: Sequence[str], key: str, value: int) -> Verdict:
@@ -62,7 +62,7 @@ def crop_scale(paper: Paper, scale: Sequence[str]) -> Verdict:
     """Return whether a crop can have these shares of an image's area."""
     largest = max(map(Fraction, scale))
     if largest > 1:
-        return Verdict(IMPOSSIBLE, f"a crop of {decimals(largest, 1)} times the area is larger than the image.")
+        return Verdict(INCONSISTENT, f"a crop of {decimals(largest, 1)} times the area is larger than the image.")
     return Verdict(HOLDS, "no crop is larger than the image.")
 
 
@@ -85,7 +85,7 @@ def not_checkable(source: Paper | Results, reason: str) -> Verdict:
 
 
 def _listed(numbers: Mapping[str, int]) -> str:
-    return " and ".join(f"{number:,} in {arm}" for arm, number in numbers.items())
+    return " and ".join(f"{number:,} in {arm_name(arm)}" for arm, number in numbers.items())
 
 
 def _configured(paper: Paper, model: str, *keys: str) -> Any:

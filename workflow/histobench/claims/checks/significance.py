@@ -9,7 +9,7 @@ from itertools import combinations
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
 from histobench.claims.table_cells import Bound, Cell, Unavailable, decimals, describe, span
-from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPOSSIBLE, Case, Verdict, grade
+from histobench.claims.verdicts import CONTRADICTED, HOLDS, INCONSISTENT, Case, Verdict, grade
 
 Pairs = Sequence[Sequence[str]]
 FOLDS = 5
@@ -35,7 +35,7 @@ def significant(
         text = f"{wrong} of {len(values)} printed p-values {are} not {relation} (largest {largest}){end}"
         return Verdict(CONTRADICTED, text)
     text = f"printed {span(values, 3) if len(values) > 1 else decimals(values[0], 3)}, {relation}"
-    return Verdict(HOLDS, f"{text}.") if possible else Verdict(IMPOSSIBLE, f"{text}, but {limit}.")
+    return Verdict(HOLDS, f"{text}.") if possible else Verdict(INCONSISTENT, f"{text}, but {limit}.")
 
 
 def significant_in_study(
@@ -67,7 +67,7 @@ def signed_rank(paper: Paper, pairs: int) -> Verdict:
     attained = sum(any(abs(value - p) <= Fraction(1, 2000) for p in exact) for value in values)
     below = sum(value < tied for value in values)
     return Verdict(
-        HOLDS if attained == len(values) else IMPOSSIBLE,
+        HOLDS if attained == len(values) else INCONSISTENT,
         f"{attained} of {len(values)} printed p-values ({span(values, 3)}) are attainable: on {n} pairs the exact two-sided "
         f"p is a multiple of {float(step):g}, the one-sided at least {float(exact[0] / 2):g}, that of the normal "
         f"approximation at least {normal:.4f} ({tied:.4f} if all differences were equal, and {below} are smaller still).",

@@ -8,7 +8,7 @@ import numpy as np
 
 from histobench.claims.evidence import Estimate, Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import CROSS_VALIDATION, Cell, Unavailable, decimals, span
+from histobench.claims.table_cells import CROSS_VALIDATION, Cell, Unavailable, arm_name, decimals, span
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, UNDECIDED, Verdict, holds, verdict_of
 
 
@@ -35,7 +35,7 @@ def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: st
     ]
     failing = sum(value >= theirs for value, theirs, *_ in pairs)
     value, theirs, one, other, place = max(pairs, key=lambda pair: pair[0] - pair[1])
-    shown = f"{one} {decimals(value)} against {other} {decimals(theirs)}{place}"
+    shown = f"{arm_name(one)} {decimals(value)} against {arm_name(other)} {decimals(theirs)}{place}"
     what = "standard deviation over folds" if over == "folds" else "range over magnifications"
     if failing:
         text = f"the {what} is not the smaller one in {failing} of {len(pairs)} comparisons: {shown}."
@@ -56,8 +56,8 @@ def steadier_in_study(study: Results, first: Sequence[str], second: Sequence[str
     what = "root mean square deviation over folds" if over == "folds" else "range over magnifications"
     return Verdict(
         UNDECIDED,
-        f"the {what} of accuracy is at most {most:.4f} ({one}) against at least {least:.4f} ({other}), but has no interval "
-        "here.",
+        f"the {what} of accuracy is at most {most:.4f} ({arm_name(one)}) against at least {least:.4f} "
+        f"({arm_name(other)}), but has no interval here.",
         Estimate(least - most, math.nan, math.nan),
     )
 

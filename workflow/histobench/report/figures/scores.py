@@ -24,14 +24,14 @@ DIAMOND: Mapping[str, Any] = {"marker": "D", "markersize": 3.5, "linestyle": "no
 DOT: Mapping[str, Any] = {"color": GREY, "marker": "o", "markersize": 2.2, "markeredgewidth": 0, "linestyle": "none"}
 DASH: Mapping[str, Any] = {"marker": "_", "markersize": 6, "markeredgewidth": 1.6, "linestyle": "none"}
 SHADE = "0.93"
-INTERVALS = (*ARM, "selection", "metric", "estimate", "low", "high")
+INTERVALS = (*ARM, "selection", "metric", "fold_mean", "fold_mean_low", "fold_mean_high")
 SUMMARY = (*ARM, "selection", "accuracy_mean", "accuracy_std")
 METRICS = (*ARM, "fold", "selection", "accuracy")
 GROUPS = ("on", *ARM, "group", "label", "fold", RATE)
 """Columns of the study's files that are drawn."""
 STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "file": 1, "image": 2}
 """Order of split policies by what they keep on one side of a fold, the strictest first."""
-POOLED = "Markers: pooled over folds; bars: 95 % interval, patients resampled."
+MEANS = "Markers: mean over folds; bars: 95 % interval, patients resampled."
 
 
 def chosen(rows: Sequence[Texts], setting: Mapping[str, str]) -> list[Texts]:
@@ -68,7 +68,7 @@ def accuracy(intervals: Sequence[Texts], published: Mapping[int, Sequence[Texts]
     handles = arm_handles(shown, known)
     if any(theirs.values()):
         handles.append(Line2D([], [], color="0.2", label="published", **DASH))
-    figure = canvas(PAGE, 8 + 58 * len(ours), [POOLED, *study.notes], handles)
+    figure = canvas(PAGE, 8 + 58 * len(ours), [MEANS, *study.notes], handles)
     axes = figure.subplots(len(ours), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, number in zip(axes, ours, strict=True):
         for place, arm in enumerate(shown):
@@ -77,11 +77,11 @@ def accuracy(intervals: Sequence[Texts], published: Mapping[int, Sequence[Texts]
             own = {x - step / 8: ours[number][key] for key, x in places.items() if key in ours[number]}
             paper = {x + step / 4: theirs[number][key] for key, x in places.items() if key in theirs[number]}
             for x, row in own.items():
-                if row["low"] and row["high"]:  # a single fold has no interval
-                    ends = [float(row["low"]), float(row["high"])]
+                if row["fold_mean_low"] and row["fold_mean_high"]:
+                    ends = [float(row["fold_mean_low"]), float(row["fold_mean_high"])]
                     axis.plot([x, x], ends, color=look.colour, linewidth=0.8, gid="interval")
             line = {"linestyle": look.line, "linewidth": 0.5, "gid": f"{arm.name}: reproduced"}
-            axis.plot(list(own), [float(row["estimate"]) for row in own.values()], **line, **look.marks)
+            axis.plot(list(own), [float(row["fold_mean"]) for row in own.values()], **line, **look.marks)
             gid = f"{arm.name}: published"
             axis.plot(list(paper), list(paper.values()), color=look.colour, gid=gid, **DASH)
         for at in range(0, len(magnifications), 2):  # every other group is shaded

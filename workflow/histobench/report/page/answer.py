@@ -4,21 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from histobench.report.page.cells import Cell, Row, RowCount, Source, Value, View, shown
-from histobench.report.terms import ABSENT, Texts
+from histobench.report.terms import ABSENT, Texts, scale
 
 TALLIES = (
-    ("By the paper's own numbers", "published_verdict", ("holds", "contradicted", "impossible", "not checkable")),
-    ("By this study", "study_verdict", ("supported", "contradicted", "undecided", "not run")),
+    ("By the paper's own numbers", "published_verdict", ("holds", "contradicted", "inconsistent", "not checkable")),
+    ("By this study", "study_verdict", ("supported", "contradicted", "undecided", "not run", "not applicable")),
 )
 LEVEL = 0.05
 """Significance level of Holm's p."""
 CAPTION = (
-    "Accuracy of the pooled out-of-fold predictions with its 95 % interval; patients are resampled within their class. "
-    "Differences are paired by patient. An arm is significantly worse if the interval of its difference excludes zero and "
-    "Holm's p over all declared pairs is below 0.05."
+    "Accuracy, mean over folds, with its 95 % interval; patients are resampled within their class. Differences are paired by "
+    "patient. An arm is significantly worse if the interval of its difference excludes zero and Holm's p over all declared "
+    "pairs, of sign flips of patients in the pooled predictions, is below 0.05."
 )
 NOTABLE = (
-    ("Impossible", "published_verdict", "impossible", "published_evidence"),
+    ("Inconsistent with the paper's own numbers", "published_verdict", "inconsistent", "published_evidence"),
     ("Contradicted by the paper's own tables", "published_verdict", "contradicted", "published_evidence"),
     ("Contradicted by this study", "study_verdict", "contradicted", "study_evidence"),
     ("Supported by this study", "study_verdict", "supported", "study_evidence"),
@@ -34,6 +34,9 @@ class Winner:
     magnification: Value
     arm: str
     accuracy: Cell
+    """Mean over folds, with its interval."""
+    pooled: Cell
+    """Accuracy of the predictions of all folds together, with its interval."""
     worse: list[str]
     """Arms that are significantly worse."""
     similar: list[str]
@@ -41,23 +44,23 @@ class Winner:
     not_compared: list[str]
     second: str | None = None
     tied: bool = False
-    """Whether the second has the same pooled accuracy."""
+    """Whether the second has the same accuracy."""
     difference: Cell | None = None
     """First minus second with its interval; None where the pair was not compared."""
     holm: Value | None = None
 
 
 def winners(intervals: Source, comparisons: Source | None, dataset: str, split: str) -> list[Winner]:
-    """Return the best arm of each setting of a dataset and split policy, by its pooled accuracy at the last epoch.
+    """Return the best arm of each setting of a dataset and split policy, by its mean accuracy over folds at the last epoch.
 
     Augmentations are in the order of the file, magnifications ascend. An arm is significantly worse if the 95 % interval
-    of the pooled difference excludes zero and Holm's p over all declared pairs is below 0.05. The interval alone is too
-    little, since the first arm was chosen by its result.
+    of the difference excludes zero and Holm's p over all declared pairs is below 0.05. The interval alone is too little,
+    since the first arm was chosen by its result.
     """
     wanted = {"dataset": dataset, "split": split, "selection": "last", "metric": "accuracy"}
     groups: dict[str, dict[int, list[int]]] = {}
     for index, row in enumerate(intervals.rows):
-        if wanted.items() <= row.items() and row["estimate"]:
+        if wanted.items() <= row.items() and row["fold_mean"]:
             groups.setdefault(row["augmentation"], {}).setdefault(int(row["magnification"]), []).append(index)
     found = []
     for augmentation, magnifications in groups.items():
@@ -69,16 +72,19 @@ def winners(intervals: Source, comparisons: Source | None, dataset: str, split: 
 
 def _winner(arms: Sequence[int], intervals: Source, comparisons: Source | None, setting: Texts) -> Winner:
     """Return the best of the arms in these rows of intervals.csv."""
-    first, *others = sorted(arms, key=lambda row: -float(intervals.rows[row]["estimate"]))
+    first, *others = sorted(arms, key=lambda row: -float(intervals.rows[row]["fold_mean"]))
     pairs = {
         (row["first"], row["second"]): index
         for index, row in enumerate(comparisons.rows if comparisons else ())
-        if setting.items() <= row.items() and row["pooled_difference"]
+        if setting.items() <= row.items() and row["difference"]
     }
     best = _arm(intervals.rows[first])
-    accuracy = intervals.fill("{estimate} [{low}, {high}]", first, away=True)
+    accuracy, pooled = (
+        intervals.fill(template, first, away=True)
+        for template in ("{fold_mean} [{fold_mean_low}, {fold_mean_high}]", "{estimate} [{low}, {high}]")
+    )
     magnification = intervals.value(first, "magnification", away=True)
-    found = Winner(setting["augmentation"], magnification, _label(intervals, best), accuracy, [], [], [])
+    found = Winner(setting["augmentation"], magnification, _label(intervals, best), accuracy, pooled, [], [], [])
     for other in others:
         name = _arm(intervals.rows[other])
         label = _label(intervals, name)
@@ -91,10 +97,10 @@ def _winner(arms: Sequence[int], intervals: Source, comparisons: Source | None, 
             (found.worse if worse else found.similar).append(label)
         if found.second is None:
             found.second = label
-            found.tied = float(intervals.rows[first]["estimate"]) == float(intervals.rows[other]["estimate"])
+            found.tied = float(intervals.rows[first]["fold_mean"]) == float(intervals.rows[other]["fold_mean"])
             if index is not None and comparisons:
-                ends = "[{high}, {low}]" if flipped else "[{low}, {high}]"
-                template = f"{{pooled_difference}} {ends}"
+                ends = "[{difference_high}, {difference_low}]" if flipped else "[{difference_low}, {difference_high}]"
+                template = f"{{difference}} {ends}"
                 found.difference = comparisons.fill(template, index, away=True, negate=flipped)
                 if comparisons.rows[index]["holm_p"]:
                     found.holm = comparisons.value(index, "holm_p", away=True)
@@ -136,7 +142,7 @@ def firsts(winners: Sequence[Winner]) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for one in winners:
         arm = f"{one.arm} and {one.second}" if one.tied else one.arm
-        found.setdefault(one.augmentation, {}).setdefault(arm, []).append(one.magnification.text)
+        found.setdefault(one.augmentation, {}).setdefault(arm, []).append(scale(one.magnification.value))
     return found
 
 
@@ -156,7 +162,7 @@ def notable(claims: Source, most: int = 4) -> list[tuple[str, list[dict[str, Val
         rows = [index for index, row in enumerate(claims.rows) if row[column] == verdict]
         if column == "study_verdict":
             rows.sort(key=lambda index: -abs(float(claims.rows[index]["effect"] or 0)))
-        parts = {"sentence": "sentence", "section": "section", "evidence": evidence}
+        parts = {"sentence": "sentence", "wording": "wording", "section": "section", "evidence": evidence}
         if rows:
             shows = ({part: claims.value(row, name, away=True) for part, name in parts.items()} for row in rows[:most])
             found.append((title, list(shows)))
@@ -173,7 +179,8 @@ def _label(source: Source, arm: str) -> str:
 
 def _is_significant(row: Texts, flipped: bool) -> bool:
     """Return whether the first arm of a pair is significantly better, or the second where `flipped`."""
-    if not row["low"] or not row["high"]:
+    low, high = row["difference_low"], row["difference_high"]
+    if not low or not high:
         return False
-    excluded = float(row["high"]) < 0 if flipped else float(row["low"]) > 0
+    excluded = float(high) < 0 if flipped else float(low) > 0
     return excluded and (not row["holm_p"] or float(row["holm_p"]) < LEVEL)

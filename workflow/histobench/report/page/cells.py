@@ -9,10 +9,12 @@ from pathlib import Path
 from string import Formatter
 
 from histobench.io.files import read_csv
-from histobench.report.terms import ABSENT, SELECTIONS, head, minus, printed
+from histobench.report.terms import ABSENT, NO_INTERVAL, SELECTIONS, head, minus, printed
 
 FINE = re.compile(r"[+-]?\d+\.\d{5,}(e[+-]?\d+)?", re.IGNORECASE)
 """A number with more than four decimals."""
+ENDS = re.compile(r"\[\{(\w+)\}, \{(\w+)\}\]")
+"""An interval in a template."""
 SHORT = re.compile(r"[+-]?\d(\.\d)?e[+-]?\d+", re.IGNORECASE)
 """A number in scientific notation with at most two digits."""
 
@@ -84,7 +86,12 @@ class Source:
         return Value(text, value, column, row, self.link if away else None, negate)
 
     def fill(self, template: str, row: int, *, away: bool = False, negate: bool = False) -> list[Value | str]:
-        """Return the template with its fields filled in; it ends before the first field that is empty."""
+        """Return the template with its fields filled in; it ends before the first field that is empty.
+
+        An interval that is a single value is left out, and it is said that there is none.
+        """
+        if (ends := ENDS.search(template)) and len({self.rows[row].get(name) for name in ends.groups()}) == 1:
+            template = template.replace(ends[0], NO_INTERVAL)
         parts: list[Value | str] = []
         for literal, name, _, _ in Formatter().parse(template):
             if name is None:

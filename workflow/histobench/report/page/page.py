@@ -15,6 +15,8 @@ from typing import Any
 from histobench.io.errors import HistoBenchError
 from histobench.report.page import answer, protocol, table_views
 from histobench.report.page.cells import Column, RowCount, Source, Value, number, plain, view
+from histobench.report.terms import remarks
+from histobench.study.outputs import papers, title
 from histobench.study.resolved import Study
 
 SVG_BYTES = 300_000
@@ -31,7 +33,7 @@ COSTS = (
 )
 CLAIMS = (
     *plain("section"),
-    Column("Claim", "{sentence}", "text"),
+    Column("Claim", "{sentence}", "text", ["({wording})"]),
     Column("The paper's own numbers", "{published_verdict}", "verdict", ["{published_evidence}"]),
     Column("This study", "{study_verdict}", "verdict", ["effect {effect} [{low}, {high}];", "{study_evidence}"]),
 )
@@ -102,13 +104,17 @@ def _answer(study: Study, intervals: Source | None, comparisons: Source | None) 
         return None
     headline = (str(study.comparisons["magnification"]), study.augmentation)
     first = [one for one in found if (one.magnification.value, one.augmentation) == headline]
+    lead = (first or found)[0]
+    shown = {"dataset": dataset, "split": split, "selection": "last", "augmentation": lead.augmentation}
+    shown |= {"magnification": lead.magnification.value}
     return {
         "dataset": dataset,
         "split": split,
-        "lead": (first or found)[0],
+        "lead": lead,
         "rivals": any(one.second for one in found),
         "firsts": answer.firsts(found),
         "table": answer.table(found, (comparisons or intervals).link),
+        "remarks": remarks([row for row in intervals.rows if shown.items() <= row.items()], study.labels),
         "plain": [name for name, transforms in study.augmentations.items() if not transforms],
     }
 
@@ -130,7 +136,7 @@ def _claims(claims: Source | None) -> dict[str, Any] | None:
 def _figure(path: Path, folder: Path, content: PageInput) -> dict[str, Any]:
     """Return what the template needs of a figure; its address is a data URI of the image."""
     kind, file = "image/svg+xml", path
-    caption = content.captions / f"{path.stem}.rst"
+    caption = content.captions / f"{papers(path.stem)}.rst"
     for needed in (path, caption):
         if not needed.is_file():
             raise HistoBenchError(f"{needed}: no such file; run the workflow again to make it, or restore it with git")
@@ -138,9 +144,11 @@ def _figure(path: Path, folder: Path, content: PageInput) -> dict[str, Any]:
         kind, file = "image/png", path.with_suffix(".png")
     link = Path(os.path.relpath(path, folder)).as_posix().removesuffix(".svg")
     text = " ".join(caption.read_text(encoding="utf-8").split())
+    if not content.study.paper:  # without the sentences that compare with the paper
+        text = " ".join(sentence for sentence in re.split(r"(?<=\.) ", text) if "published" not in sentence)
     return {
         "identity": path.stem,
-        "title": re.sub(r"^figure(\d+)$", r"Figure \1", path.stem).replace("-", " ").capitalize(),
+        "title": title(content.study, papers(path.stem)),
         "caption": text.replace("*", "").replace("``", ""),
         "address": f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}",
         "files": [f"{link}{suffix}" for suffix in (".pdf", ".svg", ".png")],

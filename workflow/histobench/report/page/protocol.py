@@ -3,18 +3,19 @@
 from collections.abc import Iterable
 from typing import Any
 
-from histobench.report.terms import count
+from histobench.report.terms import count, scale
 from histobench.study.resolved import Settings, Study, printed_mode
 
 SPLITS = {
-    "patient": "no patient (in BreakHis: slide id) is on both sides of a fold",
-    "accession": "no accession number (slide id without its last letters) is on both sides of a fold, the strictest grouping",
+    "patient": "no patient is on both sides of a fold",
+    "accession": "no accession number is on both sides of a fold, the strictest grouping",
     "image": "images are assigned one by one, so that a patient is on both sides of a fold: a control that leaks on purpose",
     "official": "the official lists of the dataset's authors",
     "file": "a given table says which images train and which evaluate, whatever patients they show",
 }
 BREAKHIS = (
-    "BreakHis has 82 pairs of subtype and slide, 81 slide ids (one slide has two subtypes) and 70 accession numbers"
+    "a patient of BreakHis is a slide id, an accession number that id without its last letters: BreakHis has 82 pairs of "
+    "subtype and slide, 81 slide ids (one slide has two subtypes) and 70 accession numbers"
 )
 READOUTS = {
     "end_marker": "the last position, the end-of-image marker, after the final norm",
@@ -51,8 +52,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     cnn_input = vlm_input = ""
     if cnns:
         (mean, std), *others = sorted({(tuple(model["mean"]), tuple(model["std"])) for model in cnns})
-        scale = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
-        cnn_input = f"the whole image is resized to {_sizes(cnns)} pixels (aspect ratio not kept), antialiased; {scale}"
+        norm = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
+        cnn_input = f"the whole image is resized to {_sizes(cnns)} pixels (aspect ratio not kept), antialiased; {norm}"
     if vlms:
         vlm_input = (
             f"resized to {_sizes(vlms)} pixels (aspect ratio not kept), then rescaled and normalized by the native "
@@ -72,8 +73,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     }
     external = (
         f"every run of {', '.join(block['models'])} ({', '.join(map(printed_mode, block['modes']))}) trained at "
-        f"{', '.join(f'{value}×' for value in block['magnifications'])} is evaluated on {block['on']}; the headline is "
-        f"{block['headline']}×, another table has all"
+        f"{', '.join(map(scale, block['magnifications']))} is evaluated on {block['on']}; the headline is "
+        f"{scale(block['headline'])}, another table has all"
         for block in study.external
     )
     points = [

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError
@@ -9,14 +10,14 @@ from histobench.report.page.cells import Column, Source, View, beside, columns_o
 from histobench.report.tables.comparison_tables import excludes_zero
 from histobench.report.tables.results_tables import best_means
 from histobench.report.terms import head
-from histobench.study.outputs import BESIDE, INTERVALS
+from histobench.study.outputs import BESIDE, INTERVALS, papers
 
 FOLD = ("dataset", "split", "augmentation", "selection", "folds", "level")
 SETTING = ("dataset", "split", "augmentation", "magnification")
 COMPARED = (
     *plain(*SETTING, "first", "second"),
+    Column("Difference", "{difference} [{difference_low}, {difference_high}]"),
     Column("Pooled difference", "{pooled_difference} [{low}, {high}]"),
-    Column("Mean over folds", "{difference}"),
     *plain("effect_size", "bootstrap_p", "sign_flip_p", "holm_p"),
     Column("Wilcoxon p (floor)", "{wilcoxon_p} ({wilcoxon_floor})"),
     *plain("nadeau_bengio_p"),
@@ -50,8 +51,8 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
 
 
 def order(stem: str) -> tuple[bool, str]:
-    """Return the sort key of a table: numbered tables first, by number, then the others by name."""
-    return not stem.startswith("table"), stem
+    """Return the sort key of a table: those that the paper numbers first, by number, then the others by name."""
+    return not papers(stem).startswith("table"), papers(stem)
 
 
 def _heading(path: Path) -> tuple[str, str]:
@@ -66,10 +67,10 @@ def _heading(path: Path) -> tuple[str, str]:
 
 def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
     """Return (row, column) of the bold values of a table, which are the same as in its Markdown and LaTeX files."""
-    if re.fullmatch(r"table[45](-best-epoch)?", stem):
+    if re.fullmatch(r"table[45](-best-epoch)?", papers(stem)):
         return best_means(source.rows)
-    if stem == "table7-honest":
-        return {(index, "pooled_difference") for index, row in enumerate(source.rows) if excludes_zero(row)}
+    if papers(stem).startswith("table7") and "difference_low" in source.columns:
+        return {(index, "difference") for index, row in enumerate(source.rows) if excludes_zero(row)}
     return set()
 
 
@@ -81,14 +82,23 @@ def intervals(source: Source) -> View | None:
     equal = [key for key in SETTING[:3] if len({source.rows[index][key] for index in rows}) == 1]
     keys = [key for key in (*SETTING, "model", "mode") if key not in equal]
     caption = (
-        "Scores of the pooled out-of-fold predictions of the last epoch with 95 % intervals; patients are resampled within "
-        "their class. Pooled scores differ slightly from means over folds. The CSV also has the best epoch."
+        "Means over folds of the scores of the last epoch with 95 % intervals; patients are resampled within their class. "
+        "The CSV also has the best epoch."
     )
-    found = pivot(
-        *(source, "Intervals", caption, rows, keys, "metric"),
-        lambda row: source.fill("{estimate} [{low}, {high}]", row),
+    pooled = (
+        "The same of the out-of-fold predictions of all folds together. Folds differ in size, and the AUC ranks images of all "
+        "folds together, so that pooled scores differ from means over folds."
     )
-    found.shared = [(head(key), source.value(rows[0], key, away=True)) for key in equal]
+    found, below = (
+        pivot(*(source, title, text, rows, keys, "metric"), partial(source.fill, template))
+        for title, text, template in (
+            ("Intervals", caption, "{fold_mean} [{fold_mean_low}, {fold_mean_high}]"),
+            ("Intervals of pooled scores", pooled, "{estimate} [{low}, {high}]"),
+        )
+    )
+    below.identity += "-pooled"
+    found.shared = below.shared = [(head(key), source.value(rows[0], key, away=True)) for key in equal]
+    found.companions = [below]
     return found
 
 
@@ -99,8 +109,8 @@ def comparisons(source: Source) -> list[View]:
         rows = [index for index, row in enumerate(source.rows) if (row["metric"], row["selection"]) == (metric, "last")]
         if rows:
             caption = (
-                f"{head(metric)}, first minus second, last epoch. The pooled difference has the 95 % interval of the "
-                "patient-clustered paired bootstrap. Holm's correction is applied to the sign-flip p over the declared "
+                f"{head(metric)}, first minus second, last epoch: difference of the means over folds, and of the pooled scores, "
+                "with 95 % intervals of the patient-clustered paired bootstrap. Holm's correction is applied to the sign-flip p over the declared "
                 "pairs. The floor is the smallest p that the Wilcoxon test can give. The last column is secondary: it "
                 "assumes that images are independent, but those of one patient are not."
             )

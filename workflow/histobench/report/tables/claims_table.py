@@ -9,7 +9,7 @@ from histobench.report.terms import minus
 from histobench.study.resolved import Study
 
 Rows = Sequence[Mapping[str, object]]
-GOOD = ("holds", "supported", "not checkable", "not run", "undecided")
+GOOD = ("holds", "supported", "not checkable", "not run", "not applicable", "undecided")
 
 
 def published_table(rows: Rows) -> Table:
@@ -45,8 +45,8 @@ def study_table(rows: Rows, study: Study) -> Table:
 
 
 def _published(row: Mapping[str, object]) -> tuple[str, ...]:
-    claim = (str(row[key]) for key in ("id", "section", "sentence"))
-    return *claim, _verdict(row["published_verdict"]), str(row["published_evidence"])
+    text = f"“{row['sentence']}”" if row["wording"] == "quotation" else f"{row['sentence']} (paraphrased)"
+    return str(row["id"]), str(row["section"]), text, _verdict(row["published_verdict"]), str(row["published_evidence"])
 
 
 def _verdict(verdict: object) -> str:

@@ -4,7 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Bold, Table
-from histobench.report.terms import ABSENT, Texts, fixed, head, minus
+from histobench.report.terms import (
+    ABSENT,
+    NO_INTERVAL,
+    WITHOUT,
+    Texts,
+    bracket,
+    fixed,
+    head,
+    minus,
+    printed,
+    remarks,
+    scale,
+)
+from histobench.study.outputs import title
 from histobench.study.resolved import Study, printed_mode
 
 METRICS = ("accuracy", "f1", "auc")
@@ -12,9 +25,24 @@ METRICS = ("accuracy", "f1", "auc")
 PAIR = ("magnification", "first", "second")
 P_VALUES = ("holm_p", "sign_flip_p", "bootstrap_p", "nadeau_bengio_p")
 HONEST_COLUMNS = (
-    *(*PAIR, "metric", "folds", "patients", "first_value", "second_value", "difference", "effect_size"),
-    *("pooled_difference", "low", "high", *P_VALUES, "wilcoxon_p", "wilcoxon_floor", "mcnemar_p", "delong_p"),
+    *(*PAIR, "metric", "folds", "patients", "first_value", "second_value"),
+    *(
+        "difference",
+        "difference_low",
+        "difference_high",
+        "effect_size",
+        "pooled_difference",
+        "low",
+        "high",
+        *P_VALUES,
+        "wilcoxon_p",
+        "wilcoxon_floor",
+        "mcnemar_p",
+        "delong_p",
+    ),
 )
+SIGNED = ("difference", "difference_low", "difference_high", "effect_size", "pooled_difference", "low", "high")
+"""Columns that change their sign with the order of a pair."""
 PUBLISHED_MODE = "FT"
 """The arms of the published Table 7 are the fine-tuned ones, though it names models only."""
 
@@ -46,10 +74,13 @@ def comparison_tables(
         pairs.setdefault((first, second), {})[row["metric"]] = row
     pairs = {pair: metrics for pair, metrics in pairs.items() if metrics}
     setting = (
-        f"dataset {study.dataset}, split policy {study.split}, {magnification}×, augmentation {study.augmentation}, "
+        f"dataset {study.dataset}, split policy {study.split}, {scale(magnification)}, augmentation {study.augmentation}, "
         "last epoch"
     )
-    bound = "Floor: the smallest p that the exact two-sided test can give"
+    bound = (
+        "Floor, in brackets: the smallest p that the exact two-sided test can give, 2 / 2^n for n folds in which the two arms "
+        "differ; a fold in which their scores are equal is left out"
+    )
     if chosen:
         setting += f"; {chosen[0]['folds']} folds, {chosen[0]['patients']} patients."
         floor = min(float(row["wilcoxon_floor"]) for row in chosen)
@@ -61,25 +92,40 @@ def comparison_tables(
     else:
         setting += ". Empty: no declared pair could be compared here; gaps.csv says what could not be used and why."
     bound += "."
-    values = tuple(f"{metric}_p" for metric in METRICS)
+    values, floors = (tuple(f"{metric}_{name}" for metric in METRICS) for name in ("p", "floor"))
     rows = [
         dict(zip(PAIR, (magnification, *pair), strict=True))
-        | {f"{metric}_p": fixed(metrics[metric]["wilcoxon_p"]) for metric in METRICS}
-        | {"floor": fixed(min((metrics[metric]["wilcoxon_floor"] for metric in METRICS), key=float))}
+        | {
+            f"{metric}_{name}": fixed(metrics[metric][f"wilcoxon_{name}"])
+            for name in ("p", "floor")
+            for metric in METRICS
+        }
         for pair, metrics in pairs.items()
     ]
     caption = "Pairwise comparison, p-values of the exact two-sided Wilcoxon signed-rank test on fold scores"
-    columns = (*PAIR, *values, "floor")
-    header = tuple(map(head, (*PAIR, *METRICS, "floor")))
-    table = Table.of("Table 7", study.caption(f"{caption}: {setting}", bound), columns, rows, columns, header)
+    table = Table(
+        title(study, "table7"),
+        study.caption(f"{caption}: {setting}", bound),
+        (*PAIR, *values, *floors),
+        rows,
+        (*map(head, PAIR), *(f"{head(metric)} p (floor)" for metric in METRICS)),
+        [
+            (
+                *(printed(key, row[key]) for key in PAIR),
+                *(f"{row[value]} ({row[floor]})" for value, floor in zip(values, floors, strict=True)),
+            )
+            for row in rows
+        ],
+    )
     compared = study.caption(f"{caption}, beside the published ones: {setting}", bound, COMPARED)
     companion = beside(table.title, rows, theirs, PAIR, values, compared)
     return table, companion, _honest(pairs, magnification, setting, study)
 
 
 def excludes_zero(row: Texts) -> bool:
-    """Return whether the interval of a pair's pooled difference excludes 0."""
-    return bool(row["low"] and row["high"]) and (float(row["low"]) > 0 or float(row["high"]) < 0)
+    """Return whether the interval of a pair's difference, of the means over folds, excludes 0."""
+    low, high = row["difference_low"], row["difference_high"]
+    return bool(low and high) and (float(low) > 0 or float(high) < 0)
 
 
 def _honest(pairs: Pairs, magnification: str, setting: str, study: Study) -> Table:
@@ -93,37 +139,39 @@ def _honest(pairs: Pairs, magnification: str, setting: str, study: Study) -> Tab
             row["effect_size"] = f"{float(source['effect_size']):.2f}" if source["effect_size"] else ""
             rows.append(row)
             signed = {
-                key: minus(f"+{row[key]}" if row[key] and not row[key].startswith("-") else row[key])
-                for key in ("difference", "effect_size", "pooled_difference", "low", "high")
+                key: minus(f"+{row[key]}" if row[key] and not row[key].startswith("-") else row[key]) for key in SIGNED
             }
-            pooled = f"{signed['pooled_difference']} [{signed['low']}, {signed['high']}]"
+            mean = f"{signed['difference']} {bracket(signed['difference_low'], signed['difference_high'])}"
             cells.append(
                 (
                     *(first, second, head(metric), f"{row['first_value']} / {row['second_value']}"),
-                    *(signed["difference"], signed["effect_size"] or ABSENT),
-                    Bold(pooled) if excludes_zero(source) else pooled,
+                    Bold(mean) if excludes_zero(source) else mean,
+                    signed["effect_size"] or ABSENT,
+                    f"{signed['pooled_difference']} {bracket(signed['low'], signed['high'])}",
                     *(row[key] or ABSENT for key in P_VALUES),
                     f"{row['wilcoxon_p']} ({row['wilcoxon_floor']})",
                     row["mcnemar_p"] or row["delong_p"] or ABSENT,
                 )
             )
     return Table(
-        title="Table 7, in full",
+        title="Table 7, in full" if study.paper else title(study, "table7"),
         caption=study.caption(
             f"Pairwise comparison, first minus second: {setting}",
-            "Means and difference are over folds, d_z is the mean difference over its deviation between folds.",
-            "Pooled: difference on all out-of-fold predictions, with the 95 % interval of a paired bootstrap of patients; "
-            "bold where it excludes 0.",
+            "Means and difference are over folds, with the 95 % interval of a paired bootstrap of patients, bold where it "
+            "excludes 0; d_z is the mean difference over its deviation between folds.",
+            "Pooled: difference on the out-of-fold predictions of all folds together, with its interval.",
             "p-values after that: Holm's correction, over the declared family of pairs, of a sign-flip permutation of "
             "patients; this permutation; the bootstrap; Nadeau and Bengio's corrected t on fold scores; the exact "
             "two-sided Wilcoxon signed-rank test with its floor.",
             "Secondary: exact McNemar (accuracy) or DeLong (AUC), which take the images of a patient for independent and "
             "therefore reject too often.",
+            *remarks([row for metrics in pairs.values() for row in metrics.values()], {}),
+            *([WITHOUT] if any(NO_INTERVAL in cell for line in cells for cell in line) else []),
         ),
         columns=HONEST_COLUMNS,
         rows=rows,
         header=(
-            *("First", "Second", "Metric", "Means", "Difference", "d_z", "Pooled [95 %]"),
+            *("First", "Second", "Metric", "Means", "Difference [95 %]", "d_z", "Pooled [95 %]"),
             *("Holm p", "Sign-flip p", "Bootstrap p", "Nadeau-Bengio p", "Wilcoxon p (floor)", "Secondary p"),
         ),
         cells=cells,
@@ -139,9 +187,10 @@ def _name(arm: str, study: Study) -> str:
 def _reversed(row: Texts) -> dict[str, str]:
     """Return the comparison of the second arm with the first."""
     turned = dict(row)
-    for one, other in (("first", "second"), ("first_value", "second_value"), ("low", "high")):
+    ends = (("low", "high"), ("difference_low", "difference_high"))
+    for one, other in (("first", "second"), ("first_value", "second_value"), *ends):
         turned |= {one: row[other], other: row[one]}
-    for name in ("difference", "effect_size", "pooled_difference", "low", "high"):
+    for name in SIGNED:
         turned[name] = repr(-float(turned[name])) if turned[name] else ""
     return turned
 

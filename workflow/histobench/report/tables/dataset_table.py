@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Table
 from histobench.report.terms import Texts, count
+from histobench.study.outputs import title
 from histobench.study.resolved import Study
 
 
@@ -30,7 +31,7 @@ def dataset_tables(
     rows: list[dict[str, str]] = [dict(zip(columns, row, strict=True)) for row in texts]
     folds = count((len(side) for side in sizes.values()), "fold")
     table = Table.of(
-        "Table 1",
+        title(study, "table1"),
         study.caption(
             f"Images of dataset {study.dataset} per magnification and class.",
             f"Train and test: mean number of images over {folds} of the split policy {study.split}.",

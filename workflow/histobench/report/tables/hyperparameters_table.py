@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from histobench.report.published_tables import beside
 from histobench.report.render import Table
 from histobench.report.terms import Texts
+from histobench.study.outputs import title
 from histobench.study.resolved import Settings, Study
 
 COLUMNS: tuple[str, ...] = ("category", "hyperparameter", "value")
@@ -33,7 +34,7 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
         ("Training", "Evaluation", "; ".join(dict.fromkeys(_evaluation(split) for split in study.splits.values()))),
     ]
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in texts]
-    table = Table.of("Table 3", study.caption("Training hyperparameters."), COLUMNS, rows, COLUMNS)
+    table = Table.of(title(study, "table3"), study.caption("Training hyperparameters."), COLUMNS, rows, COLUMNS)
     ours = {row[:2] for row in texts}
     keys = [(row.get("category", ""), row.get("hyperparameter", "")) for row in published]
     only_published = [dict(zip(COLUMNS, (*key, ""), strict=True)) for key in keys if key not in ours]

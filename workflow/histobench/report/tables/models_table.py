@@ -6,6 +6,7 @@ from typing import Any
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Table
 from histobench.report.terms import Texts, origin
+from histobench.study.outputs import title
 from histobench.study.resolved import Study
 
 COLUMNS = ("model", "mode", "parameters_published_form", "parameters", "trainable", "lora")
@@ -33,7 +34,7 @@ def model_tables(parameters: Sequence[Texts], published: Sequence[Texts], study:
         )
     about = "Size of the models: parameters in millions with the original head (1000 classes, or the language model's)"
     table = Table.of(
-        "Table 2",
+        title(study, "table2"),
         study.caption(f"{about}, and exact numbers as trained, with a head of one output instead."),
         columns,
         rows,

@@ -5,6 +5,7 @@ The CSV of a table holds the numbers as printed, so that the companion's differe
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 from histobench.evaluation.bootstrap import POOLED
 from histobench.io.errors import HistoBenchError
@@ -12,10 +13,24 @@ from histobench.metrics import SCORES
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Table
 from histobench.report.tables.scores_tables import OWN, folds, new_classes, spreads, with_scores
-from histobench.report.terms import EMPTY, EMPTY_EXTERNAL, OPTIMISTIC, Texts, count, fixed, printed
+from histobench.report.terms import (
+    EMPTY,
+    EMPTY_EXTERNAL,
+    OPTIMISTIC,
+    WITHOUT,
+    Texts,
+    count,
+    fixed,
+    printed,
+    remarks,
+    scale,
+)
+from histobench.study.outputs import title
 from histobench.study.resolved import Study
 
 KEYS = ("model", "mode", "magnification")
+ESTIMATORS = {"mean over folds": "fold_mean", "pooled": ""}
+"""Estimator -> what the names of its columns in `intervals.csv` begin with; the first is the headline of all tables."""
 
 
 def results_tables(
@@ -38,13 +53,13 @@ def results_tables(
     rows = _ordered([with_scores(row, keys, SCORES, study) for row in chosen], published)
     if len({tuple(row[key] for key in keys) for row in rows}) < len(rows):
         raise HistoBenchError(
-            f"Table {number}: two models of study {study.name} have the same name in print; "
+            f"{_title(number, selection, study)}: two models of study {study.name} have the same name in print; "
             "give each its own `label` in the configuration"
         )
     over = f"mean ± sample standard deviation over {folds(chosen)}."
     empty = [] if rows else [EMPTY_EXTERNAL if number == 6 else EMPTY]
     if number == 6:
-        trained = "" if setting["magnification"] == "0" else f" at {printed('magnification', setting['magnification'])}"
+        trained = f" at {scale(setting['magnification'])}"
         about = companion = (
             f"External test on dataset {setting['on']} of models trained on {setting['dataset']}{trained}, split policy "
             f"{setting['split']}, augmentation {setting['augmentation']}: {over}"
@@ -60,8 +75,9 @@ def results_tables(
         empty = [*_warning(selection), *empty]
         own = ["Bold: best per metric and magnification."]
         last = []
+    own += remarks(chosen, study.labels)
     table = Table.of(
-        _title(number, selection),
+        _title(number, selection, study),
         " ".join([study.caption(about, *empty, *own), *last]),
         (*keys, *spreads(SCORES)),
         rows,
@@ -89,17 +105,20 @@ def best_means(rows: Sequence[Texts]) -> set[tuple[int, str]]:
 def intervals_table(
     intervals: Sequence[Texts], published: Sequence[Texts], number: int, selection: str, study: Study
 ) -> Table:
-    """Return the intervals of Table 4, 5 or 6: a cell for every arm, magnification and score, and some scores more.
+    """Return the intervals of Table 4, 5 or 6: a cell for every arm, magnification, estimator and score, and more scores.
 
-    The rows are those of `intervals.csv`, for Table 6 of `external_intervals.csv`; otherwise as :func:`results_tables`.
+    The rows are those of `intervals.csv`, for Table 6 of `external_intervals.csv`, which has means over folds alone;
+    otherwise as :func:`results_tables`.
     """
     setting = _setting(number, selection, study)
     chosen = [row for row in intervals if setting.items() <= row.items() and row["metric"] in POOLED]
     arms: dict[tuple[str, ...], dict[str, str]] = {}
-    for row in chosen:
-        key = {"model": study.label(row["model"]), "mode": row["mode"], "magnification": row["magnification"]}
-        arm = arms.setdefault((row["model"], row["mode"], row["magnification"]), key)
-        arm |= {f"{row['metric']}_{part}": fixed(row[part]) for part in ("estimate", "low", "high")}
+    parts = ("estimate", "low", "high")
+    for row, (estimator, stem) in product(chosen, list(ESTIMATORS.items())[: 1 if number == 6 else None]):
+        key = {**{name: row[name] for name in KEYS}, "model": study.label(row["model"]), "estimator": estimator}
+        arm = arms.setdefault((*(row[name] for name in KEYS), estimator), key)
+        columns = (stem, f"{stem}_low", f"{stem}_high") if stem and number != 6 else parts
+        arm |= {f"{row['metric']}_{part}": fixed(row[column]) for part, column in zip(parts, columns, strict=True)}
     patients = count((int(row["patients"]) for row in chosen), "patient") if chosen else "no patient"
     where = ", ".join(f"{column} {value}" for column, value in setting.items())
     if number == 6:
@@ -109,21 +128,26 @@ def intervals_table(
         ]
     else:
         about = [
-            f"Scores on the pooled out-of-fold predictions with 95 % intervals: {where.replace('_', ' ')}; {patients}, "
-            "resampled within class.",
+            f"Scores with 95 % intervals: {where.replace('_', ' ')}; {patients}, resampled within class.",
             *_warning(selection),
-            "A pooled score is not the mean over folds: folds differ in size, and the AUC ranks images of all folds "
-            "together.",
-            "Two intervals that overlap do not show that arms are alike: see Table 7 for differences.",
+            f"The mean over folds is that of {_title(number, selection, study)}. The pooled score, of the out-of-fold "
+            "predictions of all folds together, is another number: folds differ in size, and the AUC ranks images of all "
+            "folds together. The mean ECE is too high where folds are small.",
+            f"Two intervals that overlap do not show that arms are alike: see {title(study, 'table7')} for differences.",
         ]
+    about += remarks(chosen, study.labels)
+    if any(
+        arm[f"{name}_low"] == arm[f"{name}_high"] for arm in arms.values() for name in POOLED if f"{name}_low" in arm
+    ):
+        about.append(WITHOUT)
     if not arms:
         about.append(EMPTY_EXTERNAL if number == 6 else EMPTY)
     return Table.of(
-        f"{_title(number, selection)}, intervals",
+        f"{_title(number, selection, study)}, intervals",
         study.caption(*about),
-        (*KEYS, *(f"{metric}_{part}" for metric in POOLED for part in ("estimate", "low", "high"))),
+        (*KEYS, "estimator", *(f"{metric}_{part}" for metric in POOLED for part in parts)),
         _ordered(list(arms.values()), published),
-        (*KEYS, *POOLED),
+        (*KEYS, "estimator", *POOLED),
     )
 
 
@@ -134,8 +158,8 @@ def _setting(number: int, selection: str, study: Study) -> dict[str, str]:
     return {**study.main, "augmentation": study.numbered[number], "selection": selection}
 
 
-def _title(number: int, selection: str) -> str:
-    return f"Table {number}" + (", best epoch" if selection == "best_epoch" else "")
+def _title(number: int, selection: str, study: Study) -> str:
+    return title(study, f"table{number}") + (", best epoch" if selection == "best_epoch" else "")
 
 
 def _warning(selection: str) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from histobench.evaluation.external import KEYS, MEAN, RATE
 from histobench.metrics import METRICS, SCORES
 from histobench.report.render import Table
-from histobench.report.terms import EMPTY_EXTERNAL, OPTIMISTIC, Texts, count, fixed, head
+from histobench.report.terms import EMPTY_EXTERNAL, OPTIMISTIC, Texts, count, fixed, head, remarks
 from histobench.study.resolved import Study
 
 OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen on them."
@@ -39,6 +39,7 @@ def scores_table(
                 if any(pairs)
             ),
             OPTIMISTIC,
+            *remarks(summary, study.labels),
         ),
         (*keys, "folds", *spreads(METRICS)),
         rows,
@@ -72,6 +73,7 @@ def external_table(summary: Sequence[Texts], groups: Sequence[Texts], study: Stu
         f"malignant, which is right for {' and '.join(name for name in names if label[name] == '1')}."
         if rows
         else EMPTY_EXTERNAL,
+        *remarks(summary, study.labels),
     )
     return Table.of(
         "External test",

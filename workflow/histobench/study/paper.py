@@ -1,0 +1,90 @@
+"""Which arms of a study are the paper's, trained and tested as it says: only these have published values beside them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from histobench.study.resolved import Arm, Settings, Study
+from histobench.study.spec import Lora, Recipe
+
+MODELS = {
+    "AlexNet": "alexnet",
+    "VGG19": "vgg19",
+    "ResNet34": "resnet34",
+    "Qwen2-VL-2B": "Qwen2-VL-2B-Instruct",
+    "SmolVLM": "SmolVLM-Instruct",
+}
+"""Name in print -> architecture, with ImageNet weights, or repository of the weights (a folder of one's own has its name)."""
+IMAGE_SIZE = 336
+FOLDS = 5
+AUGMENTATION = ["HorizontalFlip", "Rotate", "RandomBrightnessContrast", "RandomResizedCrop", "Blur"]
+OPEN = ("weight_decay", "keep_weights")
+"""Keys of a recipe that the paper does not give, or that change no result."""
+
+
+def arms(study: Study) -> list[Arm]:
+    """Return the arms of a study that are the paper's: its model and recipe, on BreakHis in five folds of patients.
+
+    Patients may be slides or, stricter, accession numbers. The defaults of a recipe are those of the paper.
+    """
+    dataset, split = study.datasets[study.dataset], study.splits.get(study.split, {})
+    if dataset["format"] != "breakhis" or dataset.get("synthetic") or not dataset.get("complete"):
+        return []
+    if split.get("by") not in ("patient", "accession") or split["folds"] != FOLDS:
+        return []
+    tested = {
+        (cell["model"], cell["mode"])
+        for cell in study.cells
+        if (cell["dataset"], cell["split"]) == (study.dataset, study.split)
+    }
+    return [
+        arm
+        for arm in study.arms
+        if arm.key in tested
+        and _is_model(arm.label, study.models[arm.model])
+        and _is_recipe(arm.mode, study.recipes[arm.model][arm.mode])
+    ]
+
+
+def is_augmentation(study: Study, table: int) -> bool:
+    """Return whether Table 4 of a study is without augmentation, or its Table 5 with the paper's."""
+    transforms = study.augmentations.get(study.numbered.get(table, ""), [])
+    return [kind for transform in transforms for kind in transform] == (AUGMENTATION if table == 5 else [])
+
+
+def published(rows: Sequence[Mapping[str, str]], table: int, study: Study) -> list[Mapping[str, str]]:
+    """Return the rows of a published table that belong beside a study: those of :func:`arms`, in the paper's setting.
+
+    Tables 1 and 3 have no rows of models.
+    """
+    if table in (4, 5) and not is_augmentation(study, table):
+        return []
+    if table == 6 and (not study.external or study.datasets[study.external[0]["on"]]["format"] != "bach"):
+        return []
+    known = arms(study)
+    models, keys = {arm.label for arm in known}, {(arm.label, arm.mode) for arm in known}
+    tuned = {label for label, mode in keys if mode == "ft"}
+    match table:
+        case 2:
+            return [row for row in rows if row["model"] in models]
+        case 4 | 5 | 6:
+            return [row for row in rows if (row["model"], row["mode"]) in keys]
+        case 7:
+            return [row for row in rows if {row["first"], row["second"]} <= tuned]
+    return list(rows)
+
+
+def _is_model(label: str, model: Settings) -> bool:
+    weights: Any = model["weights"]
+    if weights == "imagenet":
+        name = model["architecture"].removeprefix("torchvision/") if model["width"] == 1 else ""
+    else:
+        name = PurePosixPath(weights.get("hub") or weights.get("folder", "")).name if weights != "random" else ""
+    return name == MODELS.get(label) and model["image_size"] == IMAGE_SIZE
+
+
+def _is_recipe(mode: str, recipe: Settings) -> bool:
+    kinds = {"ft": ("all", "lora"), "lp": ("head",)}.get(mode, ())
+    lora = Lora() if recipe["lora"] else None
+    default = Recipe(trainable=recipe["trainable"], lora=lora).model_dump(mode="json", exclude=set(OPEN))
+    return recipe["trainable"] in kinds and default.items() <= recipe.items()
