@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from histobench.datasets.breakhis import SUBTYPES
 from histobench.study.resolved import printed_mode
 
 Texts = Mapping[str, str]
@@ -58,6 +59,12 @@ def printed(column: str, text: str) -> str:
         case "input_size":
             return f"{text} × {text}"
     return text
+
+
+def subtype(code: str, dataset: Mapping[str, Any]) -> str:
+    """Return a histological type as a word, for example `ductal carcinoma` of BreakHis's DC; other datasets' as they are."""
+    known = SUBTYPES if dataset["format"] == "breakhis" else {}
+    return known[code][1].replace("_", " ").replace("tumor", "tumour") if code in known else code
 
 
 def origin(weights: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 from matplotlib.artist import Artist
@@ -31,6 +32,8 @@ DPI = 200
 SMALL, TINY = 6.0, 5.5
 """Font size in points of ticks and legends, and of notes; titles and labels have 7."""
 GREY = "0.55"
+DIAGONAL: Mapping[str, Any] = {"color": "0.6", "linewidth": 0.7, "linestyle": (0, (4, 2))}
+"""Of the lines that a classifier without error, or without knowledge, would have."""
 FORMATS: Mapping[str, Mapping[str, None]] = {
     # No dates and no versions of the writer, so that two runs write the same bytes.
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -153,6 +156,12 @@ def canvas(
         # The layout engine would place the legend over the notes.
         figure.legend(handles=legend, loc="lower center", bbox_to_anchor=place, ncols=columns).set_in_layout(False)
     return figure
+
+
+def in_lines(name: str) -> str:
+    """Return the name of an arm broken into lines."""
+    model, _, mode = name.rpartition(" ")
+    return f"{model.replace(' (', chr(10) + '(')}\n{mode}"
 
 
 def save(figure: Figure, prefix: Path) -> None:
