@@ -251,8 +251,12 @@ def test_the_protocol_follows_the_configuration():
     assert not {"VLM input", "LoRA", "Which checkpoints", "Final hidden state"} & set(without)
 
 
-def record(seconds: float, speed: float, memory: float, device: str = "cpu (x86_64)") -> dict:
-    made = {"seconds": {"total": seconds, "training": seconds / 2}, "parameters": {"trainable": 7}, "precision": "fp32"}
+def record(seconds: float, speed: float, memory: float, device: str = "cpu (x86_64)", **more: float) -> dict:
+    made = {
+        "seconds": {"total": seconds, "training": seconds / 2, **more},
+        "parameters": {"trainable": 7},
+        "precision": "fp32",
+    }
     made |= {"images_per_second": speed, "device": device, "versions": {"python": "3.11", "torch": "2"}}
     return made | {"peak_memory_mib": {"host": memory}}
 
@@ -261,13 +265,15 @@ def test_costs_add_up_over_an_arms_runs(tmp_path):
     run = Run("d", "m", "ft", "patient", 40, "none", 1)
     rows = costs.table(
         [
-            (run, record(10.0, 4.0, 100.2)),
-            (replace(run, fold=2), record(20.5, 6.0, 90.0, "cuda")),
+            (run, record(10.0, 4.0, 100.2, features=7.5)),
+            (replace(run, fold=2), record(20.5, 6.0, 90.0, "cuda", features=7.5)),
             (replace(run, magnification=200), record(1.0, 1.0, 1.0)),
         ]
     )
     assert len(rows) == 2
     assert (rows[0]["runs"], rows[0]["seconds"], rows[0]["training_seconds"]) == (2, "30.5", "15.2")
+    # All folds share the features of one store; where a record lacks them, they are not known.
+    assert (rows[0]["feature_seconds"], rows[1]["feature_seconds"]) == ("7.5", "")
     assert (rows[0]["images_per_second"], rows[0]["host_mib"], rows[0]["device_mib"]) == ("5.0", "100", "")
     assert (rows[0]["device"], rows[0]["versions"]) == ("cpu (x86_64); cuda", "python 3.11, torch 2")
     (tmp_path / "run.json").write_text("{}")

@@ -79,13 +79,24 @@ def confusion(predictions: Folds, study: Study) -> Figure:
                 text = f"{counts[true, called]:,} ({share[true, called]:.0%})".replace("%", " %")
                 colour = "white" if share[true, called] > 0.75 else "black"
                 x, y = 2 * at + called, 2 * place + true
-                axis.text(x, y, text, ha="center", va="center", color=colour, size=TINY + 0.5, gid=f"{arm.name}: {magnification}")
+                axis.text(
+                    x,
+                    y,
+                    text,
+                    ha="center",
+                    va="center",
+                    color=colour,
+                    size=TINY + 0.5,
+                    gid=f"{arm.name}: {magnification}",
+                )
         axis.annotate(
             in_lines(arm.name), (-0.5, 2 * place + 0.5), (-38, 0), textcoords="offset points", ha="right", va="center"
         )
     scale = LinearSegmentedColormap.from_list("shares", SHARE_COLOURS, bad="0.9")
     rows, columns = (np.arange(length + 1) - 0.5 for length in shares.shape)
-    axis.pcolormesh(columns, rows, np.ma.masked_invalid(shares), cmap=scale, vmin=0, vmax=1, edgecolors="0.85", linewidth=0.4)
+    axis.pcolormesh(
+        columns, rows, np.ma.masked_invalid(shares), cmap=scale, vmin=0, vmax=1, edgecolors="0.85", linewidth=0.4
+    )
     for edge in range(2, shares.shape[0], 2):
         axis.axhline(edge - 0.5, color="black", linewidth=0.9)
     for edge in range(2, shares.shape[1], 2):
@@ -128,7 +139,9 @@ def _panels(
             own = [curve(one.label, one.logit["last"])[2] for one in folds]
             spread = f" ({np.mean(own):.3f} ± {np.std(own, ddof=1):.3f})" if len(own) > 1 else ""
             areas.append(Line2D([], [], label=f"{area:.3f}{spread}", **drawn))  # type: ignore[arg-type]
-        legend = axis.legend(handles=areas, loc="lower right", fontsize=TINY, frameon=True, framealpha=0.8, edgecolor="none")
+        legend = axis.legend(
+            handles=areas, loc="lower right", fontsize=TINY, frameon=True, framealpha=0.8, edgecolor="none"
+        )
         legend.set_zorder(3)
         axis.set_title(printed("magnification", str(magnification)), loc="left")
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
@@ -143,9 +156,7 @@ def _magnifications(predictions: Folds) -> list[int]:
         HistoBenchError: there are no predictions.
     """
     if not predictions:
-        raise HistoBenchError(
-            "there are no predictions to draw; delete the unusable ones to have their runs repeated"
-        )
+        raise HistoBenchError("there are no predictions to draw; delete the unusable ones to have their runs repeated")
     return sorted({run.magnification for run in predictions})
 
 
@@ -160,4 +171,6 @@ def _folds(predictions: Folds, arm: Arm, magnification: int) -> list[Predictions
 
 def _pooled(folds: Sequence[Predictions]) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels and last-epoch logits of all folds, both (N,)."""
-    return tuple(np.concatenate(parts) for parts in zip(*((one.label, one.logit["last"]) for one in folds), strict=True))  # type: ignore[return-value]
+    return tuple(
+        np.concatenate(parts) for parts in zip(*((one.label, one.logit["last"]) for one in folds), strict=True)
+    )  # type: ignore[return-value]
