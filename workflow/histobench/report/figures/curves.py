@@ -121,7 +121,7 @@ def _panels(
     known, columns = looks(study.arms), min(len(magnifications), 2)
     rows = -(-len(magnifications) // columns)
     figure = canvas(
-        *(PAGE if columns > 1 else COLUMN, 4 + 78 * rows, [note, *study.notes], arm_handles(arms, known)),
+        *(PAGE if columns > 1 else COLUMN, 4 + 84 * rows, [note, *study.notes], arm_handles(arms, known)),
         columns=4 if columns > 1 else 2,
     )
     for place, magnification in enumerate(magnifications):
@@ -144,7 +144,7 @@ def _panels(
         )
         legend.set_zorder(3)
         axis.set_title(printed("magnification", str(magnification)), loc="left")
-        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axis.grid()
     return figure
 

@@ -170,6 +170,11 @@ def save(figure: Figure, prefix: Path) -> None:
     Raises:
         HistoBenchError: the folder cannot be written, or the disk is full.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        # The last digits of the layout's solver depend on addresses in memory, and names within the SVG on these digits.
+        axis.set_position([round(value, 6) for value in axis.get_position(original=True).bounds])
     for suffix, metadata in FORMATS.items():
         with atomic_path(Path(f"{prefix}.{suffix}")) as temporary:
             figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
