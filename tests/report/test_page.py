@@ -79,6 +79,14 @@ def test_a_figure_has_its_caption_and_a_large_svg_is_shown_as_its_png(made):
     assert "Accuracy by magnification, with intervals. The images are SYNTHETIC." in text_of(page_numbers.read(made[1]))
 
 
+@pytest.mark.parametrize(("width", "narrow"), [("240.9pt", True), ("496.1pt", False)])
+def test_a_figure_for_one_column_of_a_journal_is_not_blown_up(made, tmp_path, width, narrow):
+    content, page = made
+    figure = tmp_path / "figure5.svg"
+    figure.write_text(f'<?xml version="1.0"?>\n<svg height="9pt" version="1.1" width="{width}" xmlns="x"></svg>')
+    assert ('<figure id="figure5" class="narrow">' in build(replace(content, figures=[figure]), page)) == narrow
+
+
 def test_the_page_says_what_the_study_does_not_have(made):
     content, page = made
     found = built(content, page, results={}, figures=[], tables=[])

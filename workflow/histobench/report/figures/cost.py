@@ -6,22 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from histobench.evaluation.summary import ARM
 from histobench.report.figures.style import PAGE, arm_handles, canvas, looks
 from histobench.report.terms import Texts
 from histobench.study.resolved import Study
 
-COSTS = (
-    "dataset",
-    "model",
-    "mode",
-    "split",
-    "magnification",
-    "augmentation",
-    "runs",
-    "seconds",
-    "feature_seconds",
-    "device",
-)
+COSTS = (*ARM, "runs", "seconds", "feature_seconds", "device")
 PARAMETERS = ("model", "mode", "trainable")
 """Columns of `costs.csv` and `parameters.csv` that are drawn."""
 NOTE = (

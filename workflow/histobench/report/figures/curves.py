@@ -79,16 +79,8 @@ def confusion(predictions: Folds, study: Study) -> Figure:
                 text = f"{counts[true, called]:,} ({share[true, called]:.0%})".replace("%", " %")
                 colour = "white" if share[true, called] > 0.75 else "black"
                 x, y = 2 * at + called, 2 * place + true
-                axis.text(
-                    x,
-                    y,
-                    text,
-                    ha="center",
-                    va="center",
-                    color=colour,
-                    size=TINY + 0.5,
-                    gid=f"{arm.name}: {magnification}",
-                )
+                style = {"ha": "center", "va": "center", "color": colour, "size": TINY + 0.5}
+                axis.text(x, y, text, gid=f"{arm.name}: {magnification}", **style)
         axis.annotate(
             in_lines(arm.name), (-0.5, 2 * place + 0.5), (-38, 0), textcoords="offset points", ha="right", va="center"
         )

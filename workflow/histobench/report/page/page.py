@@ -145,10 +145,12 @@ def _figure(path: Path, folder: Path, content: PageInput) -> dict[str, Any]:
             raise HistoBenchError(f"{needed}: no such file; run the workflow again to make it, or restore it with git")
     if path.stat().st_size >= SVG_BYTES:
         kind, file = "image/png", path.with_suffix(".png")
+    width = re.search(r'<svg[^>]* width="([\d.]+)pt"', path.read_text(encoding="utf-8"))
     link = Path(os.path.relpath(path, folder)).as_posix().removesuffix(".svg")
     text = " ".join(caption.read_text(encoding="utf-8").split())
     return {
         "identity": path.stem,
+        "narrow": bool(width) and float(width[1]) < 300,  # drawn for one column of a journal
         "title": TITLES.get(path.stem, re.sub(r"^figure(\d+)$", r"Figure \1", path.stem).capitalize()),
         "caption": text.replace("*", "").replace("``", ""),
         "address": f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}",

@@ -12,18 +12,8 @@ from histobench.study.runs import Run
 
 READ = ("seconds", "parameters", "images_per_second", "device", "precision", "versions", "peak_memory_mib")
 COLUMNS = (
-    *(
-        *ARM,
-        "runs",
-        "trainable",
-        "seconds",
-        "training_seconds",
-        "feature_seconds",
-        "images_per_second",
-        "host_mib",
-        "device_mib",
-    ),
-    *("device", "precision", "versions"),
+    *(*ARM, "runs", "trainable", "seconds", "training_seconds", "feature_seconds", "images_per_second"),
+    *("host_mib", "device_mib", "device", "precision", "versions"),
 )
 
 
