@@ -12,7 +12,7 @@ from tests.datasets import standin
 TINY = ("--configfile", "config/tiny.yaml")
 FIGURES = {
     f"figure_{name}"
-    for name in ("samples", "methods", "accuracy", "losses", "ladder", "curves", "patients", "reliability", "external", "cost")
+    for name in "samples methods accuracy losses ladder curves patients reliability external cost".split()
 }
 TABLES = {
     f"table_{name}"

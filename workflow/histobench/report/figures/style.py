@@ -174,7 +174,8 @@ def save(figure: Figure, prefix: Path) -> None:
     figure.set_layout_engine("none")
     for axis in figure.axes:
         # The last digits of the layout's solver depend on addresses in memory, and names within the SVG on these digits.
-        axis.set_position([round(value, 6) for value in axis.get_position(original=True).bounds])
+        left, bottom, width, height = (round(value, 6) for value in axis.get_position(original=True).bounds)
+        axis.set_position((left, bottom, width, height))
     for suffix, metadata in FORMATS.items():
         with atomic_path(Path(f"{prefix}.{suffix}")) as temporary:
             figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
