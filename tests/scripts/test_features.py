@@ -14,6 +14,7 @@ from histobench.datasets import manifest
 from histobench.io.errors import HistoBenchError
 from histobench.models.cnn import build
 from histobench.study.spec import CnnSettings, FeatureSpec
+from histobench.training.inputs import feature_seconds
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "features.py"
 MODEL = CnnSettings(architecture="torchvision/resnet18", weights="random", width=0.125, image_size=32)
@@ -48,7 +49,8 @@ def features(
     arguments = [SCRIPT, "--specification", spec.canonical(), *files, "--device", "cpu", *options]
     monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
     runpy.run_path(str(SCRIPT))["main"]()
-    assert [file.name for file in output.parent.iterdir()] == ["views.npy"]
+    assert sorted(file.name for file in output.parent.iterdir()) == ["views.json", "views.npy"]
+    assert 0 < feature_seconds(output) < 600
     return np.load(output)
 
 
@@ -97,6 +99,19 @@ def test_view_number_v_is_that_of_epoch_v_whatever_the_number_of_workers(data, t
 def test_a_magnification_without_images_is_an_error(data, tmp_path, monkeypatch):
     with pytest.raises(HistoBenchError, match=r"manifest\.csv: no image at 400x"):
         features(tmp_path, monkeypatch, magnification=400)
+
+
+def test_the_seconds_of_features_include_those_of_the_tokens_that_they_are_made_from(tmp_path):
+    stores = [tmp_path / name for name in ("plain.npy", "augmented.npy")]
+    for store, text in zip(stores, ('{"seconds": 1.25}', '{"seconds": 10}'), strict=True):
+        store.with_suffix(".json").write_text(text)
+    assert feature_seconds(*stores) == 11.25
+    assert feature_seconds(stores[0], None) == 1.25
+    assert feature_seconds(None) == 0
+    for text in ('{"seconds": null}', "{", "[]"):
+        stores[0].with_suffix(".json").write_text(text)
+        assert feature_seconds(*stores) is None
+    assert feature_seconds(tmp_path / "older.npy") is None
 
 
 @pytest.mark.parametrize("missing", [0, 1])

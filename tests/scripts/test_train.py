@@ -41,6 +41,7 @@ def dataset(tmp_path_factory):
     features[:, :, 0] += malignant
     np.save(folder / "views.npy", features)
     np.save(folder / "features.npy", features[:1])
+    (folder / "features.json").write_text('{"seconds": 2.5}')
     return folder
 
 
@@ -180,6 +181,7 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     assert ran["images_per_second"] > 0
     assert ran["peak_memory_mib"]["host"] > 50
     assert 0 < ran["seconds"]["training"] < ran["seconds"]["start_up"] < ran["seconds"]["total"]
+    assert ran["seconds"]["features"] == 2.5
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from tests.workflow.conftest import Project
 
 TINY = ("--configfile", "config/tiny.yaml")
 FIGURES = {
-    f"figure_{name}"
-    for name in ("samples", "methods", "accuracy", "losses", "ladder", "patients", "reliability", "external", "cost")
+    *("figure_samples", "figure_methods", "figure_accuracy", "figure_losses", "figure_ladder", "figure_curves"),
+    *("figure_patients", "figure_reliability", "figure_external", "figure_cost"),
 }
 TABLES = {
     f"table_{name}"

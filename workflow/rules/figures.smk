@@ -78,6 +78,18 @@ use rule score as figure_patients with:
         **script("figure_patients"),
 
 
+use rule score as figure_curves with:
+    input:
+        study=STUDY_FILE,
+        predictions=[STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN],
+    output:
+        figure("roc", "precision-recall", "confusion"),
+    log:
+        report_log("curves"),
+    params:
+        **script("figure_curves"),
+
+
 use rule score as figure_reliability with:
     input:
         study=STUDY_FILE,
