@@ -133,7 +133,7 @@ def test_a_second_make_ends_with_a_message_and_the_first_finishes(long):
     first.wait()
 
     def is_running() -> bool:
-        return any(word.endswith("snakemake") for words in project.processes().values() for word in words)
+        return any("histobench.tools.run" in words for words in project.processes().values())
 
     wait_for(lambda: not is_running())  # make's children are killed with it, but end a moment later
     third = project.make(*command)  # nothing has to be unlocked
