@@ -52,7 +52,10 @@ def study(configfiles: Sequence[Path] = ()) -> "Config":
 def _read(path: Path) -> dict:
     import yaml
 
+    from histobench.study.checks import unambiguous
+
     try:
+        unambiguous(path)
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise HistoBenchError(f"{path}: there is no such configuration file; correct the path") from None
