@@ -66,6 +66,8 @@ def test_its_optional_columns(write) -> None:
         ("case5/5.png,carcinoma", "has more or fewer values than the header's 3 columns"),
         ("case5/5.png,carcinoma,P5,x", "has more or fewer values than the header's 3 columns"),
         (",carcinoma,P5", "path is empty"),
+        ("case5/5.png,carcinoma,P5\u200b", "patient is 'P5\\u200b', which holds characters that nobody sees"),
+        ("case5/5.png,carcinoma,P\u00a05", "patient is 'P\\xa05', which holds characters that nobody sees"),
         ("case5/5.png,carcinoma, ", "patient is empty"),
         ("case5/5.png,cancer,P5", "label is 'cancer', expected healthy or carcinoma"),
         ("../5.png,carcinoma,P5", "path is '../5.png', expected one inside the source"),
