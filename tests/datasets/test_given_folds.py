@@ -72,9 +72,9 @@ def test_what_is_on_no_side_or_on_both_is_told(tmp_path: Path, capsys) -> None:
     assert train == ids("14-100", "14-101", "14-200", "14-201") - {first, second} | moved
     told = capsys.readouterr().err.splitlines()
     assert [line.removeprefix(f"warning: {tmp_path}/sets.csv: ") for line in told] == [
-        "2 names are not in the dataset, the first is SOB_B_F-14-999-40-001.png",
-        f"2 images of the dataset neither train nor evaluate, the first is {first}",
-        "1 patients have images on both sides of a fold, the first is 14-202",
+        "names that are not in the dataset: 2, the first is SOB_B_F-14-999-40-001.png",
+        f"images of the dataset that neither train nor evaluate: 2, the first is {first}",
+        "patients with images on both sides of a fold: 1, the first is 14-202",
     ]
     folds.save(made, IMAGES, tmp_path / "saved.csv")
     assert folds.load(tmp_path / "saved.csv", IMAGES, "file") == made
@@ -154,7 +154,7 @@ def test_the_script(tmp_path: Path) -> None:
     status, said = run("folds", tmp_path, **given)
     assert status == 0
     assert said.startswith(
-        "warning: mine.csv: 4 images of the dataset neither train nor evaluate, the first is SOB_M_DC-14-201"
+        "warning: mine.csv: images of the dataset that neither train nor evaluate: 4, the first is SOB_M_DC-14-201"
     )
     assert sides(folds.load(tmp_path / "folds.csv", IMAGES, "file"), IMAGES) == [
         (ids("14-100", "14-101", "14-200"), ids("14-102", "14-202"))
