@@ -9,10 +9,13 @@ import pytest
 
 from histobench.datasets import folds, given_folds, manifest
 from histobench.datasets.breakhis import official
+from histobench.datasets.given import check_given
 from histobench.datasets.manifest import Image
 from histobench.io.errors import HistoBenchError
+from histobench.study.config import load
 from tests.datasets.test_folds import sides, small
 from tests.scripts.running import run
+from tests.study.test_config import with_change
 
 IMAGES = small(3)
 """Patients 14-100 to 14-102, benign, and 14-200 to 14-202, malignant, each with two images at 40x and at 200x."""
@@ -193,3 +196,15 @@ def test_real_published_splits(tmp_path: Path) -> None:
         made = given_folds.read(images, path, 1, [40])
         assert {name for name, (test,) in made.tested.items() if not test} == sets["train"]
         assert {name for name, (test,) in made.tested.items() if test} == sets.get("test", sets.get("val"))
+
+
+def test_a_table_that_is_not_there_is_missed_before_any_job(tmp_path: Path, monkeypatch) -> None:
+    config = load(with_change("splits.patient", {"by": "file", "file": "theirs.csv", "folds": 1}))
+    assert {run.fold for run in config.runs if run.split == "patient"} == {1}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        HistoBenchError, match=r"^theirs.csv: there is no such file; put it there, or correct it in splits"
+    ):
+        check_given(config)
+    (tmp_path / "theirs.csv").touch()
+    check_given(config)
