@@ -9,10 +9,13 @@ import pytest
 
 from histobench.datasets import folds, given_folds, manifest
 from histobench.datasets.breakhis import official
+from histobench.datasets.given import check_given
 from histobench.datasets.manifest import Image
 from histobench.io.errors import HistoBenchError
+from histobench.study.config import load
 from tests.datasets.test_folds import sides, small
 from tests.scripts.running import run
+from tests.study.test_config import with_change
 
 IMAGES = small(3)
 """Patients 14-100 to 14-102, benign, and 14-200 to 14-202, malignant, each with two images at 40x and at 200x."""
@@ -72,9 +75,9 @@ def test_what_is_on_no_side_or_on_both_is_told(tmp_path: Path, capsys) -> None:
     assert train == ids("14-100", "14-101", "14-200", "14-201") - {first, second} | moved
     told = capsys.readouterr().err.splitlines()
     assert [line.removeprefix(f"warning: {tmp_path}/sets.csv: ") for line in told] == [
-        "2 names are not in the dataset, the first is SOB_B_F-14-999-40-001.png",
-        f"2 images of the dataset neither train nor evaluate, the first is {first}",
-        "1 patients have images on both sides of a fold, the first is 14-202",
+        "names that are not in the dataset: 2, the first is SOB_B_F-14-999-40-001.png",
+        f"images of the dataset that neither train nor evaluate: 2, the first is {first}",
+        "patients with images on both sides of a fold: 1, the first is 14-202",
     ]
     folds.save(made, IMAGES, tmp_path / "saved.csv")
     assert folds.load(tmp_path / "saved.csv", IMAGES, "file") == made
@@ -154,7 +157,7 @@ def test_the_script(tmp_path: Path) -> None:
     status, said = run("folds", tmp_path, **given)
     assert status == 0
     assert said.startswith(
-        "warning: mine.csv: 4 images of the dataset neither train nor evaluate, the first is SOB_M_DC-14-201"
+        "warning: mine.csv: images of the dataset that neither train nor evaluate: 4, the first is SOB_M_DC-14-201"
     )
     assert sides(folds.load(tmp_path / "folds.csv", IMAGES, "file"), IMAGES) == [
         (ids("14-100", "14-101", "14-200"), ids("14-102", "14-202"))
@@ -193,3 +196,15 @@ def test_real_published_splits(tmp_path: Path) -> None:
         made = given_folds.read(images, path, 1, [40])
         assert {name for name, (test,) in made.tested.items() if not test} == sets["train"]
         assert {name for name, (test,) in made.tested.items() if test} == sets.get("test", sets.get("val"))
+
+
+def test_a_table_that_is_not_there_is_missed_before_any_job(tmp_path: Path, monkeypatch) -> None:
+    config = load(with_change("splits.patient", {"by": "file", "file": "theirs.csv", "folds": 1}))
+    assert {run.fold for run in config.runs if run.split == "patient"} == {1}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        HistoBenchError, match=r"^theirs.csv: there is no such file; put it there, or correct it in splits"
+    ):
+        check_given(config)
+    (tmp_path / "theirs.csv").touch()
+    check_given(config)

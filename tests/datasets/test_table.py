@@ -66,6 +66,8 @@ def test_its_optional_columns(write) -> None:
         ("case5/5.png,carcinoma", "has more or fewer values than the header's 3 columns"),
         ("case5/5.png,carcinoma,P5,x", "has more or fewer values than the header's 3 columns"),
         (",carcinoma,P5", "path is empty"),
+        ("case5/5.png,carcinoma,P5\u200b", "patient is 'P5\\u200b', which holds characters that nobody sees"),
+        ("case5/5.png,carcinoma,P\u00a05", "patient is 'P\\xa05', which holds characters that nobody sees"),
         ("case5/5.png,carcinoma, ", "patient is empty"),
         ("case5/5.png,cancer,P5", "label is 'cancer', expected healthy or carcinoma"),
         ("../5.png,carcinoma,P5", "path is '../5.png', expected one inside the source"),
@@ -226,7 +228,7 @@ def test_images_that_are_not_read_are_refused_by_name_and_number(tmp_path, kind)
     unread = {f"set/yes/P1_{n}.gif": encoded("GIF", n) for n in range(12)} | {"set/scan.svs": b"", "P1_7": image(7)}
     with pytest.raises(HistoBenchError) as error:
         read_folders(tmp_path, FOLDERS | unread | {"set/notes.txt": b"BM, II*, P6", "._x.gif": b""}, kind=kind)
-    assert f"{len(unread)} images are not read (.gif 12, " in str(error.value)
+    assert f"images that are not read: {len(unread)} (.gif 12, " in str(error.value)
     assert f"the first is {'P1_7' if kind == 'folder' else 'set/yes/P1_0.gif'}; save them as PNG, TIFF, " in str(
         error.value
     )
@@ -236,7 +238,7 @@ def test_images_that_are_not_read_are_refused_by_name_and_number(tmp_path, kind)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "JPEG2000", "PPM", "AVIF"])
 def test_an_image_is_known_by_its_first_bytes_too(tmp_path, kind) -> None:
     with pytest.raises(
-        HistoBenchError, match=r"1 images are not read \(\.dat 1\), the first is set/yes/P1_9\.dat; save"
+        HistoBenchError, match=r"images that are not read: 1 \(\.dat 1\), the first is set/yes/P1_9\.dat; save"
     ):
         read_folders(tmp_path, FOLDERS | {"set/yes/P1_9.dat": encoded(kind, 99)})
 

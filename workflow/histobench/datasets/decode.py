@@ -79,8 +79,9 @@ def decode(data: bytes, name: str) -> np.ndarray:
                 image.verify()
         if not unsupported:
             with PIL.Image.open(io.BytesIO(data), formats=[kind]) as image:  # after verify() an image must be reopened
-                pixels = np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))
-                if pixels.max() >= 128 or kind != "TIFF" or 16 not in image.tag_v2[258]:  # pyright: ignore
+                PIL.ImageOps.exif_transpose(image, in_place=True)
+                pixels = np.array(image.convert("RGB"))
+                if kind != "TIFF" or 16 not in image.tag_v2.get(258, (1,)) or pixels.max() >= 128:  # pyright: ignore
                     return pixels
             unsupported = "16-bit samples that do not use the highest bit, so that their real depth is not known"
         raise HistoBenchError(

@@ -66,15 +66,15 @@ def read(
     folds.check(made, images, f"{table}", "correct the table", magnifications)
     unused = [image.image_id for image in images if image.image_id not in made.tested]
     for several, what in (
-        (unknown, "names are not in the dataset"),
-        (unused, "images of the dataset neither train nor evaluate"),
+        (unknown, "names that are not in the dataset"),
+        (unused, "images of the dataset that neither train nor evaluate"),
         (
             sorted(set[str]().union(*folds.shared_patients(images, made))),
-            "patients have images on both sides of a fold",
+            "patients with images on both sides of a fold",
         ),
     ):
         if several:
-            print(f"warning: {table}: {len(several)} {what}, the first is {several[0]}", file=sys.stderr)
+            print(f"warning: {table}: {what}: {len(several)}, the first is {several[0]}", file=sys.stderr)
     return made
 
 

@@ -73,7 +73,7 @@ def scan(
     if unread:
         kinds = Counter(PurePosixPath(name).suffix or "without suffix" for name in unread)
         raise HistoBenchError(
-            f"{source}: {len(unread)} images are not read "
+            f"{source}: images that are not read: {len(unread)} "
             f"({', '.join(f'{kind} {count}' for kind, count in kinds.most_common(5))}), the first is {unread[0]}; save them as "
             f"{FORMATS}, named so, or remove them"
         )

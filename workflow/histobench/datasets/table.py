@@ -134,7 +134,7 @@ def _rows(table: Path, classes: Mapping[str, str]) -> dict[str, Facts]:
     if absent := [column for column in REQUIRED if column not in header]:
         raise HistoBenchError(
             f"{table}: column {absent[0]} is missing (found: {', '.join(header)}), expected {', '.join(REQUIRED)} and, "
-            f"if wanted, {', '.join(OPTIONAL)}; add it"
+            f"if wanted, {', '.join(OPTIONAL)}, separated by commas; add it"
         )
     if twice := [column for column in header if header.count(column) > 1]:
         raise HistoBenchError(f"{table}: two columns are named {twice[0]}; rename or remove one of them")
@@ -166,6 +166,8 @@ def _checked(row: Mapping[str, str], classes: Mapping[str, str]) -> Facts:
     """Return what one row says of its image; raise a ValueError that says what is wrong with it."""
     if empty := [column for column in REQUIRED if not row[column]]:
         raise ValueError(f"{empty[0]} is empty")
+    if odd := [column for column, text in row.items() if not text.isprintable()]:
+        raise ValueError(f"{odd[0]} is {row[odd[0]]!a}, which holds characters that nobody sees")
     for column in ("patient", "accession", "subtype"):
         if row[column].casefold() in MISSING:
             raise ValueError(_means_missing(column, row[column]))

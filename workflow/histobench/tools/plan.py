@@ -150,7 +150,7 @@ def sides(config: Config, run: Run) -> tuple[float, float]:
     if not found:
         return UNKNOWN, UNKNOWN
     here = found.get(run.magnification, 0)
-    tested = round(here / config.splits[run.split].folds)
+    tested = round(here / max(config.splits[run.split].folds, 2))
     return here - tested, tested
 
 
