@@ -37,8 +37,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_l
 """A name that is also a folder: lower case letters, digits, dot, dash and underscore."""
 
 
-PathText = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^{}]+$")]
-"""A path without braces: Snakemake reads braces in an input as wildcards, and they cannot be escaped."""
+PathText = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^{}<>]+$")]
+"""A path without braces: Snakemake replaces `{wildcards}` and `<pathvars>` in an input, and they cannot be escaped."""
 
 
 def canonical_json(value: object) -> str:

@@ -3,6 +3,7 @@
 Every argument is Snakemake's; `python -m histobench.tools.run --configfile config/demo.yaml -n` is a dry run.
 """
 
+import asyncio
 import fcntl
 import os
 import re
@@ -10,6 +11,9 @@ import runpy
 import signal
 import sys
 import textwrap
+import threading
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -20,6 +24,8 @@ from histobench.tools.command_line import DEFAULT, parser, read, run_tool
 
 RESULTS = "HISTOBENCH_RESULTS"
 """Environment variable in which the workflow says where the results of its study are."""
+left = threading.Event()
+"""Set when Ctrl-C has made Snakemake leave its loop over jobs."""
 LOCK = Path(".snakemake/make.lock")
 ROWS = 40
 """Most rows of the table at the end."""
@@ -29,7 +35,7 @@ SHOWN = {"Dataset", "Model", "Mode", "Magnification", "Augmentation", "Split", "
 
 def main() -> None:
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGINT, partial(stop, signal.getsignal(signal.SIGTERM)))
     arguments = sys.argv[1:]
     for path in (DEFAULT, *parser(None).parse_known_args(arguments)[0].configfile):
         read(path)
@@ -47,15 +53,35 @@ def main() -> None:
         print(text)
 
 
-def stop(_number: int, _frame: FrameType | None) -> None:
-    """Stop Snakemake, and say how to go on. A second Ctrl-C changes nothing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    terminal.stopped.set()
-    name = f"the study {Path(os.environ[RESULTS]).name}" if RESULTS in os.environ else "the study"
-    clear = "\r\033[K" if os.isatty(2) else ""
-    text = f"{clear}Stopping {name}; finished jobs and epochs are kept, and the same command goes on from there.\n"
-    os.write(2, text.encode())
+def stop(no_jobs: object, _number: int, _frame: FrameType | None) -> None:
+    """Stop Snakemake, and say once how to go on; `no_jobs` is the handler of SIGTERM until Snakemake sets its own to run jobs."""
+    if not terminal.stopped.is_set():
+        terminal.stopped.set()
+        name = f"the study {Path(os.environ[RESULTS]).name}" if RESULTS in os.environ else "the study"
+        clear = terminal.CLEAR if os.isatty(2) else ""
+        text = f"{clear}Stopping {name}; finished jobs and epochs are kept, and the same command goes on from there.\n"
+        with suppress(OSError):
+            os.write(2, text.encode())
+    if left.is_set():
+        return
+    if signal.getsignal(signal.SIGTERM) is no_jobs:
+        os._exit(130)
+    if is_in_event_loop():  # an exception here could leave Snakemake waiting for ever
+        later = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+        later.daemon = True
+        later.start()
+        return
+    left.set()
     sys.exit(130)
+
+
+def is_in_event_loop() -> bool:
+    """Tell whether the signal has interrupted an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def lock() -> IO[str] | None:
