@@ -80,9 +80,10 @@ def test_a_failed_job_is_shown_once(project):
     (project.folder / "images/b").mkdir()
     for patient in range(4):
         (project.folder / f"images/{'ab'[patient % 2]}/P{patient}_1.png").write_bytes(b"no image")
-    project.configure_given(
-        format="folders", source="images", patient=r"/P(\d)_", classes={"a": "benign", "b": "malignant"}
-    )
+    given = {"format": "folders", "source": "images", "patient": r"/P(\d)_"}
+    block = project.configure("given")["grid"][0] | {"dataset": "given", "models": ["small"], "magnifications": [0]}
+    classes = {"a": "benign", "b": "malignant"}
+    project.configure("given", datasets={"given": given | {"classes": classes}}, grid=[block])
     status, lines = terminal(project, "study", "CONFIG=config/given.yaml", "ARGS=--until manifest")
     assert status != 0
     text = "\n".join(lines)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from histobench.io.errors import HistoBenchError
+from histobench.io.errors import SIGNALS, HistoBenchError
 from histobench.tools import terminal
 from histobench.tools.command_line import DEFAULT, parser, read, run_tool
 
@@ -34,6 +34,9 @@ SHOWN = {"Dataset", "Model", "Mode", "Magnification", "Augmentation", "Split", "
 
 
 def main() -> None:
+    for number in SIGNALS:  # not as in a script: an exception in an event loop could leave Snakemake waiting for ever
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, partial(stop, signal.getsignal(signal.SIGTERM)))
     arguments = sys.argv[1:]
@@ -64,9 +67,9 @@ def stop(no_jobs: object, _number: int, _frame: FrameType | None) -> None:
             os.write(2, text.encode())
     if left.is_set():
         return
-    if signal.getsignal(signal.SIGTERM) is no_jobs:
+    if signal.getsignal(signal.SIGTERM) == no_jobs:
         os._exit(130)
-    if is_in_event_loop():  # an exception here could leave Snakemake waiting for ever
+    if is_in_event_loop():
         later = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
         later.daemon = True
         later.start()

@@ -178,8 +178,9 @@ class LogHandler(LogHandlerBase):
         self.stream.flush()
 
     def close(self) -> None:
-        """Remove the line of progress."""
+        """Remove the line of progress; called again when Python ends, after other output."""
         if self.is_terminal and not stopped.is_set():
             self.stream.write(CLEAR)
             self.stream.flush()
+        self.is_terminal = False
         super().close()
