@@ -118,7 +118,7 @@ def ending(results: Path) -> str:
     kept = [
         number
         for number, name in enumerate(names)
-        if name in SHOWN and (name in ("Model", "Accuracy") or len({row[number] for row in last[2:]}) > 1)
+        if name in SHOWN and (name in ("Model", "Accuracy", "AUC") or len({row[number] for row in last[2:]}) > 1)
     ]
     table = ["|".join(row[number] for number in kept).rstrip() for row in last]
     table = table if len(table) <= ROWS + 2 else [*table[: ROWS + 2], f" ... and {len(table) - ROWS - 2} more rows"]
