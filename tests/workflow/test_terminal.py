@@ -67,7 +67,9 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on_to_the_tables(project):
         "Tables: results/studies/tiny/tables/",
         "The report, to open in a browser: results/studies/tiny/report.html",
     ]
-    assert any(re.match(r" small +\| +[01]\.\d{4} ± 0\.\d{4} \| +[01]\.\d{4} ± 0\.\d{4}$", line) for line in lines), lines
+    assert any(re.match(r" small +\| +[01]\.\d{4} ± 0\.\d{4} \| +[01]\.\d{4} ± 0\.\d{4}$", line) for line in lines), (
+        lines
+    )
     again, after = terminal(project, *command)
     assert again == 0
     assert "Nothing to be done" in after[1]

@@ -73,6 +73,7 @@ def test_a_study_with_braces_in_its_text_runs(study):
     manifest = (study.folder / "results/mine/manifest.csv").read_text()
     assert set(re.findall(r"P\d\d", manifest)) == {f"P{patient:02}" for patient in range(8)}
 
+
 def test_every_path_in_a_shell_command_is_quoted():
     """A project, an archive or a name may hold spaces."""
     rules = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
