@@ -65,6 +65,7 @@ def test_data_and_weights_that_are_missing(folder):
     own = configured(datasets={"breakhis": {"url": None, "source": "images"}})
     (problem,) = (finding.text for finding in doctor.missing(own, "") if finding.status == "problem")
     assert problem.startswith("images: there is no such archive or folder; put the images there")
+    assert "datasets.breakhis.source" in problem
 
 
 def test_a_disk_that_is_too_small_is_a_problem(folder, monkeypatch):

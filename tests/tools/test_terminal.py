@@ -81,10 +81,11 @@ def test_progress_is_one_line_of_a_terminal_and_few_lines_of_a_file(handler, clo
         clock[0] += 1
         send(handler, event=LogEvent.JOB_FINISHED, job_id=job)
         assert terminal.complete.is_set() == (job == 100)
+    is_terminal = handler.is_terminal
     handler.close()
     shown = lines(handler)
     assert shown[0].startswith("101 jobs")
-    if handler.is_terminal:
+    if is_terminal:
         assert shown[1:] == [""]
         assert "50 of 101 jobs are done, about 51 s left; running: train" in handler.stream.getvalue()
         assert max(map(len, handler.stream.getvalue().split("\r"))) <= 60 + len("\033[K")

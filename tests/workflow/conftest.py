@@ -177,8 +177,9 @@ def project(tmp_path) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Project:
-    """A copy whose tiny study is complete. Tests must leave it as they found it: see `restored`."""
-    project = copy_project(tmp_path_factory.mktemp("finished"))
+    """A copy, in a folder with a space in its name, whose tiny study is complete. Tests must leave it as they found it: see
+    `restored`."""
+    project = copy_project(tmp_path_factory.mktemp("mein Projekt ü"))
     shutil.copy(TINY, project.folder / "config" / "tiny.yaml")
     # Jobs with the same number of threads share a server of the launcher.
     project.snakemake(

@@ -55,7 +55,8 @@ try:
 except HistoBenchError as error:
     sys.exit(f"error: {error}")
 
-RESULTS = os.environ["HISTOBENCH_RESULTS"] = paths.STUDY.format(study=STUDY.study)
+RESULTS = paths.STUDY.format(study=STUDY.study)
+os.environ |= {"HISTOBENCH_RESULTS": RESULTS}
 
 # The process that jobs are forked from imports more where a study needs it.
 if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):

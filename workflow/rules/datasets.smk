@@ -11,7 +11,7 @@ rule synthesize:
         code=code("synthesize"),
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/synthesize.py" --settings {params.settings:q} --workers {threads}'
-        " --output {output} > {log} 2>&1"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 rule manifest:
@@ -35,8 +35,8 @@ rule manifest:
         code=code("manifest"),
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/manifest.py" --source {input.source:q} {params.format} {params.sha256}'
-        " --workers {threads} --output {output.manifest} --census {output.census} --digest {output.digest}"
-        " > {log} 2> >(tee -a {log} >&2)"
+        " --workers {threads} --output {output.manifest:q} --census {output.census:q} --digest {output.digest:q}"
+        " > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule folds:
@@ -57,8 +57,8 @@ rule folds:
         magnifications=lambda w, input: option("--magnifications", *map(str, STUDY.magnifications(w.dataset, w.split))),
         code=code("folds"),
     shell:
-        'exec python "$HISTOBENCH_SCRIPTS/folds.py" --manifest {input.manifest} --split {params.split:q}'
-        " {params.magnifications} --output {output.folds} --census {output.census} > {log} 2> >(tee -a {log} >&2)"
+        'exec python "$HISTOBENCH_SCRIPTS/folds.py" --manifest {input.manifest:q} --split {params.split:q}'
+        " {params.magnifications} --output {output.folds:q} --census {output.census:q} > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 # The manifest holds every image's pixel hash, so the archive's date does not matter here.
@@ -76,5 +76,5 @@ rule pixels:
     params:
         code=code("pixels"),
     shell:
-        'exec python "$HISTOBENCH_SCRIPTS/pixels.py" --source {input.source:q} --manifest {input.manifest}'
-        " --size {wildcards.size} --workers {threads} --output {output} > {log} 2> >(tee -a {log} >&2)"
+        'exec python "$HISTOBENCH_SCRIPTS/pixels.py" --source {input.source:q} --manifest {input.manifest:q}'
+        " --size {wildcards.size} --workers {threads} --output {output:q} > {log:q} 2> >(tee -a {log:q} >&2)"

@@ -18,6 +18,6 @@ rule predict:
         code=model_code("predict"),
     shell:
         'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/predict.py" --specification {params.specification:q}'
-        " --trained {params.trained} {params.weights} --trained-on {input.trained_on}"
-        " --manifest {input.manifest} --pixels {input.pixels} --device {resources.device}"
-        " --share {resources.share} --threads {threads} --micro-batch {resources.micro_batch} --output {output} > {log} 2>&1"
+        " --trained {params.trained:q} {params.weights} --trained-on {input.trained_on:q}"
+        " --manifest {input.manifest:q} --pixels {input.pixels:q} --device {resources.device}"
+        " --share {resources.share} --threads {threads} --micro-batch {resources.micro_batch} --output {output:q} > {log:q} 2>&1"

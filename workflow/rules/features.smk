@@ -18,8 +18,8 @@ rule features:
         code=model_code("features"),
     shell:
         'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/features.py" --specification {params.specification:q}'
-        " --manifest {input.manifest} {params.data}"
-        " --device {resources.device} --share {resources.share} --workers {threads} --output {output} > {log} 2>&1"
+        " --manifest {input.manifest:q} {params.data}"
+        " --device {resources.device} --share {resources.share} --workers {threads} --output {output:q} > {log:q} 2>&1"
 
 
 # Visual tokens are large: a store is removed after the last job that needs it. Those jobs have a higher priority, so they

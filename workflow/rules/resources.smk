@@ -35,8 +35,8 @@ rule fetch_config:
     params:
         model=model_settings,
     shell:
-        'exec python "$HISTOBENCH_SCRIPTS/fetch_config.py" --model {params.model:q} --output {output}'
-        " > {log} 2> >(tee -a {log} >&2)"
+        'exec python "$HISTOBENCH_SCRIPTS/fetch_config.py" --model {params.model:q} --output {output:q}'
+        " > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule fetch_weights:
@@ -55,4 +55,4 @@ rule fetch_weights:
         code=model_code("fetch_weights"),
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/fetch_weights.py" --model {params.model:q} {params.terms}'
-        " --output {output} > {log} 2> >(tee -a {log} >&2)"
+        " --output {output:q} > {log:q} 2> >(tee -a {log:q} >&2)"

@@ -10,7 +10,7 @@ CAPTIONS = os.path.relpath(ROOT / "workflow/report")
 LEDGER = os.path.relpath(ROOT / "resources/paper/claims.yaml")
 
 # The scripts of the report have the names of their rules' inputs and outputs as options.
-SCRIPT = 'exec python "$HISTOBENCH_SCRIPTS/{params.script}.py" {params.arguments} > {log} 2>&1'
+SCRIPT = 'exec python "$HISTOBENCH_SCRIPTS/{params.script}.py" {params.arguments} > {log:q} 2>&1'
 
 
 def script(name):

@@ -24,11 +24,11 @@ rule train:
         code=lambda w: codes.training_code(STUDY, w.model, w.mode),
     shell:
         'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/train.py" --specification {params.specification:q}'
-        " --manifest {input.manifest} --folds {input.folds} --split-by {params.split_by} {params.data}"
+        " --manifest {input.manifest:q} --folds {input.folds:q} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
-        " --output {output.predictions} --history {output.history}"
-        " --run {output.run} > {log} 2>&1"
+        " --output {output.predictions:q} --history {output.history:q}"
+        " --run {output.run:q} > {log:q} 2>&1"
 
 
 # The first job of every study: what only a library can judge is tried here, before anything is downloaded or trained.
@@ -51,5 +51,5 @@ rule check_arms:
         tried=digest([RESOLVED.models, RESOLVED.recipes, RESOLVED.augmentations, RESOLVED.grid]),
         code=code("check_arms", sorted({arm.family for arm in RESOLVED.arms})),
     shell:
-        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/check_arms.py" --study {input.study}'
-        " --config-json {input.configs} --output {output} > {log} 2>&1"
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/check_arms.py" --study {input.study:q}'
+        " --config-json {input.configs:q} --output {output:q} > {log:q} 2>&1"

@@ -209,11 +209,11 @@ def _check(images: list[Image], where: str) -> None:
                 )
     told: list[list[list[str]]] = [[]]
     for column in ("patient", "accession"):
-        alike: dict[tuple[str | int, ...], list[str]] = {}
+        alike: dict[tuple[str, ...], list[str]] = {}
         for name in sorted({getattr(image, column) for image in images}):
             text = unicodedata.normalize("NFKC", name).casefold().removesuffix(".0")
             parts = re.findall(r"\d+|[^\W\d_]+", text)
-            alike.setdefault(tuple(int(part) if part.isdecimal() else part for part in parts), []).append(name)
+            alike.setdefault(tuple(part.lstrip("0") for part in parts), []).append(name)
         several = [names for names in alike.values() if len(names) > 1]
         if several not in told:  # the accession number is often the patient
             print(

@@ -22,7 +22,7 @@ PATTERNS = {
     r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$": "a repository, OWNER/NAME",
     r"^(auto|cpu|mps|cuda(:\d+)?)$": "auto, cpu, mps, cuda or cuda:N",
     r"^https?://[^\s/]+/\S+$": "an address http://HOST/FILE or https://HOST/FILE",
-    r"^[^{}]+$": "a path without braces, which Snakemake would read as wildcards",
+    r"^[^{}<>]+$": "a path without {} and <>, which Snakemake would replace",
     r"^[^\r\n]*\S[^\r\n]*$": "a single line of text",
 }
 """What the patterns of the settings mean to a reader."""

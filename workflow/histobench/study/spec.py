@@ -38,8 +38,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_l
 """A name that is also a folder: lower case letters, digits, dot, dash and underscore."""
 
 
-PathText = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^{}]+$")]
-"""A path without braces: Snakemake reads braces in an input as wildcards, and they cannot be escaped."""
+PathText = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^{}<>]+$")]
+"""A path without braces: Snakemake replaces `{wildcards}` and `<pathvars>` in an input, and they cannot be escaped."""
 
 
 def canonical_json(value: object) -> str:
@@ -105,6 +105,8 @@ class Settings(BaseModel):
             return {str(key) if type(key) is int else key: item for key, item in value.items()}
         annotation = cls.model_fields[str(info.field_name)].annotation
         kinds = {*get_args(annotation), annotation}
+        if value is None and type(None) in kinds:
+            return value
         if bool in kinds and not isinstance(value, bool):
             raise PydanticKnownError("bool_type")
         exponent = float in kinds and isinstance(value, str) and re.fullmatch(EXPONENT, value)

@@ -3,6 +3,7 @@
 Every argument is Snakemake's; `python -m histobench.tools.run --configfile config/demo.yaml -n` is a dry run.
 """
 
+import asyncio
 import fcntl
 import os
 import re
@@ -10,16 +11,21 @@ import runpy
 import signal
 import sys
 import textwrap
+import threading
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from histobench.io.errors import HistoBenchError
+from histobench.io.errors import SIGNALS, HistoBenchError
 from histobench.tools import terminal
 from histobench.tools.command_line import DEFAULT, parser, read, run_tool
 
 RESULTS = "HISTOBENCH_RESULTS"
 """Environment variable in which the workflow says where the results of its study are."""
+left = threading.Event()
+"""Set when Ctrl-C has made Snakemake leave its loop over jobs."""
 LOCK = Path(".snakemake/make.lock")
 ROWS = 40
 """Most rows of the table at the end."""
@@ -28,8 +34,11 @@ SHOWN = {"Dataset", "Model", "Mode", "Magnification", "Augmentation", "Split", "
 
 
 def main() -> None:
+    for number in SIGNALS:  # not as in a script: an exception in an event loop could leave Snakemake waiting for ever
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGINT, partial(stop, signal.getsignal(signal.SIGTERM)))
     arguments = sys.argv[1:]
     for path in (DEFAULT, *parser(None).parse_known_args(arguments)[0].configfile):
         read(path)
@@ -47,15 +56,35 @@ def main() -> None:
         print(text)
 
 
-def stop(_number: int, _frame: FrameType | None) -> None:
-    """Stop Snakemake, and say how to go on. A second Ctrl-C changes nothing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    terminal.stopped.set()
-    name = f"the study {Path(os.environ[RESULTS]).name}" if RESULTS in os.environ else "the study"
-    clear = "\r\033[K" if os.isatty(2) else ""
-    text = f"{clear}Stopping {name}; finished jobs and epochs are kept, and the same command goes on from there.\n"
-    os.write(2, text.encode())
+def stop(no_jobs: object, _number: int, _frame: FrameType | None) -> None:
+    """Stop Snakemake, and say once how to go on; `no_jobs` is the handler of SIGTERM until Snakemake sets its own to run jobs."""
+    if not terminal.stopped.is_set():
+        terminal.stopped.set()
+        name = f"the study {Path(os.environ[RESULTS]).name}" if RESULTS in os.environ else "the study"
+        clear = terminal.CLEAR if os.isatty(2) else ""
+        text = f"{clear}Stopping {name}; finished jobs and epochs are kept, and the same command goes on from there.\n"
+        with suppress(OSError):
+            os.write(2, text.encode())
+    if left.is_set():
+        return
+    if signal.getsignal(signal.SIGTERM) == no_jobs:
+        os._exit(130)
+    if is_in_event_loop():
+        later = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+        later.daemon = True
+        later.start()
+        return
+    left.set()
     sys.exit(130)
+
+
+def is_in_event_loop() -> bool:
+    """Tell whether the signal has interrupted an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def lock() -> IO[str] | None:
@@ -89,7 +118,7 @@ def ending(results: Path) -> str:
     kept = [
         number
         for number, name in enumerate(names)
-        if name in SHOWN and (name in ("Model", "Accuracy") or len({row[number] for row in last[2:]}) > 1)
+        if name in SHOWN and (name in ("Model", "Accuracy", "AUC") or len({row[number] for row in last[2:]}) > 1)
     ]
     table = ["|".join(row[number] for number in kept).rstrip() for row in last]
     table = table if len(table) <= ROWS + 2 else [*table[: ROWS + 2], f" ... and {len(table) - ROWS - 2} more rows"]

@@ -148,9 +148,9 @@ class LogHandler(LogHandlerBase):
         logs = [Path(log) for log in details["log"] if Path(log).is_file()]
         name = f"{details['rule_name']} {self.wildcards.get(job, '')}".rstrip()
         self.write(f"error: the job {name} has failed; its log is {' and '.join(map(str, logs)) or 'missing'}")
-        for log in logs if job not in self.writers else []:
+        for log in [log for log in logs if log.stat().st_size] if job not in self.writers else []:
             lines = log.read_text(encoding="utf-8", errors="replace").rstrip().split("\n")[-LAST_LINES:]
-            self.write("\n".join("    " + line.rpartition("\r")[2] for line in lines))
+            self.write("\n".join("    " + line.rpartition("\r")[2] for line in lines if line))
 
     def progress(self) -> None:
         """Show how many jobs have ended, which are running, and about how long the rest takes."""
@@ -178,8 +178,9 @@ class LogHandler(LogHandlerBase):
         self.stream.flush()
 
     def close(self) -> None:
-        """Remove the line of progress."""
+        """Remove the line of progress; called again when Python ends, after other output."""
         if self.is_terminal and not stopped.is_set():
             self.stream.write(CLEAR)
             self.stream.flush()
+        self.is_terminal = False
         super().close()
