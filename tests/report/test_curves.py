@@ -14,7 +14,7 @@ from histobench.io.files import write_csv
 from histobench.report.figures import curves
 from histobench.study import resolved
 from tests.report.studies import ARMS, call
-from tests.report.test_figures import NOTE, made, marked, run
+from tests.report.test_figures import NOTE, made, marked, predictions_of, run
 
 CNN, VLM = ARMS[2], ARMS[6]
 
@@ -110,7 +110,7 @@ def test_confusion_matrices_count_every_image_once_in_its_class():
 
 def test_unusable_predictions_are_named_and_the_others_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    paths = [Path(run(CNN, 40, number).predictions) for number in (1, 2)]
+    paths = [Path(predictions_of(run(CNN, 40, number))) for number in (1, 2)]
     for number, (path, logit) in enumerate(zip(paths, ("1.5", "nan"), strict=True), start=1):
         images = (("a", 0), ("b", 1))
         rows = [
@@ -121,7 +121,7 @@ def test_unusable_predictions_are_named_and_the_others_drawn(tmp_path, monkeypat
     resolved.write(made([NOTE]), Path("study.json"))
     options = ("--study", "study.json", "--output-prefix", "figures/roc", "--predictions")
     call("figure_curves", monkeypatch, *options, *paths)
-    assert "fold2/predictions.csv, line 2: logit is 'nan'" in capsys.readouterr().err
+    assert "fold2, line 2: logit is 'nan'" in capsys.readouterr().err
     names = ("confusion", "precision-recall", "roc")
     assert sorted(path.name for path in Path("figures").glob("*.svg")) == [f"{name}.svg" for name in names]
     for draw in (curves.roc, curves.precision_recall, curves.confusion):

@@ -24,7 +24,7 @@ from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, write_csv
 from histobench.report.figures import cost, curves, losses, methods, patients, reliability, samples, scores, style
-from histobench.study import resolved
+from histobench.study import paths, resolved
 from histobench.study.resolved import Arm, Study
 from histobench.study.runs import Run
 from histobench.study.spec import CnnSettings, VlmSettings
@@ -89,6 +89,10 @@ PARAMETERS = [
     {"model": arm.model, "mode": arm.mode, "trainable": str(trainable), "lora": str(lora)}
     for arm, trainable, lora in zip(ARMS, TRAINABLE, LORA, strict=True)
 ]
+
+
+def predictions_of(some: Run) -> str:
+    return paths.PREDICTIONS.format(**vars(some), data_key="01234567", run_key="89abcdef")
 
 
 def run(arm: Arm, scale: int, fold: int) -> Run:
@@ -481,11 +485,18 @@ def test_published_weights_are_drawn_by_the_config_of_their_repository(tmp_path:
     models = settings()
     # That of Qwen2-VL has the decoder's sizes at its top.
     config = models["qwen2-vl-2b"]["config"]
-    Path("qwen2-vl-2b.config.json").write_text(json.dumps({**config.pop("text_config"), **config}))
+    Path("qwen2-vl-2b-01234567.config.json").write_text(json.dumps({**config.pop("text_config"), **config}))
     models["qwen2-vl-2b"] |= {"weights": {"hub": "owner/name", "revision": "0" * 40}, "config": None}
     resolved.write(made(models=models), Path("study.json"))
     write_csv(Path("parameters.csv"), list(PARAMETERS[0]), PARAMETERS)
-    options = ("--parameters", "parameters.csv", "--configs", "qwen2-vl-2b.config.json", "--output-prefix", "figure3")
+    options = (
+        "--parameters",
+        "parameters.csv",
+        "--configs",
+        "qwen2-vl-2b-01234567.config.json",
+        "--output-prefix",
+        "figure3",
+    )
     call("figure_methods", monkeypatch, "--study", "study.json", *options)
     assert len(drawn) == 2
     assert "Qwen2-VL-2B: 28 layers, hidden size 1536" in drawn[1]
@@ -495,8 +506,8 @@ def test_unusable_predictions_are_named_and_the_others_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    paths = [Path(run(ARMS[0], 40, fold).predictions) for fold in (1, 2)]
-    for path, logit in zip(paths, ("1.5", "nan"), strict=True):
+    files = [Path(predictions_of(run(ARMS[0], 40, fold))) for fold in (1, 2)]
+    for path, logit in zip(files, ("1.5", "nan"), strict=True):
         rows = [
             {"image_id": name, "patient": name[0], "fold": path.parent.name[-1], "label": label, "logit": logit, "best_epoch_logit": 1}
             for name, label in (("a1", 0), ("b1", 1))
@@ -505,8 +516,8 @@ def test_unusable_predictions_are_named_and_the_others_drawn(
     write_csv(Path("manifest.csv"), ("image_id", "subtype"), [{"image_id": "a1", "subtype": "A"}])
     resolved.write(made([NOTE]), Path("study.json"))
     arguments = ("--study", "study.json", "--manifest", "manifest.csv", "--output-prefix", "patients")
-    call("figure_patients", monkeypatch, "--predictions", *paths, *arguments)
-    assert "fold2/predictions.csv, line 2: logit is 'nan'" in capsys.readouterr().err
+    call("figure_patients", monkeypatch, "--predictions", *files, *arguments)
+    assert "fold2, line 2: logit is 'nan'" in capsys.readouterr().err
     assert Path("patients.png").is_file()
     with pytest.raises(SystemExit):
         call("figure_patients", monkeypatch, "--predictions", paths[1], *arguments)

@@ -36,7 +36,11 @@ def folder(tmp_path_factory) -> Path:
     arm |= {"augmentation": "none", "folds": 5} | dict.fromkeys((f"{metric}_mean" for metric in METRICS), 0.9)
     rows = [arm | {"selection": "last"}, arm | {"selection": "best_epoch", "auc_mean": 0.91}]
     write_csv(folder / "summary.csv", SUMMARY_COLUMNS, rows)
-    write_csv(folder / "breakhis/folds/census/patient.csv", ("fold", "equal_pixels"), [{"fold": 1, "equal_pixels": 3}])
+    write_csv(
+        folder / "breakhis-01234567/folds/census/patient-01234567.csv",
+        ("fold", "equal_pixels"),
+        [{"fold": 1, "equal_pixels": 3}],
+    )
     return folder
 
 
@@ -48,7 +52,7 @@ def folder(tmp_path_factory) -> Path:
         ("table_results", "table4", "--summary summary.csv --published PUBLISHED", True, {"auc_mean": "0.9000"}),
         ("table_results", "table4-best-epoch", "--summary summary.csv --published PUBLISHED", True,
          {"auc_mean": "0.9100"}),
-        ("table_scores", "scores", "--summary summary.csv --folds breakhis/folds/census/patient.csv", False,
+        ("table_scores", "scores", "--summary summary.csv --folds breakhis-01234567/folds/census/patient-01234567.csv", False,
          {"selection": "last", "folds": "5"}),
     ],
 )  # fmt: skip

@@ -121,7 +121,13 @@ def _assigned(
     unknown: list[str] = []
     for place, text, value in rows:
         name, digits = unicodedata.normalize("NFC", text), value.removesuffix(".0")  # which pandas writes
-        number = SETS.get(value.lower()) if values == "set" else int(digits) if digits.isdecimal() and len(digits) < 9 else None
+        number = (
+            SETS.get(value.lower())
+            if values == "set"
+            else int(digits)
+            if digits.isdecimal() and len(digits) < 9
+            else None
+        )
         if number is None or not name:
             expected = "train, test or val" if values == "set" else "a number from 1"
             raise HistoBenchError(
