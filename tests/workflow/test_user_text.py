@@ -22,7 +22,13 @@ def study(project):
     config = project.configure("text")
     block = config["grid"][0] | {"dataset": "mine", "models": ["small"], "magnifications": [0]}
     models = {"small": config["models"]["small"] | {"label": HOSTILE["label"], "licence": "{any}"}}
-    changes = {"datasets": {"mine": dataset}, "models": models, "grid": [block], "note": HOSTILE["note"], "paper": None}
+    changes = {
+        "datasets": {"mine": dataset},
+        "models": models,
+        "grid": [block],
+        "note": HOSTILE["note"],
+        "paper": False,
+    }
     project.configure("text", **changes)
     return project
 
