@@ -1,6 +1,7 @@
 """Data of one's own through the true workflow: a CSV table trains, class folders and a made-up BACH are evaluated on."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
