@@ -7,26 +7,21 @@ ARGS ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow
 export NO_ALBUMENTATIONS_UPDATE := 1
-comma := ,
+# Recipes take them from the environment, which changes no quote, space or dollar sign in them.
+export ARCHIVE CONFIG SAMPLE
+# As JSON, which YAML reads, whatever characters the path has.
+export SAMPLE_CONFIG := import json, os; print("datasets=" + json.dumps({"sample": {"source": os.environ["SAMPLE"]}}, ensure_ascii=False))
 
-# One Snakemake at a time by a lock of the kernel, which ends with its process however that ends; so Snakemake needs no
-# lock of its own, which would outlive it. Where there is no flock, Snakemake's own lock does it.
-BUSY := error: another make is running jobs in this folder; wait for it, or end it
-snakemake = $(if $(shell command -v flock),mkdir -p .snakemake && flock -n -E 75 .snakemake/make.lock \
-	snakemake --nolock $(1) || { status=$$?; test $$status -ne 75 || echo "$(BUSY)" >&2; exit $$status; },snakemake $(1))
-
-# Show some columns of a Markdown table in a terminal.
-show = echo; grep -v '^|' $(1) | cat -s | fold -s -w 100; grep '^|' $(1) | cut -d '|' -f $(2); \
-	echo; echo "Tables: $(dir $(1))"; echo "The report, to open in a browser: $(dir $(patsubst %/,%,$(dir $(1))))report.html"
+# Snakemake, one at a time in a folder, with few lines on the terminal.
+RUN := python -m histobench.tools.run
+CONFIGFILE := $(if $(CONFIG),--configfile "$$CONFIG")
 
 .PHONY: help demo sample reproduce study fetch doctor plan pack verify test test-all lint bench schema lock clean
 
 help: ## list these commands
-	@echo "HistoBench: compare image classifiers on breast histopathology"
-	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo
-	@echo "  ARGS=\"...\" is passed on, for example make reproduce ARGS=\"--cores 8 -n\""
+	@awk -F ':.*## ' 'BEGIN {print "HistoBench: compare image classifiers on breast histopathology\n"} \
+		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} \
+		END {print "\n  ARGS=\"...\" is passed on, for example make reproduce ARGS=\"--cores 8 -n\""}' Makefile
 
 $(READY): requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found; install Python 3.11 or newer"; exit 1; }
@@ -40,35 +35,33 @@ $(READY): requirements.lock
 	@touch $@
 
 demo: $(READY) ## a small, complete comparison on synthetic images, in minutes
-	@$(call snakemake,--workflow-profile workflow/profiles/demo $(ARGS))
-	@$(call show,results/studies/demo/tables/table4.md,1-5$(comma)9-)
+	@$(RUN) --workflow-profile workflow/profiles/demo $(ARGS)
 
 sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis tree at 200X)
-	@test -n "$(SAMPLE)" || { echo "error: say where the images are: make sample SAMPLE=FOLDER"; exit 1; }
-	@$(call snakemake,--workflow-profile workflow/profiles/sample $(ARGS) --config 'datasets={sample: {source: "$(SAMPLE)"}}')
-	@$(call show,results/studies/sample/tables/scores.md,1-3$(comma)6-7$(comma)9$(comma)13-)
+	@test -n "$$SAMPLE" || { echo "error: say where the images are: make sample SAMPLE=FOLDER"; exit 1; }
+	@$(RUN) --workflow-profile workflow/profiles/sample $(ARGS) --config "$$(python -c "$$SAMPLE_CONFIG")"
 
 reproduce: $(READY) ## the paper's study: downloads images and weights, needs a GPU
-	@$(call snakemake,$(ARGS))
+	@$(RUN) $(ARGS)
 
 study: $(READY) ## any study: make study CONFIG=config/studies/mine.yaml
-	@$(call snakemake,$(if $(CONFIG),--configfile $(CONFIG)) $(ARGS))
+	@$(RUN) $(CONFIGFILE) $(ARGS)
 
 fetch: $(READY) ## all downloads of the paper's study, and nothing else
-	@$(call snakemake,fetch --keep-going $(ARGS))
+	@$(RUN) fetch --keep-going $(ARGS)
 
 doctor: $(READY) ## can this machine run the study, and what to do next?
-	@python -m histobench.tools.doctor $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
+	@python -m histobench.tools.doctor $(CONFIGFILE) $(ARGS)
 
 plan: $(READY) ## the study as a table: what is done, and how long the rest takes
-	@python -m histobench.tools.plan $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
+	@python -m histobench.tools.plan $(CONFIGFILE) $(ARGS)
 
 pack: $(READY) ## a finished study as one archive, without images: make pack CONFIG=FILE
-	@python -m histobench.tools.pack $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
+	@python -m histobench.tools.pack $(CONFIGFILE) $(ARGS)
 
 verify: $(READY) ## check such an archive and rebuild its tables: make verify ARCHIVE=FILE
-	@test -n "$(ARCHIVE)" || { echo "error: say which archive: make verify ARCHIVE=FILE"; exit 1; }
-	@python -m histobench.tools.verify "$(ARCHIVE)"
+	@test -n "$$ARCHIVE" || { echo "error: say which archive: make verify ARCHIVE=FILE"; exit 1; }
+	@python -m histobench.tools.verify "$$ARCHIVE"
 
 test: $(READY) ## the fast tests, and one tiny study through the true workflow
 	@python -m pytest -m "not slow" $(ARGS)
@@ -91,5 +84,6 @@ schema: $(READY) ## write workflow/schemas/config.schema.json again
 lock: $(READY) ## write requirements.lock again, after a change of pyproject.toml
 	@uv pip compile --quiet --universal --generate-hashes --extra dev pyproject.toml -o requirements.lock
 
+KEY := $(subst x,[0-9a-f],xxxxxxxx)
 clean: ## remove the demo's and sample's results (the paper's stay)
-	@rm -rf results/studies/demo results/studies/sample results/synthetic results/synthetic-bach results/sample
+	@rm -rf results/studies/demo results/studies/sample $(foreach name,synthetic synthetic-bach sample,results/$(name)-$(KEY))

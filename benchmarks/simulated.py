@@ -67,20 +67,22 @@ def simulate(folder: Path, config: Config) -> None:
     (folder / "results" / "SIMULATED.txt").write_text(NOTE + "\n")
     assignments: dict[str, folds.Folds] = {}
     for dataset in dict.fromkeys(run.dataset for run in config.runs):
-        manifest.save(folder / paths.MANIFEST.format(dataset=dataset), images)
-        manifest.save_census(folder / paths.CENSUS.format(dataset=dataset), images)
+        manifest.save(folder / config.path(paths.MANIFEST, dataset=dataset), images)
+        manifest.save_census(folder / config.path(paths.CENSUS, dataset=dataset), images)
         for name in dict.fromkeys(run.split for run in config.runs if run.dataset == dataset):
             split = config.splits[name]
             assignments[name] = make_folds.stratified(images, split.by, split.folds, split.seed)
-            folds.save(assignments[name], images, folder / paths.FOLDS.format(dataset=dataset, split=name))
+            folds.save(assignments[name], images, folder / config.path(paths.FOLDS, dataset=dataset, split=name))
             census = folds.census(images, assignments[name])
-            write_csv(folder / paths.FOLDS_CENSUS.format(dataset=dataset, split=name), folds.CENSUS_COLUMNS, census)
+            write_csv(
+                folder / config.path(paths.FOLDS_CENSUS, dataset=dataset, split=name), folds.CENSUS_COLUMNS, census
+            )
     for run in config.runs:
         train, test = assignments[run.split].rows(images, run.fold, run.magnification)
         drawn = _Drawn(run, [images[row] for row in test], config)
-        _write(folder / run.folder, drawn, len(train))
+        _write(folder / config.path(paths.RUN, **vars(run)), drawn, len(train))
     for on, run in config.external_runs:
-        _external(folder, on, run)
+        _external(folder / config.path(paths.EXTERNAL, on=on, **vars(run)), on, run)
 
 
 class _Drawn:
@@ -167,7 +169,7 @@ def _write(folder: Path, drawn: _Drawn, training_images: int) -> None:
     (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def _external(folder: Path, on: str, run: Run) -> None:
+def _external(path: Path, on: str, run: Run) -> None:
     """Write what a run says about 400 made-up images."""
     groups = [group for group in GROUPS for _ in range(100)]
     image_id = [f"{group}-{number % 100 + 1:03d}" for number, group in enumerate(groups)]
@@ -178,7 +180,7 @@ def _external(folder: Path, on: str, run: Run) -> None:
     logit = 2 * (0.45 * _separation(run) * sign + shift + 0.3 + shared + 0.5 * rng.standard_normal(len(groups)))
     columns = zip(image_id, image_id, groups, label, (f"{value:.9g}" for value in logit), strict=True)
     rows = (dict(zip(run_files.EXTERNAL, row, strict=True)) for row in columns)
-    write_csv(folder / paths.external(on, run), run_files.EXTERNAL, rows)
+    write_csv(path, run_files.EXTERNAL, rows)
 
 
 def _separation(run: Run) -> float:

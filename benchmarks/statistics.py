@@ -40,13 +40,13 @@ SETTINGS = {
 def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
     """Time score.py and compare.py on a simulated study, then print the table of rejection rates."""
     from benchmarks.simulated import configured, simulate
-    from histobench.study import resolved
+    from histobench.study import paths, resolved
 
     config = configured()
     began = time.perf_counter()
     simulate(folder, config)
     say(f"{len(config.runs)} SIMULATED runs on the images of BreakHis, written in {time.perf_counter() - began:.0f} s")
-    paths = [run.predictions for run in config.runs]
+    predictions = [config.path(paths.PREDICTIONS, **vars(run)) for run in config.runs]
     resolved.write(resolved.resolve(config), folder / "study.json")
     outputs = [part for name in ("intervals", "comparisons", "calibration", "gaps") for part in (f"--{name}", name)]
     for name, arguments in (
@@ -54,7 +54,7 @@ def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
         ("compare", ["--study", "study.json", *outputs]),
     ):
         seconds, peak = measured(
-            [sys.executable, ROOT / "scripts" / f"{name}.py", "--predictions", *paths, *arguments], folder
+            [sys.executable, ROOT / "scripts" / f"{name}.py", "--predictions", *predictions, *arguments], folder
         )
         say(f"  {name:<8}{seconds:6.1f} s   {peak:5.0f} MiB at most")
 

@@ -1,6 +1,6 @@
 """Try every model and augmentation of a study before anything is trained; count the models' parameters.
 
---config-json are the MODEL.config.json of the models with published weights.
+--config-json are the MODEL-KEY.config.json of the models with published weights.
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from histobench.io.errors import HistoBenchError, run_script
 from histobench.io.files import write_csv
-from histobench.study import arguments, resolved
+from histobench.study import arguments, paths, resolved
 
 COLUMNS: tuple[str, ...] = ("model", "mode", "parameters_published_form", "parameters", "trainable", "lora")
 
@@ -19,8 +19,7 @@ def main() -> None:
 
     from histobench.models.arm_check import check
 
-    files = map(Path, given.config_json)
-    configs = {path.name.removesuffix(".config.json"): json.loads(path.read_text()) for path in files}
+    configs = {paths.model_of(file): json.loads(Path(file).read_text()) for file in given.config_json}
     sizes, faults = check(resolved.load(given.study), configs)
     if faults:
         raise HistoBenchError("\n".join(["the study cannot be trained as it is configured", *faults]))

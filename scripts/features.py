@@ -3,10 +3,13 @@
 Features are one embedding for each image or, for a vision-language model, its visual tokens; embeddings can be computed
 from visual tokens. They are made from --pixels, the pixel store of the whole manifest, or from --tokens (views, images,
 tokens, dimensions). --weights are pretrained ones, unless they are random. The .npy holds (views, images, dimensions)
-float32, or (views, images, tokens, dimensions), bf16 as uint16.
+float32, or (views, images, tokens, dimensions), bf16 as uint16. The .json beside it says how many seconds it took, with
+those of the tokens.
 """
 
+import json
 import shutil
+import time
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from histobench.study import arguments
 from histobench.study.spec import FeatureSpec
 
 BATCH = 32
+STARTED = time.perf_counter()
 
 
 def main() -> None:
@@ -63,6 +67,10 @@ def main() -> None:
             block = block.view(torch.uint16) if block.dtype == torch.bfloat16 else block
             file.write(block.cpu().numpy().astype(dtype, copy=False).tobytes())
             bar.update(len(batch))
+        before = inputs.feature_seconds(given.tokens)
+        seconds = None if before is None else round(before + time.perf_counter() - STARTED, 3)
+        with atomic_path(given.output.with_suffix(".json")) as record:
+            record.write_text(json.dumps({"seconds": seconds}) + "\n", encoding="utf-8")
     print(f"{given.output}: {shape[0]} views of {shape[1]} images, {' x '.join(map(str, shape[2:]))} numbers each")
 
 

@@ -3,26 +3,28 @@
 from histobench.datasets import examples, manifest
 from histobench.io.errors import run_script
 from histobench.report.figures import samples, style
-from histobench.report.terms import printed
+from histobench.report.terms import printed, subtype
 from histobench.study import arguments, resolved
 from histobench.study.outputs import papers, sampled
 
 
-def class_name(image: manifest.Image) -> str:
-    return f"{image.label} ({image.subtype})" if image.subtype else image.label
+def class_name(image: manifest.Image, dataset) -> str:
+    kind = subtype(image.subtype, dataset)
+    code = f" ({image.subtype})" if image.subtype != kind else ""
+    return f"{image.label}\n{kind}{code}" if kind not in ("", image.label) else image.label
 
 
 def main() -> None:
     given = arguments.parse(__doc__, "study", "output_prefix", several=["manifests", "sources"])
     study = resolved.load(given.study)
     for (figure, dataset), file, source in zip(sampled(study).items(), given.manifests, given.sources, strict=True):
+        of = study.datasets[dataset]
         images = manifest.load(file)
         if papers(figure) == "figure1":
-            rows = {class_name(row[0]): row for row in examples.per_class(images)}
+            rows = {class_name(row[0], of): row for row in examples.per_class(images)}
         else:
             rows = {dataset: examples.per_group(images)}
         pixels = examples.fetch(source, [image for row in rows.values() for image in row])
-        of = study.datasets[dataset]
         drawn: list[tuple[str, list[samples.Sample]]] = []
         for name, row in rows.items():
             drawn.append((name, []))

@@ -11,7 +11,7 @@ def main() -> None:
     given = arguments.parse(__doc__, "study", "manifest", "folds", "output_prefix", optional=["published"])
     study = resolved.load(given.study)
     images = manifest.load(given.manifest)
-    split = folds.load(given.folds, images, study.splits[study.split]["by"])
+    split = folds.load(given.folds, images, study.splits[study.split]["by"], [])
     counts: dict[int, dict[str, int]] = {}
     for image in images:
         counts.setdefault(image.magnification, dict.fromkeys(manifest.LABELS, 0))[image.label] += 1

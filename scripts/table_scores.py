@@ -5,15 +5,15 @@ from histobench.io.errors import run_script
 from histobench.io.files import read_csv
 from histobench.report import render
 from histobench.report.tables.scores_tables import scores_table
-from histobench.study import arguments, resolved
+from histobench.study import arguments, paths, resolved
 
 
 def main() -> None:
     given = arguments.parse(__doc__, "study", "summary", "output_prefix", several=["folds"])
-    equal_pixels = {
-        (path.parts[-4], path.stem): [int(row["equal_pixels"]) for row in read_csv(path, ("equal_pixels",))]
-        for path in given.folds  # DATASET/folds/census/SPLIT.csv
-    }
+    equal_pixels = {}
+    for path in given.folds:  # DATASET-KEY/folds/census/SPLIT-KEY.csv
+        names = paths.name_of(path.parts[-4]), paths.name_of(path.stem)
+        equal_pixels[names] = [int(row["equal_pixels"]) for row in read_csv(path, ("equal_pixels",))]
     table = scores_table(read_csv(given.summary, SUMMARY_COLUMNS), equal_pixels, resolved.load(given.study))
     render.write(table, given.output_prefix)
 

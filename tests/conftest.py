@@ -21,6 +21,28 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute in float64: parameters are made so, and what is turned into float32 is turned into float64.
+
+    What must be equal but for rounding can be compared so. In float32 it could not: AdamW divides a gradient by its own
+    size, so where a gradient is only rounding error, the step that it causes is as large as any other.
+    """
+    import torch
+
+    from histobench.models import vlm
+
+    build, adapt = vlm.build, vlm.VisionLanguageClassifier.adapt
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    monkeypatch.setattr(vlm, "build", lambda *arguments, **more: build(*arguments, **more).double())
+    monkeypatch.setattr(
+        vlm.VisionLanguageClassifier, "adapt", lambda self, *arguments: (adapt(self, *arguments), self.double())[0]
+    )
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the files that take longest first: at the end, they would run on one core alone."""
     longest = {"test_demo.py": 0, "test_rerun.py": 1}

@@ -3,9 +3,11 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PYTHON = """#!/bin/sh
@@ -45,16 +47,18 @@ def test_make_alone_lists_every_command_and_does_nothing(folder):
 
 
 @pytest.mark.parametrize("active", ["VIRTUAL_ENV", "CONDA_PREFIX"])
-@pytest.mark.skipif(not shutil.which("flock"), reason="flock is not installed")
 def test_set_up_changes_no_environment_but_its_own(folder, active):
     """uv prefers the activated environment to the one that it stands in, unless it is told."""
     ended = make(folder, "reproduce", "ARGS=-n", **{active: str(folder / "mine")})
     assert ended.returncode == 0, ended.stdout
     calls = (folder / "calls").read_text().splitlines()
-    assert calls[-2:] == ["uv pip sync --quiet --python .venv/bin/python requirements.lock", "snakemake --nolock -n"]
+    assert calls[-2:] == [
+        "uv pip sync --quiet --python .venv/bin/python requirements.lock",
+        "python -m histobench.tools.run -n",
+    ]
     (folder / "calls").unlink()
     assert make(folder, "reproduce", "ARGS=-n").returncode == 0
-    assert (folder / "calls").read_text() == "snakemake --nolock -n\n"  # set up once
+    assert (folder / "calls").read_text() == "python -m histobench.tools.run -n\n"  # set up once
 
 
 def test_a_changed_lock_sets_up_again(folder):
@@ -92,10 +96,32 @@ def test_a_command_asks_for_what_it_needs(folder, target, message):
     assert message in ended.stdout
 
 
-def test_pack_and_verify_call_their_tools(folder):
-    assert make(folder, "pack", "ARGS=--configfile config/demo.yaml").returncode == 0
-    assert make(folder, "verify", "ARCHIVE=a b.tar.gz").returncode == 0
-    assert (folder / "calls").read_text().splitlines()[-2:] == [
-        "python -m histobench.tools.pack --configfile config/demo.yaml",
-        "python -m histobench.tools.verify a b.tar.gz",
-    ]
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (("pack", "ARGS=--configfile a.yaml"), ["-m", "histobench.tools.pack", "--configfile", "a.yaml"]),
+        (("verify", "ARCHIVE=a b.tar.gz"), ["-m", "histobench.tools.verify", "a b.tar.gz"]),
+        (
+            ("study", "CONFIG=my 'best' study.yaml"),
+            ["-m", "histobench.tools.run", "--configfile", "my 'best' study.yaml"],
+        ),
+    ],
+)
+def test_a_command_calls_its_tool_with_paths_whole(folder, words, call):
+    (folder / "python").write_text(PYTHON.format(old=0, minor=11).replace("$*", '$(printf "%s;" "$@")'))
+    assert make(folder, *words).returncode == 0
+    assert (folder / "calls").read_text().splitlines()[-1] == f"python {';'.join(call)};"
+
+
+def test_the_folder_of_a_sample_may_have_any_name(folder):
+    """Its name reaches Snakemake as text, which YAML reads as it is."""
+    name = """Lisa's "best" images: {1} $HOME, ü 🙂"""
+    assert make(folder, "doctor").returncode == 0  # sets up .venv
+    noting = f"""#!/bin/sh
+[ "$1" = -c ] && exec {sys.executable} "$@"
+printf '%s\\n' "$@" > words"""
+    (folder / ".venv/bin/python").write_text(noting)
+    assert make(folder, "sample", "SAMPLE=" + name.replace("$", "$$")).returncode == 0
+    *_, option, value = (folder / "words").read_text().splitlines()
+    assert option == "--config"
+    assert yaml.safe_load(value.removeprefix("datasets=")) == {"sample": {"source": name}}

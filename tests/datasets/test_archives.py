@@ -74,6 +74,34 @@ def test_long_and_accented_names(tmp_path: Path) -> None:
         assert read_all(tmp_path / "long.tar") == {name: b""}
 
 
+def test_a_zip_of_windows_powershell_has_backslashes(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "source.zip", "w") as archive:
+        archive.writestr("data\\", b"")  # a folder
+        for name, data in FILES.items():
+            archive.writestr(name.replace("/", "\\"), data)
+    assert read_all(tmp_path / "source.zip") == FILES
+    for name in ("\\\\host\\share\\a.png", "C:\\a.png"):
+        with zipfile.ZipFile(tmp_path / "source.zip", "w") as archive:
+            archive.writestr(name, b"")
+        assert "has an absolute or foreign path" in refusal(tmp_path / "source.zip")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_composed_and_decomposed_names_are_one(tmp_path: Path, kind: str) -> None:
+    composed, decomposed = "M\u00fcller/\u00e5.png", "Mu\u0308ller/a\u030a.png"
+    for number, name in enumerate((composed, decomposed)):
+        assert read_all(write_files(tmp_path / str(number), [(name, b"x")], kind)) == {composed: b"x"}
+
+
+def test_a_zip_of_macos_does_not_say_that_its_names_are_utf_8(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source.zip", [("n\u00e4evus.png", b"x")], "zip")
+    data = bytearray(source.read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        struct.pack_into("<H", data, data.index(header) + flags, 0)
+    source.write_bytes(data)
+    assert read_all(source) == {"n\u00e4evus.png": b"x"}
+
+
 @pytest.mark.parametrize("target", ["../outside", "inside", "../outside-folder", "nowhere"])
 def test_links_in_a_folder_are_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "source").mkdir()

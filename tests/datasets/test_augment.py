@@ -131,6 +131,8 @@ def test_transforms_act_independently() -> None:
 def test_views_have_not_changed() -> None:
     """Two pinned views; more than what processors round differently is a silent change of a library.
 
+    A value between two whole ones may become the other of them where colours change, and again where images are resampled: 2.
+
     Epoch 17 flips, changes the colours, crops and blurs; epoch 22 rotates instead of flipping.
     """
     from histobench.datasets.decode import decode

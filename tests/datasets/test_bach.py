@@ -112,6 +112,12 @@ def test_a_whole_slide_larger_than_any_image_is_passed_over(tmp_path, files) -> 
     assert len(images) == 16
 
 
+def test_images_of_a_class_that_are_not_read_are_refused(tmp_path, files) -> None:
+    more = {"Photos/Normal/n900.gif": b"GIF89a", "Photos/Normal/notes.txt": b"", "WSI/thumbnails/A01.gif": b"GIF89a"}
+    source = write_files(tmp_path / "bach.zip", (files | more).items(), "zip")
+    assert "1 images are not read (.gif 1), the first is Photos/Normal/n900.gif" in refusal(source, complete=False)
+
+
 def test_an_image_twice_and_no_image_are_refused(tmp_path, files) -> None:
     name, data = next(item for item in files.items() if item[0].endswith("n001.tif"))
     twice = write_files(tmp_path / "twice.zip", [(name, data), ("Photos/Benign/n001.tif", data)], "zip")

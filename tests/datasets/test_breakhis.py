@@ -146,12 +146,10 @@ def test_other_images_are_refused_by_name(tmp_path: Path, name: str) -> None:
     ("part", "other"),
     [
         ("/benign/", "/malignant/"),
-        ("/SOB/", "/sob/"),
         ("/adenosis/", "/fibroadenoma/"),
         ("SOB_B_A_14-22549AB/", "SOB_B_A_14-22549CD/"),
         ("SOB_B_A_14-22549AB/", "SOB_B_A-14-22549AB/"),
         ("/40X/", "/100X/"),
-        ("/40X/", "/"),
         ("SOB_B_A-", "SOB_M_A-"),  # adenosis is benign
     ],
 )
@@ -165,7 +163,35 @@ def test_a_name_that_contradicts_itself_or_its_folders_is_refused(part: str, oth
 def test_every_official_path_is_of_the_grammar() -> None:
     assert [identify(path) for path in paths()] == official()
     assert len(set(paths())) == 7909
-    assert identify("__MACOSX/._SOB_B_A-14-22549AB-40-001.png") is identify("b/Thumbs.db") is None
+    assert identify("b/Thumbs.db") is None
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        "",
+        "BreaKHis 400X/train/benign/",
+        "BreaKHis 400X/test/Benign/",
+        "breakhis_400x/",
+        "400X/adenosis/val/",
+        "benign/sob/",
+    ],
+)
+def test_other_trees_are_read_by_the_names_of_the_images(tmp_path: Path, folders: str) -> None:
+    """Such as that of Kaggle's archive of the images at 400X; folders named train and test say nothing."""
+    name = "SOB_B_A-14-22549AB-400-001"
+    files = {f"{folders}{name}.png": png(np.zeros((2, 2, 3), np.uint8)), f"{folders}._{name}.png": b"resource fork"}
+    (image,) = read(write_files(tmp_path / "source.zip", files.items(), "zip"), complete=False, workers=1)
+    assert (image.image_id, image.label, image.subtype) == (name, "benign", "A")
+    assert (image.patient, image.accession, image.magnification) == ("14-22549AB", "14-22549", 400)
+
+
+@pytest.mark.parametrize(
+    "folders", ["train/malignant/", "BreaKHis 100X/benign/", "benign/fibroadenoma/", "100X/", "SOB_B_A_14-22549CD/"]
+)
+def test_other_trees_must_not_contradict_the_names(folders: str) -> None:
+    with pytest.raises(HistoBenchError, match="name and folders contradict each other"):
+        identify(f"{folders}SOB_B_A-14-22549AB-400-001.png")
 
 
 # ---- other faults of a source ----

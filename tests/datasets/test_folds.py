@@ -132,6 +132,24 @@ def test_a_class_that_a_fold_lacks_at_one_magnification() -> None:
         make_folds.stratified(images, "patient", 3, 0)
 
 
+def test_only_the_magnifications_in_use_must_have_both_classes(tmp_path: Path) -> None:
+    images = [one for one in small() if one.magnification == 200 or one.label == "malignant"]
+    made = make_folds.stratified(images, "patient", 3, 0, [200])
+    folds.save(made, images, tmp_path / "patient.csv")
+    assert folds.load(tmp_path / "patient.csv", images, "patient", [200]) == made
+    for scales in ([40], [40, 200], None):
+        with pytest.raises(HistoBenchError, match="fold 1 has no benign image on its test side at 40x"):
+            make_folds.stratified(images, "patient", 3, 0, scales)
+        with pytest.raises(HistoBenchError, match="fold 1 has no benign image on its test side at 40x"):
+            folds.load(tmp_path / "patient.csv", images, "patient", scales)
+    manifest.save(tmp_path / "manifest.csv", images)
+    outputs = {"manifest": "manifest.csv", "output": "folds.csv", "census": "census.csv"}
+    split = json.dumps({"by": "patient", "folds": 3, "seed": 0})
+    assert run("folds", tmp_path, split=split, magnifications="200", **outputs) == (0, "")
+    assert folds.load(tmp_path / "folds.csv", images, "patient", [200]) == made
+    assert "at 40x" in run("folds", tmp_path, split=split, magnifications="40", **outputs)[1]
+
+
 def test_equal_pixels_in_two_groups() -> None:
     images = small()
     images[5] = replace(images[5], sha256=images[0].sha256)  # 14-100 and 14-102
@@ -191,8 +209,8 @@ def test_an_edit_by_hand_is_refused(tmp_path: Path) -> None:
         folds.load(path, images, "patient")
     assert str(raised.value) == (
         f"{path}: was edited after it was made (its SHA-256 is not the one in patient.csv.sha256); delete {path} and "
-        "patient.csv.sha256 to have both made again, or write your own folds as files in the official form and configure "
-        "a split of their own with `by: official`"
+        "patient.csv.sha256 to have both made again, or write your own folds as a CSV table and configure a split of their own "
+        "with `by: file`"
     )
     path.with_name("patient.csv.sha256").unlink()
     with pytest.raises(HistoBenchError, match="digest of the folds cannot be read; delete"):

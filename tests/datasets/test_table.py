@@ -1,6 +1,10 @@
 """The user's own datasets: tables and class folders, valid and invalid."""
 
+import io
+import unicodedata
+
 import numpy as np
+import PIL.Image
 import pytest
 
 from histobench.datasets import folds, table
@@ -69,6 +73,10 @@ def test_its_optional_columns(write) -> None:
         ("case5\\5.png,carcinoma,P5", "expected one inside the source"),
         ("case5/5.svs,carcinoma,P5", "case5/5.svs has none of the suffixes .png, .tif"),
         ("case4/4.png,carcinoma,P4", "case4/4.png is listed a second time"),
+        *(
+            (f"case5/5.png,carcinoma,{text}", f"patient is '{text}', which means missing, so that all such images")
+            for text in ("nan", "NaN", "NA", "N/A", "None", "null", "<NA>", "?", "-", "Unknown")
+        ),
     ],
 )
 def test_a_bad_row_is_one_sentence(write, row, sentence) -> None:
@@ -82,6 +90,8 @@ def test_a_bad_row_is_one_sentence(write, row, sentence) -> None:
 @pytest.mark.parametrize(
     ("header", "row", "sentence"),
     [
+        ("path,label,patient,accession", "case5/5.png,carcinoma,P5,nan", "accession is 'nan', which means missing"),
+        ("path,label,patient,subtype", "case5/5.png,carcinoma,P5,None", "subtype is 'None', which means missing"),
         ("path,label,patient,magnification", "case5/5.png,carcinoma,P5,20", "magnification is '20', expected 40, 100, 200, 400"),
         ("path,label,patient,accession", "case5/5.png,carcinoma,P0,A9", "patient P0 has accession A9 here and A0 above, expected one"),
         ("path,label,patient,subtype", "case5/5.png,carcinoma,P5,x", "subtype x has label malignant here and benign above, expected one"),
@@ -96,6 +106,7 @@ def test_bad_optional_columns(write, header, row, sentence) -> None:
 
 def test_what_a_table_as_a_whole_must_have(write, tmp_path) -> None:
     for lines, header, sentence in (
+        ([f"{row},x" for row in ROWS], "path,label,patient,patient", "two columns are named patient; rename or remove"),
         (ROWS, "path,label,person", "column patient is missing (found: path, label, person)"),
         ([], "path,label,patient", "lists no image"),
         ([*ROWS, "6.png,healthy,P6"], "path,label,patient", "6.png is not in"),
@@ -106,6 +117,48 @@ def test_what_a_table_as_a_whole_must_have(write, tmp_path) -> None:
         assert sentence in str(error.value)
     with pytest.raises(HistoBenchError, match="cannot be read as a CSV table"):
         read(tmp_path / "images", tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("p00", "P00"), ("0", "0.0"), ("7", "007"), ("P 1", "P1"), ("P-1", "p_01"), ("\u00c4 1", "\u00e41"), ("P1", "\uff30\uff11")],
+)  # fmt: skip
+def test_patients_whose_names_are_nearly_equal_are_told(write, capsys, names) -> None:
+    rows = [f"case{n}/{n}.png,{'healthy' if n < 3 else 'carcinoma'},{names[n % 2]}" for n in range(6)]
+    images = read(*write(rows))
+    assert {image.patient for image in images} == set(names)
+    (warning,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: "))
+    assert all(repr(name) in warning for name in names)
+    assert "differ only in case, zeros or punctuation, and count as 2 (such sets of names: 1)" in warning
+
+
+def test_patients_whose_names_differ_are_not_told(write, capsys) -> None:
+    names = ["P1", "P10", "P1-2", "P12", "1", "10"]
+    read(*write([f"case{n}/{n}.png,{'healthy' if n < 3 else 'carcinoma'},{names[n]}" for n in range(6)]))
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accented_names_meet_in_either_form(tmp_path, forms) -> None:
+    """A table made on Linux, files copied from macOS, or the other way round."""
+    table_form, file_form = (lambda text, form=form: unicodedata.normalize(form, text) for form in forms)
+    files = {file_form(f"M\u00fcller/{n}_\u00e9.png"): image(n) for n in range(4)}
+    rows = [
+        table_form(f"M\u00fcller/{n}_\u00e9.png,{'böse' if n else 'gut'},\u00c5{n % 2 if n else 2}") for n in range(4)
+    ]
+    source = write_files(tmp_path / "images", files.items(), "folder")
+    (tmp_path / "images.csv").write_text("\n".join(["path,label,patient", *rows]) + "\n", encoding="utf-8")
+    images = read(source, tmp_path / "images.csv", {file_form("b\u00f6se"): "malignant", "gut": "benign"})
+    assert sorted(one.patient for one in images) == ["\u00c50", "\u00c51", "\u00c51", "\u00c52"]
+    named = table.read_folders(
+        write_files(
+            tmp_path / "folders", {file_form(f"{n}\u00e4/\u00c5{n}.png"): image(n) for n in (0, 1)}.items(), "zip"
+        ),
+        {table_form("0\u00e4"): "benign", table_form("1\u00e4"): "malignant"},
+        table_form("(\u00c5\\d)"),
+        workers=1,
+    )
+    assert [one.patient for one in named] == ["\u00c50", "\u00c51"]
 
 
 def test_two_patients_or_classes_with_the_same_pixels(write) -> None:
@@ -144,6 +197,7 @@ def test_class_folders(tmp_path, kind) -> None:
         ({"no/yes/P9_1.png": image(99)}, r"/(P\d+)_", "no/yes/P9_1.png: is in no and yes, expected one of no, yes"),
         ({"set/no/X.png": image(99)}, r"/(P\d+)_", "set/no/X.png: the pattern /(P\\d+)_ finds no patient"),
         ({}, r"/P\d+(x?)_", "finds no patient in this path"),
+        ({"set/no/NA_1.png": image(99)}, r"/(P\d+|NA)_", "set/no/NA_1.png: patient is 'NA', which means missing"),
         ({"set/no/P5_1.png": image(0)}, r"/(P\d+)_", "have equal pixels"),
     ],
 )  # fmt: skip
@@ -152,6 +206,39 @@ def test_bad_folders_are_one_sentence(tmp_path, files, pattern, sentence) -> Non
         read_folders(tmp_path, FOLDERS | files, pattern)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def encoded(kind: str, number: int) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(np.full((6, 8, 3), number, np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_every_kind_of_file_that_is_read_is_found(tmp_path) -> None:
+    kinds = {"png": "PNG", "TIF": "TIFF", "tiff": "TIFF", "jpg": "JPEG", "JPEG": "JPEG", "bmp": "BMP", "webp": "WEBP"}
+    files = {f"no/P{n}_1.{suffix}": encoded(kind, 20 * n) for n, (suffix, kind) in enumerate(kinds.items())}
+    images = read_folders(tmp_path, files | {"yes/P9_1.bmp": encoded("BMP", 200)})
+    assert [one.member for one in images] == [*sorted(files), "yes/P9_1.bmp"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder", "tar.gz"])
+def test_images_that_are_not_read_are_refused_by_name_and_number(tmp_path, kind) -> None:
+    unread = {f"set/yes/P1_{n}.gif": encoded("GIF", n) for n in range(12)} | {"set/scan.svs": b"", "P1_7": image(7)}
+    with pytest.raises(HistoBenchError) as error:
+        read_folders(tmp_path, FOLDERS | unread | {"set/notes.txt": b"BM, II*, P6", "._x.gif": b""}, kind=kind)
+    assert f"{len(unread)} images are not read (.gif 12, " in str(error.value)
+    assert f"the first is {'P1_7' if kind == 'folder' else 'set/yes/P1_0.gif'}; save them as PNG, TIFF, " in str(
+        error.value
+    )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "JPEG2000", "PPM", "AVIF"])
+def test_an_image_is_known_by_its_first_bytes_too(tmp_path, kind) -> None:
+    with pytest.raises(
+        HistoBenchError, match=r"1 images are not read \(\.dat 1\), the first is set/yes/P1_9\.dat; save"
+    ):
+        read_folders(tmp_path, FOLDERS | {"set/yes/P1_9.dat": encoded(kind, 99)})
 
 
 def test_one_class_only(tmp_path) -> None:

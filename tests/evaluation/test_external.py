@@ -20,13 +20,15 @@ FIRST = [0.5, -1.0, -2.0, -3.0, 2.0, 1.0, 0.0, -0.5]
 # The second fold's model calls everything malignant.
 SECOND = [1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0]
 
+KEYS = dict.fromkeys(("on_key", "data_key", "run_key"), "0123abcd")
+
 
 def run(fold: int, magnification: int = 40) -> Run:
     return Run("breakhis", "resnet34", "ft", "patient", magnification, "none", fold)
 
 
 def write(folder: Path, logits: list[float], fold: int, magnification: int = 40, drop: int = 0, **odd: str) -> Path:
-    path = folder / paths.external("bach", run(fold, magnification))
+    path = folder / paths.EXTERNAL.format(**vars(run(fold, magnification)), on="bach", **KEYS)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
         f"{name},{name},{group},{label},{logit}"

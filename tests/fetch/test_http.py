@@ -1,12 +1,17 @@
 """Downloads from a server on this machine: complete, interrupted, wrong, and unavailable."""
 
+import gzip
 import hashlib
+import io
 import re
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,6 +21,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from histobench.datasets.archives import require_whole
 from histobench.fetch import http
 from histobench.fetch.http import Unavailable, fetch, get
 from histobench.io.errors import HistoBenchError
@@ -182,11 +188,11 @@ def test_without_a_digest_that_of_the_first_download_is_kept_and_required_ever_a
     only(path, record.name)
     path.unlink()
     server.answer = lambda handler: whole(handler, CONTENT[:-1] + b"!")
-    with pytest.raises(HistoBenchError, match=f"expected {DIGEST}"):
+    with pytest.raises(HistoBenchError, match=rf"expected {DIGEST}.* if the file sent is right, delete {record}$"):
         fetch(server.url, path)
     assert not path.exists()
     path.write_bytes(b"other")
-    with pytest.raises(HistoBenchError, match=r"correct .*archive\.tar\.gz\.sha256"):
+    with pytest.raises(HistoBenchError, match=rf"if the file is right, delete {record}$"):
         fetch(server.url, path)
 
 
@@ -384,6 +390,111 @@ def test_a_web_page_is_refused_and_the_bytes_received_before_are_kept(server, pa
     fetch(server.url, path)
     assert path.read_bytes() == CONTENT
     assert server.ranges[-1] == "bytes=100000-"
+
+
+def archive(kind: str) -> bytes:
+    """Return an archive of one file; of a tar the last 1024 bytes, zeros, are its end mark."""
+    stream = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(stream, "w") as made:
+            made.writestr("a.png", CONTENT)
+        return stream.getvalue()
+    with tarfile.open(fileobj=stream, mode="w") as made:
+        info = tarfile.TarInfo("a.png")
+        info.size = len(CONTENT)
+        made.addfile(info, io.BytesIO(CONTENT))
+    plain = stream.getvalue()[: 512 + len(CONTENT) + 1024]
+    return gzip.compress(plain) if kind == "tar.gz" else plain
+
+
+def sent(content: bytes, how: str = "length", **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Send a content as a whole answer: with its `length`, in `chunks`, or until the connection is `closed`."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.protocol_version = "HTTP/1.1" if how == "chunks" else "HTTP/1.0"
+        handler.send_response(200)
+        announced = {"length": {"Content-Length": str(len(content))}, "chunks": {"Transfer-Encoding": "chunked"}}
+        for name, value in (announced.get(how, {}) | headers).items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if how == "chunks" else content)
+        handler.close_connection = True
+
+    return answer
+
+
+ARCHIVES = {kind: archive(kind) for kind in ("tar.gz", "tar", "zip")}
+NO_ARCHIVES = {
+    **{f"half a {kind}": (kind, content[: len(content) // 2]) for kind, content in ARCHIVES.items()},
+    "a tar.gz without its checksum": ("tar.gz", ARCHIVES["tar.gz"][:-8]),
+    "a tar without its end mark": ("tar", ARCHIVES["tar"][:-1024]),
+    "a zip without the last byte of its directory": ("zip", ARCHIVES["zip"][:-1]),
+    "a tar.gz compressed again": ("tar.gz", gzip.compress(ARCHIVES["tar.gz"])),
+    "an error in JSON": ("zip", b'{"error": "quota exceeded"}'),
+    "a login page": ("tar.gz", b"<!DOCTYPE html><title>Log in</title>"),
+}
+
+
+@pytest.mark.parametrize("how", ["length", "chunks", "closed"])
+@pytest.mark.parametrize("case", NO_ARCHIVES)
+def test_what_is_no_whole_archive_is_not_kept_and_its_hash_is_not_pinned(server, tmp_path, case, how):
+    kind, content = NO_ARCHIVES[case]
+    path, url = tmp_path / f"archive.{kind}", f"{server.url}/archive.{kind}"
+    server.answer = sent(content, how)
+    with pytest.raises(
+        HistoBenchError, match=r"\(the file sent cannot be used: it is .*run the same command again"
+    ) as caught:
+        fetch(url, path, require_whole=require_whole)
+    assert ".part" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    server.answer = sent(ARCHIVES[kind], how)
+    assert fetch(url, path, require_whole=require_whole)
+    assert path.read_bytes() == ARCHIVES[kind]
+    only(path, f"{path.name}.sha256")
+
+
+def test_a_known_hash_and_a_server_that_says_no_length(server, path):
+    server.answer = sent(CONTENT[:1000], "closed")
+    with pytest.raises(HistoBenchError, match=f"expected {DIGEST}; it may end too early, since the server did not say"):
+        fetch(server.url, path, DIGEST)
+    server.answer = sent(CONTENT, "closed")
+    fetch(server.url, path, DIGEST)
+    only(path)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/problem+json", "text/xml", "text/html"])
+def test_an_answer_of_another_kind_does_not_replace_the_bytes_received_before(server, path, part, kind):
+    server.answer = sent(b'{"error": 1}', Content_Type=kind)
+    with pytest.raises(HistoBenchError, match="instead of the file"):
+        fetch(server.url, path)
+    server.answer = whole
+    fetch(server.url, path, DIGEST)
+    assert server.ranges[-1] == "bytes=100000-"
+
+
+def test_json_is_expected_where_the_file_is_json(server, tmp_path):
+    server.answer = sent(b"{}", Content_Type="application/json")
+    assert fetch(server.url, tmp_path / "config.json", hashlib.sha256(b"{}").hexdigest())
+
+
+ENCODERS = {"gzip": gzip.compress, "deflate": zlib.compress, "br": bytes}
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+def test_what_is_sent_compressed_though_not_asked_for_is_refused(server, tmp_path, encoding):
+    path = tmp_path / "archive.zip"
+    server.answer = sent(ENCODERS[encoding](ARCHIVES["zip"]), Content_Encoding=encoding)
+    with pytest.raises(HistoBenchError, match=f"sends it compressed \\(Content-Encoding: {encoding}\\)"):
+        fetch(server.url, path, require_whole=require_whole)
+    with pytest.raises(Unavailable, match="sends it compressed"):
+        get(server.url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tar_gz_that_the_server_calls_gzip_is_taken_as_it_is(server, path):
+    server.answer = sent(ARCHIVES["tar.gz"], Content_Encoding="x-gzip")
+    fetch(server.url, path, require_whole=require_whole)
+    assert path.read_bytes() == ARCHIVES["tar.gz"]
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/archive.tar.gz"])

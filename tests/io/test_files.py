@@ -79,8 +79,17 @@ run_script(main)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
-def test_a_script_that_is_asked_to_end_leaves_no_temporary_file(tmp_path, number):
+@pytest.mark.parametrize(
+    ("sigint", "number"),
+    [
+        ("--default-signal=INT", signal.SIGTERM),
+        ("--default-signal=INT", signal.SIGHUP),
+        ("--default-signal=INT", signal.SIGUSR1),
+        ("--default-signal=INT", signal.SIGINT),
+        ("--ignore-signal=INT", signal.SIGTERM),
+    ],
+)
+def test_a_script_that_is_asked_to_end_leaves_no_temporary_file(tmp_path, sigint, number):
     code = """
 import time
 from pathlib import Path
@@ -93,7 +102,7 @@ def main():
         time.sleep(60)
 run_script(main)
 """
-    command = ["env", "--default-signal=INT", sys.executable, "-c", code]
+    command = ["env", sigint, sys.executable, "-c", code]
     environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True) as process:

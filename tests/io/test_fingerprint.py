@@ -27,7 +27,7 @@ def project(tmp_path, monkeypatch) -> Path:
 
 def changed_by(project: Path, file: str, text: str) -> bool:
     before = module.fingerprint(project / "script.py")
-    (project / file).write_text(text)
+    (project / file).write_text(text, newline="")
     module._normalised.cache_clear()
     return module.fingerprint(project / "script.py") != before
 
@@ -35,6 +35,8 @@ def changed_by(project: Path, file: str, text: str) -> bool:
 @pytest.mark.parametrize(
     ("file", "text", "changes"),
     [
+        ("histobench/study/used.py", USED.replace("\n", "\r\n"), False),
+        ("script.py", SCRIPT.replace("\n", "\r\n"), False),
         ("histobench/study/used.py", USED.replace("# twice", "# another comment"), False),
         ("histobench/study/used.py", USED.replace("Twice.", "Two times.").replace("Docs", "More docs"), False),
         ("histobench/study/used.py", USED.replace("2 * x", "2  *  x"), False),
@@ -64,4 +66,22 @@ def test_data_files_beside_a_module_count(project):
     (project / "histobench/study/used.py").write_text(USED + 'TABLE = "table.csv"\n')
     (project / "histobench/study/table.csv").write_text("a\n1\n")
     module._normalised.cache_clear()
+    assert not changed_by(project, "histobench/study/table.csv", "a\r\n1\r\n")
     assert changed_by(project, "histobench/study/table.csv", "a\n2\n")
+
+
+SOURCES = {
+    """x = f'{a["b"]!r:>{w}}' "c" f"{{}}{a = :%H\\n}" '' u'\u00e9'; y = rb'\\d'\n""": "54f78e03252bf9fa",
+    "@d(1, *a, **b)\nasync def f(a, /, b: int = 2, *, c=None) -> None:\n    'Docs.'\n    return [i async for i in (y := a)]\n": "60b913c8a2132ae4",
+    "match p:\n    case [-2, {'a': b, **r}, P(x=0) | None, *_] if q:\n        x[1:, ::3, *a] = 1_000, 0x10, 1j, ...\n": "0d84328289dd3547",
+    "class A(B, m=C):\n    'Docs.'\n\n\ntry:\n    pass\nexcept* E as e:\n    raise X from e\n": "8a7d52caca5a4d86",
+    "with (open(a) as b, c):\n    lambda *, k: (yield)\n": "81233c4877850316",
+}
+"""Sources, and the fingerprints that CPython 3.11, 3.12, 3.13 and 3.14 all give them."""
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_python_gives_the_same_fingerprint(tmp_path, source):
+    (tmp_path / "script.py").write_text(source, encoding="utf-8")
+    module._normalised.cache_clear()
+    assert module.fingerprint(tmp_path / "script.py") == SOURCES[source]

@@ -180,6 +180,7 @@ def test_depthwise_convolutions_stay_depthwise():
     ("given", "message"),
     [
         (settings("torchvision/vit_b_16", 64), "torchvision/vit_b_16 does not take images of 64 px"),
+        (settings("timm/swin_tiny_patch4_window7_224", 64), r"64 px \(Input height \(64\) doesn't match model \(224\)"),
         (
             settings("torchvision/convnext_tiny", width=0.5),
             "CNBlock layers cannot be narrowed|LayerNorm2d layers cannot",

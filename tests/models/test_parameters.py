@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from histobench.io.errors import HistoBenchError
 from histobench.models.parameters import size
 from histobench.study import config, resolved
 from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
@@ -34,6 +35,18 @@ def test_the_papers_networks(architecture, published, embedding):
     whole = size(settings, Recipe())
     assert (whole.published_form, whole.total, whole.trainable, whole.lora) == (published, trained, trained, 0)
     assert size(settings, Recipe(trainable="head")).trainable == embedding + 1
+
+
+def test_batch_normalisation_is_not_trained_with_single_images():
+    settings = CnnSettings(architecture="torchvision/resnet18", weights="random", width=0.125, image_size=64)
+    with pytest.raises(
+        HistoBenchError, match=r"^torchvision/resnet18: its batch normalisation needs .* `batch_size: 1`"
+    ):
+        size(settings, Recipe(batch_size=1))
+    for recipe in (Recipe(batch_size=2), Recipe(trainable="head", batch_size=1)):
+        assert size(settings, recipe).total
+    without = settings.model_copy(update={"architecture": "torchvision/alexnet"})
+    assert size(without, Recipe(batch_size=1)).total
 
 
 def test_a_narrow_alexnet_layer_by_layer():

@@ -1,7 +1,6 @@
 """Training of adapters with `fit`: on images, and on visual tokens that were computed before.
 
-Results that must be equal but for rounding are computed in float64. In float32 they could not be compared: AdamW divides a
-gradient by its own size, so where a gradient is only rounding error, the step that it causes is as large as any other.
+Results that must be equal but for rounding are computed in float64 (`double`).
 """
 
 import numpy as np
@@ -33,18 +32,6 @@ BOUND = MOST_STEPS * RATE * ROUNDING / 1e-8
 """Of the difference of two parameters: AdamW (epsilon 1e-8) turns an error of a gradient into one at most 1e8 times as large."""
 
 both = pytest.mark.parametrize("name", FAMILIES)
-
-
-@pytest.fixture
-def double(monkeypatch):
-    """Compute in float64: classifiers are built so, and what is turned into float32 is turned into float64."""
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    plain = vlm.build
-    monkeypatch.setattr(vlm, "build", lambda *arguments, **more: plain(*arguments, **more).double())
-    adapt = vlm.VisionLanguageClassifier.adapt
-    monkeypatch.setattr(
-        vlm.VisionLanguageClassifier, "adapt", lambda self, *arguments: (adapt(self, *arguments), self.double())[0]
-    )
 
 
 def pixels():

@@ -113,7 +113,8 @@ def make(folder: Path) -> PageInput:
         claim("four", "inconsistent", "undecided", "0.00123"),
         claim("five", "not checkable", "not applicable", sentence='A "quoted", comma, sentence'),
     ]
-    cost = {"runs": 5, "trainable": 21285185, "seconds": 1234.5, "training_seconds": 1111.1, "images_per_second": 520.3,
+    cost = {"runs": 5, "trainable": 21285185, "seconds": 1234.5, "training_seconds": 1111.1, "feature_seconds": 0.0,
+            "images_per_second": 520.3,
             "host_mib": 612, "device_mib": "", "device": "cpu (x86_64)", "precision": "fp32",
             "versions": "python 3.11.7, torch 2.15.0"}  # fmt: skip
     spent = [{key: row[key] for key in ARM} | cost for row in summary if row["selection"] == "last"]

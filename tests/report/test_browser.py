@@ -1,4 +1,4 @@
-"""The report page in headless Chromium: sorting, filtering, phone width, dark mode, print."""
+"""The report page in headless Chromium: sorting, filtering, narrow and wide windows, dark mode, print."""
 
 import html
 import json
@@ -46,7 +46,7 @@ def run(page: Path, script: str, width: int = 1280, *flags: str) -> Any:
     frame = page.with_name("frame.html")
     frame.write_text(FRAME.replace("WIDTH", str(width)).replace("SCRIPT", script), encoding="utf-8")
     profile = f"--user-data-dir={page.with_name('profile')}"
-    command = [str(CHROMIUM), *FLAGS, *flags, profile, "--window-size=1700,1000", "--dump-dom", frame.as_uri()]
+    command = [str(CHROMIUM), *FLAGS, *flags, profile, "--window-size=2000,1000", "--dump-dom", frame.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
     assert title, done.stderr
@@ -94,7 +94,7 @@ def test_claims_are_filtered_by_verdict(page):
     assert run(page, script) == [5, 2, "2 of 5 shown", 1, 1, 5]
 
 
-@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("width", [320, 390, 1280, 1920])
 def test_the_page_does_not_scroll_sideways_and_loads(page, width):
     """What is wide scrolls inside its box, which the keyboard reaches; every image is shown and every id is unique."""
     found = run(
@@ -106,6 +106,8 @@ def test_the_page_does_not_scroll_sideways_and_loads(page, width):
           widths: [window.innerWidth, document.documentElement.scrollWidth],
           boxes: all(".scroll").every((box) => box.clientWidth <= window.innerWidth && box.tabIndex === 0),
           wide: all(".scroll").some((box) => box.scrollWidth > box.clientWidth),
+          main: document.querySelector("main").clientWidth,
+          cut: all("#table4 > .scroll, #table5 > .scroll").map((box) => box.scrollWidth - box.clientWidth),
           images: all("img").map((image) => image.complete && image.naturalWidth > 0),
           unique: new Set(ids).size === ids.length,
           named: all("[aria-labelledby]").every((one) => ids.includes(one.getAttribute("aria-labelledby"))),
@@ -123,6 +125,8 @@ def test_the_page_does_not_scroll_sideways_and_loads(page, width):
     assert found["images"] == [True, True]
     assert found["requests"] == []
     assert found["wide"] or width > 400
+    assert found["main"] > 0.8 * width
+    assert max(found["cut"]) <= 1 or width < 1280
 
 
 def luminance(colour: str) -> float:
@@ -155,16 +159,72 @@ def test_text_has_enough_contrast_in_both_colour_schemes(page, scheme, setting):
         assert (high + 0.05) / (low + 0.05) >= 4.5, (selector, ink, ground)
 
 
-def test_details_are_open_only_while_the_page_is_printed(page):
-    script = """
-        const open = () => all("details[open]").length;
-        const counts = [open()];
-        for (const event of ["beforeprint", "afterprint"]) {
-          window.dispatchEvent(new window.Event(event));
-          counts.push(open());
-        }
-        return [...counts, all("details").length];
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_first_column_stays_and_what_is_out_of_sight_is_hinted_at(page, width):
+    found = run(
+        page,
         """
-    before, printed, after, every = run(page, script)
-    assert (before, printed, after) == (0, every, 0)
-    assert every > 0
+        all("details").forEach((one) => { one.open = true; });
+        return all(".scroll").filter((box) => box.querySelector("table:not(.cards)")).map((box) => {
+          const cells = [...box.querySelectorAll("tr > :first-child")];
+          const tell = () => {
+            box.dispatchEvent(new window.Event("scroll"));
+            return {
+              left: Math.max(...cells.map((cell) => cell.getBoundingClientRect().left - box.getBoundingClientRect().left)),
+              hint: box.previousElementSibling.matches(".hint") && box.previousElementSibling.offsetHeight > 0,
+              more: box.classList.contains("more"),
+              opaque: cells.every((cell) => !window.getComputedStyle(cell).backgroundColor.includes("rgba")),
+            };
+          };
+          const before = tell();
+          box.scrollLeft = 10000;
+          return {wide: box.scrollWidth > box.clientWidth + 1, before, after: tell()};
+        });
+        """,
+        width,
+    )
+    assert any(box["wide"] for box in found)
+    for box in found:
+        assert box["before"]["hint"] == box["before"]["more"] == box["wide"]
+        assert not box["after"]["more"]
+        assert 0 <= box["before"]["left"] <= 2
+        assert box["after"]["left"] == pytest.approx(box["before"]["left"], abs=1)
+        assert box["before"]["opaque"]
+
+
+def test_the_page_prints_in_a_short_form_with_the_head_of_a_table_on_each_of_its_pages(page):
+    """The rules for print are applied to the screen, with the width between the margins of A4 in portrait."""
+    found = run(
+        page,
+        """
+        for (const rule of document.styleSheets[0].cssRules) {
+          if (rule.media && rule.media.mediaText === "print") rule.media.mediaText = "all";
+        }
+        document.body.style.width = "703px";
+        document.body.style.margin = "0";
+        const style = (selector, name) => all(selector).map((one) => window.getComputedStyle(one)[name]);
+        const shows = (selector) => all(selector).filter((one) => one.offsetHeight > 0).length;
+        return {
+          heads: [...new Set(style("thead", "display"))],
+          buttons: [...new Set(style("th button", "display"))],
+          breaks: [...new Set(style("tbody tr", "breakInside"))],
+          boxes: [...new Set(style(".scroll", "overflowX"))],
+          sticky: style("td:first-child", "position").includes("sticky"),
+          wide: all(".scroll").filter((one) => one.offsetHeight && one.scrollWidth > 704).length,
+          left: ["nav", "form.filter", ".hint", "details", "#files", "#comparisons table", "#claims table", "#table4 > .scroll",
+                 ".printed", "figure img"].map(shows),
+        };
+        """,
+        794,
+    )
+    assert found["heads"] == ["table-header-group"]
+    # Chromium repeats a head on each page, but not a button in it.
+    assert found["buttons"] == ["contents"]
+    assert found["breaks"] == ["avoid"]
+    assert found["boxes"] == ["visible"]
+    assert not found["sticky"]
+    assert found["wide"] == 0  # else Chromium would shrink the whole page
+    nav, form, hint, details, files, comparisons, claims, table4, printed, images = found["left"]
+    assert (nav, form, hint, details, files, comparisons) == (0, 0, 0, 0, 0, 0)
+    assert (claims, table4, images) == (1, 1, 2)
+    assert printed > 1

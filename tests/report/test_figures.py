@@ -23,7 +23,7 @@ from histobench.datasets.manifest import Image
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, write_csv
-from histobench.report.figures import cost, losses, methods, patients, reliability, samples, scores, style
+from histobench.report.figures import cost, curves, losses, methods, patients, reliability, samples, scores, style
 from histobench.study import resolved
 from histobench.study.resolved import Arm, Study
 from histobench.study.runs import Run
@@ -79,7 +79,7 @@ CALIBRATION = [
     for b in range(10)
 ]  # fmt: skip
 COSTS = [
-    row(arm, s, runs=5, seconds=5 * 10.0 ** (1 + a / 4), device="NVIDIA H100")
+    row(arm, s, runs=5, seconds=5 * 10.0 ** (1 + a / 4) - 5 * a, feature_seconds=5 * a, device="NVIDIA H100")
     for a, arm in enumerate(ARMS)
     for s in SCALES
 ]
@@ -145,7 +145,7 @@ THEIRS = scores.published_accuracy(PUBLISHED, ARMS)
 
 def tissue(notes: Sequence[str]) -> Figure:
     row = [samples.Sample(f"{scale}×", np.full((460, 700, 3), 128, np.uint8), 0.49) for scale in SCALES]
-    return samples.samples([("benign (A)", row), ("malignant (DC)", row)], notes)
+    return samples.samples([("benign\nadenosis (A)", row), ("malignant\npapillary carcinoma (PC)", row)], notes)
 
 
 def without_scale(notes: Sequence[str]) -> Figure:
@@ -161,6 +161,9 @@ FIGURES: dict[str, Callable[[Sequence[str]], Figure]] = {
     "figure6": lambda notes: losses.losses(HISTORIES, made(notes)),
     "figure7": lambda notes: losses.overlay(HISTORIES, made(notes)),
     "ladder": lambda notes: scores.ladder(METRICS, THEIRS, made(notes)),
+    "roc": lambda notes: curves.roc(PREDICTIONS, made(notes)),
+    "precision-recall": lambda notes: curves.precision_recall(PREDICTIONS, made(notes)),
+    "confusion": lambda notes: curves.confusion(PREDICTIONS, made(notes)),
     "patients": lambda notes: patients.error_map(PREDICTIONS, SUBTYPES, made(notes)),
     "reliability": lambda notes: reliability.reliability(CALIBRATION, made(notes)),
     "bach": lambda notes: scores.external(GROUPS, made(notes)),
@@ -277,6 +280,12 @@ def test_figure7_draws_all_arms_over_the_epochs_that_all_folds_have() -> None:
     for arm in ARMS:
         assert [y for _, y in marked(figure, f"{arm.name}: accuracy")] == [pytest.approx([0.8] * 8)] * 4
         assert len(marked(figure, f"{arm.name}: validation_loss")) == 4
+        # The folds are 0.7, 0.8 and 0.9: their sample standard deviation is 0.1.
+        for x, y in marked(figure, f"{arm.name}: accuracy spread"):
+            assert min(x) > 8
+            assert y == pytest.approx([0.7, 0.8, 0.9])
+    alone = {one: epochs for one, epochs in HISTORIES.items() if one.fold == 1}
+    assert not marked(losses.overlay(alone, made()), f"{ARMS[0].name}: accuracy spread")
     short = HISTORIES | {run(ARMS[0], 40, 2): history(0.2)[:3]}
     epochs, values = losses.curves(short, ARMS[0], 40, "validation_loss")
     assert epochs.tolist() == [1, 2, 3]
@@ -310,6 +319,11 @@ def test_the_error_map_holds_shares_of_misclassified_images() -> None:
     (mesh,) = [item for item in figure.axes[0].collections if item.get_array() is not None]
     assert np.asarray(mesh.get_array()).reshape(3, 28)[:, 0].tolist() == [0.5, 1, 0]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A p1", "LC p3", "DC p2"]
+    meanings = "A: adenosis; DC: ductal carcinoma; LC: lobular carcinoma."
+    assert [text.get_text() for text in figure.texts if text.get_gid() == "notes"] == [meanings]
+    # The types of another dataset are its own words.
+    other = made(datasets={"small": {"format": "csv", "synthetic": None}})
+    assert not patients.error_map(PREDICTIONS, SUBTYPES, other).texts
     with pytest.raises(HistoBenchError, match="no predictions"):
         patients.error_map({}, SUBTYPES, made())
 
@@ -319,6 +333,9 @@ def test_reliability_draws_the_curve_of_filled_bins_over_their_counts() -> None:
     x, y = marked(figure, "SmolVLM FT: 400")[0]
     assert x == pytest.approx([b / 10 + 0.05 for b in range(1, 10)])
     assert y == pytest.approx([b / 10 for b in range(1, 10)])
+    (marks,) = (item for item in figure.axes[10].collections if item.get_gid() == "SmolVLM FT: 400 images")
+    # As the bins have 10, 20, ..., 90 images, so have the areas of the markers these ratios.
+    assert marks.get_sizes() / marks.get_sizes()[0] == pytest.approx(range(1, 10))  # type: ignore[attr-defined]
     bars = figure.axes[4]  # below the first of four columns
     tops = [patch.get_y() + patch.get_height() for patch in bars.patches][-10:]  # type: ignore[attr-defined]
     assert tops == [4 * 10 * b for b in range(10)]
@@ -346,6 +363,13 @@ def test_cost_draws_seconds_of_a_run_and_trainable_parameters() -> None:
     assert trainable == ([4_359_681.0], pytest.approx([mean]))
     assert marked(figure, "Qwen2-VL-2B FT: range")[0][1] == pytest.approx([0.82, 0.835])
     assert figure.axes[0].get_xlabel() == "GPU-seconds per run"
+    assert "not recorded" not in figure.texts[0].get_text()
+    # Without the seconds of the embeddings, which five runs share, those of Qwen2-VL-2B FT are 100 - 4.
+    unknown = [line | {"feature_seconds": ""} for line in COSTS]
+    figure = cost.cost(unknown, PARAMETERS, SUMMARY, made())
+    assert marked(figure, "Qwen2-VL-2B FT")[0][0] == [pytest.approx(96)]
+    notes = " ".join(figure.texts[0].get_text().split())
+    assert notes.endswith("not recorded: Qwen2-VL-2B LP, Qwen2-VL-2B FT, SmolVLM LP, SmolVLM FT.")
     assert cost.unit(["cpu (x86_64)"]) == "CPU-seconds"
     assert cost.unit(["cpu (x86_64)", "NVIDIA H100"]) == "seconds, on CPU or GPU,"
 

@@ -79,6 +79,14 @@ def test_a_figure_has_its_caption_and_a_large_svg_is_shown_as_its_png(made):
     assert "Accuracy by magnification, with intervals. The images are SYNTHETIC." in text_of(page_numbers.read(made[1]))
 
 
+@pytest.mark.parametrize(("width", "narrow"), [("240.9pt", True), ("496.1pt", False)])
+def test_a_figure_for_one_column_of_a_journal_is_not_blown_up(made, tmp_path, width, narrow):
+    content, page = made
+    figure = tmp_path / "figure5.svg"
+    figure.write_text(f'<?xml version="1.0"?>\n<svg height="9pt" version="1.1" width="{width}" xmlns="x"></svg>')
+    assert ('<figure id="figure5" class="narrow">' in build(replace(content, figures=[figure]), page)) == narrow
+
+
 def test_the_page_says_what_the_study_does_not_have(made):
     content, page = made
     found = built(content, page, results={}, figures=[], tables=[])
@@ -295,8 +303,12 @@ def test_the_protocol_follows_the_configuration():
     assert not {"VLM input", "LoRA", "Which checkpoints", "Final hidden state"} & set(without)
 
 
-def record(seconds: float, speed: float, memory: float, device: str = "cpu (x86_64)") -> dict:
-    made = {"seconds": {"total": seconds, "training": seconds / 2}, "parameters": {"trainable": 7}, "precision": "fp32"}
+def record(seconds: float, speed: float, memory: float, device: str = "cpu (x86_64)", **more: float) -> dict:
+    made = {
+        "seconds": {"total": seconds, "training": seconds / 2, **more},
+        "parameters": {"trainable": 7},
+        "precision": "fp32",
+    }
     made |= {"images_per_second": speed, "device": device, "versions": {"python": "3.11", "torch": "2"}}
     return made | {"peak_memory_mib": {"host": memory}}
 
@@ -305,13 +317,15 @@ def test_costs_add_up_over_an_arms_runs(tmp_path):
     run = Run("d", "m", "ft", "patient", 40, "none", 1)
     rows = costs.table(
         [
-            (run, record(10.0, 4.0, 100.2)),
-            (replace(run, fold=2), record(20.5, 6.0, 90.0, "cuda")),
+            (run, record(10.0, 4.0, 100.2, features=7.5)),
+            (replace(run, fold=2), record(20.5, 6.0, 90.0, "cuda", features=7.5)),
             (replace(run, magnification=200), record(1.0, 1.0, 1.0)),
         ]
     )
     assert len(rows) == 2
     assert (rows[0]["runs"], rows[0]["seconds"], rows[0]["training_seconds"]) == (2, "30.5", "15.2")
+    # All folds share the features of one store; where a record lacks them, they are not known.
+    assert (rows[0]["feature_seconds"], rows[1]["feature_seconds"]) == ("7.5", "")
     assert (rows[0]["images_per_second"], rows[0]["host_mib"], rows[0]["device_mib"]) == ("5.0", "100", "")
     assert (rows[0]["device"], rows[0]["versions"]) == ("cpu (x86_64); cuda", "python 3.11, torch 2")
     (tmp_path / "run.json").write_text("{}")

@@ -14,10 +14,14 @@ from histobench.datasets import manifest
 from histobench.io.errors import HistoBenchError
 from histobench.models.cnn import build
 from histobench.study.spec import CnnSettings, FeatureSpec
+from histobench.training.inputs import feature_seconds
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "features.py"
 MODEL = CnnSettings(architecture="torchvision/resnet18", weights="random", width=0.125, image_size=32)
 DIMENSIONS = 64
+pytestmark = pytest.mark.usefixtures("double", "one_thread")
+ROUNDED = {"rtol": np.finfo(np.float32).eps, "atol": 1e6 * np.finfo(np.float64).eps}
+"""Features are computed in float64 here and stored in float32; float64's own rounding, for values near 0, is far smaller."""
 
 
 @pytest.fixture
@@ -45,7 +49,8 @@ def features(
     arguments = [SCRIPT, "--specification", spec.canonical(), *files, "--device", "cpu", *options]
     monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
     runpy.run_path(str(SCRIPT))["main"]()
-    assert [file.name for file in output.parent.iterdir()] == ["views.npy"]
+    assert sorted(file.name for file in output.parent.iterdir()) == ["views.json", "views.npy"]
+    assert 0 < feature_seconds(output) < 600
     return np.load(output)
 
 
@@ -64,7 +69,7 @@ def test_one_view_of_every_image_of_the_magnification_in_manifest_order(data, tm
     found = features(tmp_path, monkeypatch)
     assert found.shape == (1, 70, DIMENSIONS)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found[0], inputs_of_the_head(pixels), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[0], inputs_of_the_head(pixels), **ROUNDED)
     np.testing.assert_array_equal(found, features(tmp_path, monkeypatch))
 
 
@@ -75,7 +80,7 @@ def test_each_view_is_of_the_augmented_image(data, tmp_path, monkeypatch):
     assert found.shape == (2, 70, DIMENSIONS)
     expected = inputs_of_the_head(pixels[:, :, ::-1])
     for view in found:
-        np.testing.assert_allclose(view, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(view, expected, **ROUNDED)
 
 
 def test_view_number_v_is_that_of_epoch_v_whatever_the_number_of_workers(data, tmp_path, monkeypatch):
@@ -85,15 +90,28 @@ def test_view_number_v_is_that_of_epoch_v_whatever_the_number_of_workers(data, t
     transforms = [{"HorizontalFlip": {"p": 0.5}}, {"RandomBrightnessContrast": {"p": 0.5}}]
     alone = features(tmp_path, monkeypatch, transforms, views=3, options=["--workers", 0])
     helped = features(tmp_path, monkeypatch, transforms, views=3, options=["--workers", 2])
-    np.testing.assert_allclose(alone, helped, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(alone, helped)
     augmentation = Augmentation(transforms, 32)
     third = np.stack([augmentation(image, 5, 3, name) for image, name in zip(pixels, ids, strict=True)])
-    np.testing.assert_allclose(alone[2], inputs_of_the_head(third), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(alone[2], inputs_of_the_head(third), **ROUNDED)
 
 
 def test_a_magnification_without_images_is_an_error(data, tmp_path, monkeypatch):
     with pytest.raises(HistoBenchError, match=r"manifest\.csv: no image at 400x"):
         features(tmp_path, monkeypatch, magnification=400)
+
+
+def test_the_seconds_of_features_include_those_of_the_tokens_that_they_are_made_from(tmp_path):
+    stores = [tmp_path / name for name in ("plain.npy", "augmented.npy")]
+    for store, text in zip(stores, ('{"seconds": 1.25}', '{"seconds": 10}'), strict=True):
+        store.with_suffix(".json").write_text(text)
+    assert feature_seconds(*stores) == 11.25
+    assert feature_seconds(stores[0], None) == 1.25
+    assert feature_seconds(None) == 0
+    for text in ('{"seconds": null}', "{", "[]"):
+        stores[0].with_suffix(".json").write_text(text)
+        assert feature_seconds(*stores) is None
+    assert feature_seconds(tmp_path / "older.npy") is None
 
 
 @pytest.mark.parametrize("missing", [0, 1])

@@ -11,7 +11,7 @@ def score(folder: Path, *predictions: str) -> Ended:
 
 def predicted(folder: Path, model: str, fold: int, *logits: float, inside: int | None = None) -> str:
     """Write the predictions of one run: two malignant images of patient p, then two benign ones of patient q."""
-    name = f"results/breakhis/runs/{model}/ft/patient/40x/none/fold{fold}/predictions.csv"
+    name = f"results/breakhis-01234567/runs/{model}/ft/patient/40x/none-89abcdef/fold{fold}/predictions.csv"
     lines = ["image_id,patient,fold,label,logit,best_epoch_logit"]
     for number, logit in enumerate(logits):
         malignant = number < 2

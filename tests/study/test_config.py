@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from histobench.study import dataset_settings, grid_settings, model_settings, spec
+from histobench.io.errors import HistoBenchError
+from histobench.study import dataset_settings, grid_settings, model_settings, paths, spec
 from histobench.study.config import Config, load
 from histobench.study.runs import Run
 from histobench.study.schema import schema
@@ -37,6 +38,21 @@ def with_change(key: str, value: Any, config: dict = PAPER) -> dict:
     else:
         place.pop(True if last == "on" else last)  # YAML reads the key `on` as true
     return config
+
+
+def test_a_part_of_a_configuration_says_where_to_stand(tmp_path, monkeypatch):
+    own = {key: PAPER[key] for key in ("study", "grid", "datasets")}
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(HistoBenchError, match=r"(?m)^augmentations: this key is required \(config/README\.md"):
+        load(own)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HistoBenchError) as error:
+        load(own)
+    assert str(error.value) == (
+        "splits: this key is required, and config/config.yaml, over which a study is laid, is not in this folder, "
+        f"{tmp_path}; start in the folder of the project, where it is"
+    )
+    assert load(PAPER).study == "paper"  # a whole one can be used from anywhere
 
 
 def test_the_default_study_is_the_papers():
@@ -91,8 +107,56 @@ def test_runs_named_twice_are_run_once():
 
 def test_a_run_and_its_path_are_the_same_thing():
     run = Run("breakhis", "resnet34", "ft", "patient", 200, "none", 3)
-    assert run.folder == "results/breakhis/runs/resnet34/ft/patient/200x/none/fold3"
-    assert Run.of("/elsewhere/" + run.predictions) == run
+    path = load(PAPER).path(paths.PREDICTIONS, **vars(run))
+    key = "-[0-9a-f]{8}"
+    assert re.fullmatch(f"results/breakhis{key}/runs/resnet34/ft/patient/200x/none{key}/fold3/predictions.csv", path)
+    assert Run.of("/elsewhere/" + path) == run
+
+
+NAMES = {
+    "dataset": "breakhis",
+    "on": "bach",
+    "model": "vgg19",
+    "mode": "ft",
+    "split": "patient",
+    "augmentation": "paper",
+}
+NUMBERS = {"magnification": 40, "fold": 1, "views": 20, "size": 336}
+KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "moved"),
+    [
+        (
+            "datasets.breakhis.source",
+            "resources/breakhis/other.tar.gz",
+            "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL",
+        ),
+        ("datasets.breakhis.complete", False, "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL"),
+        ("datasets.bach.source", "resources/bach/other.zip", "EXTERNAL"),
+        ("datasets.breakhis.licence", "none", ""),
+        ("splits.patient.seed", 1, "FOLDS PREDICTIONS EXTERNAL"),
+        ("models.vgg19.weights", "random", "WEIGHTS FEATURES PREDICTIONS EXTERNAL"),
+        ("models.vgg19.image_size", 224, "FEATURES PREDICTIONS EXTERNAL"),
+        ("models.vgg19.training", {"ft": {"learning_rate": 3e-5}}, "PREDICTIONS EXTERNAL"),
+        ("models.resnet34.image_size", 224, ""),
+        ("modes.ft.epochs", 3, "PREDICTIONS EXTERNAL"),
+        ("modes.ft.micro_batch", 2, ""),
+        ("augmentations.paper", [{"HorizontalFlip": {"p": 1.0}}], "FEATURES PREDICTIONS EXTERNAL"),
+        ("seed", 1, "FEATURES PREDICTIONS EXTERNAL"),
+        ("study", "other", ""),
+        ("gpu_slots", 2, ""),
+    ],
+)
+def test_studies_share_the_paths_of_what_they_make_from_the_same_settings(key, value, moved):
+    before, after = load(PAPER), load(with_change(key, value))
+    found = [
+        kind
+        for kind in KINDS
+        if before.path(getattr(paths, kind), **NAMES, **NUMBERS) != after.path(getattr(paths, kind), **NAMES, **NUMBERS)
+    ]
+    assert found == moved.split()
 
 
 def test_a_models_own_learning_rate_changes_only_its_specification():

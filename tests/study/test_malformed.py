@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from histobench.io.errors import HistoBenchError
-from histobench.study.checks import distinct_keys
+from histobench.study.checks import unambiguous
 from histobench.study.config import load
 from histobench.study.resolved import resolve
 from histobench.study.spec import canonical_json
@@ -74,8 +74,6 @@ TOP = [
 
 DATASETS = [
     Case("datasets.Mine", {"source": "x"}, "lower case letters"),
-    Case("datasets.studies", {"source": "x"}, "results/studies"),
-    Case("datasets.logs", {"source": "x"}, "results/logs"),
     Case("datasets.breakhis", "resources/x.tar.gz", "keys and values"),
     Case("datasets.breakhis.format", "BreakHis", "'breakhis'"),
     Case("datasets.breakhis.format", None, "'breakhis'"),
@@ -92,7 +90,10 @@ DATASETS = [
     Case("datasets.mine", {"source": "x", "mirrors": ["https://a/b.zip"]}, "beside `url`"),
     Case("datasets.breakhis.sha256", "abc", "64"),
     Case("datasets.breakhis.sha256", "A" * 64, "lower case"),
-    Case("datasets.breakhis.sha256", int("1" * 64), "string"),
+    Case("datasets.breakhis.sha256", int("1" * 63), "put it in quotes"),
+    Case("datasets.breakhis.sha256", 0, "found 0; put it in quotes"),
+    Case("datasets.breakhis.licence", 4.0, "expected a string, found 4.0; put it in quotes"),
+    Case("datasets.breakhis.citation", date(2016, 7, 1), "found 2016-07-01; put it in quotes"),
     Case("datasets.breakhis.complete", "yes", "true or false"),
     Case("datasets.breakhis.complete", 1, "true or false"),
     Case("datasets.breakhis.classes", {"a": "benign"}, "csv or folders", "datasets.breakhis"),
@@ -107,7 +108,9 @@ DATASETS = [
         "datasets.mine", OWN | {"classes": {"a": "benign", "b": "Malignant"}}, "'malignant'", "datasets.mine.classes.b"
     ),
     Case("datasets.mine", OWN | {"classes": {"a": "benign", "": "malignant"}}, "without a name", "datasets.mine"),
-    Case("datasets.mine", OWN | {"classes": {0: "benign", "m": "malignant"}}, "string", "datasets.mine.classes.0"),
+    Case("datasets.mine", OWN | {"classes": {"a": "benign", False: "malignant"}}, "quotes", "datasets.mine.classes.0"),
+    Case("datasets.mine", OWN | {"classes": {"a": "benign", 1.0: "malignant"}}, "quotes", "datasets.mine.classes.1.0"),
+    Case("datasets.mine", OWN | {"source": 2024}, "found 2024; put it in quotes", "datasets.mine.source"),
     Case("datasets.mine", FOLDERS | {"patient": GONE}, "needs `patient`"),
     Case("datasets.mine", FOLDERS | {"patient": "(P"}, "regular expression"),
     Case("datasets.mine", FOLDERS | {"patient": "P\\d+"}, "one group"),
@@ -159,6 +162,10 @@ SPLITS = [
     Case("splits.patient.fold", 5, "unknown key"),
     Case("splits.patient.files", ["a.txt"], "by: official", "splits.patient"),
     Case("splits.patient", {"by": "official"}, "one file per fold"),
+    Case("splits.patient", {"by": "file"}, "`file` belongs to `by: file`, and is required there"),
+    Case("splits.patient", {"by": "patient", "file": "a.csv"}, "`file` belongs to `by: file`"),
+    Case("splits.patient", {"by": "file", "file": "a.csv", "files": ["a.txt"]}, "`files` belongs to `by: official`"),
+    Case("splits.patient", {"by": "file", "file": ["a.csv"]}, "string", "splits.patient.file"),
     Case("splits.patient", {"by": "official", "folds": 2, "files": ["a.txt"]}, "one file per fold"),
     Case(
         "splits.patient", {"by": "official", "folds": 2, "files": ["a.txt", "a.txt"]}, "twice", "splits.patient.files"
@@ -218,6 +225,7 @@ CNNS = [
     Case(f"{VGG}.width", 0.5, "weights: random", VGG),
     Case(f"{VGG}.widht", 0.5, "unknown key"),
     Case(f"{VGG}.label", "AlexNet", "alexnet"),
+    Case(f"{VGG}.label", False, "found false; put it in quotes"),
     Case(f"{VGG}.label", "alexnet\nx", "line", f"{VGG}.label"),
     Case(f"{VGG}.training", ["ft"], "keys and values"),
     Case(f"{VGG}.training", {"fft": {}}, "did you mean 'ft'"),
@@ -245,6 +253,7 @@ VLMS = [
     Case(f"{SMOL}.weights", {"hub": "smolvlm", "revision": "0" * 40}, "OWNER/NAME", f"{SMOL}.weights.hub"),
     Case(f"{SMOL}.weights", {"hub": "../x", "revision": "0" * 40}, "OWNER/NAME", f"{SMOL}.weights.hub"),
     Case(f"{SMOL}.weights.revision", "main", "40"),
+    Case(f"{SMOL}.weights.revision", int("1" * 39), "put it in quotes"),
     Case(f"{SMOL}.weights.revision", GONE, "required"),
     Case(f"{SMOL}.config", {"text_config": {}}, "weights: random"),
     Case(f"{SMOL}.config", 8, "keys and values"),
@@ -306,6 +315,7 @@ GRID = [
     Case("grid.0.models", ["resnet43"], "did you mean 'resnet34'"),
     Case("grid.0.models", ["alexnet", "alexnet"], "twice"),
     Case("grid.0.models", [["alexnet"]], "string", "grid.0.models.0"),
+    Case("grid.0.models", [34], "found 34; put it in quotes", "grid.0.models.0"),
     Case("grid.0.modes", ["f t"], "lower case letters", "grid.0.modes.0"),
     Case("grid.0.modes", ["fine-tune"], "not among `modes`"),
     Case("grid.0.splits", ["patients"], "did you mean 'patient'"),
@@ -479,7 +489,59 @@ def test_a_key_that_a_file_has_twice_is_named_with_its_lines(tmp_path, text, pla
     file = tmp_path / "study.yaml"
     file.write_text(text)
     with pytest.raises(HistoBenchError, match=re.escape(f"{file}: {place}")):
-        distinct_keys(file)
+        unambiguous(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("classes: {010: benign}", "YAML reads 010 as 8"),
+        ("label: 0012", "YAML reads 0012 as 10"),
+        ("seed: -07", "YAML reads -07 as -7"),
+        ("sha256: " + "0" * 64, "as 0"),
+        ("sha256: 0" + "7" * 63, "as a number of more than 30 digits"),
+        ("note: 12:30:00", "YAML reads 12:30:00 as 45000"),
+        ("label: [a, 1:30.5]", "YAML reads 1:30.5 as 90.5"),
+        ("label: 2026-01-31", "YAML reads 2026-01-31 as a date"),
+        ("label: 2026-13-45", "YAML reads 2026-13-45 as a date"),  # which there is not
+        ("classes: {1_000: benign}", "YAML reads 1_000 as a number"),
+        ("classes: {0x1F: benign}", "YAML reads 0x1F as a number"),
+        ("classes: {1.50: benign}", "YAML reads 1.50 as a number"),
+        ("classes: {no: benign, yes: malignant}", "YAML reads no as true or false"),
+        ("classes: {NULL: benign}", "YAML reads NULL as nothing"),
+        ("classes: {2026-01-31: benign}", "YAML reads 2026-01-31 as a date"),
+    ],
+)
+def test_what_yaml_reads_as_something_else_is_named_with_its_line(tmp_path, text, named):
+    file = tmp_path / "study.yaml"
+    file.write_text(f"study: a\n{text}\n")
+    with pytest.raises(HistoBenchError) as caught:
+        unambiguous(file)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{file}, line 2: YAML reads ")
+    assert named in sentence
+    assert sentence.endswith("; if it is text, put it in quotes")
+    quoted = re.sub(r"(?<=YAML reads )(\S+).*", r"\1", sentence).rpartition(" ")[2]
+    file.write_text(f"study: a\n{text.replace(quoted, repr(quoted)).replace('yes', repr('yes'))}\n")
+    unambiguous(file)
+
+
+def test_digits_that_can_only_be_meant_as_text_are_taken_so():
+    """Classes 0 and 1, and hashes without a letter, as YAML reads them."""
+    written = yaml.safe_load(f"{{sha256: {'12' * 32}, classes: {{0: benign, 1: malignant}}}}")
+    mine = load(with_change("datasets.mine", OWN | written)).datasets["mine"]
+    assert (mine.sha256, mine.classes) == ("12" * 32, {"0": "benign", "1": "malignant"})
+    weights = load(with_change(f"{SMOL}.weights.revision", int("98" * 20))).models["smolvlm"].weights
+    assert weights.revision == "98" * 20
+
+
+def test_plain_numbers_and_words_need_no_quotes(tmp_path):
+    for file in [*ROOT.glob("config/**/*.yaml"), ROOT / "tests/workflow/tiny.yaml"]:
+        unambiguous(file)
+    (tmp_path / "study.yaml").write_text(
+        "seed: 0\nrate: 1.0e-4\ndraws: 10_000\nexternal: [{on: bach}]\nk: [yes, 08, 0.5, -1, ~]\n"
+    )
+    unambiguous(tmp_path / "study.yaml")
 
 
 def test_equal_keys_of_different_places_and_aliases_are_good(tmp_path):
@@ -487,4 +549,4 @@ def test_equal_keys_of_different_places_and_aliases_are_good(tmp_path):
         f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghij")
     )
     (tmp_path / "study.yaml").write_text(f"one: {{a: 1}}\ntwo: {{a: 1, <<: {{a: 2}}}}\nthree: &t [*t]\n{bomb}")
-    distinct_keys(tmp_path / "study.yaml")
+    unambiguous(tmp_path / "study.yaml")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from histobench.study import paths
 from histobench.tools import plan
 from histobench.tools.command_line import amount, duration, study
 
@@ -25,7 +26,7 @@ def run_of(config, model: str, mode: str = "ft", augmentation: str = "none"):
 def finish(config, run, device: str, rate: float, **changes) -> None:
     """Write what a finished run leaves, with a rate; `changes` are of its specification."""
     made = config.specification(run).model_dump(mode="json") | changes
-    folder = Path(run.folder)
+    folder = Path(config.path(paths.RUN, **vars(run)))
     folder.mkdir(parents=True)
     (folder / "predictions.csv").touch()
     (folder / "run.json").write_text(json.dumps({"specification": made, "device": device, "images_per_second": rate}))
@@ -46,8 +47,9 @@ def test_images_are_counted_before_they_are_there(config, folder):
     assert plan.images(demo, "synthetic-bach") == {40: 4 * 4 * 2}
     own = study([Path("config/studies/own-data.yaml")])
     assert plan.images(own, "mine") == {}
-    Path("results/mine").mkdir(parents=True)
-    Path("results/mine/manifest.csv").write_text("image_id,magnification\na,0\nb,0\nc,40\n")
+    made = Path(own.path(paths.MANIFEST, dataset="mine"))
+    made.parent.mkdir(parents=True)
+    made.write_text("image_id,magnification\na,0\nb,0\nc,40\n")
     plan._manifest.cache_clear()
     assert plan.images(own, "mine") == {0: 2, 40: 1}
 

@@ -89,7 +89,7 @@ def test_files_without_batch_counters_get_zeros(state, tmp_path):
 
 def test_other_names_in_the_same_order_are_mapped_and_the_log_says_so(state, tmp_path, caplog):
     path = tmp_path / "other.pth"
-    torch.save({f"encoder.{key}": tensor for key, tensor in state.items()}, path)
+    torch.save({key.replace("layer", "stage"): tensor for key, tensor in state.items()}, path)
     with caplog.at_level(logging.INFO):
         found = converted(from_file(path), tmp_path)
     assert all(torch.equal(tensor, state[key]) for key, tensor in found.items() if "num_batches" not in key)
@@ -102,9 +102,33 @@ def test_other_names_are_not_mapped_where_equal_shapes_have_another_meaning(stat
     keys = list(state)
     first, second = keys.index("bn1.running_mean"), keys.index("bn1.running_var")
     keys[first], keys[second] = keys[second], keys[first]
-    torch.save({f"encoder.{key}": state[key] for key in keys}, path)
+    torch.save({f"encoder_{key}": state[key] for key in keys}, path)
     with pytest.raises(HistoBenchError, match="lack tensor"):
         converted(from_file(path), tmp_path)
+
+
+@pytest.mark.parametrize("classifier", ["whole", "another", "none"])
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "_orig_mod.", "model.module.", "encoder."])
+def test_a_prefix_of_every_name_is_left_out_and_the_log_says_so(state, tmp_path, caplog, prefix, classifier):
+    """As DataParallel, torch.compile, Lightning and self-supervised training name tensors, with any classifier or none."""
+    classifiers = {"another": {"fc.weight": torch.zeros(2, 512), "fc.bias": torch.zeros(2)}}
+    kept = {key: tensor for key, tensor in state.items() if classifier == "whole" or not key.startswith("fc.")}
+    path = tmp_path / "own.safetensors"
+    save_file({prefix + key: tensor for key, tensor in (kept | classifiers.get(classifier, {})).items()}, path)
+    with caplog.at_level(logging.INFO):
+        found = converted(from_file(path), tmp_path)
+    assert all(torch.equal(found[key], tensor) for key, tensor in kept.items() if "num_batches" not in key)
+    assert f"own.safetensors: the names of its tensors were taken without {prefix!r}" in caplog.text
+
+
+def test_tensors_beside_those_with_a_prefix_are_named(state, tmp_path):
+    path = tmp_path / "own.safetensors"
+    prefixed = {f"student.backbone.{key}": tensor for key, tensor in state.items() if not key.startswith("fc.")}
+    save_file(prefixed | {"projector.0.weight": torch.zeros(1), "projector.0.bias": torch.zeros(1)}, path)
+    message = r"names that begin with 'student\.backbone\.', and beside them are 2 others, such as projector\.0\."
+    with pytest.raises(HistoBenchError, match=message):
+        converted(from_file(path), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
 
 
 def test_a_file_of_another_architecture_is_refused_before_anything_is_written(state, tmp_path):

@@ -16,9 +16,22 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
+
+from histobench.study.config import Config, load
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def loaded(config: dict) -> Config:
+    """Return a study laid over the default one, as Snakemake lays it."""
+    merged = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    update_config(merged, config)
+    return load(merged)
+
+
+TINY_STUDY = loaded(yaml.safe_load(TINY.read_text()))
 
 
 def default_signals() -> None:
@@ -74,6 +87,11 @@ class Project:
     def jobs(self, *arguments: str) -> dict[str, int]:
         """Return rule -> number of jobs that a dry run lists."""
         return job_counts(self.snakemake("-n", *arguments).stdout)
+
+    def path(self, pattern: str, name: str = "tiny", **names) -> Path:
+        """Return where a file of the study of config/NAME.yaml is: a path of `histobench.study.paths`."""
+        config = yaml.safe_load((self.folder / f"config/{name}.yaml").read_text())
+        return self.folder / loaded(config).path(pattern, **names)
 
     def configure(self, name: str, **changes) -> dict:
         """Write config/NAME.yaml, the tiny study with these keys replaced; return it."""

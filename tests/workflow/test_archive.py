@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from histobench.study import paths
 from tests.datasets import standin
 
 MANIFEST = ("--configfile", "config/given.yaml", "--until", "manifest")
@@ -25,9 +26,9 @@ def test_an_archive_that_is_there_is_verified_anew_when_it_or_its_pin_changes_an
     folder, address = served
     standin.write_standin(folder / "given.tar.gz", members=standin.paths()[:8])
     archive = project.folder / "resources/given/given.tar.gz"
-    manifest = project.folder / "results/given/manifest.csv"
     given = {"source": "resources/given/given.tar.gz", "url": f"{address}/given.tar.gz"}
     project.configure_given(**given)
+    manifest = project.path(paths.MANIFEST, "given", dataset="given")
     assert project.jobs(*MANIFEST) == {"fetch_dataset": 1, "manifest": 1}
     project.snakemake(*RUN)
     assert sha256(archive) == sha256(folder / "given.tar.gz")
@@ -63,7 +64,7 @@ def test_an_archive_put_there_by_hand_is_verified(project):
         f"error: by-hand.zip: its SHA-256 is {sha256(archive)}, expected {'0' * 64}; put the right"
         in project.refusal(*RUN)
     )
-    assert not (project.folder / "results/given/manifest.csv").exists()
+    assert not project.path(paths.MANIFEST, "given", dataset="given").exists()
     project.configure_given(source="by-hand.zip")
     project.snakemake(*RUN)
     project.configure_given(source="by-hand.zip", sha256=sha256(archive))
@@ -78,15 +79,3 @@ def test_a_folder_has_no_hash(project):
     project.configure_given(source="tree", sha256="0" * 64)
     output = project.refusal(*RUN)
     assert "datasets.given.sha256: tree is a folder, which has no SHA-256; leave the key out" in output
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("file", ["resources/weights/small.safetensors", "http://127.0.0.1/a/small.safetensors"])
-def test_weights_of_ones_own_are_not_where_converted_ones_go(project, file):
-    project.configure_given(source="tree")
-    (project.folder / "tree").mkdir()
-    project.edit(
-        "config/given.yaml", "weights: random\n    width: 0.0625", f"weights: {{file: '{file}', sha256: '{'0' * 64}'}}"
-    )
-    output = project.refusal("-n", "--configfile", "config/given.yaml")
-    assert "models.small.weights.file: resources/weights/small.safetensors is where the converted weights" in output

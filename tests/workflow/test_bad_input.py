@@ -5,6 +5,7 @@ import socket
 import pytest
 import yaml
 
+from histobench.study import paths
 from tests.datasets import standin
 
 BAD = ("--configfile", "config/given.yaml", "--cores", "1", "--show-failed-logs")
@@ -47,24 +48,26 @@ def test_what_no_honest_dataset_holds_is_named(project):
     output = project.refusal(*BAD, "--keep-going", "--until", "folds")
     assert "Still to be downloaded" not in output
     for kind, (_, _, message) in sources.items():
-        log = f"folds/{kind}/patient.log" if kind == "twins" else f"manifest/{kind}.log"
-        text = (project.folder / "results/logs" / log).read_text()
+        (log,) = (project.folder / "results/logs").glob(
+            f"{'folds' if kind == 'twins' else 'manifest'}/{kind}-*{'/*' * (kind == 'twins')}.log"
+        )
+        text = log.read_text()
         line = text.splitlines()[-1]
         assert line.startswith("error: ")
         assert message in line
         assert text in output
-        assert not (project.folder / f"results/{kind}/folds/patient.csv").exists()
+        assert not list((project.folder / "results").glob(f"{kind}-*/folds/*.csv"))
     assert not (project.folder.parent / "evil.png").exists()
 
 
 @pytest.mark.slow
 def test_a_fold_file_edited_by_hand_stops_the_study_and_costs_no_run(restored):
-    path = restored.folder / "results/made-up/folds/patient.csv"
+    path = restored.path(paths.FOLDS, dataset="made-up", split="patient")
     path.write_text(path.read_text().replace("train,test", "test,train", 1))
-    made = sorted((restored.folder / "results/made-up/runs").rglob("*.*"))
+    made = sorted((path.parents[1] / "runs").rglob("*.*"))
     assert len(made) == 12 * 3
     kept = [file.read_bytes() for file in made]
     output = restored.refusal("--configfile", "config/tiny.yaml", "--cores", "1")
-    assert "results/made-up/folds/patient.csv: was edited after it was made" in output
+    assert f"{path.relative_to(restored.folder)}: was edited after it was made" in output
     assert "Error in rule" not in output
     assert [file.read_bytes() for file in made] == kept

@@ -4,12 +4,13 @@ import shutil
 
 import pytest
 
+from histobench.study import paths
 from tests.datasets import standin
 from tests.disks import read_only, small_disk
 
 pytestmark = pytest.mark.slow
 
-TARGET = ("--configfile", "config/given.yaml", "--cores", "1", "results/given/pixels/32px.npy")
+TARGET = ("--configfile", "config/given.yaml", "--cores", "1", "--until", "pixels")
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def test_a_read_only_folder_of_results_is_named(given):
 
 def test_a_full_disk_and_an_archive_that_vanishes_cost_nothing_that_was_done(given):
     with small_disk(given.folder / "results", 100) as disk:
-        assert "error: results/given/pixels/32px.npy: the disk or quota is full" in given.refusal(*TARGET)
+        pixels = given.path(paths.PIXELS, "given", dataset="given", size=32).relative_to(given.folder)
+        assert f"error: {pixels}: the disk or quota is full" in given.refusal(*TARGET)
         shutil.copytree(disk, given.folder / "kept", copy_function=shutil.copy2)
     shutil.rmtree(given.folder / "results")
     (given.folder / "kept").rename(given.folder / "results")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from histobench.datasets import synthetic
+from histobench.study import paths
 from histobench.study.synthetic_settings import SyntheticSettings
 from histobench.tools import command_line, pack, verify
 from tests.datasets.standin import png
@@ -70,9 +71,10 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
     }  # fmt: skip
     (project.folder / "config/own.yaml").write_text(yaml.safe_dump(study))
     results = project.folder / "results/studies/own"
+    manifest = project.path(paths.MANIFEST, "own", dataset="mine")
     project.snakemake(*RUN)
 
-    assert len(rows(project.folder / "results/mine/manifest.csv")) == 24
+    assert len(rows(manifest)) == 24
     metrics = rows(results / "external_metrics.csv")
     assert sorted((row["on"], row["mode"], row["fold"], row["images"]) for row in metrics) == [
         *(("elsewhere", mode, fold, "24") for mode in ("ft", "lp") for fold in "12"),
@@ -107,7 +109,7 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
     config = command_line.study([Path("config/own.yaml")])
     members = pack.contents(config)
     assert not [name for name in members if "samples" in name]
-    assert len([name for name in members if "/predictions/mine/" in name]) == 6
+    assert len([name for name in members if "/predictions/mine-" in name]) == 6
     pack.write(members, config.study, Path("own.tar.gz"))
     images.rename(images.with_name("elsewhere"))
     said: list[str] = []
@@ -117,7 +119,7 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
 
     # A wrong row is one message, and deletes nothing that is made.
     (images.parent / "images.csv").write_text("\n".join([*table, "case9/9.png,helthy,P9"]) + "\n")
-    failed = project.snakemake("results/mine/manifest.csv", *RUN, check=False)
+    failed = project.snakemake(str(manifest.relative_to(project.folder)), *RUN, check=False)
     assert failed.returncode != 0
     assert "resources/mine/images.csv, line 26: label is 'helthy', expected carcinoma or healthy" in failed.stdout
     assert "Traceback" not in failed.stdout

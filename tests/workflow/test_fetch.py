@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from snakemake.utils import update_config
 
 from histobench.fetch.downloads import downloads, listing, products
 from histobench.models import vlm
-from histobench.study.config import Config, load
+from histobench.study import paths
 from tests.datasets import standin
 from tests.models.hub_server import REPOSITORY, REVISION, files_of, serve
-from tests.workflow.conftest import ROOT, TINY
+from tests.workflow.conftest import TINY, loaded
 
 pytestmark = pytest.mark.slow
 
@@ -45,13 +44,6 @@ def study(dataset: dict, **models) -> dict:
     return config
 
 
-def loaded(config: dict) -> Config:
-    """Return a study laid over the default one, as Snakemake lays it."""
-    merged = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    update_config(merged, config | {"external": []})
-    return load(merged)
-
-
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -75,9 +67,13 @@ def test_fetch_gets_what_a_study_downloads_and_what_says_where_re_runs_nothing(
     lines = sorted(f"{sha256(repository / name)}  {name}\n" for name in files)
     digest = hashlib.sha256("".join(lines).encode()).hexdigest()
     own = {"family": "smolvlm", "weights": {"folder": "mine", "sha256": digest}, "readout": "mean"}
-    targets = ("fetch", "resources/weights/own.safetensors")
     dataset = {"url": f"{archives}/gone.tar.gz", "mirrors": [f"{archives}/given.tar.gz"], **TERMS}
     configure(project, study(dataset, hub=hub, own=own))
+
+    def made_at(pattern: str, model: str) -> str:
+        return str(project.path(pattern, "given", model=model).relative_to(project.folder))
+
+    targets = ("fetch", made_at(paths.WEIGHTS, "own"))
     with serve(files_of(repository)) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         output = project.snakemake(*targets, *GIVEN, "--cores", "2").stdout
@@ -88,9 +84,9 @@ def test_fetch_gets_what_a_study_downloads_and_what_says_where_re_runs_nothing(
     assert kept == {
         "resources/given/given.tar.gz",
         "resources/given/given.tar.gz.sha256",
-        "resources/weights/hub.config.json",
-        "resources/weights/hub.safetensors",
-        "resources/weights/own.safetensors",
+        made_at(paths.MODEL_CONFIG, "hub"),
+        made_at(paths.WEIGHTS, "hub"),
+        made_at(paths.WEIGHTS, "own"),
         "results/studies/tiny/study.json",
         *(f"{folder}/{name}" for name in ("hub.json", *files)),
     }
@@ -98,9 +94,9 @@ def test_fetch_gets_what_a_study_downloads_and_what_says_where_re_runs_nothing(
     assert f"given.tar.gz: {archives}/gone.tar.gz failed (404 " in output
     assert re.search(r"^given\.tar\.gz: its SHA-256 is [0-9a-f]{64}$", output, re.MULTILINE)
     assert re.search(r"^model\.safetensors: verified$", output, re.MULTILINE)
-    logs = [project.folder / "results/logs" / log for log in ("fetch_dataset/given/given.tar.gz", "fetch_weights/hub")]
-    for log, name in zip(logs, ("given.tar.gz", "hub"), strict=True):
-        text = log.with_name(f"{log.name}.log").read_text()
+    weights = Path(made_at(paths.WEIGHTS, "hub")).stem
+    for log, name in (("fetch_dataset/given/given.tar.gz", "given.tar.gz"), (f"fetch_weights/{weights}", weights)):
+        text = (project.folder / f"results/logs/{log}.log").read_text()
         for shown in (output, text):
             assert shown.count(f"{name}: its licence is CC BY 4.0\n") == 1
             assert (
@@ -204,9 +200,9 @@ def test_what_is_there_or_was_made_into_something_is_not_listed(tmp_path, monkey
     ]  # fmt: skip
     assert products(config) == [
         "resources/given/given.tar.gz",
-        "resources/weights/hub.safetensors",
-        "resources/weights/http.safetensors",
-        "resources/weights/hub.config.json",
+        config.path(paths.WEIGHTS, model="hub"),
+        config.path(paths.WEIGHTS, model="http"),
+        config.path(paths.MODEL_CONFIG, model="hub"),
     ]
     assert missing() == ["dataset given", "weights of hub", "weights of http"]
     Path("resources/given").mkdir(parents=True)
@@ -219,6 +215,6 @@ def test_what_is_there_or_was_made_into_something_is_not_listed(tmp_path, monkey
     (folder / "tokenizer.json").unlink()
     Path("resources/weights/a.pth").unlink()
     assert missing() == ["weights of hub", "weights of http"]
-    Path("resources/weights/hub.safetensors").touch()
-    Path("resources/weights/http.safetensors").touch()
+    for model in ("hub", "http"):
+        Path(config.path(paths.WEIGHTS, model=model)).touch()
     assert missing() == []

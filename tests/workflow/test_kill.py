@@ -8,12 +8,25 @@ import sys
 import time
 
 import pytest
+import yaml
 
-from tests.workflow.conftest import Project, copy_project
+from histobench.study import paths
+from tests.workflow.conftest import TINY, Project, copy_project, loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")]
 
-RUNS = [f"results/made-up/runs/small/{mode}/patient/40x/none/fold1" for mode in ("ft", "ft-other")]
+MODES = {"ft": {"epochs": 300, "batch_size": 4}, "ft-other": {"epochs": 100, "batch_size": 8}}
+NAMES = {
+    "dataset": "made-up",
+    "model": "small",
+    "split": "patient",
+    "augmentation": "none",
+    "magnification": 40,
+    "fold": 1,
+}
+LONG = yaml.safe_load(TINY.read_text())
+LONG["modes"] |= MODES
+RUNS = [loaded(LONG).path(paths.RUN, mode=mode, **NAMES) for mode in MODES]
 COMMAND = ["--configfile", "config/long.yaml", "--set-threads", "train=1", "--resources", "gpu=2", "--cores", "2"]
 COMMAND += ["--nolock", *(f"{run}/predictions.csv" for run in RUNS)]
 
@@ -33,10 +46,9 @@ def long(tmp_path):
     def copy(name: str) -> Project:
         project = copy_project(tmp_path / name)
         made.append(project)
-        modes = {"ft": {"epochs": 300, "batch_size": 4}, "ft-other": {"epochs": 100, "batch_size": 8}}
-        config = project.configure("long")
-        block = config["grid"][0] | {"models": ["small"], "modes": list(modes)}
-        project.configure("long", modes=config["modes"] | modes, grid=[block])
+        project.configure(
+            "long", modes=LONG["modes"], grid=[LONG["grid"][0] | {"models": ["small"], "modes": [*MODES]}]
+        )
         return project
 
     yield copy
@@ -121,7 +133,7 @@ def test_a_second_make_ends_with_a_message_and_the_first_finishes(long):
     first.wait()
 
     def is_running() -> bool:
-        return any(word.endswith("snakemake") for words in project.processes().values() for word in words)
+        return any("histobench.tools.run" in words for words in project.processes().values())
 
     wait_for(lambda: not is_running())  # make's children are killed with it, but end a moment later
     third = project.make(*command)  # nothing has to be unlocked

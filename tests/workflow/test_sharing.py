@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from histobench.io.errors import HistoBenchError
+from histobench.study import paths
 from histobench.tools import pack, verify
-from tests.workflow.conftest import ROOT, tool
+from tests.workflow.conftest import ROOT, TINY_STUDY, tool
 
 pytestmark = pytest.mark.slow
 
-RUN = "results/made-up/runs/small/ft/patient/40x/none/fold1"
+NAMES = {"dataset": "made-up", "model": "small", "mode": "ft", "split": "patient", "magnification": 40}
+RUN = TINY_STUDY.path(paths.RUN, augmentation="none", fold=1, **NAMES)
+FOLDS = TINY_STUDY.path(paths.FOLDS, **NAMES)
 STUDY = "results/studies/tiny"
 Members = dict[str, bytes]
 
@@ -109,7 +112,7 @@ def test_changed_numbers_are_found(packed, tmp_path):
     for name in ("tables/table3.csv", "tables/table4.csv", "intervals.csv", "report.html"):
         assert f"  studies/tiny/{name}, line " in ended.stdout
     assert "tables/table2.csv" not in ended.stdout
-    assert "small/ft/patient/40x/none/fold1/history.csv, line 2, column accuracy: " in ended.stdout
+    assert f"{RUN.removeprefix('results/')}/history.csv, line 2, column accuracy: " in ended.stdout
     assert ended.stdout.splitlines()[-1].startswith("DIFFERENT ")
 
 
@@ -126,9 +129,8 @@ def test_a_changed_number_on_the_page_is_found(packed):
 
 def regrouped(members: Members) -> None:
     """Let one patient evaluate in both folds, and write the digest of the folds anew."""
-    name = "results/made-up/folds/patient.csv"
-    edited(name, "train", "test")(members)
-    members[f"{name}.sha256"] = f"{hashlib.sha256(members[name]).hexdigest()}  patient.csv\n".encode()
+    edited(FOLDS, "train", "test")(members)
+    members[f"{FOLDS}.sha256"] = f"{hashlib.sha256(members[FOLDS]).hexdigest()}  {Path(FOLDS).name}\n".encode()
 
 
 def shortened(members: Members) -> None:
@@ -143,8 +145,8 @@ def exchanged(members: Members) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (regrouped, r"results/made-up/folds/patient.csv \(split by patient\): group .* is test in 2 folds instead of 1; "),
-        (edited("results/made-up/folds/patient.csv", "train", "test"), "results/made-up/folds/patient.csv: was edited"),
+        (regrouped, rf"{FOLDS} \(split by patient\): group .* is test in 2 folds instead of 1; "),
+        (edited(FOLDS, "train", "test"), f"{FOLDS}: was edited"),
         (edited(f"{RUN}/predictions.csv", ",0,", ",1,"), f"{RUN}/predictions.csv, line .*: has .*, but fold and manifest"),
         (shortened, f"{RUN}/predictions.csv, line 13: has None, but fold and manifest have "),
         (exchanged, f"{RUN}/predictions.csv, line 2: fold is '2', expected 1; "),

@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
+from histobench.study import paths
 from tests.slurm import cluster
-from tests.workflow.conftest import Project, copy_project
+from tests.workflow.conftest import TINY, Project, copy_project, loaded
 
 pytestmark = pytest.mark.slow
 
@@ -24,9 +26,14 @@ THREADS = (
     *(f"{rule}=1" for rule in ("train", "features", "tokens", "synthesize", "manifest", "pixels")),
 )
 SCORES = "results/studies/queue/metrics.csv"
+MODES = yaml.safe_load(TINY.read_text())["modes"]
+MODES["long"] = MODES["ft"] | {"trainable": "all", "epochs": 150}
+NAMES = {"dataset": "made-up", "mode": "long", "split": "patient", "magnification": 40, "augmentation": "none"}
+QUEUE = loaded(yaml.safe_load(TINY.read_text()) | {"modes": MODES})
 LONG = {
-    name: f"results/made-up/runs/{name.replace('/', '/long/patient/40x/none/')}"
-    for name in ("small/fold1", "small/fold2", "smaller/fold1", "smaller/fold2")
+    f"{model}/fold{fold}": QUEUE.path(paths.RUN, model=model, fold=fold, **NAMES)
+    for model in ("small", "smaller")
+    for fold in (1, 2)
 }
 TIMED_OUT, CANCELLED, REQUEUED, _ = LONG
 # No limit is shorter than a minute.
@@ -50,8 +57,6 @@ def slurm() -> Iterator[dict[str, str]]:
 def local(tmp_path_factory) -> Project:
     """A finished study: every kind of submitted rule, and training runs long enough to be ended in the middle."""
     project = copy_project(tmp_path_factory.mktemp("local"))
-    modes = project.configure("queue")["modes"]
-    modes["long"] = modes["ft"] | {"trainable": "all", "epochs": 150}
     blocks = [("other", ["small"], ["ft"], "none"), ("made-up", ["small"], ["lp"], "none")]
     blocks += [("made-up", ["tiny-vlm"], ["ft"], "none"), ("made-up", ["small", "smaller"], ["long"], "none")]
     grid = [
@@ -59,7 +64,7 @@ def local(tmp_path_factory) -> Project:
         | {"splits": ["patient"], "magnifications": [40]}
         for dataset, models, modes, augmentation in blocks
     ]
-    project.configure("queue", study="queue", modes=modes, grid=grid)
+    project.configure("queue", study="queue", modes=MODES, grid=grid)
     project.snakemake(SCORES, *STUDY, *THREADS, "--cores", "2", "--resources", "gpu=2")
     return project
 
@@ -82,15 +87,16 @@ def queue(environment: dict[str, str]) -> list[dict[str, str]]:
 
 def attempts(environment: dict[str, str], run: str) -> list[dict[str, str]]:
     model, fold = run.split("/fold")
-    comment = f"rule_train_wildcards_made-up_{model}_long_patient_40_none_{fold}"
-    return [job for job in queue(environment) if job["comment"] == comment]
+    comment = f"rule_train_wildcards_made-up_\\w+_{model}_long_patient_40_none_\\w+_{fold}"
+    return [job for job in queue(environment) if re.fullmatch(comment, job["comment"])]
 
 
 def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(local, slurm, tmp_path):
     project = Project(tmp_path / "queue")
     shutil.copytree(local.folder, project.folder, symlinks=True)
-    for made in ("made-up/runs", "made-up/features", "other", "studies"):
-        shutil.rmtree(project.folder / "results" / made)
+    for made in ("made-up-*/runs", "made-up-*/features", "other-*", "studies"):
+        for folder in (project.folder / "results").glob(made):
+            shutil.rmtree(folder)
     started = time.monotonic()
     with (tmp_path / "snakemake.log").open("w") as log:
         snakemake = subprocess.Popen(

@@ -25,15 +25,27 @@ def test_official_lists_and_the_image_control(project):
     splits = {
         "official": {"by": "official", "folds": 2, "files": ["dsfold1.txt", "dsfold2.txt"]},
         "image": {"by": "image", "folds": 2},
+        "theirs": {"by": "file", "file": "theirs.csv", "folds": 1},
     }
+    sides = {benign[0]: "val", benign[1]: "test", malignant[1]: "test"}
+    named = (
+        f"C:\\their\\{path.rsplit('/', 1)[1]},{sides.get(slide, 'train')}"
+        for (path, _), slide in zip(files, slides, strict=False)
+    )
+    (project.folder / "theirs.csv").write_text("\n".join(["image,set", *named]) + "\n")
     block = project.configure("few")["grid"][0] | {"dataset": "few", "models": ["small"], "splits": list(splits)}
     project.configure(
         "few", datasets={"few": {"source": "few"}}, splits=splits, grid=[block], tables={"split": "official"}
     )
     project.snakemake("--configfile", "config/few.yaml", "--cores", "2", "--set-threads", "train=1")
 
+    (predictions,) = project.folder.glob("results/**/theirs/**/predictions.csv")
+    evaluated = {row["patient"] for row in csv.DictReader(predictions.open())}
+    assert evaluated == {slide.split("_", 3)[-1] for slide in (benign[1], malignant[1])}
     for fold in (1, 2):
-        predictions = project.folder / f"results/few/runs/small/ft/official/40x/none/fold{fold}/predictions.csv"
+        (predictions,) = project.folder.glob(
+            f"results/few-*/runs/small/ft/official/40x/none-*/fold{fold}/predictions.csv"
+        )
         evaluated = {row["patient"] for row in csv.DictReader(predictions.open())}
         assert evaluated == {slide.split("_", 3)[-1] for slide in (benign[fold], malignant[fold])}
     caption = (project.folder / "results/studies/tiny/tables/scores.md").read_text().splitlines()[0]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from histobench.study import paths
 from tests.workflow.test_external import noise
 
 HOSTILE = {"label": "A {model} & 'B'", "note": "With {wildcards} and $HOME."}
@@ -46,5 +47,5 @@ def test_a_study_with_braces_in_its_text_runs(study):
     table = (study.folder / "results/studies/tiny/tables/scores.md").read_text()
     assert HOSTILE["note"] in table
     assert HOSTILE["label"] in table
-    manifest = (study.folder / "results/mine/manifest.csv").read_text()
+    manifest = study.path(paths.MANIFEST, "text", dataset="mine").read_text()
     assert set(re.findall(r"P\d\d", manifest)) == {f"P{patient:02}" for patient in range(8)}

@@ -31,8 +31,8 @@ from histobench.fetch.downloads import downloads, failed, listing, products
 from histobench.io.errors import HistoBenchError
 from histobench.io.versions import warn_of_versions
 from histobench.study import code as codes
-from histobench.study import outputs, paths, resolved
-from histobench.study.checks import distinct_keys
+from histobench.study import keys, outputs, paths, resolved
+from histobench.study.checks import unambiguous
 from histobench.study.config import load
 from histobench.study.runs import is_up_to_date
 from histobench.study.spec import canonical_json
@@ -42,7 +42,7 @@ warn_of_versions()
 try:
     for word in ["config/config.yaml", *sys.argv[1:]]:
         if word.endswith((".yaml", ".yml")) and Path(word).is_file():
-            distinct_keys(word)
+            unambiguous(word)
     STUDY = load(config)
     STUDY_FILE = paths.STUDY_FILE.format(study=STUDY.study)
     RESOLVED = resolved.resolve(STUDY)
@@ -54,7 +54,7 @@ try:
 except HistoBenchError as error:
     sys.exit(f"error: {error}")
 
-RESULTS = paths.STUDY.format(study=STUDY.study)
+RESULTS = os.environ["HISTOBENCH_RESULTS"] = paths.STUDY.format(study=STUDY.study)
 
 # The process that jobs are forked from imports more where a study needs it.
 if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
@@ -64,6 +64,7 @@ if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
 wildcard_constraints:
     **dict.fromkeys(("dataset", "on", "model", "mode", "split", "augmentation"), r"[a-z0-9][a-z0-9._-]*"),
     **dict.fromkeys(("magnification", "size", "views", "fold"), r"\d+"),
+    **dict.fromkeys(keys.NAMES, "[0-9a-f]{8}"),
 
 
 # ---- resources ----

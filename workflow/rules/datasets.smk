@@ -2,7 +2,7 @@ rule synthesize:
     output:
         paths.ARCHIVE,
     log:
-        "results/logs/synthesize/{dataset}.log",
+        "results/logs/synthesize/{dataset}-{data_key}.log",
     conda:
         "../../envs/report.yaml"
     threads: 8
@@ -22,7 +22,7 @@ rule manifest:
         census=report_table(paths.CENSUS, "census", "Dataset"),
         digest=paths.ARCHIVE_DIGEST,
     log:
-        "results/logs/manifest/{dataset}.log",
+        "results/logs/manifest/{dataset}-{data_key}.log",
     conda:
         "../../envs/report.yaml"
     threads: 8
@@ -42,21 +42,23 @@ rule manifest:
 rule folds:
     input:
         manifest=paths.MANIFEST,
-        official=lambda w: STUDY.splits[w.split].files,
+        lists=lambda w: STUDY.splits[w.split].lists,
     output:
         folds=paths.FOLDS,
         digest=paths.FOLDS_DIGEST,
         census=report_table(paths.FOLDS_CENSUS, "folds", "Dataset"),
     log:
-        "results/logs/folds/{dataset}/{split}.log",
+        "results/logs/folds/{dataset}-{data_key}/{split}-{split_key}.log",
     conda:
         "../../envs/report.yaml"
     params:
         split=lambda w: canonical_json(STUDY.splits[w.split].model_dump(mode="json")),
+        # Taking `input` keeps this untracked: folds are the same for any magnifications.
+        magnifications=lambda w, input: option("--magnifications", *map(str, STUDY.magnifications(w.dataset, w.split))),
         code=code("folds"),
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/folds.py" --manifest {input.manifest} --split {params.split:q}'
-        " --output {output.folds} --census {output.census} > {log} 2>&1"
+        " {params.magnifications} --output {output.folds} --census {output.census} > {log} 2> >(tee -a {log} >&2)"
 
 
 # The manifest holds every image's pixel hash, so the archive's date does not matter here.
@@ -67,7 +69,7 @@ rule pixels:
     output:
         paths.PIXELS,
     log:
-        "results/logs/pixels/{dataset}/{size}px.log",
+        "results/logs/pixels/{dataset}-{data_key}/{size}px.log",
     conda:
         "../../envs/report.yaml"
     threads: 8

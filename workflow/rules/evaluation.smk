@@ -2,7 +2,7 @@
 # Snakemake itself does: in a queue it would wait longer than it runs.
 rule score:
     input:
-        predictions=[run.predictions for run in STUDY.runs],
+        predictions=PREDICTIONS,
     output:
         metrics=report_table(f"{RESULTS}/metrics.csv", "metrics", "Scores"),
         summary=report_table(f"{RESULTS}/summary.csv", "summary", "Scores"),
@@ -14,7 +14,7 @@ rule score:
     params:
         **script("score"),
         arguments=arguments,
-        runs=digest([run.predictions for run in STUDY.runs]),
+        runs=digest(PREDICTIONS),
     shell:
         SCRIPT
 
@@ -23,7 +23,7 @@ use rule score as compare with:
     input:
         # Only the parameter below counts: a new label does not repeat the comparison.
         study=ancient(STUDY_FILE),
-        predictions=[run.predictions for run in STUDY.runs],
+        predictions=PREDICTIONS,
     output:
         intervals=compared("intervals"),
         comparisons=compared("comparisons"),

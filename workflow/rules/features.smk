@@ -5,7 +5,7 @@ rule features:
     output:
         paths.FEATURES,
     log:
-        "results/logs/features/{dataset}/{model}/{magnification}x-{augmentation}-{views}.log",
+        f"results/logs/features/{{dataset}}-{{data_key}}/{paths.VIEWS}.log",
     priority: 1
     conda:
         "../../envs/compute.yaml"
@@ -31,7 +31,7 @@ use rule features as tokens with:
     output:
         temp(paths.TOKENS),
     log:
-        "results/logs/tokens/{dataset}/{model}/{magnification}x-{augmentation}-{views}.log",
+        f"results/logs/tokens/{{dataset}}-{{data_key}}/{paths.VIEWS}.log",
     priority: 0
     params:
         specification=feature_specification("tokens"),

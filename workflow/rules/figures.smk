@@ -1,7 +1,7 @@
 use rule score as figure_samples with:
     input:
         study=STUDY_FILE,
-        manifests=[paths.MANIFEST.format(dataset=dataset) for dataset in SAMPLED],
+        manifests=[STUDY.path(paths.MANIFEST, dataset=dataset) for dataset in SAMPLED],
         # The manifests tell of changed pixels; an archive's date does not.
         sources=ancient(lambda w: [STUDY.source(dataset) for dataset in SAMPLED]),
     output:
@@ -43,7 +43,7 @@ use rule score as figure_accuracy with:
 use rule score as figure_losses with:
     input:
         study=STUDY_FILE,
-        histories=[f"{run.folder}/history.csv" for run in MAIN],
+        histories=[STUDY.path(paths.HISTORY, **vars(run)) for run in MAIN],
     output:
         figure("figure6", "figure7"),
     log:
@@ -68,14 +68,26 @@ use rule score as figure_ladder with:
 use rule score as figure_patients with:
     input:
         study=STUDY_FILE,
-        predictions=[run.predictions for run in MAIN],
-        manifest=paths.MANIFEST.format(dataset=RESOLVED.dataset),
+        predictions=[STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN],
+        manifest=STUDY.path(paths.MANIFEST, dataset=RESOLVED.dataset),
     output:
         figure("patients"),
     log:
         report_log("patients"),
     params:
         **script("figure_patients"),
+
+
+use rule score as figure_curves with:
+    input:
+        study=STUDY_FILE,
+        predictions=[STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN],
+    output:
+        figure("roc", "precision-recall", "confusion"),
+    log:
+        report_log("curves"),
+    params:
+        **script("figure_curves"),
 
 
 use rule score as figure_reliability with:

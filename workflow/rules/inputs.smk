@@ -2,25 +2,25 @@
 
 
 def pixels(dataset, model):
-    return paths.PIXELS.format(dataset=dataset, size=STUDY.models[model].image_size)
+    return STUDY.path(paths.PIXELS, dataset=dataset, size=STUDY.models[model].image_size)
 
 
 def weights(model):
     """The pretrained weights of a model; none where they are random."""
     if STUDY.models[model].weights == "random":
         return {}
-    return {"weights": paths.WEIGHTS.format(model=model)}
+    return {"weights": STUDY.path(paths.WEIGHTS, model=model)}
 
 
 def stored(pattern, w, augmentation, views):
     """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
-    return pattern.format(**dict(w.items()) | {"augmentation": augmentation, "views": views})
+    return STUDY.path(pattern, **dict(w.items()) | {"augmentation": augmentation, "views": views})
 
 
 def image_inputs(w):
     """What is computed from images needs: manifest, pixels and weights."""
     return {
-        "manifest": paths.MANIFEST.format(dataset=w.dataset),
+        "manifest": STUDY.path(paths.MANIFEST, dataset=w.dataset),
         "pixels": pixels(w.dataset, w.model),
         **weights(w.model),
     }
@@ -77,12 +77,12 @@ def feature_specification(part):
 def train_inputs(w):
     """What all folds share is computed once: the embeddings for a linear head, visual tokens for LoRA."""
     inputs = {
-        "folds": paths.FOLDS.format(dataset=w.dataset, split=w.split),
-        "digest": paths.FOLDS_DIGEST.format(dataset=w.dataset, split=w.split),
+        "folds": STUDY.path(paths.FOLDS, dataset=w.dataset, split=w.split),
+        "digest": STUDY.path(paths.FOLDS_DIGEST, dataset=w.dataset, split=w.split),
     }
     head = STUDY.recipe(w.model, w.mode).trainable == "head"
     if head:
-        inputs["manifest"] = paths.MANIFEST.format(dataset=w.dataset)
+        inputs["manifest"] = STUDY.path(paths.MANIFEST, dataset=w.dataset)
     else:
         inputs |= image_inputs(w)
     if head or (STUDY.tokens(w.model, w.mode) and not run_is_up_to_date(w)):
@@ -110,8 +110,8 @@ def computed_from(w, input):
 
 
 def model_settings(w):
-    """What decides the weights of a model, as JSON."""
-    return canonical_json(STUDY.models[w.model].settings.model_dump(mode="json"))
+    """What decides the weights of a model before training, as JSON."""
+    return canonical_json(keys.weights_settings(STUDY, w.model))
 
 
 def checked(done):
@@ -125,9 +125,9 @@ def checked(done):
 def predict_inputs(w):
     """The images of the other dataset, and the run that predicts them; its weights are beside its predictions."""
     return {
-        "manifest": paths.MANIFEST.format(dataset=w.on),
+        "manifest": STUDY.path(paths.MANIFEST, dataset=w.on),
         "pixels": pixels(w.on, w.model),
-        "trained_on": paths.MANIFEST.format(dataset=w.dataset),
+        "trained_on": STUDY.path(paths.MANIFEST, dataset=w.dataset),
         "run": paths.PREDICTIONS.format(**dict(w.items())),
         **weights(w.model),
     }

@@ -1,6 +1,6 @@
 use rule score as costs with:
     input:
-        records=[f"{run.folder}/run.json" for run in STUDY.runs],
+        records=[STUDY.path(paths.RECORD, **vars(run)) for run in STUDY.runs],
     output:
         costs=report_table(f"{RESULTS}/costs.csv", "costs", "Provenance"),
     log:

@@ -1,9 +1,9 @@
 use rule score as table_dataset with:
     input:
-        paths.FOLDS_DIGEST.format(dataset=RESOLVED.dataset, split=RESOLVED.split),
+        STUDY.path(paths.FOLDS_DIGEST, dataset=RESOLVED.dataset, split=RESOLVED.split),
         study=STUDY_FILE,
-        manifest=paths.MANIFEST.format(dataset=RESOLVED.dataset),
-        folds=paths.FOLDS.format(dataset=RESOLVED.dataset, split=RESOLVED.split),
+        manifest=STUDY.path(paths.MANIFEST, dataset=RESOLVED.dataset),
+        folds=STUDY.path(paths.FOLDS, dataset=RESOLVED.dataset, split=RESOLVED.split),
         published=beside(1),
     output:
         table("table1", "table1-beside-published"),
@@ -59,7 +59,7 @@ use rule score as table_scores with:
         study=STUDY_FILE,
         summary=rules.score.output.summary,
         folds=[
-            paths.FOLDS_CENSUS.format(dataset=dataset, split=split)
+            STUDY.path(paths.FOLDS_CENSUS, dataset=dataset, split=split)
             for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs)
         ],
     output:

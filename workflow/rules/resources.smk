@@ -29,7 +29,7 @@ rule fetch_config:
     output:
         paths.MODEL_CONFIG,
     log:
-        "results/logs/fetch_config/{model}.log",
+        "results/logs/fetch_config/{model}-{weights_key}.log",
     conda:
         "../../envs/compute.yaml"
     params:
@@ -45,7 +45,7 @@ rule fetch_weights:
     output:
         paths.WEIGHTS,
     log:
-        "results/logs/fetch_weights/{model}.log",
+        "results/logs/fetch_weights/{model}-{weights_key}.log",
     conda:
         "../../envs/compute.yaml"
     params:

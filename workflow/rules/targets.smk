@@ -2,7 +2,8 @@
 
 MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= vars(run).items()]
 INTERVALS = dict.fromkeys((4, 5), f"{RESULTS}/intervals.csv") | {6: f"{RESULTS}/external_intervals.csv"}
-EXTERNAL = [paths.external(*pair) for pair in STUDY.external_runs]
+PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in STUDY.runs]
+EXTERNAL = [STUDY.path(paths.EXTERNAL, on=on, **vars(run)) for on, run in STUDY.external_runs]
 DRAWS = [STUDY.comparisons.draws, STUDY.comparisons.seed]
 SAMPLED = list(outputs.sampled(RESOLVED).values())
 CAPTIONS = os.path.relpath(ROOT / "workflow/report")

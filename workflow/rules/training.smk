@@ -36,7 +36,7 @@ rule check_arms:
     input:
         study=ancient(STUDY_FILE),
         configs=[
-            paths.MODEL_CONFIG.format(model=name)
+            STUDY.path(paths.MODEL_CONFIG, model=name)
             for name, model in RESOLVED.models.items()
             if model["family"] != "cnn" and not model["config"]
         ],

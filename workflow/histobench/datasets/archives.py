@@ -9,10 +9,11 @@ import os
 import re
 import stat
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
@@ -46,17 +47,17 @@ class Member:
     """One regular file inside a source."""
 
     name: str
-    """Path inside the source: relative, ``/`` between its parts, without ``.`` and ``..``."""
-    read: Callable[[], bytes]
-    """Returns the whole content; valid only until the iterator that gave this member advances."""
+    """Path inside the source: relative, ``/`` between its parts, without ``.`` and ``..``; Unicode in its composed form."""
+    read: Callable[..., bytes]
+    """Returns the whole content, or its first `limit` bytes; valid only until the iterator that gave this member advances."""
 
 
 def members(source: Path) -> Generator[Member, None, None]:
     """Yield the regular files of a tar.gz, tar or zip archive, or of a folder.
 
     An archive is read once, in its own order; a folder in sorted order. Nothing is written. Refused before they are
-    read are members that no real dataset contains: absolute paths, ``..``, backslashes, drive letters, unprintable
-    characters, links, devices, encrypted or sparse members. Members above :data:`MAX_MEMBER_BYTES` are refused when they
+    read are members that no real dataset contains: absolute paths, ``..``, backslashes (which a zip made by Windows may have
+    between folders), drive letters, unprintable characters, links, devices, encrypted or sparse members. Members above :data:`MAX_MEMBER_BYTES` are refused when they
     are read (a zip or folder may also contain whole slides, which are skipped; a tar may not).
 
     Args:
@@ -88,6 +89,12 @@ def members(source: Path) -> Generator[Member, None, None]:
             yield from _tar(source, stream)
     else:
         raise HistoBenchError(f"{source}: is no tar.gz, tar or zip archive; get a whole copy of the dataset's archive")
+
+
+def require_whole(source: Path) -> None:
+    """Raise HistoBenchError unless an archive can be read to its end, by :func:`members`."""
+    for _ in members(source):
+        pass
 
 
 class _StrictInfo(tarfile.TarInfo):
@@ -154,13 +161,17 @@ def _zip(source: Path) -> Iterator[Member]:
     with _intact(source, lambda: "in its directory"), zipfile.ZipFile(source) as archive:
         for info in archive.infolist():
             # orig_filename, because the standard library cuts `filename` at a null byte
-            name = _checked_name(source, info.orig_filename)
+            path = info.orig_filename.replace("\\", "/")  # which Windows PowerShell 5.1 writes
+            if not info.flag_bits & 0x800:  # the flag of UTF-8, which macOS leaves out
+                with suppress(UnicodeError):
+                    path = path.encode("cp437").decode()
+            name = _checked_name(source, path)
             kind = stat.S_IFMT(info.external_attr >> 16)
             if stat.S_ISLNK(kind):
                 raise _refused(source, name, _LINK)
             if kind and not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
                 raise _refused(source, name, _SPECIAL)
-            if info.is_dir():
+            if path.endswith("/"):
                 continue
             if info.flag_bits & 0x1:
                 raise _refused(source, name, "is encrypted, expected a plain file")
@@ -185,7 +196,10 @@ def _folder(root: Path, folder: Path) -> Iterator[Member]:
 
 
 def _checked_name(source: Path, name: str) -> str:
-    """Return the path of a member with ``/`` between its parts and without ``.``; refuse one that leads outside."""
+    """Return the path of a member with ``/`` between its parts and without ``.``; refuse one that leads outside.
+
+    macOS decomposes accented letters and Linux does not: both forms become the composed one.
+    """
     parts = PurePosixPath(name).parts
     if not name or not name.isprintable():
         raise _refused(source, name, "has no printable name, expected one in UTF-8")
@@ -193,7 +207,7 @@ def _checked_name(source: Path, name: str) -> str:
         raise _refused(source, name, "has an absolute or foreign path, expected a relative one with / between parts")
     if ".." in parts:
         raise _refused(source, name, "leads out of its folder by '..', expected a path that stays inside")
-    return "/".join(parts)
+    return unicodedata.normalize("NFC", "/".join(parts))
 
 
 def _refused(source: Path, name: str, what: str) -> HistoBenchError:
@@ -205,18 +219,18 @@ def _wrong_size(size: int) -> str:
     return f"declares {size} bytes, expected 0 to {MAX_MEMBER_BYTES}"
 
 
-def _reader(source: Path, name: str, size: int, open_member: Callable[[], IO[bytes] | None]) -> Callable[[], bytes]:
+def _reader(source: Path, name: str, size: int, open_member: Callable[[], IO[bytes] | None]) -> Callable[..., bytes]:
     """Return a function that reads a member and checks that it has the `size` bytes that its header declares."""
 
-    def read() -> bytes:
-        if size > MAX_MEMBER_BYTES:
+    def read(limit: int | None = None) -> bytes:
+        if limit is None and size > MAX_MEMBER_BYTES:
             raise _refused(source, name, _wrong_size(size))
         with _intact(source, lambda: f"in member {name}"):
             file = open_member()
             assert file is not None  # only regular files come here
             with file:
-                data = file.read(size + 1)
-            if len(data) != size:
+                data = file.read(size + 1 if limit is None else limit)
+            if limit is None and len(data) != size:
                 raise EOFError(f"it declares {size} bytes and holds {'more' if len(data) > size else len(data)}")
             return data
 

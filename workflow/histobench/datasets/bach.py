@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from histobench.datasets.decode import SUFFIXES
 from histobench.datasets.manifest import Image
 from histobench.datasets.scan import Facts, scan
 from histobench.io.errors import HistoBenchError
@@ -67,7 +68,9 @@ def read(source: Path, complete: bool, workers: int) -> list[Image]:
 def _facts(member: str) -> Facts | None:
     path = PurePosixPath(member)
     inside = len(path.parts) == 2 or path.parts[-3:-2] == ("Photos",)
-    if path.suffix.lower() != ".tif" or path.name.startswith("._") or not inside or path.parts[-2] not in CLASSES:
+    if not inside or path.parts[-2] not in CLASSES:
+        return {}  # a whole slide, or its thumbnail
+    if path.suffix.lower() not in SUFFIXES:
         return None
     label, subtype = CLASSES[path.parts[-2]]
     own = dict.fromkeys(("image_id", "patient", "slide", "accession"), path.stem)

@@ -6,6 +6,7 @@ import string
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from histobench.datasets.decode import IMAGE_NAME
 from histobench.datasets.manifest import Image
 from histobench.datasets.scan import Facts, scan, shown
 from histobench.io.errors import HistoBenchError
@@ -33,7 +34,8 @@ _NAME = re.compile(
     re.ASCII,
 )
 _EXAMPLE = "SOB_B_A-14-22549AB-40-001.png"
-_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|jp2|tiff?|bmp|gif|webp|ppm|svs|ndpi|dcm|heic)", re.IGNORECASE)
+_FOLDERS = {name for pair in SUBTYPES.values() for name in pair}
+_SCALE = re.compile(r"(?<![0-9a-z])(40|100|200|400)x(?![0-9a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +66,22 @@ class Identity:
 def identify(member: str) -> Identity | None:
     """Read the path of an image.
 
-    The name must have the form ``SOB_B_A-14-22549AB-40-001.png`` and agree with the five folders above it, such as
-    ``benign/SOB/adenosis/SOB_B_A_14-22549AB/40X``; folders above those do not matter.
+    The name must have the form ``SOB_B_A-14-22549AB-40-001.png``. It says everything; the folders above it must not
+    contradict it where they name a class, subtype, slide or magnification, as in the official tree
+    ``benign/SOB/adenosis/SOB_B_A_14-22549AB/40X`` or in ``BreaKHis 400X/train/benign``. Above an official tree, and
+    with other names such as ``train``, they do not matter.
 
     Args:
         member: path inside the source.
 
     Returns:
-        What the path says, or None if the file is no image or one of the ``._`` files that macOS writes.
+        What the path says, or None if the file is no image.
 
     Raises:
         HistoBenchError: an image's name has another form, or contradicts itself or its folders.
     """
     path = PurePosixPath(member)
-    if not _IMAGE_SUFFIX.fullmatch(path.suffix) or path.name.startswith("._"):
+    if not IMAGE_NAME.fullmatch(path.name):
         return None
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -86,12 +90,22 @@ def identify(member: str) -> Identity | None:
             "rename it or remove it from the source"
         )
     known = identity(**match.groupdict())
-    if not f"/{member}".endswith(f"/{known.path}"):
+    if not f"/{member}".endswith(f"/{known.path}") and any(_contradicts(part, known) for part in path.parts):
         raise HistoBenchError(
             f"{member}: name and folders contradict each other, expected {known.path}; "
             "move or rename it, or remove it from the source"
         )
     return known
+
+
+def _contradicts(part: str, known: Identity) -> bool:
+    """Tell whether a folder, or the file itself, is named after another class, subtype, slide, magnification or image."""
+    part = part.lower()
+    if part in known.path.lower().split("/"):
+        return False
+    scales = _SCALE.findall(part)
+    other_scale = bool(scales) and str(known.magnification) not in scales
+    return other_scale or part in _FOLDERS or part.startswith(("sob_b_", "sob_m_"))
 
 
 def official() -> list[Identity]:
@@ -124,7 +138,8 @@ def identity(subtype: str, slide: str, magnification: str | int, number: str) ->
 def read(source: Path, complete: bool, workers: int) -> list[Image]:
     """Read every image of a BreakHis archive or folder, as :func:`histobench.datasets.formats.read` does.
 
-    The official tree may be under any prefix, and partial unless `complete` requires exactly the 7,909 images.
+    The official tree may be under any prefix, and partial unless `complete` requires exactly the 7,909 images; images may
+    also lie in other folders (:func:`identify`).
     """
     expected = {image.image_id: image for image in official()}
     tree = f"PNG files in the tree of BreakHis such as {next(iter(expected.values())).member}"

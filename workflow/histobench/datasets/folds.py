@@ -1,19 +1,21 @@
 """Folds: which images train and which evaluate. Every job that loads them checks them again.
 
-Four policies say which images are never divided between the two sides of a fold. Their unit is called a group:
+Five policies say which images are never divided between the two sides of a fold. Their unit is called a group:
 
 - ``patient``: the slide id (81 in BreakHis); the DC and LC copies of 14-13412 share it, so they stay together.
 - ``accession``: the slide id without its letters (70 in BreakHis), the strictest reading of "patient".
 - ``image``: every image is a group of its own, a deliberately leaky control.
 - ``official``: the hold-outs that the dataset's authors published (dsfold1.txt to dsfold5.txt), grouped by the
   (subtype, slide) folder. They are not a partition, and in fold 1 the DC and LC copies of 14-13412 are on two sides.
+- ``file``: a split of your own, or someone else's, from a CSV table; each image is a group of its own. Images that it does
+  not list, or lists for validation, are on neither side.
 
 The first three are k-fold partitions, stratified on the binary label. One assignment serves all magnifications, so a
 patient is in the same fold at each of them. :mod:`histobench.datasets.make_folds` makes folds. Loading needs csv and
 numpy only, because every training job does it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -24,9 +26,10 @@ from histobench.datasets.manifest import LABELS, Image
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_csv, sha256_of, write_csv
 
-POLICIES = ("patient", "accession", "image", "official")
+POLICIES = ("patient", "accession", "image", "official", "file")
 COLUMNS = ("group", "images", "label")
 SIDES = ("train", "test")
+UNUSED = "unused"
 CENSUS_COLUMNS = (
     "fold",
     *(f"{side}_{counted}" for side in SIDES for counted in ("benign", "malignant", "groups")),
@@ -39,9 +42,10 @@ class Folds:
     """One split of one dataset: a row per group, a column per fold."""
 
     policy: str
-    """``patient``, ``accession``, ``image`` or ``official``."""
+    """One of :data:`POLICIES`."""
     tested: Mapping[str, tuple[bool, ...]]
-    """For each group, in the order of their names, whether it evaluates (else it trains) in each fold."""
+    """For each group, in the order of their names, whether it evaluates (else it trains) in each fold; groups that are on
+    neither side are absent."""
 
     @property
     def count(self) -> int:
@@ -66,12 +70,14 @@ class Folds:
         if not here.any():
             known = ", ".join(f"{value}x" for value in sorted({image.magnification for image in images}))
             raise HistoBenchError(f"the manifest has no image at {magnification}x: choose one of {known}")
-        tested = self.sides(images)[:, fold - 1]
-        return np.flatnonzero(here & ~tested).astype(np.int64), np.flatnonzero(here & tested).astype(np.int64)
+        train, test = (np.flatnonzero(here & side[:, fold - 1]).astype(np.int64) for side in self.sides(images))
+        return train, test
 
-    def sides(self, images: Sequence[Image]) -> np.ndarray:
-        """Return for each image and fold whether the image evaluates: bool, shape (images, folds)."""
-        return np.array([self.tested[group_of(image, self.policy)] for image in images])
+    def sides(self, images: Sequence[Image]) -> tuple[np.ndarray, np.ndarray]:
+        """Return for each image and fold whether the image trains, and whether it evaluates: bool, shape (images, folds)."""
+        found = [self.tested.get(group_of(image, self.policy)) for image in images]
+        test = np.array([row or (False,) * self.count for row in found])
+        return ~test & np.array([row is not None for row in found])[:, None], test
 
 
 def group_of(image: Image, policy: str) -> str:
@@ -81,7 +87,7 @@ def group_of(image: Image, policy: str) -> str:
             return image.patient
         case "accession":
             return image.accession
-        case "image":
+        case "image" | "file":
             return image.image_id
         case "official":
             # SOB_M_DC-14-13412-100-001 -> SOB_M_DC-14-13412: its folder, unlike the slide id, tells DC from LC.
@@ -100,21 +106,25 @@ def groups(images: Sequence[Image], policy: str) -> dict[str, tuple[str, str, st
     return {name: (name, str(len(own)), "+".join(sorted(set(own)))) for name, own in sorted(labels.items())}
 
 
-def check(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> None:
+def check(
+    folds: Folds, images: Sequence[Image], where: str, remedy: str, magnifications: Collection[int] | None = None
+) -> None:
     """Check what every experiment relies on.
 
     - For ``patient``, ``accession`` and ``image`` each group evaluates in exactly one fold.
-    - Both classes are on both sides of every fold at every magnification that occurs.
+    - Both classes are on both sides of every fold at each of the `magnifications`, by default at every one that occurs.
     - For ``patient`` and ``accession`` no two groups contain an image with equal pixels.
 
     Raises:
         HistoBenchError: one of these does not hold; the message begins with `where` and ends with `remedy`.
     """
-    if folds.policy != "official":
+    if folds.policy not in ("official", "file"):
         for group, row in folds.tested.items():
             if sum(row) != 1:
                 raise HistoBenchError(f"{where}: group {group} is test in {sum(row)} folds instead of 1; {remedy}")
-    _check_classes(folds, images, where, remedy)
+    if magnifications is None:
+        magnifications = {image.magnification for image in images}
+    _check_classes(folds, images, where, remedy, magnifications)
     pairs = twins(images, folds.policy) if folds.policy in ("patient", "accession") else []
     if pairs:
         raise HistoBenchError(
@@ -144,41 +154,42 @@ def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
         A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, and
         the pairs of :func:`twins` that are divided between them.
     """
-    tested, of_groups = folds.sides(images), np.array(list(folds.tested.values()))
+    sides, of_groups = folds.sides(images), np.array(list(folds.tested.values()))
     malignant = np.array([image.label == "malignant" for image in images])
-    side_of = dict(zip((image.image_id for image in images), tested, strict=True))
-    divided = [side_of[one] != side_of[other] for one, other in twins(images, folds.policy)]
+    row_of = {image.image_id: row for row, image in enumerate(images)}
+    pairs = [(row_of[one], row_of[other]) for one, other in twins(images, folds.policy)]
     rows = []
     for fold in range(folds.count):
         row = {"fold": fold + 1}
         for test, side in enumerate(SIDES):
-            here = tested[:, fold] == test
+            here = sides[test][:, fold]
             row[f"{side}_benign"] = int(np.sum(here & ~malignant))
             row[f"{side}_malignant"] = int(np.sum(here & malignant))
             row[f"{side}_groups"] = int(np.sum(of_groups[:, fold] == test))
-        rows.append(row | {"equal_pixels": int(sum(pair[fold] for pair in divided))})
+        train, test = (side[:, fold] for side in sides)
+        rows.append(row | {"equal_pixels": int(sum(train[a] & test[b] or test[a] & train[b] for a, b in pairs))})
     return rows
 
 
 def save(folds: Folds, images: Sequence[Image], path: Path) -> None:
     """Write the folds of the manifest `images`, and the digest of the file.
 
-    Columns: ``group,images,label,fold_1,...,fold_k``, the last k ``train`` or ``test``; a row per group.
+    Columns: ``group,images,label,fold_1,...,fold_k``, the last k ``train``, ``test`` or ``unused``; a row per
+    group.
     """
     path = Path(path)
     # Without its digest a folds file is refused, so a job that is killed between the two writes leaves nothing valid.
     _digest_file(path).unlink(missing_ok=True)
     columns = (*COLUMNS, *(f"fold_{fold}" for fold in range(1, folds.count + 1)))
-    rows = (
-        (*known, *(SIDES[test] for test in folds.tested[group]))
-        for group, known in groups(images, folds.policy).items()
-    )
+    neither = (UNUSED,) * folds.count
+    texts = {group: tuple(SIDES[test] for test in row) for group, row in folds.tested.items()}
+    rows = ((*known, *texts.get(group, neither)) for group, known in groups(images, folds.policy).items())
     write_csv(path, columns, (dict(zip(columns, row, strict=True)) for row in rows))
     with atomic_path(_digest_file(path)) as temporary:
         temporary.write_text(f"{sha256_of(path)}  {path.name}\n", encoding="utf-8")
 
 
-def load(path: Path, images: Sequence[Image], by: str) -> Folds:
+def load(path: Path, images: Sequence[Image], by: str, magnifications: Collection[int] | None = None) -> Folds:
     """Read a folds file of the manifest `images` and the policy `by`, and :func:`check` it.
 
     Raises:
@@ -195,8 +206,9 @@ def load(path: Path, images: Sequence[Image], by: str) -> Folds:
         owner = "these folds" if (group, number, label) in ours else "the manifest"
         raise HistoBenchError(f"{where}: group {group} with {number} {label} images is only in {owner}; {remedy}")
     names = [name for name in rows[0] if name not in COLUMNS]
-    folds = Folds(by, {row["group"]: tuple(row[name] == "test" for name in names) for row in rows})
-    check(folds, images, where, remedy)
+    used = (row for row in rows if row["fold_1"] != UNUSED)
+    folds = Folds(by, {row["group"]: tuple(row[name] == "test" for name in names) for row in used})
+    check(folds, images, where, remedy, magnifications)
     return folds
 
 
@@ -215,8 +227,7 @@ def check_unedited(path: Path) -> None:
     if digest != sha256_of(path):
         raise HistoBenchError(
             f"{path}: was edited after it was made (its SHA-256 is not the one in {_digest_file(path).name}); "
-            f"{_delete(path)}, or write your own folds as files in the official form and configure a split of their own "
-            "with `by: official`"
+            f"{_delete(path)}, or write your own folds as a CSV table and configure a split of their own with `by: file`"
         )
 
 
@@ -228,11 +239,13 @@ def _delete(path: Path) -> str:
     return f"delete {path} and {_digest_file(path).name} to have both made again"
 
 
-def _check_classes(folds: Folds, images: Sequence[Image], where: str, remedy: str) -> None:
-    sides = folds.sides(images)
-    for magnification, label in product(sorted({image.magnification for image in images}), LABELS):
-        here = sides[[(image.magnification, image.label) == (magnification, label) for image in images]]
-        for side, counts in (("test", here.sum(axis=0)), ("train", (~here).sum(axis=0))):
+def _check_classes(
+    folds: Folds, images: Sequence[Image], where: str, remedy: str, magnifications: Collection[int]
+) -> None:
+    train, test = folds.sides(images)
+    for magnification, label in product(sorted(magnifications), LABELS):
+        here = [(image.magnification, image.label) == (magnification, label) for image in images]
+        for side, counts in (("test", test[here].sum(axis=0)), ("train", train[here].sum(axis=0))):
             if not counts.all():
                 raise HistoBenchError(
                     f"{where}: fold {int(np.argmin(counts)) + 1} has no {label} image on its {side} side at "

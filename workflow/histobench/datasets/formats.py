@@ -9,7 +9,7 @@ This is the place where a format is added:
 3. Add the name and its settings to ``Dataset`` in ``histobench/study/dataset_settings.py``; pass settings on in
    ``workflow/rules/inputs.smk`` and ``scripts/manifest.py``.
 
-Kinds of image files (PNG, TIFF, JPEG) are added in :mod:`histobench.datasets.decode`, kinds of archives in
+Kinds of image files (PNG, TIFF, JPEG, BMP, WebP) are added in :mod:`histobench.datasets.decode`, kinds of archives in
 :mod:`histobench.datasets.archives`.
 """
 

@@ -7,7 +7,6 @@ from histobench.fetch import snapshot
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.config import Config
-from histobench.study.spec import WeightsFile
 
 
 def check_given(config: Config) -> None:
@@ -23,9 +22,12 @@ def check_given(config: Config) -> None:
     for name in dict.fromkeys(run.dataset for run in config.runs):
         _check_pin(config, name)
     for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
-        folds = Path(paths.FOLDS.format(dataset=dataset, split=split))
-        if folds.exists() and Path(paths.FOLDS_DIGEST.format(dataset=dataset, split=split)).exists():
+        folds = Path(config.path(paths.FOLDS, dataset=dataset, split=split))
+        if folds.exists() and Path(config.path(paths.FOLDS_DIGEST, dataset=dataset, split=split)).exists():
             check_unedited(folds)
+        for file in config.splits[split].lists:
+            if not folds.exists() and not Path(file).is_file():
+                raise HistoBenchError(f"{file}: there is no such file; put it there, or correct it in splits.{split}")
     for name in dict.fromkeys(run.model for run in config.runs):
         _check_weights(config, name)
 
@@ -54,7 +56,7 @@ def _check_pin(config: Config, name: str) -> None:
         raise HistoBenchError(
             f"datasets.{name}.sha256: {source} is a folder, which has no SHA-256; leave the key out, or give an archive"
         )
-    record = Path(paths.ARCHIVE_DIGEST.format(dataset=name))
+    record = Path(config.path(paths.ARCHIVE_DIGEST, dataset=name))
     if not record.exists() or (source.exists() and source.stat().st_mtime_ns > record.stat().st_mtime_ns):
         return
     found, _, of = record.read_text(encoding="utf-8").strip().partition("  ")
@@ -66,18 +68,9 @@ def _check_pin(config: Config, name: str) -> None:
 
 
 def _check_weights(config: Config, name: str) -> None:
-    """Require that a model's own weights are there, and not where the workflow writes converted ones."""
-    made, weights = paths.WEIGHTS.format(model=name), config.models[name].weights
-    own = weights.file if isinstance(weights, WeightsFile) and not weights.package else ""
-    if "://" in own:  # it is downloaded to the folder of the converted ones
-        own = str(Path(made).with_name(Path(own).name))
-    if own and Path(own).absolute() == Path(made).absolute():
-        raise HistoBenchError(
-            f"models.{name}.weights.file: {made} is where the converted weights of this model go; "
-            "give the file or the model another name"
-        )
-    if not Path(made).exists():
+    """Require that a model's own weights are there, unless converted ones are."""
+    if not Path(config.path(paths.WEIGHTS, model=name)).exists():
         try:
-            snapshot.check_own(weights)
+            snapshot.check_own(config.models[name].weights)
         except HistoBenchError as error:
             raise HistoBenchError(f"models.{name}.weights: {error}") from None

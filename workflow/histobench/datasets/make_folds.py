@@ -1,6 +1,6 @@
-"""Makes the folds of one split of a dataset, with scikit-learn or from lists of the dataset's authors."""
+"""Makes the folds of one split of a dataset: with scikit-learn, or from lists of the dataset's authors."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ from histobench.datasets.manifest import LABELS, Image
 from histobench.io.errors import HistoBenchError
 
 
-def stratified(images: Sequence[Image], by: str, count: int, seed: int) -> folds.Folds:
+def stratified(
+    images: Sequence[Image], by: str, count: int, seed: int, magnifications: Collection[int] | None = None
+) -> folds.Folds:
     """Divide a manifest into `count` folds with similar shares of benign and malignant images.
 
     Grouped policies use scikit-learn's ``StratifiedGroupKFold``, ``image`` its ``StratifiedKFold``; both are shuffled
@@ -21,6 +23,7 @@ def stratified(images: Sequence[Image], by: str, count: int, seed: int) -> folds
         by: ``patient``, ``accession`` or ``image``.
         count: number of folds, at least 2.
         seed: seed of the shuffling.
+        magnifications: those at which every fold must have both classes on both sides; by default all that occur.
 
     Raises:
         HistoBenchError: a class has fewer groups than there are folds, a fold lacks a class on one side at some
@@ -50,11 +53,13 @@ def stratified(images: Sequence[Image], by: str, count: int, seed: int) -> folds
     made = folds.Folds(
         by, dict(sorted((group, tuple(row)) for group, row in zip(groups, tested.tolist(), strict=True)))
     )
-    folds.check(made, images, where, "use fewer folds, another seed, or a dataset with more patients")
+    folds.check(made, images, where, "use fewer folds, another seed, or a dataset with more patients", magnifications)
     return made
 
 
-def official(images: Sequence[Image], files: Sequence[Path]) -> folds.Folds:
+def official(
+    images: Sequence[Image], files: Sequence[Path], magnifications: Collection[int] | None = None
+) -> folds.Folds:
     """Read the hold-outs of the dataset's authors, or your own in the same form, one file per fold.
 
     A row is ``name|magnification|fold|train`` or ``...|test``, for example ``SOB_B_A-14-22549AB-40-001.png|40|1|train``
@@ -99,7 +104,7 @@ def official(images: Sequence[Image], files: Sequence[Path]) -> folds.Folds:
         for group, test in tested.items():
             sides[group].append(test)
     made = folds.Folds("official", {group: tuple(row) for group, row in sorted(sides.items())})
-    folds.check(made, images, "split by official", "correct the fold files")
+    folds.check(made, images, "split by official", "correct the fold files", magnifications)
     return made
 
 

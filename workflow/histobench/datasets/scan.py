@@ -10,7 +10,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from histobench.datasets.archives import members
-from histobench.datasets.decode import decode, pixel_sha256
+from histobench.datasets.decode import FORMATS, IMAGE_NAME, IMAGE_START, decode, pixel_sha256
 from histobench.datasets.manifest import Image, ordered
 from histobench.io.errors import HistoBenchError
 
@@ -27,7 +27,8 @@ def scan(
 
     Args:
         source: tar.gz, tar or zip archive, or folder.
-        facts: takes the path of a file inside the source and returns what is known of it; None for a file to skip.
+        facts: takes the path of a file inside the source and returns what is known of it; None for a file that is no image
+            of the dataset; nothing, ``{}``, for one to skip even if it is an image. Files that macOS adds (``._``) are skipped.
         expected: what an error says that a source without any image should hold.
         workers: number of decoding threads, at least 1.
         total: number of images, for the progress bar.
@@ -37,20 +38,26 @@ def scan(
 
     Raises:
         HistoBenchError: as :func:`histobench.datasets.archives.members`, `facts` and
-            :func:`histobench.datasets.decode.decode`; and when two files have the same image id, or there is no image.
+            :func:`histobench.datasets.decode.decode`; and when two files have the same image id, there is no image, or there
+            are images, by their names or first bytes, of which `facts` knows nothing.
     """
     found: dict[str, str] = {}
     skipped: Counter[str] = Counter()
+    unread: list[str] = []
 
     def files() -> Iterator[tuple[Facts, Path, str, bytes]]:
         for member in archive:
+            path = PurePosixPath(member.name)
             try:
-                known = facts(member.name)
+                known = {} if path.name.startswith("._") else facts(member.name)
             except HistoBenchError as error:
                 raise HistoBenchError(f"{source}, {error}") from None
-            if known is None:
-                path = PurePosixPath(member.name)
+            if not known:
                 skipped[path.suffix or path.name] += 1
+                if known is None and (IMAGE_NAME.fullmatch(path.name) or IMAGE_START.match(member.read(132))):
+                    unread.append(member.name)
+                continue
+            if unread:  # only the names of the others are needed
                 continue
             image_id = str(known["image_id"])
             if image_id in found:
@@ -63,6 +70,13 @@ def scan(
 
     with closing(members(source)) as archive:
         images = list(tqdm(in_threads(_row, files(), workers), total=total, unit=" images"))
+    if unread:
+        kinds = Counter(PurePosixPath(name).suffix or "without suffix" for name in unread)
+        raise HistoBenchError(
+            f"{source}: {len(unread)} images are not read "
+            f"({', '.join(f'{kind} {count}' for kind, count in kinds.most_common(5))}), the first is {unread[0]}; save them as "
+            f"{FORMATS}, named so, or remove them"
+        )
     if not images:
         raise HistoBenchError(
             f"{source}: holds no image among its {skipped.total()} files, expected {expected}; "

@@ -2,10 +2,12 @@
 
 import csv
 import re
+import sys
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from histobench.datasets.decode import SUFFIXES
+from histobench.datasets.decode import FORMATS, SUFFIXES
 from histobench.datasets.manifest import LABELS, Image, equal_pixels
 from histobench.datasets.scan import Facts, scan
 from histobench.io.errors import HistoBenchError
@@ -17,19 +19,40 @@ OPTIONAL = ("magnification", "subtype", "accession")
 patient."""
 
 
+MISSING = {
+    "nan",
+    "na",
+    "n/a",
+    "#n/a",
+    "#na",
+    "<na>",
+    "n.a.",
+    "nat",
+    "nil",
+    "none",
+    "null",
+    "missing",
+    "unknown",
+    "?",
+    "-",
+    ".",
+}
+"""What tables write where a value is missing, in lower case."""
+
+
 def read_table(source: Path, table: Path, classes: Mapping[str, str], workers: int) -> list[Image]:
     """Read the images that a CSV table lists, as :func:`histobench.datasets.formats.read` does.
 
     The table has the columns :data:`REQUIRED` and, if wanted, :data:`OPTIONAL`; `path` is relative to the source, with
-    ``/`` between its parts. Files that it does not list are skipped.
+    ``/`` between its parts. Files that it does not list are skipped. Texts are compared in Unicode's composed form.
 
     Raises:
         HistoBenchError: a column is missing, a row has a wrong value, the source lacks an image, a class does not occur,
             images of two patients or of two classes have equal pixels, or as :func:`histobench.datasets.scan.scan`.
     """
-    rows = _rows(table, classes)
+    rows = _rows(table, _composed(classes))
     expected = f"the images that {table} lists, such as {next(iter(rows))}"
-    images = scan(source, rows.get, expected, workers, len(rows))
+    images = scan(source, lambda member: rows.get(member, {}), expected, workers, len(rows))
     found = {image.member for image in images}
     if missing := [path for path in rows if path not in found]:
         raise HistoBenchError(
@@ -51,11 +74,11 @@ def read_folders(source: Path, classes: Mapping[str, str], patient: str, workers
             not occur, images of two patients or of two classes have equal pixels, or as
             :func:`histobench.datasets.scan.scan`.
     """
-    pattern = re.compile(patient)
+    pattern, classes = re.compile(unicodedata.normalize("NFC", patient)), _composed(classes)
 
     def facts(member: str) -> Facts | None:
         path = PurePosixPath(member)
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("._"):
+        if path.suffix.lower() not in SUFFIXES:
             return None
         own = [part for part in path.parts[:-1] if part in classes]
         if len(own) != 1:
@@ -69,12 +92,22 @@ def read_folders(source: Path, classes: Mapping[str, str], patient: str, workers
                 f"{member}: the pattern {patient} finds no patient in this path; correct `patient` of the "
                 "dataset, or rename the file"
             )
+        if found[1].casefold() in MISSING:
+            raise HistoBenchError(f"{member}: {_means_missing('patient', found[1])}; rename the file, or remove it")
         return _facts(member, classes[own[0]], own[0], found[1], found[1], 0)
 
     names = " or ".join(f"{name}/" for name in classes)
-    images = scan(source, facts, f"PNG, TIFF or JPEG files below {names}", workers)
+    images = scan(source, facts, f"{FORMATS} files below {names}", workers)
     _check(images, f"{source}")
     return images
+
+
+def _composed(classes: Mapping[str, str]) -> dict[str, str]:
+    return {unicodedata.normalize("NFC", name): label for name, label in classes.items()}
+
+
+def _means_missing(column: str, text: str) -> str:
+    return f"{column} is {text!r}, which means missing, so that all such images would count as one {column}"
 
 
 def _facts(member: str, label: str, subtype: str, patient: str, accession: str, magnification: int) -> Facts:
@@ -103,6 +136,8 @@ def _rows(table: Path, classes: Mapping[str, str]) -> dict[str, Facts]:
             f"{table}: column {absent[0]} is missing (found: {', '.join(header)}), expected {', '.join(REQUIRED)} and, "
             f"if wanted, {', '.join(OPTIONAL)}; add it"
         )
+    if twice := [column for column in header if header.count(column) > 1]:
+        raise HistoBenchError(f"{table}: two columns are named {twice[0]}; rename or remove one of them")
     if not numbered:
         raise HistoBenchError(f"{table}: lists no image; give it a row for each")
     rows: dict[str, Facts] = {}
@@ -111,8 +146,9 @@ def _rows(table: Path, classes: Mapping[str, str]) -> dict[str, Facts]:
         try:
             if None in row or None in row.values():
                 raise ValueError(f"has more or fewer values than the header's {len(header)} columns")
-            facts = _checked({column: (row.get(column) or "").strip() for column in (*REQUIRED, *OPTIONAL)}, classes)
-            path = row["path"].strip()
+            texts = {column: (row.get(column) or "").strip() for column in (*REQUIRED, *OPTIONAL)}
+            facts = _checked({key: unicodedata.normalize("NFC", text) for key, text in texts.items()}, classes)
+            path = unicodedata.normalize("NFC", texts["path"])
             if path in rows:
                 raise ValueError(f"{path} is listed a second time")
             for kind, key in (("patient", "accession"), ("subtype", "label")):
@@ -130,6 +166,9 @@ def _checked(row: Mapping[str, str], classes: Mapping[str, str]) -> Facts:
     """Return what one row says of its image; raise a ValueError that says what is wrong with it."""
     if empty := [column for column in REQUIRED if not row[column]]:
         raise ValueError(f"{empty[0]} is empty")
+    for column in ("patient", "accession", "subtype"):
+        if row[column].casefold() in MISSING:
+            raise ValueError(_means_missing(column, row[column]))
     path, label = PurePosixPath(row["path"]), row["label"]
     if path.is_absolute() or "\\" in row["path"] or ".." in path.parts or str(path) != row["path"]:
         raise ValueError(f"path is {row['path']!r}, expected one inside the source, with / between its parts")
@@ -148,7 +187,10 @@ def _checked(row: Mapping[str, str], classes: Mapping[str, str]) -> Facts:
 
 
 def _check(images: list[Image], where: str) -> None:
-    """Require both classes, and that no two patients or classes share an image: one would train, the other evaluate."""
+    """Require both classes, and that no two patients or classes share an image: one would train, the other evaluate.
+
+    Patients and accession numbers whose names are nearly equal are kept apart, with a warning on stderr.
+    """
     absent = [label for label in LABELS if all(image.label != label for image in images)]
     if absent:
         raise HistoBenchError(
@@ -163,3 +205,19 @@ def _check(images: list[Image], where: str) -> None:
                     f"({other.label}, patient {other.patient}) have equal pixels; remove one of them, or correct its "
                     "label or patient"
                 )
+    told: list[list[list[str]]] = [[]]
+    for column in ("patient", "accession"):
+        alike: dict[tuple[str | int, ...], list[str]] = {}
+        for name in sorted({getattr(image, column) for image in images}):
+            text = unicodedata.normalize("NFKC", name).casefold().removesuffix(".0")
+            parts = re.findall(r"\d+|[^\W\d_]+", text)
+            alike.setdefault(tuple(int(part) if part.isdecimal() else part for part in parts), []).append(name)
+        several = [names for names in alike.values() if len(names) > 1]
+        if several not in told:  # the accession number is often the patient
+            print(
+                f"warning: {where}: {column} {' and '.join(map(repr, several[0]))} differ only in case, zeros or "
+                f"punctuation, and count as {len(several[0])} (such sets of names: {len(several)}); if they are one, write "
+                "them alike",
+                file=sys.stderr,
+            )
+            told.append(several)

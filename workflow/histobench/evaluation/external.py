@@ -32,7 +32,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
     """Read the predictions of many runs for other datasets; a file that cannot be used becomes a gap.
 
     Args:
-        paths: files, named results/ON/predictions/DATASET/.../fold1.csv.
+        paths: files, named results/ON-KEY/predictions/DATASET-KEY/.../fold1.csv.
 
     Returns:
         The usable ones by dataset and run, in the order given, and the gaps.
@@ -40,7 +40,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
     Raises:
         HistoBenchError: a path names no run, two name the same one, or two files are not about the same images of a dataset.
     """
-    form = ".../ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv"
+    form = ".../ON-KEY/predictions/DATASET-KEY/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/fold1.csv"
     found: dict[tuple[str, Run], Predictions] = {}
     gaps = []
     examples: dict[str, tuple[Path, list[tuple]]] = {}
@@ -48,7 +48,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
         try:
             part = found[on, run] = read(path)
         except HistoBenchError as error:
-            gaps.append(Gap(f"{on}/{run.arm}/fold{run.fold}", str(error)))
+            gaps.append(Gap.of(f"{on}/{run.arm}/fold{run.fold}", path, error))
             continue
         images = [part.image_id, part.group, part.patient.tolist(), part.label.tolist()]
         example, expected = examples.setdefault(on, (path, images))

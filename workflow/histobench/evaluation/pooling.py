@@ -38,10 +38,10 @@ class Arm:
 
     @property
     def test_to_train(self) -> float | None:
-        """Mean over folds of images that evaluate per image that trains; None for overlapping hold-outs."""
-        if not self.partition:
-            return None
+        """Mean over folds of images that evaluate per image that trains; None for hold-outs, overlapping or a single one."""
         tested = Counter(row[0] for row in self.images)
+        if not self.partition or len(tested) < 2:
+            return None
         return float(np.mean([count / (len(self.images) - count) for count in tested.values()]))
 
     def clustered(self, selection: str) -> Clustered:

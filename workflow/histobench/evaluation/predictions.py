@@ -105,6 +105,11 @@ class Gap:
     what: str
     """One sentence."""
 
+    @classmethod
+    def of(cls, where: str, path: Path, error: HistoBenchError) -> "Gap":
+        """Return the gap of a file that cannot be read: it is named by its run, because paths differ between machines."""
+        return cls(where, str(error).replace(str(path), where))
+
 
 GAPS_COLUMNS = ("where", "what")
 
@@ -119,7 +124,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]
     """Read the predictions of many runs for their own folds; a file that cannot be used becomes a gap.
 
     Args:
-        paths: files, named results/DATASET/runs/.../fold1/predictions.csv.
+        paths: files, named results/DATASET-KEY/runs/.../fold1/predictions.csv.
 
     Returns:
         The usable runs in the order given, and the gaps.
@@ -127,15 +132,16 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]
     Raises:
         HistoBenchError: a path names no run, two name the same one, or none can be used.
     """
-    files = named(paths, Run.of, ".../DATASET/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1/predictions.csv")
-    found, gaps = {}, []
+    files = named(paths, Run.of, ".../DATASET-KEY/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/fold1/predictions.csv")
+    found, gaps, fault = {}, [], None
     for run, path in files.items():
         try:
             found[run] = read(path, run.fold)
         except HistoBenchError as error:
-            gaps.append(Gap(f"{run.arm}/fold{run.fold}", str(error)))
-    if gaps and not found:
-        raise HistoBenchError(gaps[0].what)
+            gaps.append(Gap.of(f"{run.arm}/fold{run.fold}", path, error))
+            fault = fault or error
+    if fault and not found:
+        raise fault
     return found, gaps
 
 

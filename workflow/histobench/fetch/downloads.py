@@ -37,8 +37,8 @@ def products(config: Config) -> list[str]:
     published = [name for name, model in models.items() if isinstance(model.weights, HubWeights)]
     return [
         *archives,
-        *(paths.WEIGHTS.format(model=name) for name in models),
-        *(paths.MODEL_CONFIG.format(model=name) for name in published),
+        *(config.path(paths.WEIGHTS, model=name) for name in models),
+        *(config.path(paths.MODEL_CONFIG, model=name) for name in published),
     ]
 
 
@@ -104,7 +104,7 @@ def _datasets(config: Config) -> Iterator[Download]:
 
 def _weights(config: Config) -> Iterator[Download]:
     for name, model in _models(config).items():
-        converted, chosen = Path(paths.WEIGHTS.format(model=name)), model.weights
+        converted, chosen = Path(config.path(paths.WEIGHTS, model=name)), model.weights
         if isinstance(chosen, HubWeights):
             address, sha256, path = hub.page(chosen), "", converted.with_name(hub.folder_name(chosen))
             present = _complete(path)

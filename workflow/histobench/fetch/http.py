@@ -48,7 +48,7 @@ class Unavailable(Exception):
 
 
 class _WrongFile(Unavailable):
-    """A server sends another file than the expected one."""
+    """A server sends another file than the expected one, or no whole one."""
 
 
 class _Interrupted(Exception):
@@ -60,7 +60,13 @@ class _Interrupted(Exception):
         self.wait = wait
 
 
-def fetch(url: str, path: Path, expected: str = "", mirrors: Sequence[str] = ()) -> bool:
+def fetch(
+    url: str,
+    path: Path,
+    expected: str = "",
+    mirrors: Sequence[str] = (),
+    require_whole: Callable[[Path], object] = lambda path: None,
+) -> bool:
     """Make sure that `path` holds the file of `url`. A file that is there already is only verified.
 
     An interrupted transfer is resumed, in this process or a later one, if the server confirms that the file is unchanged.
@@ -68,7 +74,8 @@ def fetch(url: str, path: Path, expected: str = "", mirrors: Sequence[str] = ())
     one waits for it. `mirrors` are tried in order after `url`.
 
     `expected` are the first digits of the file's SHA-256, or all of them; or `git:` and the object id by which git knows
-    the content. If empty, the SHA-256 of the first download is written to `PATH.sha256` and required from then on.
+    the content. If empty, the SHA-256 of the first download is written to `PATH.sha256` and required from then on; before
+    that, `require_whole` raises HistoBenchError if the file that it is given is not a whole one of its kind.
 
     Returns:
         Whether the file was downloaded.
@@ -85,7 +92,7 @@ def fetch(url: str, path: Path, expected: str = "", mirrors: Sequence[str] = ())
             if not path.exists():  # another process may have downloaded it in the meantime
                 wanted = expected or _recorded(path)
                 with atomic_path(path) as temporary:
-                    part = _Part(path, wanted)
+                    part = _Part(path, wanted, require_whole)
                     found = part.complete(addresses)
                     if not wanted:
                         with atomic_path(_record(path)) as record:
@@ -106,6 +113,7 @@ def get(url: str) -> bytes:
 
     def attempt() -> bytes:
         with _opened(url, _HEADERS) as response:
+            _require_plain(response)
             return b"".join(_chunks(response))
 
     return _with_retries(attempt, lambda: 0, lambda message: None)
@@ -130,9 +138,9 @@ def verify(path: Path, expected: str = "", url: str = "") -> str:
     found = _digest(path, wanted)
     if not found.startswith(wanted):
         again = f"delete the file to have it downloaded from {url}" if url else "put the right file there"
+        right = "correct the expected one" if expected else f"delete {_record(path)}"
         raise HistoBenchError(
-            f"{path}: its {_kind(wanted)} is {found}, expected {wanted}; {again} or, if the file is right, correct "
-            f"{'the expected one' if expected else _record(path)}"
+            f"{path}: its {_kind(wanted)} is {found}, expected {wanted}; {again} or, if the file is right, {right}"
         )
     return found
 
@@ -191,8 +199,9 @@ def _locked(path: Path) -> Iterator[None]:
 class _Part:
     """The bytes of a file received so far, and which file of which address they belong to."""
 
-    def __init__(self, target: Path, expected: str):
+    def __init__(self, target: Path, expected: str, require_whole: Callable[[Path], object]):
         self.target, self.expected, self.say = target, expected, partial(_say, target)
+        self.require_whole = require_whole
         self.path = target.with_name(f".{target.name}.part")
         self.origin = target.with_name(f".{target.name}.part.json")
 
@@ -216,18 +225,28 @@ class _Part:
             reason = "; ".join(f"{address}: {error}" for address, error in failures.items())
             place = "one of these addresses"
         advice = f"download it from {place} on another machine and put it there, or run the same command again later"
-        if any(isinstance(error, _WrongFile) for error in failures.values()):
-            advice = f"correct the address or the expected {_kind(self.expected)}, or put the right file there"
+        if self.expected and any(isinstance(error, _WrongFile) for error in failures.values()):
+            pin = _record(self.target)
+            right = f"delete {pin}" if pin.exists() else f"correct the expected {_kind(self.expected)}"
+            advice = f"correct the address or put the right file there or, if the file sent is right, {right}"
         raise HistoBenchError(f"{self.target} is missing and could not be downloaded ({reason}): {advice}")
 
     def _complete_from(self, address: str) -> str:
         """Download from one address; return the digest of the file, which is the expected one."""
         self.say(f"downloading from {address}")
         _with_retries(lambda: self._receive(address), self._size, self.say)
-        digest = _digest(self.path, self.expected)
+        digest, length = _digest(self.path, self.expected), self._known().get("total")
         if not digest.startswith(self.expected):
             self._discard()
-            raise _WrongFile(f"the file sent has the {_kind(self.expected)} {digest}, expected {self.expected}")
+            cut = "" if length else "; it may end too early, since the server did not say how long it is"
+            raise _WrongFile(f"the file sent has the {_kind(self.expected)} {digest}, expected {self.expected}{cut}")
+        if not self.expected:
+            try:
+                self.require_whole(self.path)
+            except HistoBenchError as error:
+                self._discard()
+                reason = str(error).removeprefix(f"{self.path}: ").partition(";")[0]
+                raise _WrongFile(f"the file sent cannot be used: it {reason}") from error
         return digest
 
     def _receive(self, address: str) -> None:
@@ -243,8 +262,10 @@ class _Part:
         if offset:  # a server whose file has changed sends all of it
             headers |= {"Range": f"bytes={offset}-", "If-Range": known["validator"]}
         with _opened(address, headers) as response:
-            if response.headers.get_content_type() == "text/html":
-                raise Unavailable("the server sends a web page instead of the file")
+            kind = response.headers.get_content_type()
+            if kind.endswith(("html", "json", "xml")) and not kind.endswith(self.target.suffix[1:] or " "):
+                raise Unavailable(f"the server sends a {'web page' if 'html' in kind else kind} instead of the file")
+            _require_plain(response, self.target.name)
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else None
             if response.status == 206:
@@ -324,6 +345,13 @@ def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPRespo
         if urlsplit(response.url).scheme not in _SCHEMES:
             raise Unavailable(f"the server redirects to {response.url}")
         yield response
+
+
+def _require_plain(response: http.client.HTTPResponse, name: str = "") -> None:
+    """Require that a server sends a file as it is, as it was asked to; some call a .gz compressed that is only itself."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity" and not (encoding in ("gzip", "x-gzip") and name.endswith((".gz", ".tgz"))):
+        raise Unavailable(f"the server sends it compressed (Content-Encoding: {encoding}), which it was not asked for")
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:

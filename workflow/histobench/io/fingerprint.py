@@ -1,7 +1,7 @@
 """A fingerprint of the code that a script really runs: what it imports from this project, comments left out.
 
 The workflow passes it to each job as a parameter, so that a change of code re-runs the steps that use it, while a
-comment, a docstring or a change elsewhere in the library re-runs nothing.
+comment, a docstring, other line ends, another Python or a change elsewhere in the library re-runs nothing.
 """
 
 import ast
@@ -29,7 +29,7 @@ def fingerprint(script: Path, without: Sequence[str] = (), also: Sequence[str] =
     for path in sorted(imported_files(script, without, also), key=lambda path: (path != script, path)):
         digest.update(_normalised(path)[0].encode())
         for data in _normalised(path)[2]:
-            digest.update(data.read_bytes())
+            digest.update(data.read_text(encoding="utf-8").encode())
     return digest.hexdigest()[:16]
 
 
@@ -47,7 +47,7 @@ def imported_files(script: Path, without: Sequence[str] = (), also: Sequence[str
 
 @cache
 def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
-    """Return the source without comments, docstrings and layout, the project files it imports, and its data files."""
+    """Return the code without comments, docstrings and layout, the project files it imports, and its data files."""
     tree = ast.parse(path.read_bytes())
     imports, data = set(), set()
     for node in ast.walk(tree):
@@ -61,7 +61,26 @@ def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
             # A bare string at any place of a body documents; it never acts.
             node.body = [item for item in node.body if not _documents(item)] or [ast.Pass()]
     files = frozenset(file for name in imports for file in _files_of(name))
-    return ast.unparse(ast.fix_missing_locations(tree)), files, tuple(sorted(filter(Path.is_file, data)))
+    return _text(tree), files, tuple(sorted(filter(Path.is_file, data)))
+
+
+def _text(node: object) -> str:
+    """Return a syntax tree as a text that is the same under every Python: `ast.unparse` and `ast.dump` change.
+
+    Fields that are empty are left out, since later versions have more of them. How the text of f-strings is cut differs, too.
+    """
+    match node:
+        case ast.JoinedStr():
+            parts = (part.value if isinstance(part, ast.Constant) else f"\0{_text(part)}\0" for part in node.values)
+            return f"JoinedStr({''.join(map(str, parts))!a})"
+        case ast.AST():
+            fields = {name: getattr(node, name, None) for name in node._fields if name not in ("ctx", "kind")}
+            given = (f"{name}={_text(value)}" for name, value in sorted(fields.items()) if value not in (None, []))
+            return f"{type(node).__name__}({','.join(given)})"
+        case list():
+            return f"[{','.join(map(_text, node))}]"
+        case _:
+            return ascii(node)  # which characters `repr` shows depends on the version of Unicode
 
 
 def _documents(statement: ast.stmt) -> bool:

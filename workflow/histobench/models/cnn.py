@@ -20,6 +20,14 @@ _INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True
 _OPTIONS = {"torchvision/googlenet": _INCEPTION, "torchvision/inception_v3": _INCEPTION}
 
 
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def normalises_over_batch(module: nn.Module) -> bool:
+    """Tell whether a module, in its present mode, uses batch statistics: then cutting a batch changes the result."""
+    return any(isinstance(part, _BATCH_NORMS) and part.training for part in module.modules())
+
+
 class Classifier(nn.Module):
     """A backbone without its classifier, and a linear `head` with one output: the logit of malignant."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from histobench.io.errors import HistoBenchError
 from histobench.models import cnn, vlm
 from histobench.study.spec import CnnSettings, Recipe, VlmSettings
 
@@ -26,7 +27,11 @@ class Size:
 
 
 def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
-    """Count the parameters of a model, and those that training it by `recipe`, as `Config.recipe` gives it, changes."""
+    """Count the parameters of a model, and those that training it by `recipe`, as `Config.recipe` gives it, changes.
+
+    Raises:
+        HistoBenchError: the model cannot be built, or its batch normalisation would get single images.
+    """
     if isinstance(settings, VlmSettings):
         made = vlm.architecture(settings)
         with torch.device("meta"):
@@ -45,6 +50,11 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
     published_form = _count(original)
     # Given the empty network's own state, the classifier is as empty as that.
     classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None)
+    if recipe.trainable != "head" and recipe.batch_size == 1 and cnn.normalises_over_batch(classifier):
+        raise HistoBenchError(
+            f"{settings.architecture}: its batch normalisation needs batches of 2 images or more, but it is trained with "
+            "`batch_size: 1`; write 2 or more in the mode"
+        )
     trained = classifier.head if recipe.trainable == "head" else classifier
     return Size(published_form, _count(classifier), _count(trained), 0)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from histobench.datasets.breakhis import SUBTYPES
 from histobench.evaluation.bootstrap import FEWEST
 from histobench.study.resolved import printed_mode
 
@@ -95,6 +96,12 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
             f"Only {count([min(few)], 'patient')} in the smaller class: intervals of fewer than {FEWEST} do not reach their level."
         )
     return said
+
+
+def subtype(code: str, dataset: Mapping[str, Any]) -> str:
+    """Return a histological type as a word, for example `ductal carcinoma` of BreakHis's DC; other datasets' as they are."""
+    known = SUBTYPES if dataset["format"] == "breakhis" else {}
+    return known[code][1].replace("_", " ").replace("tumor", "tumour") if code in known else code
 
 
 def origin(weights: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Checks of single values of a configuration, and of keys that a YAML file gives twice."""
+"""Checks of single values of a configuration, and of what a YAML file says otherwise than it looks."""
 
 import re
 from contextlib import suppress
@@ -7,6 +7,10 @@ from typing import Any
 
 from histobench.io.errors import HistoBenchError
 from histobench.study.messages import at, shown
+
+YAML = "tag:yaml.org,2002:"
+READ_AS = {"bool": "true or false", "float": "a number", "int": "a number", "null": "nothing", "timestamp": "a date"}
+"""What YAML reads words as that are not in quotes, by the end of its tag; every other word is text."""
 
 
 def not_boolean(value: Any) -> Any:
@@ -38,15 +42,26 @@ def weights_file(file: str, package: str | None) -> None:
         raise at("weights.file", f"expected a path, or an address by http or https, found {shown(file)}")
 
 
-def distinct_keys(path: Path) -> None:
-    """Require that a YAML file gives no key of a mapping twice: a YAML reader would silently take the last one.
+def unambiguous(path: Path) -> None:
+    """Require that a YAML file gives no key of a mapping twice, and nothing that YAML 1.1 reads as something else.
+
+    A YAML reader takes the last of equal keys. It reads 010 as 8, 12:30:00 as 45000 and `no` as false.
 
     Raises:
-        HistoBenchError: a key occurs twice.
+        HistoBenchError: there is such a key or value.
     """
     import yaml
 
     class Loader(yaml.SafeLoader):
+        def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+            node = super().compose_scalar_node(anchor)
+            number = node.tag in (f"{YAML}int", f"{YAML}float")
+            if number and re.match(r"[-+]?0_*[0-7]+$|.*:", node.value):
+                refuse(node, shown(self.construct_object(node)))
+            if node.tag == f"{YAML}timestamp":  # no key has a date for its value
+                refuse(node, "a date")
+            return node
+
         def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
             node = super().compose_mapping_node(anchor)
             lines: dict[str, int] = {}
@@ -56,7 +71,16 @@ def distinct_keys(path: Path) -> None:
                     where = f"{name} is there twice, in lines {lines[name]} and {line}"
                     raise HistoBenchError(f"{path}: {where}; remove one of them")
                 lines[name] = line
+                meaning = READ_AS.get(key.tag.removeprefix(YAML))
+                if (
+                    meaning and not name.isdecimal() and name != "on"
+                ):  # a number is its digits; `external` has a key `on`
+                    refuse(key, meaning)
             return node
+
+    def refuse(node: yaml.ScalarNode, meaning: str) -> None:
+        where = f"{path}, line {node.start_mark.line + 1}"
+        raise HistoBenchError(f"{where}: YAML reads {node.value} as {meaning}; if it is text, put it in quotes")
 
     # Snakemake reads what is no YAML, such as JSON with tabs, in another way.
     with suppress(yaml.YAMLError), Path(path).open(encoding="utf-8") as file:

@@ -4,15 +4,16 @@ The classes of settings are the reference for every key; `workflow/schemas/confi
 (:mod:`histobench.study.schema`). What only a library can judge is tried by the first job (scripts/check_arms.py).
 """
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, cached_property, partial
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from histobench.io.errors import HistoBenchError
-from histobench.study import cross_checks
+from histobench.study import cross_checks, keys, paths
 from histobench.study.dataset_settings import Dataset, Split
 from histobench.study.grid_settings import Block, Comparisons, External, Tables
 from histobench.study.messages import at, messages
@@ -117,13 +118,29 @@ class Config(Settings):
             seed=self.seed,
         )
 
+    @cached_property
+    def key(self) -> Callable[..., str]:
+        """Return :func:`histobench.study.keys.key` of this study, which computes each key once."""
+        return cache(partial(keys.key, self))
+
+    def path(self, pattern: str, **names: Any) -> str:
+        """Return a path of :mod:`histobench.study.paths` for names of this study, with the keys that belong to them."""
+        wanted = {key: of for key, of in keys.NAMES.items() if f"{{{key}}}" in pattern}
+        return pattern.format(
+            **names | {key: self.key(key, *(names[name] for name in of)) for key, of in wanted.items()}
+        )
+
     def views(self, model: str, mode: str, augmentation: str) -> int:
         """Return how many views per image are computed ahead: one per epoch when images are augmented."""
         return self.mode(model, mode).epochs if self.augmentations[augmentation] else 1
 
+    def magnifications(self, dataset: str, split: str) -> list[int]:
+        """Return the magnifications of the runs on a dataset and a split."""
+        return sorted({run.magnification for run in self.runs if (run.dataset, run.split) == (dataset, split)})
+
     def source(self, dataset: str) -> str:
         """Return the path of a dataset's archive or folder."""
-        return self.datasets[dataset].source or f"results/{dataset}/archive.tar.gz"
+        return self.datasets[dataset].source or self.path(paths.ARCHIVE, dataset=dataset)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -183,6 +200,12 @@ def load(config: Mapping[str, Any]) -> Config:
     Raises:
         HistoBenchError: with one sentence for each mistake, naming the key.
     """
+    absent = [name for name, field in Config.model_fields.items() if field.is_required() and name not in config]
+    if absent and not Path("config/config.yaml").exists():
+        raise HistoBenchError(
+            f"{absent[0]}: this key is required, and config/config.yaml, over which a study is laid, is not in this folder, "
+            f"{Path.cwd()}; start in the folder of the project, where it is"
+        )
     try:
         return Config.model_validate(dict(config))
     except ValidationError as error:

@@ -13,9 +13,6 @@ from histobench.study.messages import meant, shown
 if TYPE_CHECKING:
     from histobench.study.config import Config
 
-RESERVED = ("logs", "studies")
-"""Folders of results/ that belong to no dataset."""
-
 
 def check(config: "Config") -> None:
     """Require that a configuration is consistent."""
@@ -72,8 +69,6 @@ def _unaugmented(config: "Config") -> None:
 
 def _datasets(config: "Config") -> None:
     for name, dataset in config.datasets.items():
-        if name in RESERVED:
-            raise ValueError(f"datasets.{name}: results/{name} holds other files; give the dataset another name")
         if dataset.url and Path(dataset.source or "").parent != Path("resources", name):
             raise ValueError(f"datasets.{name}.source: a dataset with a `url` is stored as resources/{name}/FILE")
 
@@ -106,7 +101,7 @@ def _external(config: "Config", place: str, block: External) -> None:
         return
     if absent:
         raise ValueError(
-            f"{place}: {absent[0].folder.partition('/runs/')[2]} is not in the grid (nor are {len(absent) - 1} others "
+            f"{place}: {absent[0].arm}/fold{absent[0].fold} is not in the grid (nor are {len(absent) - 1} others "
             f"of its {len(wanted)} runs); add it to `grid`, shorten the block, or write `external: []`"
         )
     for run in wanted:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from histobench.study import checks
+from histobench.study.messages import at
 from histobench.study.spec import PathText, Settings, Sha256, distinct
 from histobench.study.synthetic_settings import SyntheticSettings
 
@@ -79,17 +80,29 @@ class Dataset(Settings):
 class Split(Settings):
     """A named grouping of images into folds."""
 
-    by: Literal["patient", "accession", "image", "official"]
-    """What is never divided: a `patient` (slide id), an `accession` number, nothing (`image`), or the `official` lists."""
-    folds: int = Field(default=5, ge=2, le=20)
+    by: Literal["patient", "accession", "image", "official", "file"]
+    """What is never divided: a `patient` (slide id), an `accession` number, nothing (`image`), or what the `official` lists
+    or a `file` of your own say."""
+    folds: int = Field(default=5, ge=1, le=20)
     seed: int = Field(default=0, ge=0, lt=2**32)
     files: Annotated[list[PathText], AfterValidator(distinct)] = []
     """For `official` only: the dsfold1.txt, dsfold2.txt, ... files, one per fold."""
+    file: PathText | None = None
+    """For `file` only: a CSV table with the columns image or group, and fold or set."""
+
+    @property
+    def lists(self) -> list[str]:
+        """Return the files that the folds are read from."""
+        return [*self.files, *([self.file] if self.file else [])]
 
     @model_validator(mode="after")
-    def _official_files(self) -> "Split":
+    def _lists_of_its_kind(self) -> "Split":
         if self.by == "official" and len(self.files) != self.folds:
             raise ValueError(f"`official` needs one file per fold: {self.folds} in `files`, found {len(self.files)}")
         if self.by != "official" and self.files:
             raise ValueError(f"`files` belongs to `by: official`, not to `by: {self.by}`")
+        if (self.by == "file") != bool(self.file):
+            raise ValueError(f"`file` belongs to `by: file`, and is required there; found `by: {self.by}`")
+        if self.folds < 2 and not self.lists:
+            raise at("folds", f"expected at least 2, found {self.folds}")
         return self

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
+from datetime import date
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -58,7 +59,10 @@ def messages(error: ValidationError, place: str = "") -> Iterator[str]:
         if f"{key.rpartition('.')[0]}.family" in items and not key.endswith(".family"):
             continue
         expected = list(dict.fromkeys(filter(None, map(_expected, found))))
-        wrong = f"expected {', or '.join(expected)}, found {shown(found[0]['input'])}"
+        value = found[0]["input"]
+        wrong = f"expected {', or '.join(expected)}, found {shown(value)}"
+        if "string_type" in (item["type"] for item in found) and isinstance(value, bool | int | float | date):
+            wrong += "; put it in quotes"
         wrong = wrong if expected else _fault(found[0], error.title)
         yield f"{key}: {wrong}" if key else wrong
 
@@ -84,6 +88,8 @@ def shown(value: Any, inside: bool = False) -> str:
             text = f"[{', '.join(shown(item, True) for item in value[:8])}{', …' if len(value) > 8 else ''}]"
         case dict() | list() | tuple() if value:  # which may contain itself
             text = "{…}" if isinstance(value, dict) else "[…]"
+        case date():
+            text = str(value)
         case int() if abs(value) >= 10**30:
             return "a number of more than 30 digits"  # those of more than 4300 cannot be printed at all
         case _:

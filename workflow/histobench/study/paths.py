@@ -1,32 +1,54 @@
-"""Paths of every file that the workflow makes, as patterns with its wildcards."""
+"""Paths of every file that the workflow makes, as patterns with its wildcards.
 
-from dataclasses import asdict
-from typing import Any
+Beside a name that the user chose there is a key, eight hexadecimal digits of a hash of the settings behind that name
+(:mod:`histobench.study.keys`): studies that use a name with different settings share no file, studies that
+agree share all.
+"""
 
-ARCHIVE = "results/{dataset}/archive.tar.gz"
-ARCHIVE_DIGEST = "results/{dataset}/archive.sha256"
-MANIFEST = "results/{dataset}/manifest.csv"
-CENSUS = "results/{dataset}/census.csv"
-FOLDS = "results/{dataset}/folds/{split}.csv"
+import hashlib
+
+WORK = "results/{dataset}-{data_key}"
+ARCHIVE = f"{WORK}/archive.tar.gz"
+ARCHIVE_DIGEST = f"{WORK}/archive.sha256"
+MANIFEST = f"{WORK}/manifest.csv"
+CENSUS = f"{WORK}/census.csv"
+FOLDS = f"{WORK}/folds/{{split}}-{{split_key}}.csv"
 FOLDS_DIGEST = f"{FOLDS}.sha256"
-FOLDS_CENSUS = "results/{dataset}/folds/census/{split}.csv"
-PIXELS = "results/{dataset}/pixels/{size}px.npy"
-WEIGHTS = "resources/weights/{model}.safetensors"
-MODEL_CONFIG = "resources/weights/{model}.config.json"
-FEATURES = "results/{dataset}/features/{model}/{magnification}x/{augmentation}/views{views}.npy"
-TOKENS = "results/{dataset}/tokens/{model}/{magnification}x/{augmentation}/views{views}.npy"
-RUN = "results/{dataset}/runs/{model}/{mode}/{split}/{magnification}x/{augmentation}/fold{fold}"
+FOLDS_CENSUS = f"{WORK}/folds/census/{{split}}-{{split_key}}.csv"
+PIXELS = f"{WORK}/pixels/{{size}}px.npy"
+WEIGHTS = "resources/weights/{model}-{weights_key}.safetensors"
+MODEL_CONFIG = "resources/weights/{model}-{weights_key}.config.json"
+VIEWS = "{model}/{magnification}x/{augmentation}-{feature_key}/views{views}"
+FEATURES = f"{WORK}/features/{VIEWS}.npy"
+TOKENS = f"{WORK}/tokens/{VIEWS}.npy"
+FOLD = "{model}/{mode}/{split}/{magnification}x/{augmentation}-{run_key}/fold{fold}"
+RUN = f"{WORK}/runs/{FOLD}"
 PREDICTIONS = f"{RUN}/predictions.csv"
 HISTORY = f"{RUN}/history.csv"
 RECORD = f"{RUN}/run.json"
 TRAINED = f"{RUN}/weights.safetensors"
-EXTERNAL = "results/{on}/predictions/{dataset}/{model}/{mode}/{split}/{magnification}x/{augmentation}/fold{fold}.csv"
+EXTERNAL = f"results/{{on}}-{{on_key}}/predictions/{{dataset}}-{{data_key}}/{FOLD}.csv"
 EXTERNAL_LOG = EXTERNAL.replace("/predictions/", "/logs/predict/").replace(".csv", ".log")
 RUN_LOG = RUN.replace("/runs/", "/logs/") + ".log"
 STUDY = "results/studies/{study}"
 STUDY_FILE = f"{STUDY}/study.json"
 
+_LENGTH = 8
 
-def external(on: str, run: Any) -> str:
-    """Return the path of what a run (:class:`histobench.study.runs.Run`) predicts on another dataset."""
-    return EXTERNAL.format(on=on, **asdict(run))
+
+def key(text: str) -> str:
+    """Return the key of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+
+
+def name_of(part: str) -> str:
+    """Return the name in a part of a path that is a name and its key."""
+    name, _, key = part.rpartition("-")
+    if not name or len(key) != _LENGTH:
+        raise ValueError(f"{part} is not a name and its key")
+    return name
+
+
+def model_of(path: str) -> str:
+    """Return the model that a path of :data:`MODEL_CONFIG` belongs to."""
+    return name_of(path.rpartition("/")[2].removesuffix(".config.json"))

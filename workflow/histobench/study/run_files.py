@@ -47,8 +47,9 @@ class RunRecord(TypedDict):
     """How many epochs an earlier, stopped process had finished; None if there was none."""
     images_per_second: float
     """Training images per second of training."""
-    seconds: dict[str, float]
-    """Wall clock: `total` of the job, `start_up` until the first batch, `training` and `validation`."""
+    seconds: dict[str, float | None]
+    """Wall clock: `total` of the job, `start_up` until the first batch, `training` and `validation`; and `features`, what the
+    jobs took before that computed embeddings or visual tokens for all folds: 0 without them, None if it is not known."""
     peak_memory_mib: dict[str, float]
     """`host` and, on a CUDA GPU, `device`."""
 

@@ -10,7 +10,7 @@ from histobench.study.spec import RunSpec
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """The identity of a training run: the wildcards of its rule, the folder of its results, the key of every table."""
+    """The identity of a training run in its study: the names in the path of its results, the key of every table."""
 
     dataset: str
     model: str
@@ -19,16 +19,6 @@ class Run:
     magnification: int
     augmentation: str
     fold: int
-
-    @property
-    def folder(self) -> str:
-        """Folder of the run's results."""
-        return paths.RUN.format(**asdict(self))
-
-    @property
-    def predictions(self) -> str:
-        """Path of the run's predictions."""
-        return paths.PREDICTIONS.format(**asdict(self))
 
     @property
     def arm(self) -> str:
@@ -40,13 +30,15 @@ class Run:
         """Return the run that a predictions path belongs to."""
         dataset, _, model, mode, split, magnification, augmentation, fold, _ = PurePosixPath(predictions).parts[-9:]
         scale, number = int(magnification.removesuffix("x")), int(fold.removeprefix("fold"))
-        return cls(dataset, model, mode, split, scale, augmentation, number)
+        return cls(paths.name_of(dataset), model, mode, split, scale, paths.name_of(augmentation), number)
 
 
 def of_external(path: str) -> tuple[str, Run]:
-    """Return the dataset and the run that a path of :func:`histobench.study.paths.external` belongs to."""
+    """Return the dataset and the run that a path of :data:`histobench.study.paths.EXTERNAL` belongs to."""
     on, _, *parts, file = PurePosixPath(path).parts[-9:]
-    return on, Run.of("/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"]))
+    return paths.name_of(on), Run.of(
+        "/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"])
+    )
 
 
 def is_up_to_date(folder: Path, specification: RunSpec) -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -77,7 +78,16 @@ EXPONENT = r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"
 Number = Annotated[float, Field(strict=True)]
 """A number in a list, which text or a truth value is not."""
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+def _as_text(count: int) -> BeforeValidator:
+    """Take a number of `count` digits as text: YAML reads a hash without letters so."""
+    return BeforeValidator(
+        lambda value: str(value) if type(value) is int and 0 < value < 10**count <= 10 * value else value
+    )
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), _as_text(64)]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$"), _as_text(40)]
 
 
 class Settings(BaseModel):
@@ -88,7 +98,12 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _of_its_type(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what pydantic would turn into numbers or truth values: yes for 1, "20" for 20, "on" for true."""
+        """Refuse what pydantic would turn into numbers or truth values: yes for 1, "20" for 20, "on" for true.
+
+        Keys are text: where YAML reads a whole number, such as a class 0, its digits are.
+        """
+        if isinstance(value, dict):
+            return {str(key) if type(key) is int else key: item for key, item in value.items()}
         annotation = cls.model_fields[str(info.field_name)].annotation
         kinds = {*get_args(annotation), annotation}
         if bool in kinds and not isinstance(value, bool):
@@ -143,7 +158,7 @@ class HubWeights(Settings):
 
     hub: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
     """Repository on the Hugging Face Hub, `OWNER/NAME`."""
-    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    revision: Commit
     """Its commit, 40 hex digits: a branch could change under the study."""
 
 

@@ -21,8 +21,9 @@ DEFAULT = Path("config/config.yaml")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that knows ``--configfile``."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Return a parser that knows ``--configfile``, and does not take Snakemake's ``--config`` for it."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    made = argparse.ArgumentParser(description=description, formatter_class=formatter, allow_abbrev=False)
     made.add_argument(
         "--configfile", nargs="+", action="extend", type=Path, default=[], metavar="FILE", help="as Snakemake takes it"
     )
@@ -41,27 +42,44 @@ def study(configfiles: Sequence[Path] = ()) -> "Config":
 
     given: dict = {}
     for path in configfiles:
-        update_config(given, _read(path))
+        update_config(given, read(path))
     # Snakemake merges in this order, which decides the order of the keys: those of `given` come first.
     merged = deepcopy(given)
-    update_config(merged, _read(DEFAULT))
+    update_config(merged, read(DEFAULT))
     update_config(merged, given)
     return load(merged)
 
 
-def _read(path: Path) -> dict:
+def read(path: Path) -> dict:
+    """Return what a configuration file holds.
+
+    Raises:
+        HistoBenchError: with one sentence that names the file and, where one is wrong, the line.
+    """
     import yaml
 
+    def fault(what: str, line: int = 0, remedy: str = "correct the file") -> HistoBenchError:
+        return HistoBenchError(f"{path}{f', line {line}' if line else ''}: {' '.join(what.split())}; {remedy}")
+
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        settings = yaml.safe_load(content.decode("utf-8"))
     except FileNotFoundError:
-        raise HistoBenchError(f"{path}: there is no such configuration file; correct the path") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise HistoBenchError(f"{path}: cannot be read as YAML ({reason}); correct the file") from error
-    if not isinstance(content, dict):
-        raise HistoBenchError(f"{path}: holds no keys, expected a configuration such as {DEFAULT}; correct the file")
-    return content
+        raise fault("there is no such configuration file", remedy="correct the path") from None
+    except IsADirectoryError:
+        raise fault("is a folder, expected a configuration file", remedy="name the file") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise fault("is not in UTF-8", line, "save it as UTF-8 in your editor") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        begun = f"{error.context} in line {error.context_mark.line + 1}, " if error.context_mark else ""
+        raise fault(f"cannot be read as YAML: {begun}{error.problem}", line) from None
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise fault(f"cannot be read as YAML ({error})") from error
+    if not isinstance(settings, dict):
+        raise fault(f"holds no keys, expected a configuration such as {DEFAULT}")
+    return settings
 
 
 def device(wanted: str) -> str:

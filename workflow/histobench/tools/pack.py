@@ -62,8 +62,9 @@ def contents(config: Config) -> dict[str, bytes]:
     """Return the files of a finished study's archive by their path in it."""
     again = "run the workflow to the end, then pack the study"
     for run in config.runs:
-        if not is_up_to_date(Path(run.folder), config.specification(run)):
-            raise HistoBenchError(f"{run.folder}: is missing or was made with other settings; {again}")
+        place = config.path(paths.RUN, **vars(run))
+        if not is_up_to_date(Path(place), config.specification(run)):
+            raise HistoBenchError(f"{place}: is missing or was made with other settings; {again}")
     given = config.model_dump(mode="json", exclude_unset=True)
     hidden = outside(given)
 
@@ -73,8 +74,10 @@ def contents(config: Config) -> dict[str, bytes]:
         except OSError as error:
             raise HistoBenchError(f"{path}: cannot be read ({error.strerror}); {again}") from None
 
-    members = {CONFIGURATION: without_paths(_json(given), hidden)} | {path: read(path) for path in inputs(config)}
-    made = rebuild(load(json.loads(members[CONFIGURATION])), members)
+    members = {CONFIGURATION: without_paths(_json(given), hidden)}
+    packed = load(json.loads(members[CONFIGURATION]))  # whose paths have other keys where it names other sources
+    members |= {name: read(path) for name, path in zip(inputs(packed), inputs(config), strict=True)}
+    made = rebuild(packed, members)
     for path, data in sorted(made.items()):
         if not path.endswith((*CHARTS, ".html")) and difference(read(path), data):
             raise HistoBenchError(f"{path}: is not what the predictions give; {again}")
@@ -91,16 +94,20 @@ def contents(config: Config) -> dict[str, bytes]:
     return members | {CHECKSUMS: "".join(lines).encode()}
 
 
-def inputs(config: Config) -> set[str]:
-    """Return the files that a study's report is made of: manifests, folds, architectures and what each run left, no images."""
-    found = {paths.MANIFEST.format(dataset=name) for name in config.used_datasets}
+def inputs(config: Config) -> list[str]:
+    """Return the files that a study's report is made of: manifests, folds, architectures and what each run left, no images.
+
+    Their order is that of the grid, so that it is the same for two configurations that differ in paths alone.
+    """
+    found = [config.path(paths.MANIFEST, dataset=name) for name in config.used_datasets]
     for run in config.runs:
         model = config.models[run.model]
         if isinstance(model, VlmEntry) and not model.config:
-            found.add(paths.MODEL_CONFIG.format(model=run.model))
+            found.append(config.path(paths.MODEL_CONFIG, model=run.model))
         patterns = (paths.FOLDS, paths.FOLDS_DIGEST, paths.PREDICTIONS, paths.HISTORY, paths.RECORD)
-        found |= {pattern.format(**vars(run)) for pattern in patterns}
-    return found | {paths.external(on, run) for on, run in config.external_runs}
+        found += [config.path(pattern, **vars(run)) for pattern in patterns]
+    found += [config.path(paths.EXTERNAL, on=on, **vars(run)) for on, run in config.external_runs]
+    return list(dict.fromkeys(found))
 
 
 # ---- making the report again ----
@@ -112,20 +119,28 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
     `given` are the study's :func:`inputs`. Only the rules of the report are run, by this checkout, without a network.
     """
     results = paths.STUDY.format(study=config.study)
-    files = {path: given[path] for path in inputs(config)}
+    safe = harmless(config)
+    files = {path: given[name] for path, name in zip(inputs(safe), inputs(config), strict=True)}
     files |= {f"{results}/figures/{name}{kind}": b"<svg/>" for name in SAMPLES for kind in CHARTS}
-    files |= {"config/config.yaml": _json(harmless(config)), "absent": b"", ".cache/absent": b""}
-    files |= {paths.WEIGHTS.format(model=name): b"" for name in config.models}  # so that nothing asks for their sources
+    files |= {"config/config.yaml": _json(safe.model_dump(mode="json", exclude_unset=True))}
+    files |= {
+        safe.path(paths.WEIGHTS, model=name): b"" for name in safe.models
+    }  # so that nothing asks for their sources
+    files |= {"absent": b"", ".cache/absent": b""}
     with TemporaryDirectory(prefix="histobench-") as temporary:
         folder = Path(temporary)
         for path, data in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
-        for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
-            names = {"dataset": dataset, "split": split}
-            images = manifest.load(folder / paths.MANIFEST.format(**names))
-            loaded = folds.load(folder / paths.FOLDS.format(**names), images, config.splits[split].by)
-            write_csv(folder / paths.FOLDS_CENSUS.format(**names), folds.CENSUS_COLUMNS, folds.census(images, loaded))
+        for dataset, split in dict.fromkeys((run.dataset, run.split) for run in safe.runs):
+            places = (
+                safe.path(some, dataset=dataset, split=split)
+                for some in (paths.MANIFEST, paths.FOLDS, paths.FOLDS_CENSUS)
+            )
+            images_file, folds_file, census_file = (folder / place for place in places)
+            images = manifest.load(images_file)
+            loaded = folds.load(folds_file, images, safe.splits[split].by, [])
+            write_csv(census_file, folds.CENSUS_COLUMNS, folds.census(images, loaded))
         _make_report(folder)
         found = [path for path in (folder / results).rglob("*") if path.is_file() and path.stem not in SAMPLES]
         found += folder.glob("results/claims_published*")
@@ -168,7 +183,7 @@ def without_samples(page: bytes) -> bytes:
     return re.sub(rb'<li><a href="figures/(?:%b)\.pdf">[^<]*</a></li>' % names, b"", page)
 
 
-def harmless(config: Config) -> dict[str, Any]:
+def harmless(config: Config) -> Config:
     """Return a configuration with the same report, whose datasets and fold lists are an empty file, and which names no device."""
     given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True) | {"device": "cpu"}
     for dataset in given["datasets"].values():
@@ -176,9 +191,10 @@ def harmless(config: Config) -> dict[str, Any]:
             dataset.pop(key, None)
         dataset |= {key: "absent" for key in ("source", "table") if dataset.get(key)}
     for split in given["splits"].values():
+        split |= {"file": "absent"} if split.get("file") else {}
         if split.get("files"):
             split["files"] = [f"absent{number}" for number in range(len(split["files"]))]
-    return given
+    return load(given)
 
 
 def difference(packed: bytes, rebuilt: bytes, table: bool = False) -> str:
@@ -255,7 +271,7 @@ def readme(config: Config) -> str:
     return f"""# Results of the study `{config.study}`
 
 {len(config.runs)} training runs of HistoBench, and the report made of their predictions. {" ".join(config.notes)}
-Open `{results}/report.html` in a browser. Manifests, folds and runs are in `results/DATASET/`; the configuration is
+Open `{results}/report.html` in a browser. Manifests, folds and runs are in `results/DATASET-KEY/`; the configuration is
 `{CONFIGURATION}`; commit, Python and packages are in `{ENVIRONMENT}`. Images, weights and logs are not in it.
 
 To check it without images: `sha256sum -c {CHECKSUMS}` here finds a changed file; in a checkout of HistoBench, best at that

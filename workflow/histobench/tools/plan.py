@@ -121,7 +121,7 @@ def time_left(waiting: Sequence[Job], device: str) -> list[str]:
 def images(config: Config, dataset: str) -> dict[int, int]:
     """Return magnification -> number of images, by the manifest or by what the dataset will hold; empty if not known."""
     settings = config.datasets[dataset]
-    if found := _manifest(Path(paths.MANIFEST.format(dataset=dataset))):
+    if found := _manifest(Path(config.path(paths.MANIFEST, dataset=dataset))):
         return found
     if made := settings.synthetic:
         each = (2 if made.kind == "breakhis" else 4) * made.patients_per_class * made.images_per_patient
@@ -161,12 +161,12 @@ def training(config: Config, device: str) -> Iterator[Job]:
     """Yield every training run."""
     for run in config.runs:
         counts, epochs = sides(config, run), config.mode(run.model, run.mode).epochs
-        done = is_up_to_date(Path(run.folder), config.specification(run))
+        done = is_up_to_date(Path(config.path(paths.RUN, **vars(run))), config.specification(run))
         # Evaluating is faster than training, but no run records its rate.
         found = measured(config, run, device)
         train, evaluate = (found, found) if found else tabled(config, run, device)
         seconds = epochs * (counts[0] / train + counts[1] / evaluate)
-        yield Job("training", run.predictions, run, done, epochs * sum(counts), seconds)
+        yield Job("training", config.path(paths.PREDICTIONS, **vars(run)), run, done, epochs * sum(counts), seconds)
 
 
 def shared_work(config: Config, device: str) -> list[Job]:
@@ -185,15 +185,15 @@ def shared_work(config: Config, device: str) -> list[Job]:
         views = {(run.augmentation, config.views(run.model, run.mode, run.augmentation)), (config.unaugmented, 1)}
         for augmentation, count in sorted(views) if head or tokens else ():
             place = vars(run) | {"augmentation": augmentation, "views": count}
-            passes, embeddings = sum(counts) * count, paths.FEATURES.format(**place)
+            passes, embeddings = sum(counts) * count, config.path(paths.FEATURES, **place)
             if tokens:  # deleted when no job needs them any more
-                done = Path(embeddings if head else run.predictions).exists()
-                add("visual tokens", paths.TOKENS.format(**place), run, done, passes, "tokens")
+                done = Path(embeddings if head else config.path(paths.PREDICTIONS, **vars(run))).exists()
+                add("visual tokens", config.path(paths.TOKENS, **place), run, done, passes, "tokens")
             if head:
                 steps = steps_of[config.models[run.model].family == "cnn" or tokens]
                 add("embeddings", embeddings, run, Path(embeddings).exists(), passes, *steps)
     for on, run in config.external_runs:
-        path, passes = paths.external(on, run), sum(images(config, on).values()) or UNKNOWN
+        path, passes = config.path(paths.EXTERNAL, on=on, **vars(run)), sum(images(config, on).values()) or UNKNOWN
         steps = steps_of[config.models[run.model].family == "cnn"]
         add(f"predictions on {on}", path, run, Path(path).exists(), passes, *steps)
     return list(jobs.values())
@@ -243,8 +243,9 @@ def tabled(config: Config, run: Run, device: str) -> tuple[float, float]:
 
 @cache
 def _records(model: str, mode: str) -> list[dict]:
-    rest = dict.fromkeys(("dataset", "split", "magnification", "augmentation", "fold"), "*")
-    return [record(path.parent) for path in Path().glob(paths.RECORD.format(model=model, mode=mode, **rest))]
+    rest = ("dataset", "data_key", "split", "magnification", "augmentation", "run_key", "fold")
+    pattern = paths.RECORD.format(model=model, mode=mode, **dict.fromkeys(rest, "*"))
+    return [record(path.parent) for path in Path().glob(pattern)]
 
 
 def measured(config: Config, run: Run, device: str) -> float | None:
@@ -270,11 +271,11 @@ def needs(config: Config) -> dict[str, float]:
         if config.datasets[name].url and not Path(config.source(name)).exists():
             parts["archives of images"].append(ARCHIVES.get(config.datasets[name].format, UNKNOWN))
     for model in dict.fromkeys(run.model for run in config.runs):
-        if config.models[model].weights != "random" and not Path(paths.WEIGHTS.format(model=model)).exists():
+        if config.models[model].weights != "random" and not Path(config.path(paths.WEIGHTS, model=model)).exists():
             parts["pretrained weights"].append(WEIGHTS.get(published(config, model), UNKNOWN))
     used = [(run.dataset, run.model) for run in config.runs] + [(on, run.model) for on, run in config.external_runs]
     for dataset, size in dict.fromkeys((dataset, config.models[model].image_size) for dataset, model in used):
-        if not Path(paths.PIXELS.format(dataset=dataset, size=size)).exists():
+        if not Path(config.path(paths.PIXELS, dataset=dataset, size=size)).exists():
             parts["pixels"].append(3.0 * size**2 * (sum(images(config, dataset).values()) or UNKNOWN))
     for job in shared_work(config, ""):
         if job.what == "visual tokens" and not job.done:

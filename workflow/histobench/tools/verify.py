@@ -63,7 +63,7 @@ def verify(archive: Path, say: Say) -> bool:
             config = configuration(packed / pack.CONFIGURATION)
             if config.study != name:
                 raise HistoBenchError(f"its folder is {name}, but its configuration is of the study {config.study}")
-            given = pack.inputs(config)
+            given = {*pack.inputs(config)}
             require_members(given, found)
             check_inputs(config, packed, say)
             made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given})
@@ -160,28 +160,30 @@ def printable(text: str) -> str:
 
 def check_inputs(config: Config, folder: Path, say: Say) -> None:
     """Require that folds keep groups apart, and that runs have the configured settings and predict the images of their folds."""
-    images = {name: manifest.load(folder / paths.MANIFEST.format(dataset=name)) for name in config.used_datasets}
+    images = {name: manifest.load(folder / config.path(paths.MANIFEST, dataset=name)) for name in config.used_datasets}
     splits = {}
     for dataset, split in dict.fromkeys((run.dataset, run.split) for run in config.runs):
-        path = folder / paths.FOLDS.format(dataset=dataset, split=split)
-        splits[dataset, split] = folds.load(path, images[dataset], config.splits[split].by)
+        path = folder / config.path(paths.FOLDS, dataset=dataset, split=split)
+        scales = config.magnifications(dataset, split)
+        splits[dataset, split] = folds.load(path, images[dataset], config.splits[split].by, scales)
         if splits[dataset, split].count != config.splits[split].folds:
             raise HistoBenchError(f"{path}: expected the {config.splits[split].folds} folds of the configuration")
     unusable = 0
     for run in config.runs:
+        path = config.path(paths.PREDICTIONS, **vars(run))
         sides = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
         train, test = ([images[run.dataset][row] for row in side] for side in sides)
         check_record(config, run, folder, train, test)
         try:
-            read = predictions.read(folder / run.predictions, run.fold)
+            read = predictions.read(folder / path, run.fold)
         except predictions.OtherFold:
             raise
         except HistoBenchError:
             unusable += 1  # gaps.csv has to name it
             continue
-        require_images(run.predictions, read, test)
+        require_images(path, read, test)
     for on, run in config.external_runs:
-        path = paths.external(on, run)
+        path = config.path(paths.EXTERNAL, on=on, **vars(run))
         require_images(path, predictions.read(folder / path), images[on])
     say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
     say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")
@@ -191,8 +193,9 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
 
 def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: Sequence) -> None:
     """Require that a run.json has the configured settings, and the images of its fold."""
-    path, recorded = f"{run.folder}/run.json", record(folder / run.folder)
-    if not is_up_to_date(folder / run.folder, config.specification(run)):
+    place = config.path(paths.RUN, **vars(run))
+    path, recorded = f"{place}/run.json", record(folder / place)
+    if not is_up_to_date(folder / place, config.specification(run)):
         raise HistoBenchError(f"{path}: has other settings than the configuration gives this run")
     if recorded.get("images") != {"training": len(train), "evaluation": len(test)}:
         raise HistoBenchError(f"{path}: has other numbers of images than its fold, {len(train)} and {len(test)}")
@@ -218,7 +221,7 @@ def wrong_histories(config: Config, folder: Path, made: Mapping[str, bytes]) -> 
     faults: dict[str, str] = {}
     metrics = made[f"{paths.STUDY.format(study=config.study)}/metrics.csv"].decode()
     for row in csv.DictReader(metrics.splitlines()):
-        path = paths.HISTORY.format(**row)
+        path = config.path(paths.HISTORY, **row)
         history = read_csv(folder / path, ("epoch", *METRICS))
         epoch = record((folder / path).parent).get("best_epoch") if row["selection"] == "best_epoch" else len(history)
         if not isinstance(epoch, int) or not 1 <= epoch <= len(history):

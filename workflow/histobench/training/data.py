@@ -31,11 +31,13 @@ def order(seed: int, epoch: int, count: int) -> np.ndarray:
 def cut(indices: np.ndarray, size: int, least: int = 1) -> list[np.ndarray]:
     """Cut `indices` into batches of `size`, the last of which holds the rest.
 
-    Where the rest is smaller than `least`, the last two batches share their images equally.
+    Where the rest is smaller than `least`, the last two batches share their images equally or, if these are too few, are one.
     """
     starts = list(range(0, len(indices), size))
     if len(starts) > 1 and len(indices) - starts[-1] < least:
         starts[-1] = (starts[-2] + len(indices) + 1) // 2
+        if len(indices) - starts[-1] < least:
+            starts.pop()
     return np.split(indices, starts[1:])
 
 

@@ -19,12 +19,13 @@ from tqdm import tqdm
 
 from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.io.hashing import stable_hash
+from histobench.models.cnn import normalises_over_batch
 from histobench.study.spec import Recipe
 from histobench.training import data
 from histobench.training.adamw import AdamW
 from histobench.training.checkpoint import Checkpoint, random_state, set_random_state
 from histobench.training.device import autocast
-from histobench.training.microbatch import MicroBatch, normalises_over_batch
+from histobench.training.microbatch import MicroBatch
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,8 @@ def fit(
         check: called after each optimizer step and each evaluation batch; raises `Interrupted` to end there.
 
     Raises:
-        HistoBenchError: a loss or a logit is not finite, or GPU memory does not suffice.
+        HistoBenchError: a loss or a logit is not finite, GPU memory does not suffice, or batch normalisation would get a
+            single image.
         Interrupted: by `check`; the checkpoint continues with the next step.
     """
     module.to(device)
@@ -90,7 +92,6 @@ def fit(
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.train()
     whole = normalises_over_batch(module)
-    micro = MicroBatch(micro_batch, recipe.batch_size, whole)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = AdamW(trainable, recipe.weight_decay)
 
@@ -108,7 +109,13 @@ def fit(
         return data.cut(data.order(seed, epoch, len(training.labels)), recipe.batch_size, least=2 if whole else 1)
 
     sizes = np.array([len(batch) for batch in batches(1)])
+    if whole and sizes.min() < 2:
+        raise HistoBenchError(
+            f"batch normalisation needs batches of 2 images or more, but {len(training.labels)} images in batches of "
+            f"{recipe.batch_size} leave one alone; raise `batch_size` or give more images"
+        )
     steps = len(sizes)
+    micro = MicroBatch(micro_batch, max(recipe.batch_size, int(sizes.max())), whole)
     plan = islice(((epoch, batch) for epoch in epochs for batch in batches(epoch)), begun["step"], None)
     stream = data.prefetch(training.batches(plan), device)
     ready = time.perf_counter()

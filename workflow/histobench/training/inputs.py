@@ -1,6 +1,7 @@
 """What is trained on or computed from: images of a pixel store, or stored features."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ class Inputs:
     """(N,) text: their patients."""
     digests: dict[str, str]
     """SHA-256 of what a run's result depends on beside its specification and code."""
+    feature_seconds: float | None
+    """What its stored features took, which it shares with the other folds; 0 without features, None if it is not known."""
 
     def embeddings(self) -> np.ndarray:
         """Return the stored features to train on, those of the first view: (N, D) for a linear head."""
@@ -69,7 +72,8 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
                 f"{len(spec.augmentation)} augmentation transforms; {remedy}"
             )
     images = manifest.load(files.manifest)
-    sides = folds.load(files.folds, images, files.split_by).rows(images, spec.fold, spec.magnification)
+    split = folds.load(files.folds, images, files.split_by, [spec.magnification])
+    sides = split.rows(images, spec.fold, spec.magnification)
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
     trained, tested = ([images[row] for row in rows] for rows in sides)
     if files.features:
@@ -91,7 +95,20 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
             "evaluation images": manifest.digest(tested),
             "embeddings": digest,
         },
+        feature_seconds=feature_seconds(files.features, files.evaluation_features),
     )
+
+
+def feature_seconds(*stores: Path | None) -> float | None:
+    """Return how many seconds it took to compute stores of features; None where it is not known.
+
+    `scripts/features.py` writes them to a JSON file beside each store.
+    """
+    try:
+        records = [json.loads(store.with_suffix(".json").read_text(encoding="utf-8")) for store in stores if store]
+        return round(sum(record["seconds"] for record in records), 3)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def unlabelled(

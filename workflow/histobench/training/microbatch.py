@@ -4,18 +4,10 @@ import logging
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from histobench.io.errors import HistoBenchError
 
 log = logging.getLogger(__name__)
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-
-
-def normalises_over_batch(module: nn.Module) -> bool:
-    """Tell whether a module, in its present mode, uses batch statistics: then cutting a batch changes the result."""
-    return any(isinstance(part, _NORMS) and part.training for part in module.modules())
 
 
 class MicroBatch:

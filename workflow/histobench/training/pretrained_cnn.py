@@ -1,6 +1,7 @@
 """Pretrained weights of CNNs: from a published file to the safetensors file that runs start from."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -43,11 +44,18 @@ def convert(settings: CnnSettings, downloads: Path, output: Path) -> bool:
 def renamed(state: State, network: nn.Module, path: Path) -> State:
     """Return a state under the network's own names.
 
-    Where the names differ but the tensors, taken in the order of the file, agree one by one in number, shape and last
+    What stands before every name, such as `module.`, is left out. Where the names differ but the tensors, taken in the order of the file, agree one by one in number, shape and last
     part of the name (`weight`, `running_mean`, ...), they get the network's names in that order, and the log says so.
     Counters of batches, which old files lack and nothing here uses, are set to 0.
+
+    Raises:
+        HistoBenchError: the network's names stand behind a prefix, but other tensors are in the file, too.
     """
     own = network.state_dict()
+    prefix = _prefix(state, own)
+    if prefix and all(key.startswith(prefix) for key in state):
+        log.info("%s: the names of its tensors were taken without %r before them", path, prefix)
+        state, prefix = {key.removeprefix(prefix): tensor for key, tensor in state.items()}, ""
     state = {key: tensor for key, tensor in state.items() if not key.startswith(_AUXILIARY)}
     if state.keys() != own.keys():
         state = {key: tensor for key, tensor in state.items() if not _is_counter(key)}
@@ -59,8 +67,22 @@ def renamed(state: State, network: nn.Module, path: Path) -> State:
         if in_order and state.keys() != set(names):
             log.info("%s: its %d tensors have other names and were taken in their order", path, len(names))
             state = dict(zip(names, state.values(), strict=True))
+        elif prefix:
+            others = [key for key in state if not key.startswith(prefix)]
+            raise HistoBenchError(
+                f"{path}: the network's tensors have names that begin with {prefix!r}, and beside them are {len(others)} "
+                f"others, such as {others[0]}; save those of the network alone, without {prefix!r}"
+            )
         state |= {key: torch.zeros((), dtype=torch.int64) for key in own if _is_counter(key)}
     return state
+
+
+def _prefix(state: State, own: State) -> str:
+    """Return what stands before most of a network's own names in those of a state; empty where they stand alone."""
+    found = Counter(
+        key[: -len(name)] for name in own for key in state if key == name or key.endswith(f".{name}")
+    ).most_common(1)
+    return found[0][0] if found and found[0][1] > len(own) / 2 else ""
 
 
 def _is_counter(key: str) -> bool:

@@ -59,6 +59,7 @@ def run_record(
             "start_up": round(fitted.ready - started, 3),
             "training": round(training, 3),
             "validation": round(validation, 3),
+            "features": inputs.feature_seconds,
         },
         peak_memory_mib=devices.peak_memory_mib(device),
     )

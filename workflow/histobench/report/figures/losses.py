@@ -16,6 +16,7 @@ from histobench.study.runs import Run
 
 COLUMNS = ("epoch", "train_loss", "validation_loss", "accuracy")
 """Columns of a `history.csv` that are drawn."""
+SPREAD = "Bars: mean ± sample standard deviation over folds at the last epoch."
 
 Histories = Mapping[Run, Sequence[Texts]]
 """The epochs of each run, of one dataset, split and augmentation."""
@@ -75,11 +76,14 @@ def losses(histories: Histories, study: Study) -> Figure:
 
 
 def overlay(histories: Histories, study: Study) -> Figure:
-    """Return Figure 7: validation loss and accuracy of all arms, mean over folds, one column per magnification."""
+    """Return Figure 7: validation loss and accuracy of all arms, mean over folds, one column per magnification.
+
+    Bars on the right are the mean of the last epoch with the sample standard deviation over folds.
+    """
     magnifications = sorted({run.magnification for run in histories})
     shown = [arm for arm in study.arms if any((run.model, run.mode) == arm.key for run in histories)]
     known = looks(study.arms)
-    figure = canvas(PAGE, 96, study.notes, arm_handles(shown, known))
+    figure = canvas(PAGE, 96, [SPREAD, *study.notes], arm_handles(shown, known))
     axes = figure.subplots(2, len(magnifications), sharex=True, sharey="row", squeeze=False)
     for column, magnification in enumerate(magnifications):
         for axis, name in zip(axes[:, column], ("validation_loss", "accuracy"), strict=True):
@@ -97,6 +101,11 @@ def overlay(histories: Histories, study: Study) -> Figure:
                     gid=f"{arm.name}: {name}",
                     **known[arm.key].marks,
                 )
+                if len(values) > 1:
+                    mean, spread = values[:, -1].mean(), values[:, -1].std(ddof=1)
+                    x = epochs[-1] + 0.03 * (place + 1) * max(epochs[-1] - epochs[0], 1)
+                    look = {"color": known[arm.key].colour, "linestyle": "-", "marker": "_", "markersize": 3}
+                    axis.plot([x] * 3, [mean - spread, mean, mean + spread], gid=f"{arm.name}: {name} spread", **look)
             axis.grid()
         axes[0, column].set_title(printed("magnification", str(magnification)), loc="left")
         axes[1, column].set_xlabel("epoch")

@@ -211,7 +211,8 @@ def _training(study: Study, arms: Sequence[Arm]) -> Box:
         return " or ".join(dict.fromkeys(f"{recipe[name]:g}" for recipe in recipes))
 
     kinds = {split["by"]: f"folds by {split['by']}" for split in study.splits.values()} | {
-        "official": "official hold-outs"
+        "official": "official hold-outs",
+        "file": "given folds",
     }
     folds = "; ".join(dict.fromkeys(f"{split['folds']} {kinds[split['by']]}" for split in study.splits.values()))
     lines = (

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import decide
-from histobench.report.figures.style import PAGE, TINY, Arm, canvas
-from histobench.report.terms import printed
+from histobench.report.figures.style import PAGE, TINY, Arm, canvas, in_lines
+from histobench.report.terms import printed, subtype
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
 
@@ -64,7 +64,10 @@ def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str
         )
     rows, columns, shares = errors(predictions, subtypes, study.arms)
     pitch = min(max(215 / len(rows), 0.8), 5.0)
-    figure = canvas(PAGE, 26 + pitch * len(rows), study.notes)
+    of = study.datasets[study.dataset]
+    types = {code: subtype(code, of) for _, _, code in rows}
+    meanings = "; ".join(f"{code}: {name}" for code, name in sorted(types.items()) if name != code)
+    figure = canvas(PAGE, 26 + pitch * len(rows), [f"{meanings}."] * bool(meanings) + [*study.notes])
     axis = figure.subplots()
     scale = LinearSegmentedColormap.from_list("errors", SHARE_COLOURS, bad=NO_IMAGE)
     edges = np.arange(len(columns) + 1) - 0.5
@@ -80,7 +83,7 @@ def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str
     for start, end in zip(starts, [*starts[1:], len(columns)], strict=True):
         if start:
             axis.axvline(start - 0.5, color="black", linewidth=0.9)
-        label = _in_lines(names[columns[start][0]])
+        label = in_lines(names[columns[start][0]])
         axis.text((start + end - 1) / 2, -1.2, label, ha="center", va="bottom", size=TINY + 0.5, linespacing=1.05)
     benign = sum(label == 0 for _, label, _ in rows)
     if 0 < benign < len(rows):
@@ -91,7 +94,7 @@ def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str
     size = min(TINY, max(pitch * 72 / 25.4 * 0.82, 3.0))
     axis.set_xticks(range(len(columns)), [printed("magnification", str(m)) for _, m in columns], rotation=90, size=TINY)
     axis.yaxis.tick_right()
-    axis.set_yticks(range(len(rows)), [f"{subtype} {patient}".strip() for patient, _, subtype in rows], size=size)
+    axis.set_yticks(range(len(rows)), [f"{code} {patient}".strip() for patient, _, code in rows], size=size)
     axis.tick_params(length=0, pad=1.5)
     axis.set_xlim(-0.5 - margin, len(columns) - 0.5)
     axis.set_ylim(len(rows) - 0.5, -0.5)
@@ -103,9 +106,3 @@ def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str
     assert bar.solids is not None
     bar.solids.set(rasterized=False, edgecolor="face")
     return figure
-
-
-def _in_lines(name: str) -> str:
-    """Return a name broken into lines that fit above the columns of one arm."""
-    model, _, mode = name.rpartition(" ")
-    return f"{model.replace(' (', chr(10) + '(')}\n{mode}"

@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from histobench.report.figures.style import PAGE, canvas, magnification_looks
+from histobench.report.figures.style import DIAGONAL, PAGE, canvas, magnification_looks
 from histobench.report.terms import Texts, printed
 from histobench.study.resolved import Study
 
@@ -16,26 +16,29 @@ COLUMNS = (
     *("low", "high", "images", "mean_probability", "malignant_share"),
 )
 """Columns of `calibration.csv` that are drawn."""
-DIAGONAL = {"color": "0.6", "linewidth": 0.7, "linestyle": (0, (4, 2))}
+NOTE = "The area of a marker is proportional to the number of images in its bin."
+LARGEST = 60.0
+"""Area in square points of the marker of the bin with the most images."""
 
 
 def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
     """Return the reliability curve of each arm, one line per magnification, above the number of images in each bin.
 
     The rows of `calibration.csv` are of one dataset, split, augmentation and selection; the shares of a bin without images
-    are empty.
+    are empty. The area of a marker is proportional to the number of images in its bin.
     """
     shown = [arm for arm in study.arms if any((row["model"], row["mode"]) == arm.key for row in calibration)]
     magnifications = sorted({int(row["magnification"]) for row in calibration})
     colours = magnification_looks(magnifications)
     columns = max(1, min(4, len(shown)))  # one empty panel where no arm could be used
     lines = max(1, -(-len(shown) // columns))
+    largest = max((int(row["images"]) for row in calibration), default=1)
     handles: list[Artist] = [
         Line2D([], [], color=colour, marker=marker, markersize=3, label=printed("magnification", str(magnification)))
         for magnification, (colour, marker) in colours.items()
     ]
-    handles.append(Line2D([], [], label="perfectly calibrated", **DIAGONAL))  # type: ignore[arg-type]
-    figure = canvas(PAGE, 4 + 56 * lines, study.notes, handles, 5)
+    handles.append(Line2D([], [], label="perfectly calibrated", **DIAGONAL))
+    figure = canvas(PAGE, 4 + 56 * lines, [NOTE, *study.notes], handles, 5)
     grid = figure.subplots(2 * lines, columns, sharex=True, sharey="row", squeeze=False, height_ratios=[3.2, 1] * lines)
     pairs = [(grid[2 * line, column], grid[2 * line + 1, column]) for line in range(lines) for column in range(columns)]
     for axis in (axis for pair in pairs[len(shown) :] for axis in pair):
@@ -51,7 +54,13 @@ def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
             curve.plot(
                 [float(row["mean_probability"]) for row in filled],
                 [float(row["malignant_share"]) for row in filled],
-                color=colour, marker=marker, markersize=3, linewidth=0.9, gid=f"{arm.name}: {magnification}",
+                color=colour, linewidth=0.6, alpha=0.6, gid=f"{arm.name}: {magnification}",
+            )  # fmt: skip
+            curve.scatter(
+                [float(row["mean_probability"]) for row in filled],
+                [float(row["malignant_share"]) for row in filled],
+                [LARGEST * int(row["images"]) / largest for row in filled],
+                colour, marker, linewidths=0, gid=f"{arm.name}: {magnification} images",
             )  # fmt: skip
             bars.bar(
                 [float(row["low"]) for row in rows],

@@ -29,7 +29,7 @@ SUMMARY = (*ARM, "selection", "accuracy_mean", "accuracy_std")
 METRICS = (*ARM, "fold", "selection", "accuracy")
 GROUPS = ("on", *ARM, "group", "label", "fold", RATE)
 """Columns of the study's files that are drawn."""
-STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "image": 2}
+STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "file": 1, "image": 2}
 """Order of split policies by what they keep on one side of a fold, the strictest first."""
 MEANS = "Markers: mean over folds; bars: 95 % interval, patients resampled."
 

@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 from matplotlib.artist import Artist
@@ -31,6 +32,8 @@ DPI = 200
 SMALL, TINY = 6.0, 5.5
 """Font size in points of ticks and legends, and of notes; titles and labels have 7."""
 GREY = "0.55"
+DIAGONAL: Mapping[str, Any] = {"color": "0.6", "linewidth": 0.7, "linestyle": (0, (4, 2))}
+"""Of the lines that a classifier without error, or without knowledge, would have."""
 FORMATS: Mapping[str, Mapping[str, None]] = {
     # No dates and no versions of the writer, so that two runs write the same bytes.
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -155,12 +158,24 @@ def canvas(
     return figure
 
 
+def in_lines(name: str) -> str:
+    """Return the name of an arm broken into lines."""
+    model, _, mode = name.rpartition(" ")
+    return f"{model.replace(' (', chr(10) + '(')}\n{mode}"
+
+
 def save(figure: Figure, prefix: Path) -> None:
     """Write PREFIX.pdf, PREFIX.svg and PREFIX.png, each completely or not at all; the same figure gives the same bytes.
 
     Raises:
         HistoBenchError: the folder cannot be written, or the disk is full.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        # The last digits of the layout's solver depend on addresses in memory, and names within the SVG on these digits.
+        left, bottom, width, height = (round(value, 6) for value in axis.get_position(original=True).bounds)
+        axis.set_position((left, bottom, width, height))
     for suffix, metadata in FORMATS.items():
         with atomic_path(Path(f"{prefix}.{suffix}")) as temporary:
             figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)

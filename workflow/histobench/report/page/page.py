@@ -22,11 +22,20 @@ from histobench.study.resolved import Study
 SVG_BYTES = 300_000
 """Size above which an SVG figure, for example with photographs, is shown as its PNG."""
 PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "jinja2", "snakemake")
+TITLES = {
+    "roc": "ROC curves",
+    "precision-recall": "Precision-recall curves",
+    "confusion": "Confusion matrices",
+    "patients": "Errors by patient",
+    "bach": "External test",
+}
+"""Titles of the figures whose name does not already read as one."""
 COSTS = (
     *plain(*table_views.SETTING, "model", "mode", "runs"),
     Column("Trainable parameters", "{trainable}"),
     Column("Job seconds, all runs", "{seconds}"),
     Column("Training seconds, all runs", "{training_seconds}"),
+    Column("Seconds of embeddings or visual tokens", "{feature_seconds}"),
     *plain("images_per_second"),
     Column("Peak host memory (MiB)", "{host_mib}"),
     Column("Peak device memory (MiB)", "{device_mib}"),
@@ -142,13 +151,15 @@ def _figure(path: Path, folder: Path, content: PageInput) -> dict[str, Any]:
             raise HistoBenchError(f"{needed}: no such file; run the workflow again to make it, or restore it with git")
     if path.stat().st_size >= SVG_BYTES:
         kind, file = "image/png", path.with_suffix(".png")
+    width = re.search(r'<svg[^>]* width="([\d.]+)pt"', path.read_text(encoding="utf-8"))
     link = Path(os.path.relpath(path, folder)).as_posix().removesuffix(".svg")
     text = " ".join(caption.read_text(encoding="utf-8").split())
     if not content.study.paper:  # without the sentences that compare with the paper
         text = " ".join(sentence for sentence in re.split(r"(?<=\.) ", text) if "published" not in sentence)
     return {
         "identity": path.stem,
-        "title": title(content.study, papers(path.stem)),
+        "narrow": bool(width) and float(width[1]) < 300,  # drawn for one column of a journal
+        "title": TITLES.get(path.stem, title(content.study, papers(path.stem))),
         "caption": text.replace("*", "").replace("``", ""),
         "address": f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}",
         "files": [f"{link}{suffix}" for suffix in (".pdf", ".svg", ".png")],
@@ -165,8 +176,8 @@ def _provenance(commit: str, costs: Source | None) -> dict[str, Any]:
         found["costs"] = view(
             costs,
             "Time and cost per arm",
-            "Wall-clock seconds of jobs and of the training in them, both summed over folds; mean speed of training; "
-            "highest memory of any run.",
+            "Wall-clock seconds of jobs and of the training in them, both summed over folds; of the jobs that computed "
+            "embeddings or visual tokens for all folds; mean speed of training; highest memory of any run.",
             COSTS,
             fold=table_views.FOLD,
         )

@@ -11,6 +11,7 @@ SPLITS = {
     "accession": "no accession number is on both sides of a fold, the strictest grouping",
     "image": "images are assigned one by one, so that a patient is on both sides of a fold: a control that leaks on purpose",
     "official": "the official lists of the dataset's authors",
+    "file": "a given table says which images train and which evaluate, whatever patients they show",
 }
 BREAKHIS = (
     "a patient of BreakHis is a slide id, an accession number that id without its last letters: BreakHis has 82 pairs of "

@@ -1,5 +1,5 @@
 "use strict";
-// Makes tables sortable with a button in each head. The page can be read without JavaScript.
+// Makes tables sortable with a button in each head, and hints at what is out of sight. The page can be read without JavaScript.
 const collator = new Intl.Collator("en", { numeric: true });
 
 function key(row, column) {
@@ -53,10 +53,18 @@ for (const form of document.querySelectorAll("form.filter")) {
   choose();
 }
 
-// Folded tables are printed too.
-let opened = [];
-addEventListener("beforeprint", () => {
-  opened = [...document.querySelectorAll("details:not([open])")];
-  opened.forEach((details) => { details.open = true; });
-});
-addEventListener("afterprint", () => opened.forEach((details) => { details.open = false; }));
+// Says of a box that is wider than the window that it can be scrolled, and on which side there is more.
+for (const box of document.querySelectorAll(".scroll")) {
+  const hint = document.createElement("p");
+  hint.className = "hint";
+  hint.textContent = "Wider than the window: scroll sideways →";
+  box.before(hint);
+  const tell = () => {
+    const rest = box.scrollWidth - box.clientWidth;
+    hint.hidden = rest < 2;
+    box.classList.toggle("more", box.scrollLeft < rest - 1);
+    box.classList.toggle("scrolled", box.scrollLeft > 0);
+  };
+  box.addEventListener("scroll", tell, { passive: true });
+  new ResizeObserver(tell).observe(box);
+}

@@ -12,8 +12,8 @@ from histobench.study.runs import Run
 
 READ = ("seconds", "parameters", "images_per_second", "device", "precision", "versions", "peak_memory_mib")
 COLUMNS = (
-    *(*ARM, "runs", "trainable", "seconds", "training_seconds", "images_per_second", "host_mib", "device_mib"),
-    *("device", "precision", "versions"),
+    *(*ARM, "runs", "trainable", "seconds", "training_seconds", "feature_seconds", "images_per_second"),
+    *("host_mib", "device_mib", "device", "precision", "versions"),
 )
 
 
@@ -34,7 +34,8 @@ def read(record: Path) -> dict[str, Any]:
 def table(records: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[dict[str, object]]:
     """Return a row per arm, in the order of its first run.
 
-    `seconds` and `training_seconds` (wall clock of the whole job, and of training alone) are summed over runs,
+    `seconds` and `training_seconds` (wall clock of the whole job, and of training alone) are summed over runs;
+    `feature_seconds` are those of the embeddings or visual tokens that all runs share, empty if they are not known.
     `images_per_second` is averaged, memory (MiB) is the highest of any run. What runs of one arm do not share, devices for
     example, is joined with a semicolon.
     """
@@ -45,11 +46,13 @@ def table(records: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[dict[str, ob
     rows = []
     for arm, runs in arms.items():
         speeds = [run["images_per_second"] for run in runs if run["images_per_second"]]
+        features = [run["seconds"].get("features") for run in runs]
         row = dict(zip(ARM, arm, strict=True)) | {
             "runs": len(runs),
             "trainable": _listed(str(run["parameters"]["trainable"]) for run in runs),
             "seconds": f"{sum(run['seconds']['total'] for run in runs):.1f}",
             "training_seconds": f"{sum(run['seconds']['training'] for run in runs):.1f}",
+            "feature_seconds": "" if None in features else f"{max(features):.1f}",
             "images_per_second": f"{sum(speeds) / len(speeds):.1f}" if speeds else "",
             "device": _listed(run["device"] for run in runs),
             "precision": _listed(run["precision"] for run in runs),

@@ -89,4 +89,6 @@ def _augmentation(name: str, transforms: Sequence[Settings]) -> str:
 def _evaluation(split: Settings) -> str:
     if split["by"] == "official":
         return f"{split['folds']} official patient-level hold-outs"
+    if split["by"] == "file":
+        return f"{split['folds']} given folds" if split["folds"] > 1 else "one given hold-out"
     return f"{split['folds']}-fold {split['by']}-level cross-validation"

@@ -1,0 +1,51 @@
+"""Keys of results: short hashes of the settings behind the names in a path of :mod:`histobench.study.paths`."""
+
+from typing import TYPE_CHECKING, Any
+
+from histobench.study import paths
+from histobench.study.spec import canonical_json
+
+if TYPE_CHECKING:
+    from histobench.study.config import Config
+
+NAMES = {
+    "data_key": ("dataset",),
+    "on_key": ("on",),
+    "split_key": ("split",),
+    "weights_key": ("model",),
+    "feature_key": ("model", "augmentation"),
+    "run_key": ("model", "mode", "split", "augmentation"),
+}
+"""The wildcard of each key, and the names whose settings it is the hash of."""
+NOT_IMAGES = {"url", "mirrors", "licence", "citation", "sha256"}
+"""Settings of a dataset that do not decide which images it has."""
+NOT_WEIGHTS = {"image_size", "mean", "std", "readout"}
+"""Settings of a model that do not decide its parameters before training."""
+
+
+def key(config: "Config", wildcard: str, *names: str) -> str:
+    """Return the key of the names that `wildcard` has in :data:`NAMES`."""
+    return paths.key(canonical_json(_settings(config, wildcard, *names)))
+
+
+def weights_settings(config: "Config", model: str) -> dict[str, Any]:
+    """Return what decides a model's parameters before training."""
+    return config.models[model].settings.model_dump(mode="json", exclude=NOT_WEIGHTS)
+
+
+def _settings(config: "Config", wildcard: str, *names: str) -> Any:
+    match wildcard, names:
+        case "data_key" | "on_key", (dataset,):
+            return config.datasets[dataset].model_dump(mode="json", exclude=NOT_IMAGES)
+        case "split_key", (split,):
+            return config.splits[split].model_dump(mode="json")
+        case "weights_key", (model,):
+            return weights_settings(config, model)
+        case "feature_key", (model, augmentation):
+            settings = config.models[model].settings.model_dump(mode="json")
+            return [settings, config.augmentations[augmentation], config.seed]
+        case _, (model, mode, split, augmentation):
+            recipe = config.recipe(model, mode).model_dump(mode="json")
+            parts = _settings(config, "feature_key", model, augmentation), _settings(config, "split_key", split)
+            return [*parts, recipe]
+    raise ValueError(f"{wildcard} is no key of {names}")
