@@ -341,11 +341,14 @@ def test_the_script_makes_folds(tmp_path: Path) -> None:
     assert run("folds", tmp_path, split=json.dumps(split), **outputs) == (0, "")
     made = folds.load(tmp_path / "folds.csv", images, "image")
     assert made.count == 3
+    images_of = {one.image_id: one for one in images}
     twins = [made.tested[images[row].image_id] for row in (0, 1)]
     divided = [str(int(one != other)) for one, other in zip(*twins, strict=True)]
+    patients = [[{images_of[name].patient for name in side} for side in both] for both in sides(made, images)]
+    shared = [str(len(train & test)) for train, test in patients]
     assert list(csv.reader((tmp_path / "census.csv").open())) == [
         list(folds.CENSUS_COLUMNS),
-        *(["123"[fold], "16", "16", "32", "8", "8", "16", divided[fold]] for fold in range(3)),
+        *(["123"[fold], "16", "16", "32", "8", "8", "16", divided[fold], shared[fold]] for fold in range(3)),
     ]
     split |= {"by": "patient", "folds": 9}
     message = "split by patient into 9 folds with seed 0: the manifest has only 6 benign patients"

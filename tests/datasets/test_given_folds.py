@@ -82,7 +82,7 @@ def test_what_is_on_no_side_or_on_both_is_told(tmp_path: Path, capsys) -> None:
     assert (saved[first], saved[second], saved[third]) == ("unused", "unused", "train")
     (row,) = folds.census(IMAGES, made)
     assert (row["train_benign"], row["train_malignant"], row["test_benign"], row["test_malignant"]) == (6, 9, 4, 3)
-    assert (row["train_groups"], row["test_groups"]) == (15, 7)
+    assert (row["train_groups"], row["test_groups"], row["shared_patients"]) == (15, 7, 1)
 
 
 ROWS = [f"14-{100 * label + patient},{patient + 1}" for label in (1, 2) for patient in range(3)]

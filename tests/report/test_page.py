@@ -84,7 +84,7 @@ def test_a_figure_for_one_column_of_a_journal_is_not_blown_up(made, tmp_path, wi
     content, page = made
     figure = tmp_path / "figure5.svg"
     figure.write_text(f'<?xml version="1.0"?>\n<svg height="9pt" version="1.1" width="{width}" xmlns="x"></svg>')
-    assert ('<figure id="figure5" class="narrow">' in build(replace(content, figures=[figure]), page)) == narrow
+    assert ('<div class="scroll narrow"' in build(replace(content, figures=[figure]), page)) == narrow
 
 
 def test_the_page_says_what_the_study_does_not_have(made):

@@ -30,12 +30,16 @@ def refused(project, *arguments: str) -> str:
             b"study: mine\nmodes:\n  ft: {epochs: 5}\n\nstudy: other\n",
             "config/bad.yaml: study is there twice, in lines 1 and 5; remove one of them",
         ),
+        (
+            b"study: mine\ndatasets:\n  mine: {classes: {no: benign, yes: malignant}}\n",
+            "config/bad.yaml, line 3: YAML reads no as true or false; if it is text, put it in quotes",
+        ),
     ],
-    ids=["unclosed", "empty", "twice"],
+    ids=["unclosed", "empty", "twice", "no text"],
 )
 def test_files_that_are_no_configuration(untouched, content, message):
     (untouched.folder / "config/bad.yaml").write_bytes(content)
-    output = refused(untouched, "--configfile", "config/bad.yaml")
+    output = refused(untouched, "--configfile=config/bad.yaml")
     assert message in output
     assert "Traceback" not in output
 

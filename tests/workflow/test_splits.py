@@ -30,7 +30,7 @@ def test_official_lists_and_the_image_control(project):
     sides = {benign[0]: "val", benign[1]: "test", malignant[1]: "test"}
     named = (
         f"C:\\their\\{path.rsplit('/', 1)[1]},{sides.get(slide, 'train')}"
-        for (path, _), slide in zip(files, slides, strict=False)
+        for (path, _), slide in zip(files, slides, strict=True)
     )
     (project.folder / "theirs.csv").write_text("\n".join(["image,set", *named]) + "\n")
     block = project.configure("few")["grid"][0] | {"dataset": "few", "models": ["small"], "splits": list(splits)}

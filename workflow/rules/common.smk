@@ -41,6 +41,7 @@ warn_of_versions()
 
 try:
     for word in ["config/config.yaml", *sys.argv[1:]]:
+        word = word.rpartition("=")[2]  # --configfile=FILE
         if word.endswith((".yaml", ".yml")) and Path(word).is_file():
             unambiguous(word)
     STUDY = load(config)

@@ -34,6 +34,7 @@ CENSUS_COLUMNS = (
     "fold",
     *(f"{side}_{counted}" for side in SIDES for counted in ("benign", "malignant", "groups")),
     "equal_pixels",
+    "shared_patients",
 )
 
 
@@ -147,18 +148,25 @@ def twins(images: Sequence[Image], policy: str) -> list[tuple[str, str]]:
     return pairs
 
 
+def shared_patients(images: Sequence[Image], folds: Folds) -> list[list[str]]:
+    """Return for each fold the patients who have images on both of its sides."""
+    patients = np.array([image.patient for image in images])
+    train, test = folds.sides(images)
+    return [sorted(set(patients[train[:, fold]]) & set(patients[test[:, fold]])) for fold in range(folds.count)]
+
+
 def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
     """Count what is on the two sides of each fold.
 
     Returns:
-        A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, and
-        the pairs of :func:`twins` that are divided between them.
+        A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, the pairs
+        of :func:`twins` that are divided between them, and the patients with images on both.
     """
     sides, of_groups = folds.sides(images), np.array(list(folds.tested.values()))
     malignant = np.array([image.label == "malignant" for image in images])
     row_of = {image.image_id: row for row, image in enumerate(images)}
     pairs = [(row_of[one], row_of[other]) for one, other in twins(images, folds.policy)]
-    rows = []
+    shared, rows = shared_patients(images, folds), []
     for fold in range(folds.count):
         row = {"fold": fold + 1}
         for test, side in enumerate(SIDES):
@@ -167,7 +175,8 @@ def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
             row[f"{side}_malignant"] = int(np.sum(here & malignant))
             row[f"{side}_groups"] = int(np.sum(of_groups[:, fold] == test))
         train, test = (side[:, fold] for side in sides)
-        rows.append(row | {"equal_pixels": int(sum(train[a] & test[b] or test[a] & train[b] for a, b in pairs))})
+        divided = sum(train[a] & test[b] or test[a] & train[b] for a, b in pairs)
+        rows.append(row | {"equal_pixels": int(divided), "shared_patients": len(shared[fold])})
     return rows
 
 

@@ -6,8 +6,6 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from histobench.datasets import folds
 from histobench.datasets.decode import SUFFIXES
 from histobench.datasets.manifest import Image
@@ -70,7 +68,10 @@ def read(
     for several, what in (
         (unknown, "names are not in the dataset"),
         (unused, "images of the dataset neither train nor evaluate"),
-        (_divided(made, images), "patients have images on both sides of a fold"),
+        (
+            sorted(set[str]().union(*folds.shared_patients(images, made))),
+            "patients have images on both sides of a fold",
+        ),
     ):
         if several:
             print(f"warning: {table}: {len(several)} {what}, the first is {several[0]}", file=sys.stderr)
@@ -142,11 +143,3 @@ def _assigned(
                     f"{place}: {text} is in {values} {value} here and in another one above; remove one of the rows"
                 )
     return number_of, unknown
-
-
-def _divided(made: folds.Folds, images: Sequence[Image]) -> list[str]:
-    """Return the patients who train and evaluate in the same fold."""
-    patients = np.array([image.patient for image in images])
-    train, test = made.sides(images)
-    both = (set(patients[train[:, fold]]) & set(patients[test[:, fold]]) for fold in range(made.count))
-    return sorted(set[str]().union(*both))

@@ -79,15 +79,14 @@ Number = Annotated[float, Field(strict=True)]
 """A number in a list, which text or a truth value is not."""
 
 
-def _as_text(count: int) -> BeforeValidator:
-    """Take a number of `count` digits as text: YAML reads a hash without letters so."""
-    return BeforeValidator(
-        lambda value: str(value) if type(value) is int and 0 < value < 10**count <= 10 * value else value
-    )
+def _digits(count: int) -> BeforeValidator:
+    """Return what turns a number of `count` digits into text: so YAML reads a hash that has no letter."""
+    least = 10 ** (count - 1)
+    return BeforeValidator(lambda value: str(value) if type(value) is int and least <= value < 10 * least else value)
 
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), _as_text(64)]
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$"), _as_text(40)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), _digits(64)]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$"), _digits(40)]
 
 
 class Settings(BaseModel):

@@ -58,6 +58,8 @@ def read(path: Path) -> dict:
     """
     import yaml
 
+    from histobench.study.checks import unambiguous
+
     def fault(what: str, line: int = 0, remedy: str = "correct the file") -> HistoBenchError:
         return HistoBenchError(f"{path}{f', line {line}' if line else ''}: {' '.join(what.split())}; {remedy}")
 
@@ -79,6 +81,7 @@ def read(path: Path) -> dict:
         raise fault(f"cannot be read as YAML ({error})") from error
     if not isinstance(settings, dict):
         raise fault(f"holds no keys, expected a configuration such as {DEFAULT}")
+    unambiguous(path)
     return settings
 
 

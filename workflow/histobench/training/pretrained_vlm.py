@@ -131,9 +131,11 @@ def _load(made: vlm.Architecture, folder: Path, verified: Path) -> Any:
         "have the unknown": set(report["unexpected_keys"]),
         "have in another shape the": {name for name, *_ in report["mismatched_keys"]},
     }
-    for fault, names in faults.items():
-        if names := sorted(names - LANGUAGE_HEAD):
-            raise HistoBenchError(
-                f"{folder}: the weights {fault} parameter {names[0]} ({len(names)} such); choose another revision or folder"
-            )
+    found = [
+        f"{fault} parameter {sorted(names)[0]} ({len(names)} such)"
+        for fault, every in faults.items()
+        if (names := every - LANGUAGE_HEAD)
+    ]
+    if found:
+        raise HistoBenchError(f"{folder}: the weights {' and '.join(found)}; choose another revision or folder")
     return model.model
