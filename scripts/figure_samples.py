@@ -3,7 +3,7 @@
 from histobench.datasets import examples, manifest
 from histobench.io.errors import run_script
 from histobench.report.figures import samples, style
-from histobench.report.terms import printed, subtype
+from histobench.report.terms import magnified, subtype
 from histobench.study import arguments, resolved
 from histobench.study.outputs import papers, sampled
 
@@ -29,7 +29,7 @@ def main() -> None:
         for name, row in rows.items():
             drawn.append((name, []))
             for image in row:
-                magnification = printed("magnification", str(image.magnification))
+                magnification = magnified(image.magnification)
                 title = magnification if papers(figure) == "figure1" else image.subtype or image.label
                 scale = examples.micrometres_per_pixel(image, of["format"], of["synthetic"] is not None)
                 drawn[-1][1].append(samples.Sample(title, pixels[image.image_id], scale))

@@ -7,6 +7,7 @@ import pytest
 
 from histobench.study import outputs, paper, resolved
 from histobench.study.config import load
+from histobench.tools import pack
 from tests.study.test_config import with_change
 from tests.study.test_malformed import PAPER, merged
 
@@ -98,6 +99,8 @@ def test_a_study_of_own_data_has_names_by_content() -> None:
     about = changed(("grid", [augmented]), ("paper", True), config=OWN)
     assert kinds == {name for name in outputs.tables(about) if "published" not in name and name != "table7-honest"}
     assert [outputs.papers(name) for name in outputs.figures(study)] == outputs.figures(about)
+    # Figures that show images are not packed, whatever they are called.
+    assert {*outputs.sampled(study), *outputs.sampled(about)} == set(pack.SAMPLES)
     assert outputs.numbered("results-augmented-best-epoch-intervals") == (5, "best_epoch")
     assert outputs.numbered("table4") == (4, "last")
     assert outputs.numbered("external-results-intervals") == (6, "last")

@@ -1,6 +1,7 @@
 """Data of one's own through the true workflow: a CSV table trains, class folders and a made-up BACH are evaluated on."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,21 +86,29 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
         ("normal", "0"),
         ("invasive", "1"),
     }
-    table6 = rows(results / "tables/table6.csv")
-    assert [(row["model"], row["mode"]) for row in table6] == [("small", "ft"), ("small", "lp")]
+    headline = rows(results / "tables/external-results.csv")
+    assert [(row["model"], row["mode"]) for row in headline] == [("small", "ft"), ("small", "lp")]
     assert {row["on"] for row in rows(results / "tables/external.csv")} == {"elsewhere", "made-up-bach"}
-    assert "Models start from RANDOM weights." in (results / "tables/table6.md").read_text()
-    for name in ("figure1", "figure2", "bach"):
+    assert "Models start from RANDOM weights." in (results / "tables/external-results.md").read_text()
+    for name in ("samples", "external-samples", "external-classes"):
         assert {path.suffix for path in (results / "figures").glob(f"{name}.*")} == {".svg", ".pdf", ".png"}, name
-    assert rows(results / "claims.csv")
+    # Images of one's own are no footnote to the paper, and of unknown magnification.
+    assert not [path.name for path in results.rglob("*") if re.search(r"claim|published|table\d|figure\d", path.name)]
+    found = page_numbers.read(results / "report.html")
+    text = " ".join(" ".join(found.texts).split())
+    assert "At unknown magnification, without augmentation, small " in text
+    assert not re.search(r"Zhaksylyk|[Cc]laim|ublished|Table \d|Figure \d", text)
+    assert {path.name for path in results.glob("**/*.csv")} <= {
+        Path(address).name for tag, _, address in found.addresses if tag == "a"
+    }
     assert page_numbers.check(results / "report.html") > 100  # every number on it is its CSV's
-    assert page_numbers.read(results / "report.html").sections == page_numbers.SECTIONS
+    assert found.sections == [name for name in page_numbers.SECTIONS if name != "claims"]
 
     # Packed, it is verified without any of the images; BACH's are not in it, nor is the figure that shows them.
     monkeypatch.chdir(project.folder)
     config = command_line.study([Path("config/own.yaml")])
     members = pack.contents(config)
-    assert not [name for name in members if "figures/figure1" in name or "figures/figure2" in name]
+    assert not [name for name in members if "samples" in name]
     assert len([name for name in members if "/predictions/mine-" in name]) == 6
     pack.write(members, config.study, Path("own.tar.gz"))
     images.rename(images.with_name("elsewhere"))

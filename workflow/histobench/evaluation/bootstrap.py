@@ -197,12 +197,13 @@ def fold_means(
         weights: as for :meth:`Clustered.values`, of all these patients.
     """
     w = np.ones((1, len(names))) if weights is None else weights
-    counted, sums = np.zeros(len(w)), dict.fromkeys(POOLED, np.zeros(len(w)))
+    counted = np.zeros(len(w))
+    sums: dict[str, np.ndarray] = {}
     for fold in folds:
         own = w[:, np.searchsorted(names, fold.names)]
         both = np.all([own[:, which].any(axis=1) for which in fold.with_class], axis=0)
-        counted += both
-        sums = {name: sums[name] + np.where(both, value, 0) for name, value in fold.values(own).items()}
+        counted = counted + both
+        sums = {name: sums.get(name, 0) + np.where(both, value, 0) for name, value in fold.values(own).items()}
     with np.errstate(invalid="ignore"):
         return {name: total / counted for name, total in sums.items()}
 

@@ -128,7 +128,8 @@ def analyse(
                         )
                         | _of_folds([fold_scores[name][metric] for name in pair], first.test_to_train)
                         | _difference_of_folds(
-                            *([by_arm[name][metric] for name in pair] for by_arm in (means, drawn)),
+                            [means[name][metric] for name in pair],
+                            [drawn[name][metric] for name in pair],
                             counted[pair[0]].smaller,
                         )
                         | _of_images(metric, selection, first, second)

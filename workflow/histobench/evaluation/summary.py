@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -74,13 +75,11 @@ def summarise(
     table.columns = [f"{metric}_{statistic}" for metric, statistic in table.columns]
     table.insert(0, "folds", groups.size())
     records = table.astype(object).where(table.notna(), None).reset_index().to_dict(orient="records")
-    calls: dict[tuple[object, ...], list[tuple[int, int]]] = {}
+    calls: dict[tuple[object, ...], list[tuple[Any, Any]]] = {}
     for row in rows:
         if "malignant_calls" in row:
-            key = tuple(row[name] for name in keys)
-            calls.setdefault(key, []).append((int(row["malignant_calls"]), int(row["images"])))  # type: ignore[call-overload]
-    return [
-        {str(name): value for name, value in record.items()}
-        | {"one_class": one_class(calls.get(tuple(record[name] for name in keys), []))}
-        for record in records
-    ]
+            calls.setdefault(tuple(row[name] for name in keys), []).append((row["malignant_calls"], row["images"]))
+    found: list[Row] = [{str(name): value for name, value in record.items()} for record in records]
+    for record in found:
+        record["one_class"] = one_class(calls.get(tuple(record[name] for name in keys), []))
+    return found

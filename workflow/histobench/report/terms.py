@@ -67,7 +67,7 @@ def printed(column: str, text: str) -> str:
     return text
 
 
-def scale(magnification: object) -> str:
+def magnified(magnification: object) -> str:
     """Return a magnification in a sentence: `40×`, or `unknown magnification`."""
     text = printed("magnification", str(magnification))
     return f"{text} magnification" if text == UNKNOWN else text
@@ -85,7 +85,7 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
     """
     few = {int(row["smaller_class"]) for row in rows if row.get("smaller_class")}
     alike = dict.fromkeys(
-        f"{labels.get(row['model'], row['model'])} {printed_mode(row['mode'])} ({scale(row['magnification'])}, "
+        f"{labels.get(row['model'], row['model'])} {printed_mode(row['mode'])} ({magnified(row['magnification'])}, "
         f"{'in' if 'folds' in found else 'always'} {found})"
         for row in rows
         if (found := row.get("one_class"))

@@ -29,6 +29,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, write_csv
 from histobench.study import paths
 from histobench.study.config import Config, VlmEntry, load
+from histobench.study.outputs import CONTENTS
 from histobench.study.runs import is_up_to_date
 from histobench.tools.command_line import parser, run_tool, study
 
@@ -37,7 +38,7 @@ README, CHECKSUMS = "README.md", "CHECKSUMS.sha256"
 CONFIGURATION, ENVIRONMENT = "configuration.json", "environment.json"
 REPORT = ("score", "compare", "check_arms", "costs", "claims", "table_", "figure_", "page")
 """Beginnings of the names of the rules that make the report from predictions, but for figure_samples: no others are run."""
-SAMPLES = ("figure1", "figure2")
+SAMPLES = ("figure1", "figure2", CONTENTS["figure1"][0], CONTENTS["figure2"][0])
 """Figures that show images of a dataset: they are not packed."""
 CHARTS = (".svg", ".pdf", ".png")
 """Endings of charts, which depend on the versions of the drawing libraries."""
@@ -142,7 +143,7 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
             write_csv(census_file, folds.CENSUS_COLUMNS, folds.census(images, loaded))
         _make_report(folder)
         found = [path for path in (folder / results).rglob("*") if path.is_file() and path.stem not in SAMPLES]
-        found += folder.glob("results/claims_published.*")
+        found += folder.glob("results/claims_published*")
         made = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
     made[f"{results}/report.html"] = without_samples(made[f"{results}/report.html"])
     return made

@@ -11,7 +11,7 @@ from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import decide
 from histobench.report.figures.style import COLUMN, DIAGONAL, PAGE, TINY, arm_handles, canvas, in_lines, looks
-from histobench.report.terms import printed
+from histobench.report.terms import magnified
 from histobench.study.resolved import Arm, Study
 from histobench.study.runs import Run
 
@@ -94,7 +94,7 @@ def confusion(predictions: Folds, study: Study) -> Figure:
     for edge in range(2, shares.shape[1], 2):
         axis.axvline(edge - 0.5, color="black", linewidth=0.9)
     for at, magnification in enumerate(magnifications):
-        title = printed("magnification", str(magnification))
+        title = magnified(magnification)
         axis.annotate(title, (2 * at + 0.5, -0.5), (0, 20), textcoords="offset points", ha="center", va="bottom")
     axis.set_xticks(range(shares.shape[1]), [f"called\n{name}" for name in CLASSES] * len(magnifications))
     axis.set_yticks(range(shares.shape[0]), CLASSES * len(arms))
@@ -135,7 +135,7 @@ def _panels(
             handles=areas, loc="lower right", fontsize=TINY, frameon=True, framealpha=0.8, edgecolor="none"
         )
         legend.set_zorder(3)
-        axis.set_title(printed("magnification", str(magnification)), loc="left")
+        axis.set_title(magnified(magnification), loc="left")
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axis.grid()
     return figure

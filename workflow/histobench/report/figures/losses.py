@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from histobench.report.figures.style import GREY, PAGE, Arm, arm_handles, canvas, looks
-from histobench.report.terms import Texts, printed
+from histobench.report.terms import Texts, magnified
 from histobench.study.resolved import Study
 from histobench.study.runs import Run
 
@@ -70,7 +70,7 @@ def losses(histories: Histories, study: Study) -> Figure:
             axis.tick_params(labelbottom=not below, labelleft=column == 0)
             if not below:
                 axis.set_xlabel("epoch")
-        line[0].set_ylabel(f"BCE loss, {printed('magnification', str(magnification))}")
+        line[0].set_ylabel(f"BCE loss, {magnified(magnification)}")
     _scale(axes)
     return figure
 
@@ -107,7 +107,7 @@ def overlay(histories: Histories, study: Study) -> Figure:
                     look = {"color": known[arm.key].colour, "linestyle": "-", "marker": "_", "markersize": 3}
                     axis.plot([x] * 3, [mean - spread, mean, mean + spread], gid=f"{arm.name}: {name} spread", **look)
             axis.grid()
-        axes[0, column].set_title(printed("magnification", str(magnification)), loc="left")
+        axes[0, column].set_title(magnified(magnification), loc="left")
         axes[1, column].set_xlabel("epoch")
     axes[0, 0].set_ylabel("validation BCE loss")
     axes[1, 0].set_ylabel("validation accuracy")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from histobench.report.figures.style import DIAGONAL, PAGE, canvas, magnification_looks
-from histobench.report.terms import Texts, printed
+from histobench.report.terms import Texts, magnified
 from histobench.study.resolved import Study
 
 COLUMNS = (
@@ -34,7 +34,7 @@ def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
     lines = max(1, -(-len(shown) // columns))
     largest = max((int(row["images"]) for row in calibration), default=1)
     handles: list[Artist] = [
-        Line2D([], [], color=colour, marker=marker, markersize=3, label=printed("magnification", str(magnification)))
+        Line2D([], [], color=colour, marker=marker, markersize=3, label=magnified(magnification))
         for magnification, (colour, marker) in colours.items()
     ]
     handles.append(Line2D([], [], label="perfectly calibrated", **DIAGONAL))

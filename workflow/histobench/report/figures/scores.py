@@ -14,7 +14,7 @@ from histobench.evaluation.external import MEAN, RATE
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
 from histobench.report.figures.style import COLUMN, GREY, PAGE, SMALL, arm_handles, canvas, looks
-from histobench.report.terms import SELECTIONS, Texts, minus, printed
+from histobench.report.terms import SELECTIONS, Texts, magnified, minus, printed
 from histobench.study.resolved import Arm, Study
 
 Key = tuple[str, str, int]
@@ -159,7 +159,7 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
         axis.margins(y=0.12)
         axis.set_xticks(range(len(places)), labels)
         axis.set_xlim(-0.6, len(places) - 0.4)
-        axis.set_title(f"{arms[key[:2]].name}, {printed('magnification', str(key[2]))}", loc="left")
+        axis.set_title(f"{arms[key[:2]].name}, {magnified(key[2])}", loc="left")
         axis.grid(axis="y")
         if number % columns == 0:
             axis.set_ylabel("accuracy")
@@ -207,7 +207,7 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
         axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         axis.set_xlim(-0.5, len(names) - 0.5)
         axis.set_ylim(-0.03, 1.03)
-        axis.set_title(f"trained at {printed('magnification', str(magnification))}", loc="left")
+        axis.set_title(f"trained at {magnified(magnification)}", loc="left")
         axis.grid(axis="y")
     axes[0].set_ylabel(f"{study.table6['on']}: share called malignant")
     return figure

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from histobench.report.page.cells import Cell, Row, RowCount, Source, Value, View, shown
-from histobench.report.terms import ABSENT, Texts, scale
+from histobench.report.terms import ABSENT, Texts, magnified
 
 TALLIES = (
     ("By the paper's own numbers", "published_verdict", ("holds", "contradicted", "inconsistent", "not checkable")),
@@ -142,7 +142,7 @@ def firsts(winners: Sequence[Winner]) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for one in winners:
         arm = f"{one.arm} and {one.second}" if one.tied else one.arm
-        found.setdefault(one.augmentation, {}).setdefault(arm, []).append(scale(one.magnification.value))
+        found.setdefault(one.augmentation, {}).setdefault(arm, []).append(magnified(one.magnification.value))
     return found
 
 

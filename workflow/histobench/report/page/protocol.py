@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from histobench.report.terms import count, scale
+from histobench.report.terms import count, magnified
 from histobench.study.resolved import Settings, Study, printed_mode
 
 SPLITS = {
@@ -73,8 +73,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     }
     external = (
         f"every run of {', '.join(block['models'])} ({', '.join(map(printed_mode, block['modes']))}) trained at "
-        f"{', '.join(map(scale, block['magnifications']))} is evaluated on {block['on']}; the headline is "
-        f"{scale(block['headline'])}, another table has all"
+        f"{', '.join(map(magnified, block['magnifications']))} is evaluated on {block['on']}; the headline is "
+        f"{magnified(block['headline'])}, another table has all"
         for block in study.external
     )
     points = [

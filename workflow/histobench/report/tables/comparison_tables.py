@@ -12,10 +12,10 @@ from histobench.report.terms import (
     bracket,
     fixed,
     head,
+    magnified,
     minus,
     printed,
     remarks,
-    scale,
 )
 from histobench.study.outputs import title
 from histobench.study.resolved import Study, printed_mode
@@ -74,7 +74,7 @@ def comparison_tables(
         pairs.setdefault((first, second), {})[row["metric"]] = row
     pairs = {pair: metrics for pair, metrics in pairs.items() if metrics}
     setting = (
-        f"dataset {study.dataset}, split policy {study.split}, {scale(magnification)}, augmentation {study.augmentation}, "
+        f"dataset {study.dataset}, split policy {study.split}, {magnified(magnification)}, augmentation {study.augmentation}, "
         "last epoch"
     )
     bound = (

@@ -21,9 +21,9 @@ from histobench.report.terms import (
     Texts,
     count,
     fixed,
+    magnified,
     printed,
     remarks,
-    scale,
 )
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
@@ -59,7 +59,7 @@ def results_tables(
     over = f"mean ± sample standard deviation over {folds(chosen)}."
     empty = [] if rows else [EMPTY_EXTERNAL if number == 6 else EMPTY]
     if number == 6:
-        trained = f" at {scale(setting['magnification'])}"
+        trained = f" at {magnified(setting['magnification'])}"
         about = companion = (
             f"External test on dataset {setting['on']} of models trained on {setting['dataset']}{trained}, split policy "
             f"{setting['split']}, augmentation {setting['augmentation']}: {over}"
