@@ -520,7 +520,7 @@ def test_unusable_predictions_are_named_and_the_others_drawn(
     assert "fold2, line 2: logit is 'nan'" in capsys.readouterr().err
     assert Path("patients.png").is_file()
     with pytest.raises(SystemExit):
-        call("figure_patients", monkeypatch, "--predictions", paths[1], *arguments)
+        call("figure_patients", monkeypatch, "--predictions", files[1], *arguments)
     assert "error: " in capsys.readouterr().err
 
 
