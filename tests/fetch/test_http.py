@@ -283,14 +283,38 @@ def forgetting(header: str, content: bytes = CONTENT) -> Callable[[BaseHTTPReque
     return answer
 
 
+def ranged(start: str, content: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Send `content` as what begins at `start`, whatever was asked for."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(206)
+        handler.send_header("ETag", '"1"')
+        handler.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
 @pytest.mark.parametrize(
     ("first", "second", "content", "ranges"),
     [
         (broken(100_000), forgetting("Range"), CONTENT, [None, "bytes=100000-"]),
         (broken(100_000), forgetting("If-Range", CONTENT + b"!"), CONTENT + b"!", [None, "bytes=100000-", None]),
         (broken(100_000, tag=""), whole, CONTENT, [None, None]),
+        (broken(100_000), in_turn(ranged("100000", CONTENT), whole), CONTENT, [None, "bytes=100000-", None]),
+        (broken(100_000), in_turn(ranged("0", CONTENT), whole), CONTENT, [None, "bytes=100000-", None]),
+        (ranged("0", CONTENT), whole, CONTENT, [None, None]),
     ],
-    ids=["no ranges", "a file that has grown, and no conditions", "no validator"],
+    ids=[
+        "no ranges",
+        "a file that has grown, and no conditions",
+        "no validator",
+        "more than was asked for",
+        "another part",
+        "a part that was not asked for",
+    ],
 )
 def test_the_complete_file_is_sent_again_by_a_server_with(server, path, first, second, content, ranges):
     server.answer = in_turn(first, second)
@@ -495,6 +519,30 @@ def test_a_tar_gz_that_the_server_calls_gzip_is_taken_as_it_is(server, path):
     server.answer = sent(ARCHIVES["tar.gz"], Content_Encoding="x-gzip")
     fetch(server.url, path, require_whole=require_whole)
     assert path.read_bytes() == ARCHIVES["tar.gz"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda handler: error(302, Location=handler.path)(handler),  # Python's message of it has three lines
+        lambda handler: handler.wfile.write(b"SSH-2.0-x\r\n" + bytes(5000)),
+        lambda handler: handler.wfile.write(b"HTTP/1.1 404 bad\x1b[31m\r\nContent-Length: 0\r\n\r\n"),
+    ],
+    ids=["endless redirection", "no HTTP", "control characters"],
+)
+def test_what_a_server_says_is_told_in_one_line(server, path, answer):
+    server.answer = answer
+    with pytest.raises(HistoBenchError, match="could not be downloaded") as caught:
+        fetch(server.url, path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("host", ["[::1", "a" * 70 + ".invalid", "127.0.0.1:1/ü.zip", "127.0.0.1:x"])
+def test_an_address_that_cannot_be_one_is_told_in_one_line(path, host):
+    with pytest.raises(HistoBenchError, match="could not be downloaded"):
+        fetch(f"http://{host}/archive.tar.gz", path)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/archive.tar.gz"])

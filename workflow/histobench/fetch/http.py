@@ -85,7 +85,7 @@ def fetch(
     """
     path, addresses = Path(path), (url, *mirrors)
     for address in addresses:
-        if urlsplit(address).scheme not in _SCHEMES:
+        if address.partition("://")[0] not in _SCHEMES:
             raise HistoBenchError(f"{address}: a download address begins with http:// or https://; correct it")
     if not path.exists():
         with _locked(path):
@@ -270,7 +270,7 @@ class _Part:
             total = int(length) if length.isdecimal() else None
             if response.status == 206:
                 found = re.match(rf"bytes {offset}-\d+/(\d+)", response.headers.get("Content-Range", ""))
-                if not found or int(found[1]) != known["total"]:
+                if not found or int(found[1]) != known.get("total"):
                     self._discard()
                     raise _Interrupted("the server sends a part of another file")
                 total = known["total"]
@@ -288,6 +288,9 @@ class _Part:
                     bar.update(len(chunk))
         if total is not None and self._size() < total:
             raise _Interrupted(f"the connection closed after {self._size()} of {total} bytes")
+        if total is not None and self._size() > total:
+            self._discard()
+            raise _Interrupted(f"the server sends more than the {total} bytes of the file")
         if not self._size():
             raise Unavailable("the server sends an empty file")
 
@@ -334,13 +337,15 @@ def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPRespo
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        reason = f"{error.code} {error.reason}"
+        reason = _line(f"{error.code} {error.reason}")
         if error.code < 500 and error.code not in (408, 425, 429):
             raise Unavailable(reason, error.code) from error
         seconds = error.headers.get("Retry-After") or ""
         raise _Interrupted(reason, wait=min(float(seconds), _LONGEST_WAIT) if seconds.isdecimal() else 0.0) from error
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(_reason(error), answered=False) from error
+    except ValueError as error:  # of what cannot be the address of a host or file
+        raise Unavailable(_reason(error)) from error
     with response:
         if urlsplit(response.url).scheme not in _SCHEMES:
             raise Unavailable(f"the server redirects to {response.url}")
@@ -369,4 +374,9 @@ def _reason(error: Exception) -> str:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
         return f"no data for {TIMEOUT:g} s"
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return _line(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
+
+
+def _line(text: str) -> str:
+    """Return what a server may have sent as one short line."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:200]
