@@ -94,9 +94,12 @@ ROWS = [f"14-{100 * label + patient},{patient + 1}" for label in (1, 2) for pati
 @pytest.mark.parametrize(
     ("header", "rows", "count", "found"),
     [
-        ("patient,fold", ROWS, 3, "found the columns patient, fold, expected one of image and group and one of fold and set"),
+        ("patient,fold", ROWS, 3, "found the columns 'patient, fold', expected one of image and group and one of fold and set"),
         ("group,fold,set", [f"{row},train" for row in ROWS], 3, "expected one of image and group and one of fold and set"),
         ("group,group,fold", [f"{row},1" for row in ROWS], 3, "expected one of image and group and one of fold and set"),
+        ('"gro\nup",fold', ROWS, 3, "found the columns 'gro\\nup, fold', expected"),
+        ("[1," + "2," * 9999, ROWS, 3, "found the columns '[1, 2, 2, "),
+        ("group,fold", [f"14-100,{'9' * 9999}"], 3, "line 2: group is '14-100' and fold is '999"),
         ("image,fold", ROWS, 3, "none of its 6 names is in the dataset, the first is 14-100; correct column image"),
         ("group,fold", [], 3, "none of its 0 names is in the dataset"),
         ("group,fold", ROWS, 5, "are in fold 1, 2, 3 and `folds` of the split is 5, expected"),

@@ -88,7 +88,10 @@ def members(source: Path) -> Generator[Member, None, None]:
         with source.open("rb") as stream:
             yield from _tar(source, stream)
     else:
-        raise HistoBenchError(f"{source}: is no tar.gz, tar or zip archive; get a whole copy of the dataset's archive")
+        raise HistoBenchError(
+            f"{source}: is no tar.gz, tar or zip archive; get a whole copy of it or, if it is one of another kind, unpack it and "
+            "give the folder"
+        )
 
 
 def require_whole(source: Path) -> None:

@@ -90,7 +90,7 @@ def _rows(table: Path) -> tuple[str, str, list[tuple[str, str, str]]]:
     chosen = [column for pair in (("image", "group"), ("fold", "set")) for column in header if column in pair]
     if len(chosen) != 2 or chosen[0] in ("fold", "set") or chosen[1] in ("image", "group"):
         raise HistoBenchError(
-            f"{table}: found the columns {', '.join(header)}, expected one of image and group and one of fold and set; "
+            f"{table}: found the columns {', '.join(header)!r:.300}, expected one of image and group and one of fold and set; "
             "rename them, and leave out what is not needed"
         )
     names, values = chosen
@@ -131,7 +131,7 @@ def _assigned(
         if number is None or not name:
             expected = "train, test or val" if values == "set" else "a number from 1"
             raise HistoBenchError(
-                f"{place}: {names} is {text!r} and {values} is {value!r}, expected a name and {expected}; correct the row"
+                f"{place}: {names} is {text!r:.200} and {values} is {value!r:.200}, expected a name and {expected}; correct the row"
             )
         own = exact.get(name, set())
         if not own and names == "image":

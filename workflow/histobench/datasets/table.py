@@ -133,10 +133,10 @@ def _rows(table: Path, classes: Mapping[str, str]) -> dict[str, Facts]:
         raise HistoBenchError(f"{table}: cannot be read as a CSV table ({error}); save it as CSV in UTF-8") from error
     if absent := [column for column in REQUIRED if column not in header]:
         raise HistoBenchError(
-            f"{table}: column {absent[0]} is missing (found: {', '.join(header)}), expected {', '.join(REQUIRED)} and, "
+            f"{table}: column {absent[0]} is missing (found: {', '.join(header)!r:.300}), expected {', '.join(REQUIRED)} and, "
             f"if wanted, {', '.join(OPTIONAL)}, separated by commas; add it"
         )
-    if twice := [column for column in header if header.count(column) > 1]:
+    if twice := [column for column in (*REQUIRED, *OPTIONAL) if header.count(column) > 1]:
         raise HistoBenchError(f"{table}: two columns are named {twice[0]}; rename or remove one of them")
     if not numbered:
         raise HistoBenchError(f"{table}: lists no image; give it a row for each")
@@ -157,7 +157,7 @@ def _rows(table: Path, classes: Mapping[str, str]) -> dict[str, Facts]:
                 if before != value:
                     raise ValueError(f"{kind} {name} has {key} {value} here and {before} above, expected one")
         except ValueError as error:
-            raise HistoBenchError(f"{table}, line {line}: {error}; correct the row") from None
+            raise HistoBenchError(f"{table}, line {line}: {error!s:.300}; correct the row") from None
         rows[path] = facts
     return rows
 
