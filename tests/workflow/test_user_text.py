@@ -37,7 +37,7 @@ def study(project):
         "classes": {"x": "benign", "x{y}": "malignant"},
     }
     far = {
-        "source": f"resources/far/{FOLDER}.zip",
+        "source": f"resources/weights/{FOLDER}.zip",  # beside the weights of models
         "url": "http://localhost/{a}<b>.zip",
         "mirrors": ["http://localhost/{c}"],
     }
@@ -46,12 +46,12 @@ def study(project):
     small = config["models"]["small"] | terms | {"label": HOSTILE["label"]}
     (project.folder / f"{FOLDER}.pth").write_bytes(b"")
     own = small | {"label": "{own}", "width": 1.0, "weights": {"file": f"{FOLDER}.pth", "sha256": "0" * 64}}
-    datasets = {"mine": mine | terms, "listed": listed | terms, "far": far | terms}
+    datasets = {"mine": mine | terms, "listed": listed | terms, "weights": far | terms}
     changes = {"datasets": datasets, "models": {"small": small, "own": own}, "note": HOSTILE["note"], "paper": False}
     project.configure("text", **changes, grid=[block])
     others = [
         block | {"dataset": "listed"},
-        block | {"dataset": "far", "magnifications": [40]},
+        block | {"dataset": "weights", "magnifications": [40]},
         block | {"models": ["own"]},
     ]
     project.configure("all", **changes, grid=[block, *others])

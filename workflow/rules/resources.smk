@@ -8,7 +8,8 @@ rule fetch_dataset:
     log:
         "results/logs/fetch_dataset/{dataset}/{archive}.log",
     wildcard_constraints:
-        dataset="|".join(ABSENT) or "none",
+        dataset="|".join(map(re.escape, ABSENT)) or "none",
+        archive="|".join(re.escape(Path(STUDY.datasets[name].source).name) for name in ABSENT) or "none",
     conda:
         "../../envs/compute.yaml"
     params:
