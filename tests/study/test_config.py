@@ -159,6 +159,15 @@ def test_studies_share_the_paths_of_what_they_make_from_the_same_settings(key, v
     assert found == moved.split()
 
 
+def test_studies_with_other_names_for_no_augmentation_are_evaluated_on_the_same_views():
+    """The user's names come first; a run that two studies share must not wait for views of another name."""
+    for names in (["plain", "none", "paper"], ["paper", "none", "plain"]):
+        named = {name: PAPER["augmentations"].get(name, []) for name in names}
+        assert load(PAPER | {"augmentations": named}).unaugmented == "none"
+    changed = {"none": [{"HorizontalFlip": {"p": 1.0}}], "paper": [], "plain": []}
+    assert load(PAPER | {"augmentations": changed}).unaugmented == "paper"
+
+
 def test_a_models_own_learning_rate_changes_only_its_specification():
     before, after = load(PAPER), load(with_change("models.vgg19.training", {"ft": {"learning_rate": 3e-5}}))
     for model, same in (("vgg19", False), ("resnet34", True)):

@@ -164,8 +164,9 @@ class Config(Settings):
 
     @property
     def unaugmented(self) -> str:
-        """Return the name of the empty augmentation, whose views are evaluated on."""
-        return next(name for name, transforms in self.augmentations.items() if not transforms)
+        """Return the name of the empty augmentation, whose views are evaluated on: `none` where it is one, so that studies with
+        other names for it share these views."""
+        return next(name for name in ("none", *self.augmentations) if self.augmentations.get(name) == [])
 
     @property
     def labels(self) -> dict[str, str]:
