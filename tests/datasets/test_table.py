@@ -51,6 +51,17 @@ def test_columns_that_are_not_read_may_have_any_names(write) -> None:
     assert len(read(*write(lines, ",path,label,patient,age,age,"))) == len(ROWS)
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "encoding", "newline"),
+    [(";", "utf-8", "\r\n"), ("\t", "utf-16", "\r\n"), (",", "utf-8-sig", "\r"), (";", "utf-16", "\n")],
+)
+def test_a_table_as_spreadsheets_write_it(write, delimiter, encoding, newline) -> None:
+    source, listing = write([])
+    lines = [" Path,Label,PATIENT ", *ROWS]
+    listing.write_bytes(newline.join(line.replace(",", delimiter) for line in lines).encode(encoding))
+    assert [image.patient for image in read(source, listing)] == [f"P{number}" for number in range(6)]
+
+
 def test_its_optional_columns(write) -> None:
     header = "patient,accession,path,label,magnification,subtype,remark"
     lines = [f"P{n},A{n // 2},case{n}/{n}.png,{'healthy' if n < 3 else 'carcinoma'},200,,x" for n in range(5)]

@@ -1,6 +1,5 @@
 """Folds from a CSV table: a split of your own, or one that someone else has published."""
 
-import csv
 import sys
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
@@ -10,6 +9,7 @@ from histobench.datasets import folds
 from histobench.datasets.decode import SUFFIXES
 from histobench.datasets.manifest import Image
 from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_given_csv
 
 SETS = {
     **dict.fromkeys(("train", "training"), 0),
@@ -80,13 +80,7 @@ def read(
 
 def _rows(table: Path) -> tuple[str, str, list[tuple[str, str, str]]]:
     """Return the column of names, the column of values, and of each row its place for messages, name and value."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(f"{table}, line {reader.line_num}", row) for row in reader]
-            header = list(reader.fieldnames or [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise HistoBenchError(f"{table}: cannot be read as a CSV table ({error}); save it as CSV in UTF-8") from error
+    header, rows = read_given_csv(table)
     chosen = [column for pair in (("image", "group"), ("fold", "set")) for column in header if column in pair]
     if len(chosen) != 2 or chosen[0] in ("fold", "set") or chosen[1] in ("image", "group"):
         raise HistoBenchError(
@@ -94,7 +88,8 @@ def _rows(table: Path) -> tuple[str, str, list[tuple[str, str, str]]]:
             "rename them, and leave out what is not needed"
         )
     names, values = chosen
-    return names, values, [(place, (row[names] or "").strip(), (row[values] or "").strip()) for place, row in rows]
+    texts = [(line, *((row[column] or "").strip() for column in chosen)) for line, row in rows]
+    return names, values, [(f"{table}, line {line}", name, value) for line, name, value in texts]
 
 
 def _known(images: Sequence[Image], names: str) -> tuple[dict[str, set[str]], dict[str, set[str]]]:

@@ -1,6 +1,5 @@
 """The user's own datasets: images that a CSV table lists, or that lie in one folder for each class."""
 
-import csv
 import re
 import sys
 import unicodedata
@@ -11,6 +10,7 @@ from histobench.datasets.decode import FORMATS, SUFFIXES
 from histobench.datasets.manifest import LABELS, Image, equal_pixels
 from histobench.datasets.scan import Facts, scan
 from histobench.io.errors import HistoBenchError
+from histobench.io.files import read_given_csv
 from histobench.study.spec import MAGNIFICATIONS
 
 REQUIRED = ("path", "label", "patient")
@@ -124,17 +124,11 @@ def _facts(member: str, label: str, subtype: str, patient: str, accession: str, 
 
 def _rows(table: Path, classes: Mapping[str, str]) -> dict[str, Facts]:
     """Return what is known of each path of a table."""
-    try:
-        with Path(table).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            numbered = [(reader.line_num, row) for row in reader]
-            header = list(reader.fieldnames or [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise HistoBenchError(f"{table}: cannot be read as a CSV table ({error}); save it as CSV in UTF-8") from error
+    header, numbered = read_given_csv(table)
     if absent := [column for column in REQUIRED if column not in header]:
         raise HistoBenchError(
             f"{table}: column {absent[0]} is missing (found: {', '.join(header)!r:.300}), expected {', '.join(REQUIRED)} and, "
-            f"if wanted, {', '.join(OPTIONAL)}, separated by commas; add it"
+            f"if wanted, {', '.join(OPTIONAL)}; add it"
         )
     if twice := [column for column in (*REQUIRED, *OPTIONAL) if header.count(column) > 1]:
         raise HistoBenchError(f"{table}: two columns are named {twice[0]}; rename or remove one of them")

@@ -4,6 +4,7 @@ import csv
 import errno
 import glob
 import hashlib
+import io
 import json
 import os
 import re
@@ -90,6 +91,26 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_given_csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str | None, Any]]]]:
+    """Return the columns and the numbered rows of a CSV table that a user has written.
+
+    Between cells are commas, semicolons or tabs, whichever the first line has most of; the text is UTF-8 or, with its mark,
+    UTF-16. Names of columns are in lower case, without spaces around them.
+
+    Raises:
+        HistoBenchError: the file cannot be read.
+    """
+    try:
+        data = Path(path).read_bytes()
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        first = text.splitlines()[0] if text.strip() else ""
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+        return list(reader.fieldnames), [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise HistoBenchError(f"{path}: cannot be read as a CSV table ({error}); save it as CSV in UTF-8") from error
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
