@@ -39,9 +39,9 @@ class Place:
         module = [] if direct else ["-m", "histobench.launcher"]
         pipe, command = subprocess.PIPE, [sys.executable, *module, "script.py", *arguments]
         environment = self.environment | changes
-        # Tests may run with SIGINT ignored, which a script would inherit.
+        # Tests may run with these ignored, which a script would inherit.
         return subprocess.Popen(
-            ["env", "--default-signal=INT", *command],
+            ["env", "--default-signal=INT,HUP", *command],
             cwd=self.folder,
             env=environment,
             stdin=pipe,

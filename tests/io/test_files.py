@@ -82,10 +82,10 @@ run_script(main)
 @pytest.mark.parametrize(
     ("sigint", "number"),
     [
-        ("--default-signal=INT", signal.SIGTERM),
-        ("--default-signal=INT", signal.SIGHUP),
-        ("--default-signal=INT", signal.SIGUSR1),
-        ("--default-signal=INT", signal.SIGINT),
+        ("--default-signal=INT,HUP", signal.SIGTERM),
+        ("--default-signal=INT,HUP", signal.SIGHUP),
+        ("--default-signal=INT,HUP", signal.SIGUSR1),
+        ("--default-signal=INT,HUP", signal.SIGINT),
         ("--ignore-signal=INT", signal.SIGTERM),
     ],
 )

@@ -54,7 +54,8 @@ def start(arguments: list[object], log: Path) -> multiprocessing.process.BasePro
 
 
 def _become(arguments: list[str], log: Path) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run with SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run with these ignored
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     multiprocessing.set_start_method("fork", force=True)  # of its own processes
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1), os.dup2(output, 2)

@@ -16,8 +16,9 @@ import os, signal, time
 from histobench.io.errors import run_script
 from histobench.training.interrupt import Interrupt
 send = lambda name: os.kill(os.getpid(), signal.Signals[name])
-# Tests may run with SIGINT ignored, which this process inherits.
+# Tests may run with these ignored (`make test &`, `nohup make test`), which this process inherits.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 """
 
 

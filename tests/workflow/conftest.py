@@ -35,8 +35,9 @@ TINY_STUDY = loaded(yaml.safe_load(TINY.read_text()))
 
 
 def default_signals() -> None:
-    """Let a started process end by SIGINT, also where the tests were started with it ignored (`make test &`)."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Let a started process end by these, also where the tests were started with them ignored (`nohup make test &`)."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass

@@ -181,16 +181,16 @@ def test_a_second_study_trains_only_what_the_first_has_not(restored):
 @pytest.mark.slow
 def test_a_study_that_means_something_else_by_the_same_names_leaves_the_first_as_it_is(finished, tmp_path):
     both = Project(shutil.copytree(finished.folder, tmp_path / "both", symlinks=True))
-    config = both.configure("second")
+    config = both.configure("meaning")
     config["datasets"]["made-up"]["synthetic"]["seed"] = 7
     config["splits"]["patient"]["seed"] = 7
     config["models"]["small"]["image_size"] = 40
     config["modes"]["ft"]["epochs"] = 2
-    both.configure("second", **config | {"study": "second", "grid": config["grid"][:1], "seed": 7})
+    both.configure("meaning", **config | {"study": "meaning", "grid": config["grid"][:1], "seed": 7})
     files = [path for name in ("results", "resources") for path in (both.folder / name).rglob("*") if path.is_file()]
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
-    second = ("--configfile", "config/second.yaml", "--cores", "2", "--resources", "gpu=2", "--set-threads", "train=1")
-    both.snakemake(*second, "--until", "score")
+    other = ("--configfile", "config/meaning.yaml", "--cores", "2", "--resources", "gpu=2", "--set-threads", "train=1")
+    both.snakemake(*other, "--until", "score")
     assert len(list(both.folder.glob("results/made-up-*/runs/small/ft/*/*/*/*/run.json"))) == 2 * 2
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
     assert both.jobs(*TINY) == {}

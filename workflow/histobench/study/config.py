@@ -176,13 +176,17 @@ class Config(Settings):
     @property
     def notes(self) -> list[str]:
         """Return what a reader of any table must know: made-up images, random weights, narrowed models, the study's own note."""
-        models = [self.models[name] for name in self.labels]
+        models = {label: self.models[name] for name, label in self.labels.items()}
+        random = [label for label, model in models.items() if model.weights == "random"]
+        narrow = [label for label, model in models.items() if isinstance(model, CnnEntry) and model.width < 1]
+
+        def who(some: list[str]) -> str:
+            return "Models" if len(some) == len(models) else f"The models {', '.join(some)}"
+
         notes = {
             "The images are SYNTHETIC.": any(self.datasets[name].synthetic for name in self.used_datasets),
-            "Models start from RANDOM weights.": any(model.weights == "random" for model in models),
-            "Models are NARROWED to a share of their channels.": any(
-                isinstance(model, CnnEntry) and model.width < 1 for model in models
-            ),
+            f"{who(random)} start from RANDOM weights.": random,
+            f"{who(narrow)} are NARROWED to a share of their channels.": narrow,
         }
         return [*(note for note, holds in notes.items() if holds), *([self.note] if self.note else [])]
 

@@ -72,7 +72,7 @@ class Comparisons(Settings):
     pairs: list[tuple[str, str]] = []
     """Pairs of arms, each `MODEL/MODE`: one family for Holm's correction. All pairs of the study where it is empty."""
     magnification: Magnification = 200
-    """The magnification of Table 7."""
+    """The magnification of Table 7 and of the answer; where the grid does not have the default, the highest of the grid."""
     draws: int = Field(default=10_000, ge=100, le=1_000_000)
     """Bootstrap draws and sign flips."""
     seed: int = Field(default=0, ge=0, lt=2**63)

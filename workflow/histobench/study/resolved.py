@@ -132,7 +132,7 @@ class Study:
 
     @property
     def magnification(self) -> int:
-        """Return the magnification of Figure 6: that of Table 7, or else the highest of Table 4."""
+        """Return the magnification of Table 7 and Figure 6: that of `comparisons`, or else the highest of Table 4."""
         known = {cell["magnification"] for cell in self.cells if self.main.items() <= cell.items()}
         wanted = self.comparisons["magnification"]
         return wanted if wanted in known else max(known, default=0)
@@ -191,6 +191,7 @@ def resolve(config: "Config") -> Study:
         comparisons=config.comparisons.model_dump(mode="json"),
         paper=bool(config.paper),
     )
+    study = replace(study, comparisons={**study.comparisons, "magnification": study.magnification})
     return replace(study, paper=bool(paper.arms(study))) if config.paper is None else study
 
 

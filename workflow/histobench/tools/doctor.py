@@ -190,7 +190,7 @@ def progress(config: "Config", options: str) -> Finding:
     done = sum(job.done for job in training(config, ""))
     text = f"{config.study}: {done} of {len(config.runs)} runs are done; `make plan` says how long the rest takes"
     demo = options.endswith('"--configfile config/demo.yaml"')
-    return Finding("ok", "study", text, "make demo" if demo else f"make reproduce{options}")
+    return Finding("ok", "study", text, "make demo" if demo else f"make {'study' if options else 'reproduce'}{options}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the page opens with: the best arm of each setting, by how much it leads, and which published claims hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from histobench.report.page.cells import Cell, Row, RowCount, Source, Value, View, shown
@@ -135,6 +135,19 @@ def table(winners: Sequence[Winner], link: str) -> View:
     }
     title = "The best arm at each magnification"
     return View("best-arms", title, CAPTION, link, list(columns), list(columns.values()), rows, cards=True)
+
+
+def guesses(aucs: Sequence[Texts], names: Mapping[str, str]) -> list[str]:
+    """Return sentences on the arms whose AUC is not above that of guessing, given their rows of intervals.csv."""
+    known = [row for row in aucs if row["fold_mean_low"] and row["fold_mean_high"]]
+    below = [row for row in known if float(row["fold_mean_high"]) < 0.5]
+    similar = [row for row in known if float(row["fold_mean_low"]) <= 0.5 and row not in below]
+    kinds = {"does not differ from": similar, "is below": below}
+    return [
+        f"AUC that {what} that of guessing: {', '.join(shown('first', _arm(row), names) for row in rows)}."
+        for what, rows in kinds.items()
+        if rows
+    ]
 
 
 def firsts(winners: Sequence[Winner]) -> dict[str, dict[str, list[str]]]:

@@ -116,6 +116,7 @@ def _answer(study: Study, intervals: Source | None, comparisons: Source | None) 
     lead = (first or found)[0]
     shown = {"dataset": dataset, "split": split, "selection": "last", "augmentation": lead.augmentation}
     shown |= {"magnification": lead.magnification.value}
+    rows = [row for row in intervals.rows if shown.items() <= row.items()]
     return {
         "dataset": dataset,
         "split": split,
@@ -123,7 +124,10 @@ def _answer(study: Study, intervals: Source | None, comparisons: Source | None) 
         "rivals": any(one.second for one in found),
         "firsts": answer.firsts(found),
         "table": answer.table(found, (comparisons or intervals).link),
-        "remarks": remarks([row for row in intervals.rows if shown.items() <= row.items()], study.labels),
+        "remarks": [
+            *remarks(rows, study.labels),
+            *answer.guesses([row for row in rows if row["metric"] == "auc"], intervals.names),
+        ],
         "plain": [name for name, transforms in study.augmentations.items() if not transforms],
     }
 
