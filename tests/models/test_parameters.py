@@ -176,7 +176,11 @@ def test_other_recipes(sheet, changes, lora, connector):
 
 @pytest.mark.slow
 def test_the_script_writes_a_row_for_each_mode(tmp_path):
-    study, output, config = resolved.resolve(STUDY), tmp_path / "parameters.csv", tmp_path / "smolvlm-01234567.config.json"
+    study, output, config = (
+        resolved.resolve(STUDY),
+        tmp_path / "parameters.csv",
+        tmp_path / "smolvlm-01234567.config.json",
+    )
     models = {"r": {"architecture": "torchvision/resnet34"}, "smolvlm": study.models["smolvlm"]}
     recipes = {"ft": Recipe(trainable="all").model_dump(), "lp": Recipe(trainable="head").model_dump()}
     recipes = {"r": recipes, "smolvlm": {"ft": study.recipes["smolvlm"]["ft"]}}
