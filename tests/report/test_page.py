@@ -349,3 +349,15 @@ def test_the_script_writes_the_page_that_the_library_makes(made, monkeypatch, ca
     with pytest.raises(SystemExit, match="1"):
         call("page", monkeypatch, *options, "absent.csv")
     assert capsys.readouterr().err == "error: absent.csv: no such file; run the workflow again to make it\n"
+
+
+def test_arms_whose_auc_is_not_above_that_of_guessing_are_named():
+    ends = {"good": ("0.51", "0.9"), "vague": ("0.45", "0.55"), "bad": ("0.1", "0.49"), "unknown": ("", "")}
+    rows = [
+        {"model": model, "mode": "ft", "fold_mean_low": low, "fold_mean_high": high}
+        for model, (low, high) in ends.items()
+    ]
+    assert answer.guesses(rows, {model: model.upper() for model in ends}) == [
+        "AUC that does not differ from that of guessing: VAGUE FT.",
+        "AUC that is below that of guessing: BAD FT.",
+    ]
