@@ -12,6 +12,7 @@ import yaml
 from histobench.io.errors import HistoBenchError
 from histobench.study import dataset_settings, grid_settings, model_settings, paths, spec
 from histobench.study.config import Config, load
+from histobench.study.resolved import resolve
 from histobench.study.runs import Run
 from histobench.study.schema import schema
 from histobench.study.synthetic_settings import SyntheticSettings
@@ -242,3 +243,17 @@ def test_the_readme_explains_every_key_in_its_section_and_no_other(section):
     (body,) = re.findall(rf"^#+ {section}\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
     table = re.findall(r"^\| (`.*?) \|", body, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(table))) == set(SECTIONS[section].model_fields)
+
+
+def test_notes_name_the_models_that_they_are_about():
+    config = with_change("models.vgg19.weights", "random")
+    assert load(config).notes == ["Models that start from RANDOM weights: VGG19."]
+    config["grid"] = [config["grid"][0] | {"models": ["vgg19"]}]
+    assert load(config | {"external": []}).notes == ["Models start from RANDOM weights."]
+
+
+def test_pairs_are_compared_at_the_highest_magnification_of_a_grid_that_lacks_the_default():
+    block = PAPER["grid"][0] | {"magnifications": [40, 100]}
+    config = with_change("grid", [block]) | {"external": []}
+    assert resolve(load(config)).comparisons["magnification"] == 100
+    assert resolve(load(PAPER)).comparisons["magnification"] == 200

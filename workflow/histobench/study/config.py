@@ -180,13 +180,13 @@ class Config(Settings):
         random = [label for label, model in models.items() if model.weights == "random"]
         narrow = [label for label, model in models.items() if isinstance(model, CnnEntry) and model.width < 1]
 
-        def who(some: list[str]) -> str:
-            return "Models" if len(some) == len(models) else f"The models {', '.join(some)}"
+        def say(what: str, some: list[str]) -> str:
+            return f"Models {what}." if len(some) == len(models) else f"Models that {what}: {', '.join(some)}."
 
         notes = {
             "The images are SYNTHETIC.": any(self.datasets[name].synthetic for name in self.used_datasets),
-            f"{who(random)} start from RANDOM weights.": random,
-            f"{who(narrow)} are NARROWED to a share of their channels.": narrow,
+            say("start from RANDOM weights", random): random,
+            say("are NARROWED to a share of their channels", narrow): narrow,
         }
         return [*(note for note, holds in notes.items() if holds), *([self.note] if self.note else [])]
 
