@@ -41,7 +41,7 @@ from histobench.study.spec import canonical_json
 warn_of_versions()
 
 try:
-    for word in ["config/config.yaml", *sys.argv[1:]]:
+    for word in [paths.CONFIGURATION, *sys.argv[1:]]:
         word = word.rpartition("=")[2]  # --configfile=FILE
         if word.endswith((".yaml", ".yml")) and Path(word).is_file():
             unambiguous(word)

@@ -68,7 +68,7 @@ use rule score as figure_ladder with:
 use rule score as figure_patients with:
     input:
         study=STUDY_FILE,
-        predictions=[STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN],
+        predictions=MAIN_PREDICTIONS,
         manifest=STUDY.path(paths.MANIFEST, dataset=RESOLVED.dataset),
     output:
         figure("patients"),
@@ -81,7 +81,7 @@ use rule score as figure_patients with:
 use rule score as figure_curves with:
     input:
         study=STUDY_FILE,
-        predictions=[STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN],
+        predictions=MAIN_PREDICTIONS,
     output:
         figure("roc", "precision-recall", "confusion"),
     log:

@@ -57,8 +57,8 @@ def members(source: Path) -> Generator[Member, None, None]:
 
     An archive is read once, in its own order; a folder in sorted order. Nothing is written. Refused before they are
     read are members that no real dataset contains: absolute paths, ``..``, backslashes (which a zip made by Windows may have
-    between folders), drive letters, unprintable characters, links, devices, encrypted or sparse members. Members above :data:`MAX_MEMBER_BYTES` are refused when they
-    are read (a zip or folder may also contain whole slides, which are skipped; a tar may not).
+    between folders), drive letters, unprintable characters, links, devices, encrypted or sparse members. Members above
+    :data:`MAX_MEMBER_BYTES` are refused when they are read (a zip or folder may also contain whole slides, which are skipped; a tar may not).
 
     Args:
         source: path of the archive or folder; the first bytes of an archive say which kind it is.

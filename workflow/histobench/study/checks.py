@@ -72,9 +72,8 @@ def unambiguous(path: Path) -> None:
                     raise HistoBenchError(f"{path}: {where}; remove one of them")
                 lines[name] = line
                 meaning = READ_AS.get(key.tag.removeprefix(YAML))
-                if (
-                    meaning and not name.isdecimal() and name != "on"
-                ):  # a number is its digits; `external` has a key `on`
+                # A number is its digits; `external` has a key `on`.
+                if meaning and not name.isdecimal() and name != "on":
                     refuse(key, meaning)
             return node
 

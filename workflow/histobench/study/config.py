@@ -206,9 +206,9 @@ def load(config: Mapping[str, Any]) -> Config:
         HistoBenchError: with one sentence for each mistake, naming the key.
     """
     absent = [name for name, field in Config.model_fields.items() if field.is_required() and name not in config]
-    if absent and not Path("config/config.yaml").exists():
+    if absent and not Path(paths.CONFIGURATION).exists():
         raise HistoBenchError(
-            f"{absent[0]}: this key is required, and config/config.yaml, over which a study is laid, is not in this folder, "
+            f"{absent[0]}: this key is required, and {paths.CONFIGURATION}, over which a study is laid, is not in this folder, "
             f"{Path.cwd()}; start in the folder of the project, where it is"
         )
     try:

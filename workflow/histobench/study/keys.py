@@ -48,4 +48,3 @@ def _settings(config: "Config", wildcard: str, *names: str) -> Any:
             recipe = config.recipe(model, mode).model_dump(mode="json")
             parts = _settings(config, "feature_key", model, augmentation), _settings(config, "split_key", split)
             return [*parts, recipe]
-    raise ValueError(f"{wildcard} is no key of {names}")

@@ -7,6 +7,8 @@ agree share all.
 
 import hashlib
 
+CONFIGURATION = "config/config.yaml"
+"""The configuration that every other one is laid over."""
 WORK = "results/{dataset}-{data_key}"
 ARCHIVE = f"{WORK}/archive.tar.gz"
 ARCHIVE_DIGEST = f"{WORK}/archive.sha256"

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from histobench.io.errors import HistoBenchError, run_script
+from histobench.study import paths
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
 
-DEFAULT = Path("config/config.yaml")
-"""The configuration that others are laid over, as in the Snakefile."""
+DEFAULT = Path(paths.CONFIGURATION)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -122,7 +122,7 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
     safe = harmless(config)
     files = {path: given[name] for path, name in zip(inputs(safe), inputs(config), strict=True)}
     files |= {f"{results}/figures/{name}{kind}": b"<svg/>" for name in SAMPLES for kind in CHARTS}
-    files |= {"config/config.yaml": _json(safe.model_dump(mode="json", exclude_unset=True))}
+    files |= {paths.CONFIGURATION: _json(safe.model_dump(mode="json", exclude_unset=True))}
     files |= {
         safe.path(paths.WEIGHTS, model=name): b"" for name in safe.models
     }  # so that nothing asks for their sources

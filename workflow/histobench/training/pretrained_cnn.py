@@ -44,9 +44,9 @@ def convert(settings: CnnSettings, downloads: Path, output: Path) -> bool:
 def renamed(state: State, network: nn.Module, path: Path) -> State:
     """Return a state under the network's own names.
 
-    What stands before every name, such as `module.`, is left out. Where the names differ but the tensors, taken in the order of the file, agree one by one in number, shape and last
-    part of the name (`weight`, `running_mean`, ...), they get the network's names in that order, and the log says so.
-    Counters of batches, which old files lack and nothing here uses, are set to 0.
+    A prefix of every name, such as `module.`, is left out. Where the names differ but the tensors, taken in the order of
+    the file, agree one by one in number, shape and last part of the name (`weight`, `running_mean`, ...), they get the
+    network's names in that order, and the log says so. Counters of batches, which old files lack and nothing here uses, are set to 0.
 
     Raises:
         HistoBenchError: the network's names stand behind a prefix, but other tensors are in the file, too.
