@@ -1,22 +1,29 @@
-"""Decode and resize every image of a dataset into one pixel store."""
+"""Decode and resize every image of a dataset into one pixel store.
 
+With --trained-on, the manifest of another dataset, the store holds tiles at the scale of its images of --magnification; --microns is
+the micrometres per pixel of both, JSON: [{magnification: number}, {magnification: number}], that of the tiles first.
+"""
+
+import json
 import time
 
 import PIL
 
-from histobench.datasets import manifest, pixels
+from histobench.datasets import manifest, pixels, tiles
 from histobench.io.errors import run_script
 from histobench.study import arguments
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "source", "manifest", "output", size=int, workers=1)
-    images = manifest.load(given.manifest)
+    given = arguments.parse(__doc__, "source", "manifest", "output", optional=["trained_on"], size=int, workers=1, magnification=0, microns="")
+    images, cut = manifest.load(given.manifest), None
+    if given.trained_on:
+        cut = tiles.sizes(images, manifest.load(given.trained_on), given.magnification, json.loads(given.microns))
     start = time.perf_counter()
-    pixels.build(given.source, images, given.size, given.output, given.workers)
+    pixels.build(given.source, images, given.size, given.output, given.workers, cut)
     seconds = time.perf_counter() - start
     print(
-        f"{len(images)} images of {given.size}x{given.size} pixels in {seconds:.1f} s "
+        f"{len(images)} images{f' in {len(pixels.mapped(given.output))} tiles' if cut else ''} of {given.size}x{given.size} pixels in {seconds:.1f} s "
         f"({len(images) / seconds:.0f} per second), resized by Pillow {PIL.__version__} bicubic"
     )
 

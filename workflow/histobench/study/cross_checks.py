@@ -110,6 +110,13 @@ def _external(config: "Config", place: str, block: External) -> None:
                 f"{place}: mode {run.mode!r} does not keep the weights of {run.model!r}; set `keep_weights: true` in "
                 f"the mode, or in models.{run.model}.training.{run.mode}"
             )
+    for name, wanted in {block.on: [], block.dataset: block.magnifications}.items() if "matched" in block.scales else ():
+        known = config.datasets[name].microns_per_pixel
+        if not known or not known.keys() >= set(wanted):
+            at = "" if not known else " at " + ", ".join(f"{number}x" for number in wanted if number not in known)
+            raise ValueError(
+                f"{place}.scales: `matched` needs datasets.{name}.microns_per_pixel{at}; add it, or leave `matched` out"
+            )
 
 
 def _folds(config: "Config") -> None:
