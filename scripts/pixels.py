@@ -15,7 +15,8 @@ from histobench.study import arguments
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "source", "manifest", "output", optional=["trained_on"], size=int, workers=1, magnification=0, microns="")
+    files, values = ("source", "manifest", "output"), {"workers": 1, "magnification": 0, "microns": ""}
+    given = arguments.parse(__doc__, *files, optional=["trained_on"], size=int, **values)
     images, cut = manifest.load(given.manifest), None
     if given.trained_on:
         cut = tiles.sizes(images, manifest.load(given.trained_on), given.magnification, json.loads(given.microns))
@@ -23,7 +24,7 @@ def main() -> None:
     pixels.build(given.source, images, given.size, given.output, given.workers, cut)
     seconds = time.perf_counter() - start
     print(
-        f"{len(images)} images{f' in {len(pixels.mapped(given.output))} tiles' if cut else ''} of {given.size}x{given.size} pixels in {seconds:.1f} s "
+        f"{len(images)} images{' in tiles' if cut else ''} of {given.size}x{given.size} pixels in {seconds:.1f} s "
         f"({len(images) / seconds:.0f} per second), resized by Pillow {PIL.__version__} bicubic"
     )
 

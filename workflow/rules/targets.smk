@@ -6,6 +6,7 @@ PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in STUDY.runs]
 MAIN_PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN]
 EXTERNAL = [STUDY.path(paths.EXTERNAL, on=on, scale=scale, **vars(run)) for on, scale, run in STUDY.external_runs]
 DRAWS = [STUDY.comparisons.draws, STUDY.comparisons.seed]
+TESTED = [RESOLVED.table6[name] for name in ("on", "dataset")] if RESOLVED.external else []
 SAMPLED = list(outputs.sampled(RESOLVED).values())
 CAPTIONS = os.path.relpath(ROOT / "workflow/report")
 LEDGER = os.path.relpath(ROOT / "resources/paper/claims.yaml")

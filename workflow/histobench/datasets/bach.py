@@ -96,5 +96,7 @@ def _patients() -> dict[str, str]:
     known = {}
     for patient, ranges in PATIENTS.items():
         for prefix, first, last in re.findall(r"([a-z]+)(\d+)(?:-(\d+))?", ranges):
-            known |= {f"{prefix}{number:03}": f"patient-{patient}" for number in range(int(first), int(last or first) + 1)}
+            known |= {
+                f"{prefix}{number:03}": f"patient-{patient}" for number in range(int(first), int(last or first) + 1)
+            }
     return known

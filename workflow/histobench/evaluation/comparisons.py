@@ -44,8 +44,8 @@ COMPARISONS_COLUMNS = (
 )
 CALIBRATION_COLUMNS = (*ARM, "selection", "bin", "low", "high", "images", "mean_probability", "malignant_share")
 EXTERNAL_INTERVALS_COLUMNS = (
-    *("on", *ARM, "metric", "estimate", "low", "high", "level", "folds", "patients", "images"),
-    *("smaller_class", "one_class"),
+    *("on", "scale", *ARM, "metric", "estimate", "low", "high", "level", "folds", "patients", "images"),
+    *("known_patients", "known_images", "smaller_class", "one_class"),
 )
 
 Row = dict[str, Any]
@@ -151,20 +151,23 @@ def analyse(
     return found
 
 
-def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int = 10_000, seed: int = 0) -> list[Row]:
+def external_intervals(
+    runs: Mapping[tuple[str, str, Run], Predictions], draws: int = 10_000, seed: int = 0
+) -> list[Row]:
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
     The patients of the other dataset are resampled within class, the same ones for every model; where it names no
     patients, its images are. The effect of another training set is in the deviation over folds, not here. `runs` holds for
     each other dataset and run what the run predicts there.
     """
-    arms: dict[tuple[str, str], list[tuple[Run, Predictions]]] = {}
-    for (on, run), part in runs.items():
-        arms.setdefault((on, run.arm), []).append((run, part))
+    arms: dict[tuple[str, str, str], list[tuple[Run, Predictions]]] = {}
+    for (on, scale, run), part in runs.items():
+        arms.setdefault((on, scale, run.arm), []).append((run, part))
     rows = []
-    for (on, _), members in arms.items():
+    for (on, scale, _), members in arms.items():
         first, part = members[0]
-        folds = [Clustered(part.label, part.logit["last"], part.patient) for _, part in members]
+        known = part.group[part.group != part.image_id]  # an image whose patient is not known has its own name as group
+        folds = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
         estimates = [arm.values() for arm in folds]
         weights, _ = _drawn(tuple(folds[0].names), tuple(folds[0].classes), draws, seed)
         values = [arm.values(weights) for arm in folds]
@@ -173,10 +176,11 @@ def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int =
             mean = np.mean([value[metric] for value in values], axis=0)
             low, high = interval(estimate, mean, folds[0].smaller, metric)
             rows.append(
-                {"on": on}
+                {"on": on, "scale": scale}
                 | {name: getattr(first, name) for name in ARM}
                 | {"metric": metric, "estimate": estimate, "low": low, "high": high, "level": LEVEL}
                 | {"folds": len(folds), "patients": len(folds[0].names), "images": len(part.label)}
+                | {"known_patients": len(np.unique(known)), "known_images": len(known)}
                 | {"smaller_class": folds[0].smaller, "one_class": one_class([fold.calls for fold in folds])}
             )
     return rows
@@ -240,7 +244,7 @@ def _known(value: float) -> float | None:
 
 def _fold_scores(arm: Arm, selection: str, runs: Mapping[Run, Predictions]) -> dict[str, list[float]]:
     folds = [runs[replace(arm.first, fold=fold)] for fold in sorted({row[0] for row in arm.images})]
-    scored = [all_scores(part.label, part.logit[selection], part.patient) for part in folds]
+    scored = [all_scores(part.label, part.logit[selection], part.group) for part in folds]
     return {metric: [scores[metric] for scores in scored] for metric in METRICS}
 
 

@@ -20,6 +20,8 @@ NO_INTERVAL = "(no interval)"
 WITHOUT = f"{NO_INTERVAL[1:-1].capitalize()}: every draw of patients gives the same value, or none has both classes in a fold."
 HEADS = {
     "on": "Evaluated on",
+    "pixel_width": "Pixel width (µm)",
+    "pixel_height": "Pixel height (µm)",
     "parameters_millions": "Parameters (M)",
     "lora": "LoRA",
     "f1": "F1-score",

@@ -101,7 +101,7 @@ def _external(config: "Config", place: str, block: External) -> None:
         return
     if absent:
         raise ValueError(
-            f"{place}: {absent[0].arm}/fold{absent[0].fold} is not in the grid (nor are {len(absent) - 1} others "
+            f"{place}: {absent[0]} is not in the grid (nor are {len(absent) - 1} others "
             f"of its {len(wanted)} runs); add it to `grid`, shorten the block, or write `external: []`"
         )
     for run in wanted:
@@ -110,7 +110,9 @@ def _external(config: "Config", place: str, block: External) -> None:
                 f"{place}: mode {run.mode!r} does not keep the weights of {run.model!r}; set `keep_weights: true` in "
                 f"the mode, or in models.{run.model}.training.{run.mode}"
             )
-    for name, wanted in {block.on: [], block.dataset: block.magnifications}.items() if "matched" in block.scales else ():
+    for name, wanted in (
+        {block.on: [], block.dataset: block.magnifications}.items() if "matched" in block.scales else ()
+    ):
         known = config.datasets[name].microns_per_pixel
         if not known or not known.keys() >= set(wanted):
             at = "" if not known else " at " + ", ".join(f"{number}x" for number in wanted if number not in known)

@@ -16,6 +16,13 @@ Magnifications = Annotated[
 ]
 
 
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(checks.not_boolean)]],
+    Field(min_length=1),
+    AfterValidator(distinct),
+]
+
+
 class Block(Settings):
     """A block of the grid: every combination of its lists is one run."""
 
@@ -25,6 +32,8 @@ class Block(Settings):
     splits: Names
     magnifications: Magnifications
     augmentations: Names
+    seeds: Seeds | None = None
+    """Each run is trained once with each; that of the study where this is absent."""
 
 
 class Tables(Settings):
@@ -56,7 +65,11 @@ class External(Settings):
     magnifications: Magnifications
     """Magnifications of the training images; each has models of its own."""
     augmentations: Names
-    scales: Annotated[list[Literal["squashed", "matched"]], Field(min_length=1), AfterValidator(distinct)] = ["squashed"]
+    seeds: Seeds | None = None
+    """Seeds of the runs; that of the study where this is absent."""
+    scales: Annotated[list[Literal["squashed", "matched"]], Field(min_length=1), AfterValidator(distinct)] = [
+        "squashed"
+    ]
     """How images are brought to the models' square: the whole image `squashed`, or in tiles at a `matched` scale, where a pixel
     covers as many micrometres as in training."""
     headline: Magnification = 40

@@ -42,5 +42,7 @@ class SyntheticSettings(Settings):
         if self.kind == "bach" and self.magnifications != (40,):
             raise ValueError("BACH has one scale; leave `magnifications` out, or give [40]")
         if self.kind == "bach" and self.patients_per_class * self.images_per_patient > 899:
-            raise ValueError("BACH names number images, here 101 to 999; lower patients_per_class or images_per_patient")
+            raise ValueError(
+                "BACH names number images, here 101 to 999; lower patients_per_class or images_per_patient"
+            )
         return self
