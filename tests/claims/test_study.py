@@ -14,7 +14,14 @@ from histobench.study.resolved import Arm, Study
 from tests.claims.paper import LEDGER, PAPER
 
 PLACE = {"dataset": "breakhis", "split": "patient", "magnification": "200", "augmentation": "none", "selection": "last"}
-TABLE6 = {"on": "bach", "dataset": "breakhis", "split": "patient", "magnification": "40", "augmentation": "none"}
+TABLE6 = {
+    "on": "bach",
+    "scale": "squashed",
+    "dataset": "breakhis",
+    "split": "patient",
+    "magnification": "40",
+    "augmentation": "none",
+}
 Rows = Sequence[Mapping[str, str]]
 
 
@@ -22,6 +29,7 @@ def results(names: Mapping[str, str] | None = None, external: bool = False, **fi
     """Return the results of a study with these models and result files."""
     names = names or {"resnet34": "ResNet34", "smolvlm": "SmolVLM", "vgg19": "VGG19"}
     block = {"on": "bach", "dataset": "breakhis", "splits": ["patient"], "headline": 40, "augmentations": ["none"]}
+    block |= {"scales": ["squashed", "matched"]}
     arms = [Arm(name, "ft", label, "cnn", "all") for name, label in names.items()]
     tables = {"dataset": "breakhis", "split": "patient", "without_augmentation": "none", "with_augmentation": "paper"}
     study = Study("made-up", 0, [], arms, {}, {}, {}, {}, {}, [], tables, [block] if external else [], {}, True)
@@ -174,8 +182,10 @@ def test_a_difference_between_settings_has_the_corrected_t_interval_of_its_folds
 
 def test_the_external_test_is_paired_fold_by_fold() -> None:
     item = claim("exceeds", terms={"table4 ResNet34/ft 200x accuracy": 1, "table6 ResNet34/ft accuracy": -1})
-    other = [row | {"on": "bach"} for row in fold_rows([0.7, 0.72, 0.71, 0.75, 0.7], magnification="40")]
-    noise = [row | {"on": "bach"} for row in fold_rows([0.1] * 5)]
+    other = [
+        row | {"on": "bach", "scale": "squashed"} for row in fold_rows([0.7, 0.72, 0.71, 0.75, 0.7], magnification="40")
+    ]
+    noise = [row | {"on": "bach", "scale": "matched"} for row in fold_rows([0.1] * 5, magnification="40")]
     study = results(metrics=fold_rows([0.9, 0.91, 0.92, 0.93, 0.9]), external_metrics=noise + other)
     assert on_study(item, study)[0] == "not run"
     verdict, effect, *_ = on_study(item, replace(study, study=results(external=True).study))
@@ -184,7 +194,11 @@ def test_the_external_test_is_paired_fold_by_fold() -> None:
 
 def test_a_score_on_the_external_dataset_has_its_own_interval() -> None:
     item = claim("within", cells="table6 ResNet34/ft accuracy", at_least="0.70")
-    rows = [interval(0.72, 0.80, **TABLE6), interval(0.1, 0.2, **TABLE6 | {"magnification": "200"})]
+    rows = [
+        interval(0.72, 0.80, **TABLE6),
+        interval(0.3, 0.4, **TABLE6 | {"scale": "matched"}),
+        interval(0.1, 0.2, **TABLE6 | {"magnification": "200"}),
+    ]
     study = results(external=True, external_intervals=rows)
     assert on_study(item, study)[:4] == ("supported", pytest.approx(0.76), 0.72, 0.80)
     assert on_study(item, results(external=True, external_intervals=rows[1:]))[0] == "not run"

@@ -119,13 +119,14 @@ def test_a_run_and_its_path_are_the_same_thing():
 NAMES = {
     "dataset": "breakhis",
     "on": "bach",
+    "scale": "matched",
     "model": "vgg19",
     "mode": "ft",
     "split": "patient",
     "augmentation": "paper",
 }
 NUMBERS = {"magnification": 40, "seed": 0, "fold": 1, "views": 20, "size": 336}
-KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL")
+KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL", "TILES")
 
 
 @pytest.mark.parametrize(
@@ -134,10 +135,12 @@ KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "E
         (
             "datasets.breakhis.source",
             "resources/breakhis/other.tar.gz",
-            "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL",
+            "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL TILES",
         ),
-        ("datasets.breakhis.complete", False, "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL"),
-        ("datasets.bach.source", "resources/bach/other.zip", "EXTERNAL"),
+        ("datasets.breakhis.complete", False, "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL TILES"),
+        ("datasets.bach.source", "resources/bach/other.zip", "EXTERNAL TILES"),
+        ("datasets.bach.microns_per_pixel", 0.5, "EXTERNAL TILES"),
+        ("datasets.breakhis.microns_per_pixel", 0.25, "EXTERNAL TILES"),
         ("datasets.breakhis.licence", "none", ""),
         ("splits.patient.seed", 1, "FOLDS PREDICTIONS EXTERNAL"),
         ("models.vgg19.weights", "random", "WEIGHTS FEATURES PREDICTIONS EXTERNAL"),
@@ -160,6 +163,9 @@ def test_studies_share_the_paths_of_what_they_make_from_the_same_settings(key, v
         if before.path(getattr(paths, kind), **NAMES, **NUMBERS) != after.path(getattr(paths, kind), **NAMES, **NUMBERS)
     ]
     assert found == moved.split()
+    if "microns" in key:  # a squashed image is the same at any scale
+        squashed = NAMES | NUMBERS | {"scale": "squashed"}
+        assert before.path(paths.EXTERNAL, **squashed) == after.path(paths.EXTERNAL, **squashed)
 
 
 def test_studies_with_other_names_for_no_augmentation_are_evaluated_on_the_same_views():
@@ -185,11 +191,10 @@ FOLDERS = {"format": "folders", "source": "images", "patient": "(P[0-9]+)"}
 
 def test_the_external_test_of_the_paper():
     study = load(PAPER)
-    pairs = study.external_runs
-    assert len(pairs) == len(set(pairs)) == 2 * 4 * 5
-    assert {(on, run.model, run.mode, run.augmentation) for on, run in pairs} == {
-        ("bach", "resnet34", "ft", "none"),
-        ("bach", "smolvlm", "ft", "none"),
+    runs = study.external_runs
+    assert len(runs) == len(set(runs)) == 2 * 2 * 4 * 5
+    assert {(on, scale, run.model, run.mode, run.augmentation) for on, scale, run in runs} == {
+        ("bach", scale, model, "ft", "none") for scale in ("squashed", "matched") for model in ("resnet34", "smolvlm")
     }
     assert study.used_datasets == ["breakhis", "bach"]
     keeping = {run.model for run in study.runs if study.recipe(run.model, run.mode).keep_weights}
@@ -213,7 +218,9 @@ def test_the_example_studies(name):
         for run in shared:  # they are up to date for both
             assert study.specification(run) == load(PAPER).specification(run)
     else:
-        assert [(on, run.dataset) for on, run in study.external_runs] == [("elsewhere", "mine")] * 5
+        assert [(on, scale, run.dataset) for on, scale, run in study.external_runs] == [
+            ("elsewhere", "squashed", "mine")
+        ] * 5
 
 
 def test_the_committed_schema_is_the_generated_one():

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def build(
 
     rows = {image.member: row for row, image in enumerate(images)}
     counts = [tiles.count(image, tile) for image, tile in zip(images, cut, strict=True)] if cut else [1] * len(images)
-    ends = np.cumsum(counts)
+    ends = list(accumulate(counts))
     with atomic_path(path) as temporary, closing(members(source)) as archive:
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (ends[-1], size, size, 3))
         if hasattr(os, "posix_fallocate"):  # a full disk is noticed here; a later write would end the process
