@@ -89,8 +89,8 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
         *(("made-up-bach", "squashed", "ft", fold, "8") for fold in "12"),
     ]
     groups = rows(results / "external_groups.csv")
-    assert {row["group"] for row in groups if row["on"] == "made-up-bach"} == {"normal", "benign", "insitu", "invasive"}
-    assert {(row["group"], row["label"]) for row in groups if row["on"] == "elsewhere"} == {
+    assert {row["class"] for row in groups if row["on"] == "made-up-bach"} == {"normal", "benign", "insitu", "invasive"}
+    assert {(row["class"], row["label"]) for row in groups if row["on"] == "elsewhere"} == {
         ("normal", "0"),
         ("invasive", "1"),
     }
