@@ -1,6 +1,6 @@
 """Score the predictions of every run of a study.
 
-The folders of a path say which run it is: results/DATASET/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1/predictions.csv.
+The folders of a path say which run it is: results/DATASET/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION/seed0/fold1/predictions.csv.
 metrics.csv has a row per run and selection, summary.csv a row per arm and selection: mean and sample standard deviation
 over `folds` folds. Both have full precision. Predictions that cannot be used are named on stderr and left out.
 """

@@ -1,6 +1,6 @@
 """Score what runs predict on another dataset, which none of them was trained on, with a 95 % interval for every arm.
 
-The folders of a path say which: results/ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/fold1.csv. A file that
+The folders of a path say which: results/ON/predictions/DATASET/MODEL/MODE/SPLIT/40x/AUGMENTATION/seed0/fold1.csv. A file that
 cannot be used is a gap, also named on stderr, and the others are scored. All numbers have full precision.
 """
 

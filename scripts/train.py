@@ -68,7 +68,7 @@ def main() -> None:
         module,
         sides.training,
         sides.evaluation,
-        score=lambda logits: metrics.epoch_scores(sides.evaluation.labels, logits, sides.patients),
+        score=lambda logits: metrics.epoch_scores(sides.evaluation.labels, logits, sides.groups),
         recipe=spec.recipe,
         seed=spec.seed,
         device=device,
@@ -82,8 +82,8 @@ def main() -> None:
         from histobench.io.state_dicts import save_trained
 
         save_trained(given.output.with_name("weights.safetensors"), module, spec.canonical())
-    logits = zip(sides.images, fitted.logits, fitted.best_logits, strict=True)
-    rows = (run_files.prediction_row(image, spec.fold, last, best) for image, last, best in logits)
+    logits = zip(sides.images, sides.groups, fitted.logits, fitted.best_logits, strict=True)
+    rows = (run_files.prediction_row(image, group, spec.fold, last, best) for image, group, last, best in logits)
     write_csv(given.output, run_files.PREDICTIONS, rows)
     write_csv(given.history, run_files.HISTORY, map(run_files.epoch_row, fitted.history))
     hardware = given.share, given.threads, given.workers

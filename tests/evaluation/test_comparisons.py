@@ -40,7 +40,7 @@ def predictions(model: str, fold: int) -> Predictions:
 
 def made(models: tuple[str, ...] = ARMS, split: str = "patient") -> Runs:
     return {
-        Run("small", model, "ft", split, 40, "none", fold): predictions(model, fold)
+        Run("small", model, "ft", split, 40, "none", 0, fold): predictions(model, fold)
         for model in models
         for fold in (1, 2, 3)
     }
@@ -56,7 +56,7 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
     assert found.gaps == []
     assert len(found.intervals) == 3 * 2 * len(bootstrap.POOLED)
     assert all(tuple(row) == INTERVALS_COLUMNS for row in found.intervals)
-    parts = [runs[Run("small", "alexnet", "ft", "patient", 40, "none", fold)] for fold in (1, 2, 3)]
+    parts = [runs[Run("small", "alexnet", "ft", "patient", 40, "none", 0, fold)] for fold in (1, 2, 3)]
     label = np.concatenate([part.label for part in parts])
     pooled = scores(label, np.concatenate([part.logit["last"] for part in parts]))
     for row in found.intervals:
@@ -74,7 +74,7 @@ def test_draws_and_flips_are_those_of_the_configured_seed() -> None:
     vgg19, alexnet = (
         bootstrap.Clustered(*(np.concatenate(values) for values in zip(*parts, strict=True)))
         for parts in (
-            [(part.label, part.logit["last"], part.patient) for run, part in runs.items() if run.model == model]
+            [(part.label, part.logit["last"], part.group) for run, part in runs.items() if run.model == model]
             for model in ("vgg19", "alexnet")
         )
     )
@@ -161,7 +161,7 @@ def test_an_arm_with_other_images_is_refused(what: str) -> None:
     runs[run] = {
         "images": replace(part, image_id=("new", *part.image_id[1:])),
         "labels": replace(part, label=label),
-        "patients": replace(part, patient=np.array(["other", *part.patient[1:]])),
+        "patients": replace(part, group=np.array(["other", *part.group[1:]])),
     }[what]
     message = f"vgg19/ft/patient/40/none \\({2 if what == 'images' else 1} images differ, the first is i300\\)"
     with pytest.raises(
@@ -176,7 +176,7 @@ def test_overlapping_hold_outs_keep_what_resamples_patients() -> None:
     for run in list(runs):
         if run.fold == 3:
             first = replace(run, fold=1)
-            runs[run] = replace(runs[run], image_id=runs[first].image_id, patient=runs[first].patient)
+            runs[run] = replace(runs[run], image_id=runs[first].image_id, group=runs[first].group)
     found = analysed(runs)
     (gap,) = found.gaps
     assert "small/official: its hold-outs overlap" in gap.what
@@ -196,7 +196,7 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
         for _ in range(3)
     ]
     numbered = enumerate(parts, start=1)
-    runs = {("bach", Run("small", "vgg19", "ft", "patient", 40, "none", fold)): part for fold, part in numbered}
+    runs = {("bach", Run("small", "vgg19", "ft", "patient", 40, "none", 0, fold)): part for fold, part in numbered}
     rows = external_intervals(runs, 400)
     assert all(tuple(row) == EXTERNAL_INTERVALS_COLUMNS for row in rows)
     assert [row["metric"] for row in rows] == list(bootstrap.POOLED)
@@ -215,14 +215,14 @@ def test_the_mean_over_folds_has_an_interval_of_the_same_draws_of_patients() -> 
     runs = made(("vgg19", "alexnet"))
     found = analysed(runs, seed=3)
     parts = {name: [part for run, part in runs.items() if run.model == name] for name in ("vgg19", "alexnet")}
-    patients = np.unique(np.concatenate([part.patient for part in parts["vgg19"]]))
+    patients = np.unique(np.concatenate([part.group for part in parts["vgg19"]]))
     weights = bootstrap.resample(patients, np.array([1, 1, 1, 2, 2] * 3), 200, 3).astype(int)
 
     def mean(model: str, metric: str, draw: np.ndarray) -> float:
         """Return the mean over the folds whose drawn images, repeated one by one, have both classes."""
         values = []
         for part in parts[model]:
-            times = draw[np.searchsorted(patients, part.patient)]
+            times = draw[np.searchsorted(patients, part.group)]
             label, logit = np.repeat(part.label, times), np.repeat(part.logit["last"], times)
             if 0 < label.sum() < len(label):
                 values.append(scores(label, logit)[metric])

@@ -12,7 +12,7 @@ from tests.report.studies import study
 from tests.scripts.running import Ended, rows
 from tests.scripts.running import run as run_script
 
-HEADER = "image_id,patient,group,label,logit"
+HEADER = "image_id,group,class,label,logit"
 # Normal: one of two called malignant. Benign: none of two. In situ: all of two. Invasive: one of two.
 GROUPS = [("n1", "normal", 0), ("n2", "normal", 0), ("b1", "benign", 0), ("b2", "benign", 0)]
 GROUPS += [("s1", "insitu", 1), ("s2", "insitu", 1), ("v1", "invasive", 1), ("v2", "invasive", 1)]
@@ -24,7 +24,7 @@ KEYS = dict.fromkeys(("on_key", "data_key", "run_key"), "0123abcd")
 
 
 def run(fold: int, magnification: int = 40) -> Run:
-    return Run("breakhis", "resnet34", "ft", "patient", magnification, "none", fold)
+    return Run("breakhis", "resnet34", "ft", "patient", magnification, "none", 0, fold)
 
 
 def write(folder: Path, logits: list[float], fold: int, magnification: int = 40, drop: int = 0, **odd: str) -> Path:
@@ -68,7 +68,7 @@ def test_by_hand(tmp_path: Path) -> None:
 
     groups = rows(tmp_path / "groups.csv")
     rates = {
-        (row["group"], row["fold"]): (row["label"], row["malignant_calls"], float(row["malignant_rate"]))
+        (row["class"], row["fold"]): (row["label"], row["malignant_calls"], float(row["malignant_rate"]))
         for row in groups
     }
     assert rates == {
@@ -78,7 +78,7 @@ def test_by_hand(tmp_path: Path) -> None:
         ("invasive", "1"): ("1", "1", 0.5), ("invasive", "2"): ("1", "2", 1.0), ("invasive", "mean"): ("1", "", 0.75),
     }  # fmt: skip
     assert [
-        float(row["malignant_rate_std"]) for row in groups if row["group"] == "normal" and row["fold"] == "mean"
+        float(row["malignant_rate_std"]) for row in groups if row["class"] == "normal" and row["fold"] == "mean"
     ] == [pytest.approx(0.5 / 2**0.5)]
     assert score(tmp_path, write(tmp_path, FIRST, 1)) == (0, "")
     assert rows(tmp_path / "summary.csv")[0]["accuracy_std"] == ""

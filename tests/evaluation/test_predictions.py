@@ -5,8 +5,8 @@ import pytest
 from histobench.evaluation.predictions import read
 from histobench.io.errors import HistoBenchError
 
-HEADER = "image_id,patient,fold,label,logit,best_epoch_logit"
-GOOD = ["a-1,a,2,1,1.5,0.25", "b-1,b,2,0,-0.125,1e-3"]
+HEADER = "image_id,accession,group,fold,label,logit,best_epoch_logit"
+GOOD = ["a-1,a,a,2,1,1.5,0.25", "b-1,b,b,2,0,-0.125,1e-3"]
 
 
 def written(folder: Path, *rows: str, header: str = HEADER) -> Path:
@@ -18,7 +18,7 @@ def written(folder: Path, *rows: str, header: str = HEADER) -> Path:
 def test_reads_what_was_written(tmp_path: Path) -> None:
     found = read(written(tmp_path, *GOOD), 2)
     assert found.image_id == ("a-1", "b-1")
-    assert found.patient.tolist() == ["a", "b"]
+    assert found.group.tolist() == ["a", "b"]
     assert found.label.tolist() == [1, 0]
     assert found.logit["last"].tolist() == [1.5, -0.125]
     assert found.logit["best_epoch"].tolist() == [0.25, 0.001]
@@ -27,16 +27,16 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "fault"),
     [
-        ([*GOOD, "a-1,a,2,1,0,0"], "line 4: image a-1 occurs a second time"),
-        ([*GOOD, "c-1,c,2,malignant,0,0"], "line 4: label is 'malignant', expected 0"),
-        ([*GOOD, "c-1,c,2,1,nan,0"], "line 4: logit is 'nan', expected a finite number"),
-        ([*GOOD, "c-1,c,2,1,0,inf"], "line 4: best_epoch_logit is 'inf'"),
-        ([*GOOD, "c-1,c,2,1,,0"], "line 4: logit is ''"),
-        ([*GOOD, "c-1,c,one,1,0,0"], "line 4: fold is 'one', expected 2"),
-        ([*GOOD, "c-1,,2,1,0,0"], "line 4: patient is empty"),
-        ([*GOOD, "c-1,c,2,1,0"], "line 4: more or fewer values"),
-        ([*GOOD, "c-1,c,2,1,0,0,0"], "line 4: more or fewer values"),
-        ([*GOOD, "c-1,c,3,1,0,0"], "line 4: fold is '3', expected 2"),
+        ([*GOOD, "a-1,a,a,2,1,0,0"], "line 4: image a-1 occurs a second time"),
+        ([*GOOD, "c-1,c,c,2,malignant,0,0"], "line 4: label is 'malignant', expected 0"),
+        ([*GOOD, "c-1,c,c,2,1,nan,0"], "line 4: logit is 'nan', expected a finite number"),
+        ([*GOOD, "c-1,c,c,2,1,0,inf"], "line 4: best_epoch_logit is 'inf'"),
+        ([*GOOD, "c-1,c,c,2,1,,0"], "line 4: logit is ''"),
+        ([*GOOD, "c-1,c,c,one,1,0,0"], "line 4: fold is 'one', expected 2"),
+        ([*GOOD, "c-1,c,,2,1,0,0"], "line 4: group is empty"),
+        ([*GOOD, "c-1,c,c,2,1,0"], "line 4: more or fewer values"),
+        ([*GOOD, "c-1,c,c,2,1,0,0,0"], "line 4: more or fewer values"),
+        ([*GOOD, "c-1,c,c,3,1,0,0"], "line 4: fold is '3', expected 2"),
         ([GOOD[0]], "1 of 1 images are malignant, but both classes must occur"),
         ([GOOD[1]], "0 of 1 images are malignant, but both classes must occur"),
         ([], "0 of 0 images"),
@@ -53,6 +53,6 @@ def test_a_faulty_file_is_one_message_that_names_it(tmp_path: Path, rows: list[s
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(HistoBenchError, match=r"predictions.csv: column best_epoch_logit is missing"):
-        read(written(tmp_path, "a-1,a,2,1,1.5", header=HEADER.removesuffix(",best_epoch_logit")), 2)
+        read(written(tmp_path, "a-1,a,a,2,1,1.5", header=HEADER.removesuffix(",best_epoch_logit")), 2)
     with pytest.raises(HistoBenchError, match=r"nowhere.csv: no such file"):
         read(tmp_path / "nowhere.csv", 2)

@@ -114,7 +114,15 @@ def test_unusable_predictions_are_named_and_the_others_drawn(tmp_path, monkeypat
     for number, (path, logit) in enumerate(zip(paths, ("1.5", "nan"), strict=True), start=1):
         images = (("a", 0), ("b", 1))
         rows = [
-            {"image_id": name, "patient": name, "fold": number, "label": label, "logit": logit, "best_epoch_logit": 1}
+            {
+                "image_id": name,
+                "accession": name,
+                "group": name,
+                "fold": number,
+                "label": label,
+                "logit": logit,
+                "best_epoch_logit": 1,
+            }
             for name, label in images
         ]
         write_csv(path, list(rows[0]), rows)

@@ -66,7 +66,7 @@ METRICS = [
     for fold in (1, 2, 3)
 ]
 GROUPS = [
-    row(arm, scale, on="bach", group=group, label=label, fold=fold, malignant_rate=rate)
+    row(arm, scale, on="bach", **{"class": group}, label=label, fold=fold, malignant_rate=rate)
     for arm in (ARMS[2], ARMS[6])
     for scale in SCALES
     for group, label in (("insitu", 1), ("invasive", 1), ("benign", 0), ("normal", 0))
@@ -96,7 +96,7 @@ def predictions_of(some: Run) -> str:
 
 
 def run(arm: Arm, scale: int, fold: int) -> Run:
-    return Run("small", arm.model, arm.mode, "patient", scale, "none", fold)
+    return Run("small", arm.model, arm.mode, "patient", scale, "none", 0, fold)
 
 
 def history(level: float) -> list[dict[str, str]]:
@@ -509,7 +509,7 @@ def test_unusable_predictions_are_named_and_the_others_drawn(
     files = [Path(predictions_of(run(ARMS[0], 40, fold))) for fold in (1, 2)]
     for path, logit in zip(files, ("1.5", "nan"), strict=True):
         rows = [
-            {"image_id": name, "patient": name[0], "fold": path.parent.name[-1], "label": label, "logit": logit, "best_epoch_logit": 1}
+            {"image_id": name, "accession": name[0], "group": name[0], "fold": path.parent.name[-1], "label": label, "logit": logit, "best_epoch_logit": 1}
             for name, label in (("a1", 0), ("b1", 1))
         ]  # fmt: skip
         write_csv(path, list(rows[0]), rows)

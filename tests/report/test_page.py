@@ -314,7 +314,7 @@ def record(seconds: float, speed: float, memory: float, device: str = "cpu (x86_
 
 
 def test_costs_add_up_over_an_arms_runs(tmp_path):
-    run = Run("d", "m", "ft", "patient", 40, "none", 1)
+    run = Run("d", "m", "ft", "patient", 40, "none", 0, 1)
     rows = costs.table(
         [
             (run, record(10.0, 4.0, 100.2, features=7.5)),

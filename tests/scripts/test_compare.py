@@ -21,12 +21,14 @@ def predicted(folder: Path) -> list[str]:
     for model in MODELS:
         for fold in (1, 2):
             rng = np.random.default_rng([ord(model[0]), fold])
-            name = f"results/small-01234567/runs/{model}/ft/patient/40x/none-89abcdef/fold{fold}/predictions.csv"
-            lines = ["image_id,patient,fold,label,logit,best_epoch_logit"]
+            name = f"results/small-01234567/runs/{model}/ft/patient/40x/none-89abcdef/seed0/fold{fold}/predictions.csv"
+            lines = ["image_id,accession,group,fold,label,logit,best_epoch_logit"]
             for number in range(20):
                 label = int(number < 10)
                 logit = rng.normal(label - 0.5)
-                lines.append(f"i{fold}{number:02d},p{fold}{number // 5},{fold},{label},{logit:.4f},{logit + 0.1:.4f}")
+                lines.append(
+                    f"i{fold}{number:02d},a{fold},p{fold}{number // 5},{fold},{label},{logit:.4f},{logit + 0.1:.4f}"
+                )
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_text("\n".join(lines) + "\n")
             names.append(name)
@@ -84,7 +86,7 @@ def test_bad_input_is_named_and_the_rest_reported(tmp_path: Path, kind: str) -> 
         bad.unlink()
         message = "no such file"
     else:
-        bad.write_text(bad.read_text() + "extra,p29,2,0,nan,0\n")
+        bad.write_text(bad.read_text() + "extra,a2,p29,2,0,nan,0\n")
         message = "line 22: logit is 'nan', expected a finite number"
     done = compared(tmp_path, paths)
     assert done.returncode == 0
@@ -104,10 +106,8 @@ def elsewhere(folder: Path) -> list[str]:
     names = []
     for model in ("alexnet", "vgg19"):
         for fold in (1, 2):
-            name = (
-                f"results/other-01234567/predictions/small-01234567/{model}/ft/patient/40x/none-89abcdef/fold{fold}.csv"
-            )
-            lines = ["image_id,patient,group,label,logit"]
+            name = f"results/other-01234567/predictions/small-01234567/{model}/ft/patient/40x/none-89abcdef/seed0/fold{fold}.csv"
+            lines = ["image_id,group,class,label,logit"]
             lines += [f"i{n},i{n},{'ab'[n % 2]},{n % 2},{(n % 2) - 0.6 + 0.2 * (n % 5 - fold)}" for n in range(20)]
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("\n".join(lines) + "\n")
@@ -130,7 +130,7 @@ def test_scores_and_intervals_of_the_external_test_leave_out_the_same(tmp_path: 
     bad.write_text("\n".join(lines) + "\n")
     done = externally(tmp_path, names)
     (gap,) = rows(tmp_path / "external_gaps.csv")
-    assert gap["where"] == "other/small/vgg19/ft/patient/40/none/fold2"
+    assert gap["where"] == "other/small/vgg19/ft/patient/40/none/seed0/fold2"
     assert gap["what"].startswith(gap["where"])
     assert done == (0, f"warning: {gap['what']}\n")
     intervals = rows(tmp_path / "external_intervals.csv")

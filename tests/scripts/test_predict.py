@@ -99,7 +99,7 @@ def test_kept_weights_predict_what_training_predicted(dataset, tmp_path, double,
     spec = trained(dataset, tmp_path, model, recipe, part)
     assert predict(dataset, tmp_path, spec).returncode == 0
     own, other = rows(tmp_path / "predictions.csv"), rows(tmp_path / "external.csv")
-    assert list(other[0]) == ["image_id", "patient", "group", "label", "logit"]
+    assert list(other[0]) == ["image_id", "group", "class", "label", "logit"]
     assert [row["image_id"] for row in other] == [image.image_id for image in manifest.load(dataset / "elsewhere.csv")]
     logits = {row["image_id"]: float(row["logit"]) for row in other}
     expected = [float(row["logit"]) for row in own]
@@ -109,7 +109,7 @@ def test_kept_weights_predict_what_training_predicted(dataset, tmp_path, double,
     # hundred times as large.
     error = (100 * np.finfo(np.float32).eps if part else 1e-8) * np.abs(expected).max()
     np.testing.assert_allclose([logits[row["image_id"]] for row in own], expected, rtol=0, atol=error)
-    assert {(row["group"], row["label"]) for row in other} == {("A", "0"), ("DC", "1")}
+    assert {(row["class"], row["label"]) for row in other} == {("A", "0"), ("DC", "1")}
 
 
 @pytest.mark.parametrize(

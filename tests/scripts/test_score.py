@@ -11,12 +11,12 @@ def score(folder: Path, *predictions: str) -> Ended:
 
 def predicted(folder: Path, model: str, fold: int, *logits: float, inside: int | None = None) -> str:
     """Write the predictions of one run: two malignant images of patient p, then two benign ones of patient q."""
-    name = f"results/breakhis-01234567/runs/{model}/ft/patient/40x/none-89abcdef/fold{fold}/predictions.csv"
-    lines = ["image_id,patient,fold,label,logit,best_epoch_logit"]
+    name = f"results/breakhis-01234567/runs/{model}/ft/patient/40x/none-89abcdef/seed0/fold{fold}/predictions.csv"
+    lines = ["image_id,accession,group,fold,label,logit,best_epoch_logit"]
     for number, logit in enumerate(logits):
         malignant = number < 2
         lines.append(
-            f"i{fold}{number},{'p' if malignant else 'q'},{inside or fold},{int(malignant)},{logit},{7 - 5 * number}"
+            f"i{fold}{number},a,{'p' if malignant else 'q'},{inside or fold},{int(malignant)},{logit},{7 - 5 * number}"
         )
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_text("\n".join(lines) + "\n")

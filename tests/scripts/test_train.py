@@ -134,8 +134,8 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     expected = [image for image in images if image.magnification == 200 and int(image.patient[-2:]) // 2 % 3 == 1]
     with (tmp_path / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["image_id", "patient", "fold", "label", "logit", "best_epoch_logit"]
-    assert [(row["image_id"], row["patient"], row["fold"], row["label"]) for row in rows] == [
+    assert list(rows[0]) == ["image_id", "accession", "group", "fold", "label", "logit", "best_epoch_logit"]
+    assert [(row["image_id"], row["group"], row["fold"], row["label"]) for row in rows] == [
         (image.image_id, image.patient, "2", str(int(image.label == "malignant"))) for image in expected
     ]
     with (tmp_path / "history.csv").open(newline="") as file:

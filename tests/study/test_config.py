@@ -90,7 +90,7 @@ def test_what_a_job_needs_of_a_gpu(key, value, arms, needs):
 
 
 def test_hardware_labels_and_devices_are_no_part_of_a_specification():
-    run = Run("breakhis", "smolvlm", "ft", "patient", 40, "none", 1)
+    run = Run("breakhis", "smolvlm", "ft", "patient", 40, "none", 0, 1)
     before = load(PAPER).specification(run).canonical()
     hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True, "gpu": "shared"}
     config = with_change("models.smolvlm.training", {"ft": {"keep_weights": True} | hardware}) | {"device": "cpu"}
@@ -107,10 +107,12 @@ def test_runs_named_twice_are_run_once():
 
 
 def test_a_run_and_its_path_are_the_same_thing():
-    run = Run("breakhis", "resnet34", "ft", "patient", 200, "none", 3)
+    run = Run("breakhis", "resnet34", "ft", "patient", 200, "none", 0, 3)
     path = load(PAPER).path(paths.PREDICTIONS, **vars(run))
     key = "-[0-9a-f]{8}"
-    assert re.fullmatch(f"results/breakhis{key}/runs/resnet34/ft/patient/200x/none{key}/fold3/predictions.csv", path)
+    assert re.fullmatch(
+        f"results/breakhis{key}/runs/resnet34/ft/patient/200x/none{key}/seed0/fold3/predictions.csv", path
+    )
     assert Run.of("/elsewhere/" + path) == run
 
 
@@ -122,7 +124,7 @@ NAMES = {
     "split": "patient",
     "augmentation": "paper",
 }
-NUMBERS = {"magnification": 40, "fold": 1, "views": 20, "size": 336}
+NUMBERS = {"magnification": 40, "seed": 0, "fold": 1, "views": 20, "size": 336}
 KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL")
 
 
@@ -145,7 +147,7 @@ KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "E
         ("modes.ft.epochs", 3, "PREDICTIONS EXTERNAL"),
         ("modes.ft.micro_batch", 2, ""),
         ("augmentations.paper", [{"HorizontalFlip": {"p": 1.0}}], "FEATURES PREDICTIONS EXTERNAL"),
-        ("seed", 1, "FEATURES PREDICTIONS EXTERNAL"),
+        ("seed", 1, ""),  # it is a part of the path of its own
         ("study", "other", ""),
         ("gpu_slots", 2, ""),
     ],
@@ -172,7 +174,7 @@ def test_studies_with_other_names_for_no_augmentation_are_evaluated_on_the_same_
 def test_a_models_own_learning_rate_changes_only_its_specification():
     before, after = load(PAPER), load(with_change("models.vgg19.training", {"ft": {"learning_rate": 3e-5}}))
     for model, same in (("vgg19", False), ("resnet34", True)):
-        run = Run("breakhis", model, "ft", "patient", 40, "none", 1)
+        run = Run("breakhis", model, "ft", "patient", 40, "none", 0, 1)
         one, other = (study.specification(run) for study in (before, after))
         assert (one.canonical() == other.canonical()) is same
 

@@ -22,6 +22,7 @@ NAMES = {
     "split": "patient",
     "augmentation": "none",
     "magnification": 40,
+    "seed": 0,
     "fold": 1,
 }
 LONG = yaml.safe_load(TINY.read_text())

@@ -200,7 +200,7 @@ def test_a_study_that_means_something_else_by_the_same_names_leaves_the_first_as
 
 
 def test_every_run_left_what_it_must(finished):
-    folders = sorted((finished.folder / "results").glob("*/runs/*/*/*/*/*/fold*"))
+    folders = sorted((finished.folder / "results").glob("*/runs/*/*/*/*/*/seed*/fold*"))
     assert len(folders) == 14
     for folder in folders:
         assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "predictions.csv", "run.json"]

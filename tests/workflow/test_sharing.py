@@ -20,7 +20,7 @@ from tests.workflow.conftest import ROOT, TINY_STUDY, tool
 pytestmark = pytest.mark.slow
 
 NAMES = {"dataset": "made-up", "model": "small", "mode": "ft", "split": "patient", "magnification": 40}
-RUN = TINY_STUDY.path(paths.RUN, augmentation="none", fold=1, **NAMES)
+RUN = TINY_STUDY.path(paths.RUN, augmentation="none", seed=0, fold=1, **NAMES)
 FOLDS = TINY_STUDY.path(paths.FOLDS, **NAMES)
 STUDY = "results/studies/tiny"
 Members = dict[str, bytes]

@@ -28,7 +28,14 @@ THREADS = (
 SCORES = "results/studies/queue/metrics.csv"
 MODES = yaml.safe_load(TINY.read_text())["modes"]
 MODES["long"] = MODES["ft"] | {"trainable": "all", "epochs": 150}
-NAMES = {"dataset": "made-up", "mode": "long", "split": "patient", "magnification": 40, "augmentation": "none"}
+NAMES = {
+    "dataset": "made-up",
+    "mode": "long",
+    "split": "patient",
+    "magnification": 40,
+    "augmentation": "none",
+    "seed": 0,
+}
 QUEUE = loaded(yaml.safe_load(TINY.read_text()) | {"modes": MODES})
 LONG = {
     f"{model}/fold{fold}": QUEUE.path(paths.RUN, model=model, fold=fold, **NAMES)

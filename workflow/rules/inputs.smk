@@ -14,7 +14,8 @@ def weights(model):
 
 def stored(pattern, w, augmentation, views):
     """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
-    return STUDY.path(pattern, **dict(w.items()) | {"augmentation": augmentation, "views": views})
+    seed = STUDY.feature_seed(w.model, augmentation, int(w.seed))
+    return STUDY.path(pattern, **dict(w.items()) | {"augmentation": augmentation, "seed": seed, "views": views})
 
 
 def image_inputs(w):
@@ -70,7 +71,7 @@ def feature_inputs(w):
 
 def feature_specification(part):
     return lambda w: STUDY.feature_specification(
-        part, w.model, int(w.magnification), w.augmentation, int(w.views)
+        part, w.model, int(w.magnification), w.augmentation, int(w.seed), int(w.views)
     ).canonical()
 
 

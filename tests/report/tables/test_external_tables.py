@@ -32,7 +32,7 @@ def summary() -> list[dict[str, object]]:
 
 def groups() -> list[dict[str, object]]:
     return [
-        arm(model, magnification) | {"group": group, "label": label, "fold": fold, "images": 100, "malignant_rate": rate}
+        arm(model, magnification) | {"class": group, "label": label, "fold": fold, "images": 100, "malignant_rate": rate}
         for model in ("smolvlm", "resnet34")
         for magnification in (200, 40)
         for group, label, rate in (("normal", 0, 0.125), ("benign", 0, 0.25), ("insitu", 1, 0.5), ("invasive", 1, 0.875))

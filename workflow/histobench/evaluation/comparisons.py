@@ -164,7 +164,7 @@ def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int =
     rows = []
     for (on, _), members in arms.items():
         first, part = members[0]
-        folds = [Clustered(part.label, part.logit["last"], part.patient) for _, part in members]
+        folds = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
         estimates = [arm.values() for arm in folds]
         weights, _ = _drawn(tuple(folds[0].names), tuple(folds[0].classes), draws, seed)
         values = [arm.values(weights) for arm in folds]
@@ -240,7 +240,7 @@ def _known(value: float) -> float | None:
 
 def _fold_scores(arm: Arm, selection: str, runs: Mapping[Run, Predictions]) -> dict[str, list[float]]:
     folds = [runs[replace(arm.first, fold=fold)] for fold in sorted({row[0] for row in arm.images})]
-    scored = [all_scores(part.label, part.logit[selection], part.patient) for part in folds]
+    scored = [all_scores(part.label, part.logit[selection], part.group) for part in folds]
     return {metric: [scores[metric] for scores in scored] for metric in METRICS}
 
 

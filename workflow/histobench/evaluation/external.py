@@ -18,10 +18,10 @@ from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run, of_external
 
 KEYS = ("on", *ARM)
-METRICS_COLUMNS = (*KEYS, "fold", *METRICS, "images", "patients", "malignant_calls")
+METRICS_COLUMNS = (*KEYS, "seed", "fold", *METRICS, "images", "patients", "malignant_calls")
 SUMMARY_COLUMNS = ("on", *(name for name in summary.SUMMARY_COLUMNS if name != "selection"))
 RATE = "malignant_rate"
-GROUPS_COLUMNS = (*KEYS, "group", "label", "fold", "images", "malignant_calls", RATE, f"{RATE}_std")
+GROUPS_COLUMNS = (*KEYS, "class", "label", "seed", "fold", "images", "malignant_calls", RATE, f"{RATE}_std")
 MEAN = "mean"
 """In the column `fold`: the row holds mean and sample standard deviation over folds."""
 
@@ -40,7 +40,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
     Raises:
         HistoBenchError: a path names no run, two name the same one, or two files are not about the same images of a dataset.
     """
-    form = ".../ON-KEY/predictions/DATASET-KEY/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/fold1.csv"
+    form = ".../ON-KEY/predictions/DATASET-KEY/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/seed0/fold1.csv"
     found: dict[tuple[str, Run], Predictions] = {}
     gaps = []
     examples: dict[str, tuple[Path, list[tuple]]] = {}
@@ -48,9 +48,9 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
         try:
             part = found[on, run] = read(path)
         except HistoBenchError as error:
-            gaps.append(Gap.of(f"{on}/{run.arm}/fold{run.fold}", path, error))
+            gaps.append(Gap.of(f"{on}/{run}", path, error))
             continue
-        images = [part.image_id, part.group, part.patient.tolist(), part.label.tolist()]
+        images = [part.image_id, part.classes, part.group.tolist(), part.label.tolist()]
         example, expected = examples.setdefault(on, (path, images))
         if images != expected:
             raise HistoBenchError(
@@ -62,27 +62,27 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
 
 def score_run(on: str, run: Run, predictions: Predictions) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
-    scores = all_scores(predictions.label, predictions.logit["last"], predictions.patient)
-    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.patient))}
+    scores = all_scores(predictions.label, predictions.logit["last"], predictions.group)
+    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.group))}
     counts["malignant_calls"] = int(decide(predictions.logit["last"]).sum())
     return {"on": on, **asdict(run), **scores, **counts}
 
 
 def group_rates(on: str, run: Run, predictions: Predictions) -> list[Row]:
     """Return for each class of the dataset how many of its images one run calls malignant; benign classes first."""
-    called, groups = decide(predictions.logit["last"]), np.array(predictions.group)
+    called, groups = decide(predictions.logit["last"]), np.array(predictions.classes)
     rows: list[Row] = []
     for label in (0, 1):
         for group in dict.fromkeys(groups[predictions.label == label].tolist()):
             own = called[groups == group]
             counts = {"images": len(own), "malignant_calls": int(own.sum()), RATE: float(own.mean())}
-            rows.append({"on": on} | asdict(run) | {"group": group, "label": label} | counts)
+            rows.append({"on": on} | asdict(run) | {"class": group, "label": label} | counts)
     return rows
 
 
 def with_means(rows: Sequence[Mapping[str, object]]) -> list[Row]:
     """Return rows of :func:`group_rates`, and after those of each arm and class one with their mean over folds."""
-    keys = (*KEYS, "group", "label")
+    keys = (*KEYS, "class", "label")
     table: list[Row] = []
     for average in summary.summarise(rows, keys, (RATE,)):
         key = {name: average[name] for name in keys}

@@ -79,7 +79,7 @@ def pool(
         rows = [
             (fold, image, str(patient), int(label))
             for fold, part in parts
-            for image, patient, label in zip(part.image_id, part.patient, part.label, strict=True)
+            for image, patient, label in zip(part.image_id, part.group, part.label, strict=True)
         ]
         order = sorted(range(len(rows)), key=rows.__getitem__)
         logit = {name: np.concatenate([part.logit[name] for _, part in parts])[order] for name in SELECTIONS}

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,13 +29,15 @@ class Predictions:
 
     image_id: tuple[str, ...]
     """N unique image ids, in manifest order."""
-    patient: np.ndarray
-    """(N,) text: the patient of each image."""
+    group: np.ndarray
+    """(N,) text: what each image is resampled with; the group that the split keeps together, at least the patient."""
     label: np.ndarray
     """(N,) int8: 0 benign, 1 malignant; both occur."""
     logit: dict[str, np.ndarray]
     """For each of :data:`SELECTIONS`, for another dataset for `last` alone: (N,) float64, the finite logit of malignant."""
-    group: tuple[str, ...] = ()
+    accession: np.ndarray = field(default_factory=lambda: np.array([]))
+    """(N,) text: the accession number of each image; not of another dataset."""
+    classes: tuple[str, ...] = ()
     """Of another dataset N classes, for example normal, benign, insitu or invasive."""
 
 
@@ -65,14 +67,15 @@ def read(path: Path, fold: int | None = None) -> Predictions:
         )
     return Predictions(
         image_id=tuple(row["image_id"] for row in rows),
-        patient=np.array([row["patient"] for row in rows]),
+        group=np.array([row["group"] for row in rows]),
         label=label,
         logit={
             name: np.array([float(row[column]) for row in rows])
             for name, column in SELECTIONS.items()
             if column in numbers
         },
-        group=tuple(row["group"] for row in rows if "group" in texts),
+        accession=np.array([row["accession"] for row in rows if "accession" in texts]),
+        classes=tuple(row["class"] for row in rows if "class" in texts),
     )
 
 
@@ -101,7 +104,7 @@ class Gap:
     """A run, arm or pair that could not be used and is missing from the results."""
 
     where: str
-    """The run, arm or pair, for example `breakhis/vgg19/ft/patient/40/none/fold3`."""
+    """The run, arm or pair, for example `breakhis/vgg19/ft/patient/40/none/seed0/fold3`."""
     what: str
     """One sentence."""
 
@@ -132,13 +135,15 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[Run, Predictions], list[Gap]]
     Raises:
         HistoBenchError: a path names no run, two name the same one, or none can be used.
     """
-    files = named(paths, Run.of, ".../DATASET-KEY/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/fold1/predictions.csv")
+    files = named(
+        paths, Run.of, ".../DATASET-KEY/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/seed0/fold1/predictions.csv"
+    )
     found, gaps, fault = {}, [], None
     for run, path in files.items():
         try:
             found[run] = read(path, run.fold)
         except HistoBenchError as error:
-            gaps.append(Gap.of(f"{run.arm}/fold{run.fold}", path, error))
+            gaps.append(Gap.of(str(run), path, error))
             fault = fault or error
     if fault and not found:
         raise fault

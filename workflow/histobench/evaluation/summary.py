@@ -11,8 +11,8 @@ from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run
 
 ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
-"""The columns that name an arm of a study, whose folds are averaged."""
-METRICS_COLUMNS = (*ARM, "fold", "selection", *METRICS, "images", "patients", "malignant_calls")
+"""The columns that name an arm of a study, whose seeds and folds are averaged."""
+METRICS_COLUMNS = (*ARM, "seed", "fold", "selection", *METRICS, "images", "patients", "malignant_calls")
 SUMMARY_COLUMNS = (
     *ARM,
     "selection",
@@ -26,7 +26,7 @@ Row = dict[str, object]
 
 def score_run(run: Run, predictions: Predictions) -> list[Row]:
     """Return the rows of `metrics.csv` for one run: one per selection, with full precision."""
-    label, patient = predictions.label, predictions.patient
+    label, patient = predictions.label, predictions.group
     counts: Row = {"images": len(label), "patients": len(np.unique(patient))}
     key: Row = asdict(run)
     return [

@@ -28,7 +28,7 @@ class Config(Settings):
     study: Name
     """Name of the study; its results are in results/studies/STUDY."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Seed of weight initialisation, image order, dropout and augmentation."""
+    """Seed of weight initialisation, image order, dropout and augmentation, where a block of the grid gives no `seeds`."""
     note: str | None = None
     """A sentence that every table, figure and the page show, for example that numbers are a trial's."""
     paper: bool | None = None
@@ -102,11 +102,11 @@ class Config(Settings):
             augmentation=self.augmentations[run.augmentation],
             magnification=int(run.magnification),  # type: ignore[arg-type]
             fold=int(run.fold),
-            seed=self.seed,
+            seed=int(run.seed),
         )
 
     def feature_specification(
-        self, part: str, model: str, magnification: int, augmentation: str, views: int
+        self, part: str, model: str, magnification: int, augmentation: str, seed: int, views: int
     ) -> FeatureSpec:
         """Return everything that decides the `embeddings` or visual `tokens` of one frozen backbone."""
         return FeatureSpec(
@@ -115,8 +115,12 @@ class Config(Settings):
             augmentation=self.augmentations[augmentation],
             views=views,
             magnification=magnification,  # type: ignore[arg-type]
-            seed=self.seed,
+            seed=seed,
         )
+
+    def feature_seed(self, model: str, augmentation: str, seed: int) -> int:
+        """Return the seed of what a frozen backbone makes of images for a run: 0 where no seed decides it."""
+        return seed if self.augmentations[augmentation] or self.models[model].weights == "random" else 0
 
     @cached_property
     def key(self) -> Callable[..., str]:
@@ -192,11 +196,16 @@ class Config(Settings):
 
     def expand(self, block: Block | External) -> Iterator[Run]:
         """Yield the runs of a block in order."""
-        for model, mode, split, magnification, augmentation in product(
-            block.models, block.modes, block.splits, block.magnifications, block.augmentations
+        for model, mode, split, magnification, augmentation, seed in product(
+            block.models,
+            block.modes,
+            block.splits,
+            block.magnifications,
+            block.augmentations,
+            block.seeds or [self.seed],
         ):
             for fold in range(1, self.splits[split].folds + 1):
-                yield Run(block.dataset, model, mode, split, magnification, augmentation, fold)
+                yield Run(block.dataset, model, mode, split, magnification, augmentation, seed, fold)
 
 
 def load(config: Mapping[str, Any]) -> Config:

@@ -101,7 +101,7 @@ def _external(config: "Config", place: str, block: External) -> None:
         return
     if absent:
         raise ValueError(
-            f"{place}: {absent[0].arm}/fold{absent[0].fold} is not in the grid (nor are {len(absent) - 1} others "
+            f"{place}: {absent[0]} is not in the grid (nor are {len(absent) - 1} others "
             f"of its {len(wanted)} runs); add it to `grid`, shorten the block, or write `external: []`"
         )
     for run in wanted:

@@ -16,6 +16,13 @@ Magnifications = Annotated[
 ]
 
 
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(checks.not_boolean)]],
+    Field(min_length=1),
+    AfterValidator(distinct),
+]
+
+
 class Block(Settings):
     """A block of the grid: every combination of its lists is one run."""
 
@@ -25,6 +32,8 @@ class Block(Settings):
     splits: Names
     magnifications: Magnifications
     augmentations: Names
+    seeds: Seeds | None = None
+    """Each run is trained once with each; that of the study where this is absent."""
 
 
 class Tables(Settings):
@@ -56,6 +65,8 @@ class External(Settings):
     magnifications: Magnifications
     """Magnifications of the training images; each has models of its own."""
     augmentations: Names
+    seeds: Seeds | None = None
+    """Seeds of the runs; that of the study where this is absent."""
     headline: Magnification = 40
     """The magnification that Table 6 shows, with the first split and augmentation of the first block that is used;
     the full table is beside it."""

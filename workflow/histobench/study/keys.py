@@ -43,7 +43,7 @@ def _settings(config: "Config", wildcard: str, *names: str) -> Any:
             return weights_settings(config, model)
         case "feature_key", (model, augmentation):
             settings = config.models[model].settings.model_dump(mode="json")
-            return [settings, config.augmentations[augmentation], config.seed]
+            return [settings, config.augmentations[augmentation]]
         case _, (model, mode, split, augmentation):
             recipe = config.recipe(model, mode).model_dump(mode="json")
             parts = _settings(config, "feature_key", model, augmentation), _settings(config, "split_key", split)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
+from histobench.study.run_files import unit_of
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
@@ -70,7 +71,7 @@ class Study:
     datasets: Mapping[str, Settings]
     """Settings of each dataset of the grid, of `external` and of `tables`, without the keys of `ORIGIN`."""
     splits: Mapping[str, Settings]
-    """`by`, `folds` and `seed` of each split policy of the grid."""
+    """`by`, `folds` and `seed` of each split policy of the grid, and the `unit` that statistics resample."""
     augmentations: Mapping[str, Sequence[Settings]]
     """The transforms of each augmentation of the grid."""
     grid: Sequence[Settings]
@@ -183,7 +184,11 @@ def resolve(config: "Config") -> Study:
         models={model: config.models[model].settings.model_dump(mode="json") for model in config.labels},
         recipes=recipes,
         datasets={name: config.datasets[name].model_dump(mode="json", exclude=ORIGIN) for name in datasets},
-        splits={name: config.splits[name].model_dump(mode="json", include={"by", "folds", "seed"}) for name in splits},
+        splits={
+            name: config.splits[name].model_dump(mode="json", include={"by", "folds", "seed"})
+            | {"unit": unit_of(config.splits[name].by)}
+            for name in splits
+        },
         augmentations={name: config.augmentations[name] for name in augmentations},
         grid=[block.model_dump(mode="json") for block in config.grid],
         tables=config.tables.model_dump(mode="json") | {"dataset": dataset},

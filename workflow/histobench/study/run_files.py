@@ -7,11 +7,12 @@ SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
 """Which epoch is scored, and the column that holds its logits. `best_epoch` is optimistic: the epoch was chosen on the
 very images that it is scored on."""
 
-PREDICTIONS = ("image_id", "patient", "fold", "label", *SELECTIONS.values())
-"""Columns of predictions.csv: a row per image of the evaluation fold, in manifest order; label 1 is malignant."""
+PREDICTIONS = ("image_id", "accession", "group", "fold", "label", *SELECTIONS.values())
+"""Columns of predictions.csv: a row per image of the evaluation fold, in manifest order; label 1 is malignant. `group` is what
+statistics resample (:func:`resampled_with`)."""
 
-EXTERNAL = ("image_id", "patient", "group", "label", "logit")
-"""Columns of a run's predictions on another dataset; `group` is the dataset's own class."""
+EXTERNAL = ("image_id", "group", "class", "label", "logit")
+"""Columns of a run's predictions on another dataset: `group` is the patient, `class` the dataset's own class."""
 
 SCORES = ("accuracy", "precision", "recall", "f1", "auc", "patient_rate")
 HISTORY = ("epoch", "train_loss", "validation_loss", "learning_rate", *SCORES, "train_seconds", "validation_seconds")
@@ -54,11 +55,24 @@ class RunRecord(TypedDict):
     """`host` and, on a CUDA GPU, `device`."""
 
 
-def prediction_row(image: Any, fold: int, last: float, best: float) -> dict[str, object]:
+def unit_of(policy: str) -> str:
+    """Return what statistics resample under a split policy: the group that it keeps together, but at least the patient.
+
+    Images of one patient are not independent, whatever a split does with them.
+    """
+    return "accession number" if policy == "accession" else "patient"
+
+
+def resampled_with(image: Any, policy: str) -> str:
+    """Return the unit of :func:`unit_of` that an image of a manifest belongs to."""
+    return image.accession if policy == "accession" else image.patient
+
+
+def prediction_row(image: Any, group: str, fold: int, last: float, best: float) -> dict[str, object]:
     """Return a row of predictions.csv for an image of a manifest, with its logits after the last and the best epoch."""
     logits = dict(zip(SELECTIONS.values(), (_float32(last), _float32(best)), strict=True))
-    label = int(image.label == "malignant")
-    return {"image_id": image.image_id, "patient": image.patient, "fold": fold, "label": label, **logits}
+    values = (image.image_id, image.accession, group, fold, int(image.label == "malignant"))
+    return dict(zip(PREDICTIONS, (*values, *logits.values()), strict=True))
 
 
 def external_row(image: Any, logit: float) -> dict[str, object]:

@@ -18,24 +18,30 @@ class Run:
     split: str
     magnification: int
     augmentation: str
+    seed: int
     fold: int
 
     @property
     def arm(self) -> str:
-        """Name of the run's arm, whose folds are averaged: `breakhis/vgg19/ft/patient/40/none`."""
-        return "/".join(map(str, list(asdict(self).values())[:-1]))
+        """Name of the run's arm, whose seeds and folds are averaged: `breakhis/vgg19/ft/patient/40/none`."""
+        return "/".join(map(str, list(asdict(self).values())[:-2]))
+
+    def __str__(self) -> str:
+        """Return the run in words of its path: `breakhis/vgg19/ft/patient/40/none/seed0/fold1`."""
+        return f"{self.arm}/seed{self.seed}/fold{self.fold}"
 
     @classmethod
     def of(cls, predictions: str) -> "Run":
         """Return the run that a predictions path belongs to."""
-        dataset, _, model, mode, split, magnification, augmentation, fold, _ = PurePosixPath(predictions).parts[-9:]
-        scale, number = int(magnification.removesuffix("x")), int(fold.removeprefix("fold"))
-        return cls(paths.name_of(dataset), model, mode, split, scale, paths.name_of(augmentation), number)
+        dataset, _, model, mode, split, scale, augmentation, seed, fold, _ = PurePosixPath(predictions).parts[-10:]
+        numbers = int(seed.removeprefix("seed")), int(fold.removeprefix("fold"))
+        names = paths.name_of(dataset), model, mode, split
+        return cls(*names, int(scale.removesuffix("x")), paths.name_of(augmentation), *numbers)
 
 
 def of_external(path: str) -> tuple[str, Run]:
     """Return the dataset and the run that a path of :data:`histobench.study.paths.EXTERNAL` belongs to."""
-    on, _, *parts, file = PurePosixPath(path).parts[-9:]
+    on, _, *parts, file = PurePosixPath(path).parts[-10:]
     return paths.name_of(on), Run.of(
         "/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"])
     )

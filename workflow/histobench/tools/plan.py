@@ -184,7 +184,8 @@ def shared_work(config: Config, device: str) -> list[Job]:
         tokens = config.embeds_tokens(run.model) if head else config.tokens(run.model, run.mode)
         views = {(run.augmentation, config.views(run.model, run.mode, run.augmentation)), (config.unaugmented, 1)}
         for augmentation, count in sorted(views) if head or tokens else ():
-            place = vars(run) | {"augmentation": augmentation, "views": count}
+            seed = config.feature_seed(run.model, augmentation, run.seed)
+            place = vars(run) | {"augmentation": augmentation, "seed": seed, "views": count}
             passes, embeddings = sum(counts) * count, config.path(paths.FEATURES, **place)
             if tokens:  # deleted when no job needs them any more
                 done = Path(embeddings if head else config.path(paths.PREDICTIONS, **vars(run))).exists()
@@ -243,7 +244,7 @@ def tabled(config: Config, run: Run, device: str) -> tuple[float, float]:
 
 @cache
 def _records(model: str, mode: str) -> list[dict]:
-    rest = ("dataset", "data_key", "split", "magnification", "augmentation", "run_key", "fold")
+    rest = ("dataset", "data_key", "split", "magnification", "augmentation", "run_key", "seed", "fold")
     pattern = paths.RECORD.format(model=model, mode=mode, **dict.fromkeys(rest, "*"))
     return [record(path.parent) for path in Path().glob(pattern)]
 

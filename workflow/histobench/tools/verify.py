@@ -26,6 +26,7 @@ from histobench.io.files import read_csv, sha256_of
 from histobench.metrics import METRICS
 from histobench.study import paths
 from histobench.study.config import Config, load
+from histobench.study.run_files import resampled_with
 from histobench.study.runs import Run, is_up_to_date, record
 from histobench.tools import pack
 from histobench.tools.command_line import run_tool
@@ -181,10 +182,10 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         except HistoBenchError:
             unusable += 1  # gaps.csv has to name it
             continue
-        require_images(path, read, test)
+        require_images(path, read, test, config.splits[run.split].by)
     for on, run in config.external_runs:
         path = config.path(paths.EXTERNAL, on=on, **vars(run))
-        require_images(path, predictions.read(folder / path), images[on])
+        require_images(path, predictions.read(folder / path), images[on], "patient")
     say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
     say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")
     if config.external_runs:
@@ -204,10 +205,10 @@ def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: 
             raise HistoBenchError(f"{path}: its {side} are not those of fold and manifest")
 
 
-def require_images(path: str, read: Any, images: Sequence[manifest.Image]) -> None:
-    """Require the very images, in the order of the manifest, with their patients and labels."""
-    found = zip(read.image_id, read.patient.tolist(), read.label.tolist(), strict=True)
-    wanted = [(image.image_id, image.patient, int(image.label == "malignant")) for image in images]
+def require_images(path: str, read: Any, images: Sequence[manifest.Image], policy: str) -> None:
+    """Require the very images, in the order of the manifest, with their groups and labels."""
+    found = zip(read.image_id, read.group.tolist(), read.label.tolist(), strict=True)
+    wanted = [(image.image_id, resampled_with(image, policy), int(image.label == "malignant")) for image in images]
     for line, (ours, theirs) in enumerate(zip_longest(found, wanted), start=2):
         if ours != theirs:
             raise HistoBenchError(f"{path}, line {line}: has {ours}, but fold and manifest have {theirs}")

@@ -12,6 +12,7 @@ from histobench.datasets import folds, manifest, pixels
 from histobench.datasets.manifest import Image
 from histobench.io.arrays import mapped
 from histobench.io.errors import HistoBenchError
+from histobench.study.run_files import resampled_with
 from histobench.study.spec import FeatureSpec, RunSpec, Transform
 from histobench.training.data import Augmented, Source, Stored
 
@@ -40,8 +41,8 @@ class Inputs:
     evaluation: Source
     images: list[Image]
     """The evaluation images."""
-    patients: np.ndarray
-    """(N,) text: their patients."""
+    groups: np.ndarray
+    """(N,) text: what statistics resample them with."""
     digests: dict[str, str]
     """SHA-256 of what a run's result depends on beside its specification and code."""
     feature_seconds: float | None
@@ -89,7 +90,7 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
         training=training,
         evaluation=evaluation,
         images=tested,
-        patients=np.array([image.patient for image in tested]),
+        groups=np.array([resampled_with(image, files.split_by) for image in tested]),
         digests={
             "training images": manifest.digest(trained),
             "evaluation images": manifest.digest(tested),

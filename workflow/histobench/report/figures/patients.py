@@ -39,7 +39,7 @@ def errors(
     for run, found in predictions.items():
         column = ((run.model, run.mode), run.magnification)
         miss = decide(found.logit["last"]) != found.label.astype(bool)
-        for image, patient, label, missed in zip(found.image_id, found.patient, found.label, miss, strict=True):
+        for image, patient, label, missed in zip(found.image_id, found.group, found.label, miss, strict=True):
             row = (str(patient), int(label), subtypes.get(image, ""))
             wrong.setdefault(row, {}).setdefault(column, []).append(bool(missed))
     present = {column for cells in wrong.values() for column in cells}

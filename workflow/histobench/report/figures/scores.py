@@ -27,7 +27,7 @@ SHADE = "0.93"
 INTERVALS = (*ARM, "selection", "metric", "fold_mean", "fold_mean_low", "fold_mean_high")
 SUMMARY = (*ARM, "selection", "accuracy_mean", "accuracy_std")
 METRICS = (*ARM, "fold", "selection", "accuracy")
-GROUPS = ("on", *ARM, "group", "label", "fold", RATE)
+GROUPS = ("on", *ARM, "class", "label", "fold", RATE)
 """Columns of the study's files that are drawn."""
 STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "file": 1, "image": 2}
 """Order of split policies by what they keep on one side of a fold, the strictest first."""
@@ -175,11 +175,11 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
     means: dict[Key, dict[str, float]] = {}
     malignant: dict[str, bool] = {}
     for row in groups:
-        malignant[row["group"]] = row["label"] == "1"
+        malignant[row["class"]] = row["label"] == "1"
         if row["fold"] == MEAN:
-            means.setdefault(_key(row), {})[row["group"]] = float(row[RATE])
+            means.setdefault(_key(row), {})[row["class"]] = float(row[RATE])
         else:
-            rates.setdefault(_key(row), {}).setdefault(row["group"], []).append(float(row[RATE]))
+            rates.setdefault(_key(row), {}).setdefault(row["class"], []).append(float(row[RATE]))
     names = sorted(malignant, key=malignant.__getitem__)  # stable: benign classes first, in the order of the file
     shown = [arm for arm in study.arms if any(key[:2] == arm.key for key in means)]
     if not shown:

@@ -53,9 +53,9 @@ def external_table(summary: Sequence[Texts], groups: Sequence[Texts], study: Stu
     They come from the rows of `external_summary.csv` and `external_groups.csv`.
     """
     means = [row for row in groups if row["fold"] == MEAN]
-    label = {row["group"]: row["label"] for row in means}
+    label = {row["class"]: row["label"] for row in means}
     names = sorted(label, key=lambda name: label[name])  # stable: benign classes first
-    rates = {(*(row[key] for key in KEYS), row["group"]): row for row in means}
+    rates = {(*(row[key] for key in KEYS), row["class"]): row for row in means}
     columns = [f"rate_{name}" for name in names]
     rows = []
     for line in _arranged(summary, (*(key for key in KEYS if key != "magnification"), "magnification")):
