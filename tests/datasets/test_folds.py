@@ -179,7 +179,7 @@ def test_folds_are_balanced_by_subtype_within_the_bound(breakhis: list[Image], b
     assert squares[1] < squares[0]
 
 
-def test_an_exchange_that_balances() -> None:
+def test_an_exchange_that_balances(tmp_path: Path) -> None:
     """Two folds, of two A and two F with as many images: one of each is exchanged; without subtypes nothing is."""
     images = manifest.ordered(
         image(subtype, f"14-{base + patient}", 40, number)
@@ -191,8 +191,10 @@ def test_an_exchange_that_balances() -> None:
     made = folds.Folds(
         "patient", {name: (name in first, name not in first) for name in sorted({i.patient for i in images})}
     )
-    after = counted(make_folds.balanced(made, images), images, "subtype")
-    assert after == {("A",): [2, 2], ("F",): [2, 2], ("DC",): [2, 2]}
+    after = make_folds.balanced(made, images)
+    assert counted(after, images, "subtype") == {("A",): [2, 2], ("F",): [2, 2], ("DC",): [2, 2]}
+    folds.save(after, images, tmp_path / "patient.csv")
+    assert folds.load(tmp_path / "patient.csv", images, "patient") == after
     alike = [replace(one, subtype=one.label) for one in images]
     assert make_folds.balanced(made, alike) is made
 

@@ -95,7 +95,7 @@ def balanced(made: folds.Folds, images: Sequence[Image]) -> folds.Folds:
     sums = [counts(*names) for names in (("label", "magnification"), ("magnification",), ())]
     fold = np.array([row.index(True) for row in made.tested.values()])
     fold = _exchanged(fold, types, np.hstack([*sums, classes, classes > 0]), made.count)
-    return _partition(made.policy, dict(zip(made.tested, fold, strict=True)), made.count)
+    return _partition(made.policy, dict(zip(made.tested, fold.tolist(), strict=True)), made.count)
 
 
 def _exchanged(fold: np.ndarray, types: np.ndarray, bounded: np.ndarray, count: int) -> np.ndarray:

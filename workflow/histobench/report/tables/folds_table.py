@@ -30,7 +30,7 @@ def folds_table(censuses: Mapping[tuple[str, str], Sequence[Texts]], study: Stud
             "split policy never divides), and the shares of these images whose slide, whose accession number, and whose "
             "decoded pixels also train in this fold.",
             "Equal pixels: pairs of images of different groups of which one trains and one evaluates. Shared patients: "
-            f"patients with images on both sides. Row {ALL}: the sum over folds, and the share in this sum.",
+            f"patients, as the dataset's authors number them, with images on both sides. Row {ALL}: the sum over folds, and the share in this sum.",
         ),
         COLUMNS,
         rows,
