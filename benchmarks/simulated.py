@@ -81,8 +81,8 @@ def simulate(folder: Path, config: Config) -> None:
         train, test = assignments[run.split].rows(images, run.fold, run.magnification)
         drawn = _Drawn(run, [images[row] for row in test], config)
         _write(folder / config.path(paths.RUN, **vars(run)), drawn, len(train))
-    for on, run in config.external_runs:
-        _external(folder / config.path(paths.EXTERNAL, on=on, **vars(run)), on, run)
+    for on, scale, run in config.external_runs:
+        _external(folder / config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run)), f"{on}/{scale}", run)
 
 
 class _Drawn:
@@ -91,13 +91,15 @@ class _Drawn:
     def __init__(self, run: Run, images: list[manifest.Image], config: Config):
         self.run, self.images = run, images
         image_id = [image.image_id for image in images]
-        self.patient = patient = np.array([image.patient for image in images])
+        patient = np.array([image.patient for image in images])
         self.label = label = np.array([image.label == "malignant" for image in images])
         self.specification = config.specification(run).model_dump(mode="json")
         self.trainable = TRAINABLE.get((run.model, run.mode), 1_000_000)
         epochs = self.specification["recipe"]["epochs"]
         arm, rng = _key(run), _generator("run", asdict(run))
-        leaky = config.splits[run.split].by == "image"
+        policy = config.splits[run.split].by
+        self.group = np.array([run_files.resampled_with(image, policy) for image in images])
+        leaky = policy == "image"
         size = EFFECTS | ({"patient": 0.25, "patient_arm": 0.15} if leaky else {})
         separation = _separation(run) + 0.05 * rng.standard_normal()
         noise = (
@@ -122,7 +124,7 @@ class _Drawn:
         seconds = training_images / SPEED.get(self.run.model, 300.0)
         rows = []
         for number, logit in enumerate(self.logit, start=1):
-            scores = metrics.epoch_scores(self.label, logit, self.patient)
+            scores = metrics.epoch_scores(self.label, logit, self.group)
             rows.append(
                 {
                     "epoch": number,
@@ -140,8 +142,10 @@ def _write(folder: Path, drawn: _Drawn, training_images: int) -> None:
     history = drawn.history(training_images)
     best = int(np.argmax([row["accuracy"] for row in history]))
     write_csv(folder / "history.csv", run_files.HISTORY, map(run_files.epoch_row, history))
-    logits = zip(drawn.images, drawn.logit[-1], drawn.logit[best], strict=True)
-    rows = (run_files.prediction_row(image, drawn.run.fold, last, chosen) for image, last, chosen in logits)
+    logits = zip(drawn.images, drawn.group, drawn.logit[-1], drawn.logit[best], strict=True)
+    rows = (
+        run_files.prediction_row(image, group, drawn.run.fold, last, chosen) for image, group, last, chosen in logits
+    )
     write_csv(folder / "predictions.csv", run_files.PREDICTIONS, rows)
     training, validation = (sum(row[f"{side}_seconds"] for row in history) for side in ("train", "validation"))
     record = {
@@ -169,13 +173,13 @@ def _write(folder: Path, drawn: _Drawn, training_images: int) -> None:
     (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def _external(path: Path, on: str, run: Run) -> None:
-    """Write what a run says about 400 made-up images."""
+def _external(path: Path, test: str, run: Run) -> None:
+    """Write what a run says about 400 made-up images in one test."""
     groups = [group for group in GROUPS for _ in range(100)]
     image_id = [f"{group}-{number % 100 + 1:03d}" for number, group in enumerate(groups)]
     label, shift = (np.array([GROUPS[group][part] for group in groups]) for part in (0, 1))
     shared = 0.7 * _effects("image", image_id)
-    rng = _generator("external", on, asdict(run))
+    rng = _generator("external", test, asdict(run))
     sign = 2 * label - 1
     logit = 2 * (0.45 * _separation(run) * sign + shift + 0.3 + shared + 0.5 * rng.standard_normal(len(groups)))
     columns = zip(image_id, image_id, groups, label, (f"{value:.9g}" for value in logit), strict=True)

@@ -20,7 +20,17 @@ FIGURES = {
 }
 TABLES = {
     f"table_{name}"
-    for name in ("dataset", "models", "hyperparameters", "results", "scores", "comparisons", "intervals", "external")
+    for name in (
+        "dataset",
+        "models",
+        "hyperparameters",
+        "results",
+        "scores",
+        "folds",
+        "comparisons",
+        "intervals",
+        "external",
+    )
 }
 REPORT = TABLES | FIGURES | {"claims", "claims_published", "page"}
 SCORES = {"score", "compare", "costs", "check_arms"}
@@ -215,7 +225,7 @@ def test_stored_tokens_and_a_live_tower_give_the_same_predictions(finished):
         stored, live = (
             [line.split(",") for line in path.open()][1:]
             for path in sorted(
-                finished.folder.glob(f"results/*/runs/tiny-vlm/ft*/patient/40x/paper-*/{fold}/predictions.csv")
+                finished.folder.glob(f"results/*/runs/tiny-vlm/ft*/patient/40x/paper-*/seed0/{fold}/predictions.csv")
             )
         )
         assert [row[:-2] for row in stored] == [row[:-2] for row in live]

@@ -156,8 +156,8 @@ def external_intervals(
 ) -> list[Row]:
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
-    The patients of the other dataset are resampled within class, the same ones for every model; where it names no
-    patients, its images are. The effect of another training set is in the deviation over folds, not here. `runs` holds for
+    The patients of the other dataset are resampled within class, the same ones for every model; where a patient is
+    not known, the image is. The effect of another training set is in the deviation over folds, not here. `runs` holds for
     each other dataset and run what the run predicts there.
     """
     arms: dict[tuple[str, str, str], list[tuple[Run, Predictions]]] = {}
