@@ -35,7 +35,7 @@ def test_the_ledger_on_the_published_tables_and_on_a_study(tmp_path: Path) -> No
     assert tuple(first[0]) == PUBLISHED_COLUMNS
     assert len(first) >= 40
     verdicts = {row["id"]: row["published_verdict"] for row in first}
-    assert (verdicts["signed-rank"], verdicts["hidden-size"]) == ("inconsistent", "contradicted")
+    assert (verdicts["signed-rank"], verdicts["hidden-size"]) == ("impossible", "contradicted")
     table = (tmp_path / "out" / "claims_published.md").read_text()
     assert table.count("\n|") == len(first) + 2
     assert f"{len(first)} claims: " in table

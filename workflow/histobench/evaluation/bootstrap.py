@@ -227,7 +227,9 @@ def flips(names: Sequence[str] | np.ndarray, draws: int, seed: int) -> np.ndarra
     return 1.0 - 2.0 * _generator("sign flip", seed, names).integers(0, 2, (draws, len(names)), dtype=np.int8)
 
 
-def interval(estimate: float, drawn: np.ndarray, patients: int, metric: str = "") -> tuple[float, float]:
+def interval(
+    estimate: float, drawn: np.ndarray, patients: float, metric: str = "", cases: int = 1
+) -> tuple[float, float]:
     """Return the 95 % interval of a score or a difference: expanded percentiles of its draws.
 
     Percentiles of few patients are too narrow: they correspond to a normal distribution with variance s^2 (n - 1) / n, not
@@ -242,6 +244,8 @@ def interval(estimate: float, drawn: np.ndarray, patients: int, metric: str = ""
         drawn: (draws,) in each draw.
         patients: number of patients in the smaller class.
         metric: name of the score.
+        cases: number of intervals that shall include the truth together (Bonferroni). The distance of both ends from the
+            estimate grows by the ratio of Student's quantiles, because draws are too few for percentiles that extreme.
     """
     from scipy.special import ndtr, stdtrit
 
@@ -254,6 +258,10 @@ def interval(estimate: float, drawn: np.ndarray, patients: int, metric: str = ""
     low, high = np.quantile(drawn, (tail, 1 - tail))
     if metric == "ece":
         low, high = min(estimate, max(0.0, 2 * estimate - high)), max(estimate, 2 * estimate - low)
+    if cases > 1:
+        nominal, freedom = (1 - LEVEL) / 2, max(patients - 1, 1)
+        wider = stdtrit(freedom, nominal / cases) / stdtrit(freedom, nominal)
+        low, high = (estimate + wider * (end - estimate) for end in (low, high))
     return float(low), float(high)
 
 
