@@ -54,7 +54,10 @@ def test_verdicts_worked_out_from_the_printed_numbers(verdicts) -> None:
         "all-significant": ("impossible", []),
         "resnet34-vlm-p": ("impossible", []),
         "resnet34-vlm-p-below": ("impossible", []),  # Table 7 has 0.010, which may be 0.0095
-        "smolvlm-qwen2-p": ("implausible", ["7 of the 9"]),  # a one-sided normal approximation with one tie gives 0.0211
+        "smolvlm-qwen2-p": (
+            "implausible",
+            ["7 of the 9"],
+        ),  # a one-sided normal approximation with one tie gives 0.0211
         "lora-5-to-8-million": ("contradicted", ["4,359,681", "6,293,505"]),  # adapters, and heads of 1537 and 2049
         "lora-under-10-million": ("holds", []),
         "lora-over-probe": ("contradicted", []),  # AUC of Qwen2 at 40X: 0.9188 after, 0.9215 before
@@ -101,7 +104,9 @@ def test_no_version_of_the_signed_rank_test_gives_less_than_the_smallest_p_value
     smallest, floor = 1.0, smallest_p_value(5)
     for sizes in itertools.combinations_with_replacement((-1, 0, 1, 2), 5):
         for zeros, correction in itertools.product(("wilcox", "pratt", "zsplit"), (False, True)) if any(sizes) else ():
-            p = wilcoxon(sizes, zero_method=zeros, correction=correction, alternative="greater", method="asymptotic").pvalue
+            p = wilcoxon(
+                sizes, zero_method=zeros, correction=correction, alternative="greater", method="asymptotic"
+            ).pvalue
             smallest = min(smallest, float(p))
     assert smallest == pytest.approx(floor) == pytest.approx(0.01267, abs=5e-6)
     assert floor < 2**-5  # the exact one-sided p

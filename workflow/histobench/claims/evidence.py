@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -206,16 +207,16 @@ def read_results(study: Study, paths: Mapping[str, Path | None], histories: Iter
     names = {"/".join(arm.key) for arm in study.arms}
     other = {name for table, name in study.numbered.items() if not paper.is_augmentation(study, table)}
 
-    def belongs(row: Row) -> bool:
+    def belongs(row: Mapping[str, Any]) -> bool:
         elsewhere = "on" in row and study.datasets[row["on"]]["format"] != "bach"
         return f"{row['model']}/{row['mode']}" in names and row.get("augmentation") not in other and not elsewhere
 
-    runs = {run: path for path in histories if f"{(run := Run.of(path)).model}/{run.mode}" in names}
+    runs = {Run.of(path): path for path in histories}
     return Results(
         study,
         {name: [row for row in read_csv(found[name], ()) if belongs(row)] for name in FILES if name in found},
         {name: np.load(found[name]) for name in DRAWS if name in found},
-        {run: read_csv(Path(path), HISTORY)[-1] for run, path in runs.items() if run.augmentation not in other},
+        {run: read_csv(Path(path), HISTORY)[-1] for run, path in runs.items() if belongs(vars(run))},
     )
 
 
