@@ -13,7 +13,8 @@ from histobench.claims.checks.census import patient_splits
 from histobench.claims.checks.consistency import accuracy_agrees, f1_agrees
 from histobench.claims.checks.significance import signed_rank, signed_rank_p_values, significant, smallest_p_value
 from histobench.claims.published import Paper, Patient
-from tests.claims.paper import LEDGER, PAPER, table
+from histobench.claims.verdicts import ON_PAPER, ON_STUDY
+from tests.claims.paper import FOLDER, LEDGER, PAPER, table
 
 
 def doctored(number: int, where: Mapping[str, str], **values: str) -> Paper:
@@ -79,6 +80,16 @@ def test_verdicts_worked_out_from_the_printed_numbers(verdicts) -> None:
         assert verdicts[name][0] == verdict, name
         for part in parts:
             assert part in verdicts[name][1], (name, part)
+
+
+def test_the_documentation_defines_and_counts_the_verdicts(verdicts) -> None:
+    text = (FOLDER / "README.md").read_text()
+    found = [verdict for verdict, _ in verdicts.values()]
+    for verdict, meaning in ON_PAPER.items():
+        assert f"| {verdict} | {meaning} | {found.count(verdict)} |" in text, verdict
+    assert set(found) == set(ON_PAPER)
+    assert all(f"| {verdict} | {meaning} |" in text for verdict, meaning in ON_STUDY.items())
+    assert f"reduces {len(verdicts)} claims" in text
 
 
 # Arithmetic, worked out another way

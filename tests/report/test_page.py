@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from histobench.claims.verdicts import ON_PAPER, ON_STUDY
 from histobench.io import checkout
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, write_csv
@@ -264,6 +265,9 @@ def test_claims_are_counted_and_the_impossible_come_first(made):
     by_paper = {"holds": "1", "contradicted": "1", "impossible": "1", "implausible": "1", "not checkable": "1"}
     by_study = {"supported": "1", "contradicted": "1", "undecided": "1", "not run": "1", "not applicable": "1"}
     assert counts == {"By the paper's own numbers": by_paper, "By this study": by_study}
+    page = text_of(page_numbers.read(made[1]))
+    for verdict, meaning in (ON_PAPER | ON_STUDY).items():
+        assert f"{verdict} {meaning}." in page, verdict
     titles = [title for title, _ in answer.notable(claims)]
     assert titles[0] == "Impossible by the paper's own numbers"
     assert titles[-1] == "Supported by this study"
