@@ -206,13 +206,13 @@ def test_the_external_test_has_draws_of_its_own() -> None:
     cells = [
         (0.92, two(0.90, 0.94), {}),
         (0.1, two(0, 0.2), TABLE6 | {"magnification": "200"}),
-        (0.72, two(0.70, 0.74), TABLE6 | {"unit": "image"}),
+        (0.72, two(0.70, 0.74), TABLE6),
         (0.1, two(0, 0.2), TABLE6 | {"scale": "matched"}),
     ]
     verdict, effect, low, high, text = on_study(item, with_draws(*cells, external=True))
     assert (verdict, effect) == ("supported", pytest.approx(0.20))
     assert (low, high) == (pytest.approx(0.20), pytest.approx(0.20))  # both are low in the same half of the draws
-    assert "(images and patients resampled" in text
+    assert "(images of BACH (by patient where known) and patients resampled, one seed: " in text
     alone = claim("within", cells="table6 ResNet34/ft accuracy", at_least="0.70")
     assert on_study(alone, with_draws(*cells, external=True))[:4] == ("supported", 0.72, 0.70, 0.74)
     assert on_study(alone, with_draws(*cells[:2], external=True))[0] == "not run"

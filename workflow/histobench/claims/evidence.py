@@ -54,7 +54,7 @@ class Drawn:
     freedom: float
     """Degrees of freedom of the interval: the smallest of the cells."""
     units: frozenset[str]
-    """What is resampled, for example `patient`."""
+    """What is resampled, for example `patients`."""
     seeds: int
     """Number of seeds that were trained: the smallest of the cells."""
 
@@ -63,7 +63,7 @@ class Drawn:
         training = "one seed: training variance is not included"
         if self.seeds > 1:
             training = f"{self.seeds} seeds: training variance is included"
-        basis = f"{' and '.join(f'{unit}s' for unit in sorted(self.units))} resampled, {training}"
+        basis = f"{' and '.join(sorted(self.units))} resampled, {training}"
         return Estimate(self.effect, lambda cases: interval(self.effect, self.draws, self.freedom, cases=cases), basis)
 
 
@@ -118,8 +118,8 @@ class Results:
         if key not in self.draws[file]:
             raise Unavailable(fault)
         effect, _, freedom = (_number(row[name], fault) for name in columns)
-        units, seeds = frozenset({row.get("unit") or "image"}), int(row.get("seeds") or 1)
-        return Drawn(effect, self.draws[file][key], freedom, units, seeds)
+        unit = f"images of {row['on'].upper()} (by patient where known)" if "on" in row else f"{row['unit']}s"
+        return Drawn(effect, self.draws[file][key], freedom, frozenset({unit}), int(row["seeds"]))
 
     def fold_scores(self, cell: Cell) -> dict[str, float]:
         """Return fold -> score of a cell of Tables 4 and 5, a mean over seeds."""
