@@ -21,15 +21,15 @@ ON_PAPER = {
     HOLDS: "the published tables, or the data and models that they describe, agree with the claim",
     CONTRADICTED: "they disagree with it, by more than rounding",
     IMPOSSIBLE: "no data can give the printed numbers by the method that is named; this is proved exactly",
-    IMPLAUSIBLE: "data could give the printed numbers, but hardly do: the evidence names the probability, or the studies that "
-    "say so",
+    IMPLAUSIBLE: "data could give the printed numbers, but this is very unlikely: the evidence names the probability, the "
+    "studies or the other printed numbers that say so",
     NOT_CHECKABLE: "neither the tables nor the data and models can tell",
 }
 """Verdict on the published tables -> its definition, as page and documentation have it."""
 ON_STUDY = {
     SUPPORTED: "the 95 % interval of the effect is inside what is claimed, in every case that the claim is about",
     CONTRADICTED: "the interval is outside, in at least one case also when it is widened for the number of cases (Bonferroni)",
-    UNDECIDED: "neither",
+    UNDECIDED: "the claim is neither supported nor contradicted",
     NOT_RUN: "the study lacks an arm that is the paper's, a file or an interval",
     NOT_APPLICABLE: "no study can test the claim",
 }
