@@ -222,7 +222,7 @@ def test_the_answer_reads_as_a_sentence(made):
 def test_a_degenerate_study_of_own_data_is_told_in_words(made):
     content, page = made
     rows = read_csv(content.results["intervals"], ())
-    rows = [row | {"magnification": "0", "smaller_class": "3"} for row in rows if row["magnification"] == "40"]
+    rows = [row | {"magnification": "0", "freedom": "3"} for row in rows if row["magnification"] == "40"]
     for row in rows:
         if row["model"] == "smolvlm":  # it calls every image malignant, as often right as wrong in every draw
             values = ("estimate", "low", "high", "fold_mean", "fold_mean_low", "fold_mean_high")
@@ -241,7 +241,7 @@ def test_a_degenerate_study_of_own_data_is_told_in_words(made):
         in text
     )
     assert "One class for all images: SmolVLM FT (unknown magnification, always malignant)." in text
-    assert "Only 3 patients in the smaller class: intervals of fewer than 5 do not reach their level." in text
+    assert "Only 3 degrees of freedom (about the groups of the class that has fewer, less the folds): intervals with" in text
     assert "Best without augmentation: SmolVLM FT at unknown magnification" in text
     # Nothing makes it a footnote to the paper.
     assert found.sections == [name for name in page_numbers.SECTIONS if name != "claims"]
@@ -289,7 +289,7 @@ def test_the_protocol_follows_the_configuration():
     assert "External test" not in found
     other = replace(
         study,
-        splits={"image": {"by": "image", "folds": 3, "seed": 7}},
+        splits={"image": {"by": "image", "folds": 3, "seed": 7, "unit": "patient"}},
         comparisons={**study.comparisons, "draws": 250},
         models={**study.models, "alexnet": made_study.CNN | {"image_size": 64}},
         external=[EXTERNAL | {"models": ["resnet34"], "magnifications": [40]}],
