@@ -241,7 +241,10 @@ def test_a_degenerate_study_of_own_data_is_told_in_words(made):
         in text
     )
     assert "One class for all images: SmolVLM FT (unknown magnification, always malignant)." in text
-    assert "Only 3 degrees of freedom (about the groups of the class that has fewer, less the folds): intervals with" in text
+    assert (
+        "Only 3 degrees of freedom (about the groups of the class that has fewer, less the folds): intervals with"
+        in text
+    )
     assert "Best without augmentation: SmolVLM FT at unknown magnification" in text
     # Nothing makes it a footnote to the paper.
     assert found.sections == [name for name in page_numbers.SECTIONS if name != "claims"]
@@ -258,6 +261,7 @@ def test_a_text_of_the_paper_is_in_quotation_marks_only_if_it_is_quoted(made):
         shown = next(part for part in page.split("<li>") if text in part).split("<span")[0]
         assert shown.startswith(f"{before}<data"), identity
         assert shown.rstrip().endswith(f"{text}{after}"), identity
+
 
 def test_claims_are_counted_and_the_impossible_come_first(made):
     claims = Source.read(made[0].results["claims"], made[1].parent, {})
