@@ -255,6 +255,19 @@ def test_a_ratio_of_deviations_has_the_interval_of_pitmans_and_morgans_test() ->
                 assert p == pytest.approx(0.05 / cases, rel=1e-6)
 
 
+@pytest.mark.parametrize(("ratio", "shared"), [(1.0, 0.0), (2.0, 0.8)])
+def test_a_ratio_of_deviations_misses_each_tail_as_often_as_it_should(ratio, shared) -> None:
+    generator, missed, studies = np.random.default_rng(6), np.zeros(2), 400
+    for _ in range(studies):
+        x, y = generator.standard_normal((2, 5))
+        found = deviation_ratio(
+            results(metrics=fold_rows([x, ratio * (shared * x + math.sqrt(1 - shared**2) * y)])), FIRST, SECOND
+        )
+        missed += found.low > ratio, found.high < ratio
+    assert (missed >= 2).all()  # binomial at 2.5 %: fewer than 2 of 400, or more than 20, have a probability of 0.002
+    assert (missed <= 20).all()
+
+
 @pytest.mark.parametrize(
     ("noise", "verdict"), [([0.05, -0.06, 0.02, 0.04, -0.05], "supported"), ([1e-3, 0, 2e-3, 0, 1e-3], "undecided")]
 )
@@ -313,7 +326,7 @@ def test_noise_that_increases_a_range_is_not_taken_for_variability() -> None:
     assert percentiles > studies / 2
 
 
-def histories(**losses: Sequence[float]) -> dict[Run, dict[str, str]]:
+def histories(**losses: Sequence[float] | np.ndarray) -> dict[Run, dict[str, str]]:
     """Return the last epochs of models at 40X and 200X; the loss of a fold is 0.01 higher at 200X."""
     return {
         Run("breakhis", model, "ft", "patient", size, "none", 0, fold): {
@@ -336,6 +349,9 @@ def test_final_losses_are_compared_over_folds() -> None:
     assert (verdict, effect) == ("supported", pytest.approx(0.104))
     assert (low, high) == (pytest.approx(0.104 - half), pytest.approx(0.104 + half))
     assert text == "Final validation loss, VGG19 FT over ResNet34 FT (t interval of 5 folds)."
+    again = {replace(run, seed=1): row for run, row in histories(vgg19=np.array(other) + 0.2).items()}
+    seeds = replace(study, histories={**study.histories, **again})  # the mean over two seeds is 0.1 higher
+    assert on_study(item, seeds)[1] == pytest.approx(0.204)
     swapped = replace(results(), histories=histories(resnet34=other, vgg19=one))
     assert on_study(item, swapped)[0] == "contradicted"
     both = item.model_copy(update={"arguments": item.arguments | {"losses": ["train_loss", "validation_loss"]}})

@@ -128,22 +128,25 @@ class Results:
             scores.setdefault(row["fold"], []).append(_number(row[cell.metric], f"{cell.arm} has no {cell.metric}"))
         return {fold: float(np.mean(values)) for fold, values in scores.items()}
 
-    def last_epochs(self, arm: str) -> dict[tuple[int, int, int], Row]:
-        """Return magnification, seed and fold -> last row of history.csv, of an arm `MODEL/MODE` as in Table 4.
+    def final_losses(self, arm: str, loss: str) -> dict[tuple[int, int], float]:
+        """Return magnification and fold -> a column of history.csv after the last epoch, a mean over seeds.
+
+        Args:
+            arm: `MODEL/MODE`, in the setting of Table 4.
+            loss: the column.
 
         Raises:
             Unavailable: there is none.
         """
         model, _, mode = arm.rpartition("/")
         place = self.study.main | {"model": self._name(model), "mode": mode}
-        found = {
-            (run.magnification, run.seed, run.fold): row
-            for run, row in self.histories.items()
-            if place.items() <= vars(run).items()
-        }
-        if not found:
+        values: dict[tuple[int, int], list[float]] = {}
+        for run, row in self.histories.items():
+            if place.items() <= vars(run).items():
+                values.setdefault((run.magnification, run.fold), []).append(float(row[loss]))
+        if not values:
             raise Unavailable(f"there is no history.csv of {arm_name(arm)}")
-        return found
+        return {key: float(np.mean(of_seeds)) for key, of_seeds in values.items()}
 
     def table4(self) -> list[Row]:
         """Return the rows of summary.csv that Table 4 is made of."""

@@ -46,13 +46,11 @@ def loss_difference(study: Results, lower: str, other: str, loss: str) -> Estima
     """
     from scipy.special import stdtrit
 
-    one, two = study.last_epochs(lower), study.last_epochs(other)
-    folds = sorted({key[-1] for key in one})
+    one, two = study.final_losses(lower, loss), study.final_losses(other, loss)
+    folds = sorted({fold for _, fold in one})
     if one.keys() != two.keys() or len(folds) < 2:
         raise Unavailable(f"{arm_name(lower)} and {arm_name(other)} do not share two or more complete folds")
-    values = [
-        np.mean([float(two[key][loss]) - float(one[key][loss]) for key in one if key[-1] == fold]) for fold in folds
-    ]
+    values = [np.mean([two[key] - one[key] for key in one if key[1] == fold]) for fold in folds]
     k, mean = len(folds), float(np.mean(values))
     error = float(np.std(values, ddof=1)) * math.sqrt(1 / k + 1 / (k - 1))
 
