@@ -8,10 +8,8 @@ import numpy as np
 
 from histobench.evaluation.predictions import SELECTIONS, Predictions
 from histobench.metrics import METRICS, all_scores, decide
-from histobench.study.runs import Run
+from histobench.study.runs import ARM, Run
 
-ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
-"""The columns that name an arm of a study, whose seeds and folds are averaged."""
 METRICS_COLUMNS = (*ARM, "seed", "fold", "selection", *METRICS, "images", "patients", "malignant_calls")
 SUMMARY_COLUMNS = (
     *ARM,
