@@ -109,7 +109,7 @@ def variances(declared: Sequence[Run], runs: Mapping[Run, Predictions], splits: 
                     [left[fold][1] for fold in folds],
                 )
                 own = np.maximum(found, 0)
-                key: Row = {name: getattr(members[0], name) for name in ARM} | {"selection": selection}
+                key: Row = {**{name: getattr(members[0], name) for name in ARM}, "selection": selection}
                 values = [metric, len(seeds), len(folds), splits[members[0].split]["unit"], *found]
                 values += [float(value) for value in np.sqrt([*own, own.sum()])]
                 values += [float(value / own.sum()) if own.sum() > 1e-15 else None for value in own]

@@ -27,7 +27,7 @@ def shares(variance: Sequence[Texts], study: Study) -> Figure:
     arms = list(dict.fromkeys(tuple(row[key] for key in ARM) for row in rows))
     labels = []
     for arm in arms:
-        row = dict(zip(ARM, arm, strict=True))
+        row: Texts = dict(zip(ARM, arm, strict=True))
         parts = [names[row["model"], row["mode"]], magnified(row["magnification"]), *(row[key] for key in varying)]
         labels.append(", ".join(parts))
     handles = [Patch(color=colour, linewidth=0, label=name) for name, colour in SOURCE_COLOURS.items()]
