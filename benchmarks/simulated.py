@@ -91,13 +91,15 @@ class _Drawn:
     def __init__(self, run: Run, images: list[manifest.Image], config: Config):
         self.run, self.images = run, images
         image_id = [image.image_id for image in images]
-        self.patient = patient = np.array([image.patient for image in images])
+        patient = np.array([image.patient for image in images])
         self.label = label = np.array([image.label == "malignant" for image in images])
         self.specification = config.specification(run).model_dump(mode="json")
         self.trainable = TRAINABLE.get((run.model, run.mode), 1_000_000)
         epochs = self.specification["recipe"]["epochs"]
         arm, rng = _key(run), _generator("run", asdict(run))
-        leaky = config.splits[run.split].by == "image"
+        policy = config.splits[run.split].by
+        self.group = np.array([run_files.resampled_with(image, policy) for image in images])
+        leaky = policy == "image"
         size = EFFECTS | ({"patient": 0.25, "patient_arm": 0.15} if leaky else {})
         separation = _separation(run) + 0.05 * rng.standard_normal()
         noise = (
@@ -122,7 +124,7 @@ class _Drawn:
         seconds = training_images / SPEED.get(self.run.model, 300.0)
         rows = []
         for number, logit in enumerate(self.logit, start=1):
-            scores = metrics.epoch_scores(self.label, logit, self.patient)
+            scores = metrics.epoch_scores(self.label, logit, self.group)
             rows.append(
                 {
                     "epoch": number,
@@ -140,8 +142,10 @@ def _write(folder: Path, drawn: _Drawn, training_images: int) -> None:
     history = drawn.history(training_images)
     best = int(np.argmax([row["accuracy"] for row in history]))
     write_csv(folder / "history.csv", run_files.HISTORY, map(run_files.epoch_row, history))
-    logits = zip(drawn.images, drawn.logit[-1], drawn.logit[best], strict=True)
-    rows = (run_files.prediction_row(image, drawn.run.fold, last, chosen) for image, last, chosen in logits)
+    logits = zip(drawn.images, drawn.group, drawn.logit[-1], drawn.logit[best], strict=True)
+    rows = (
+        run_files.prediction_row(image, group, drawn.run.fold, last, chosen) for image, group, last, chosen in logits
+    )
     write_csv(folder / "predictions.csv", run_files.PREDICTIONS, rows)
     training, validation = (sum(row[f"{side}_seconds"] for row in history) for side in ("train", "validation"))
     record = {

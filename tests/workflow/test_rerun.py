@@ -215,7 +215,7 @@ def test_stored_tokens_and_a_live_tower_give_the_same_predictions(finished):
         stored, live = (
             [line.split(",") for line in path.open()][1:]
             for path in sorted(
-                finished.folder.glob(f"results/*/runs/tiny-vlm/ft*/patient/40x/paper-*/{fold}/predictions.csv")
+                finished.folder.glob(f"results/*/runs/tiny-vlm/ft*/patient/40x/paper-*/seed0/{fold}/predictions.csv")
             )
         )
         assert [row[:-2] for row in stored] == [row[:-2] for row in live]

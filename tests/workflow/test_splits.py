@@ -40,13 +40,13 @@ def test_official_lists_and_the_image_control(project):
     project.snakemake("--configfile", "config/few.yaml", "--cores", "2", "--set-threads", "train=1")
 
     (predictions,) = project.folder.glob("results/**/theirs/**/predictions.csv")
-    evaluated = {row["patient"] for row in csv.DictReader(predictions.open())}
+    evaluated = {row["group"] for row in csv.DictReader(predictions.open())}
     assert evaluated == {slide.split("_", 3)[-1] for slide in (benign[1], malignant[1])}
     for fold in (1, 2):
         (predictions,) = project.folder.glob(
             f"results/few-*/runs/small/ft/official/40x/none-*/seed0/fold{fold}/predictions.csv"
         )
-        evaluated = {row["patient"] for row in csv.DictReader(predictions.open())}
+        evaluated = {row["group"] for row in csv.DictReader(predictions.open())}
         assert evaluated == {slide.split("_", 3)[-1] for slide in (benign[fold], malignant[fold])}
     caption = (project.folder / "results/studies/tiny/tables/scores.md").read_text().splitlines()[0]
     assert (
