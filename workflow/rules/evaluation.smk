@@ -29,6 +29,7 @@ use rule score as compare with:
         comparisons=compared("comparisons"),
         calibration=compared("calibration"),
         gaps=compared("gaps"),
+        draws=f"{RESULTS}/draws.npz",
     log:
         report_log("compare"),
     localrule: False
@@ -60,6 +61,7 @@ use rule score as score_external with:
         groups=external("groups", "external_groups"),
         intervals=external("intervals", "intervals"),
         gaps=external("gaps", "gaps"),
+        draws=f"{RESULTS}/external_draws.npz",
     log:
         report_log("score_external"),
     localrule: False

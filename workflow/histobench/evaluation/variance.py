@@ -16,7 +16,7 @@ no bias for means, however few the groups of a class are, as a bootstrap has wit
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -141,8 +141,11 @@ def with_training_variance(drawn: np.ndarray, scores: np.ndarray, name: str, see
     return np.clip(drawn + variance**0.5 * rng.standard_t(folds * (seeds - 1), len(drawn)), 0, 1)
 
 
-def training_variance(seeds: int) -> str:
-    """Return whether an interval of an arm with this many seeds includes the variance of training, as a sentence."""
-    if seeds < 2:
-        return "One seed: training variance is not included."
-    return f"{seeds} seeds: training variance is included."
+def training_variance(seeds: Collection[int]) -> str:
+    """Return whether intervals of arms with these numbers of seeds include the variance of training, as a sentence."""
+    single, *several = sorted({1, *seeds})
+    if single not in seeds:
+        return f"Intervals include the variance of training, by {' or '.join(map(str, several))} seeds."
+    if several:
+        return "Intervals include the variance of training where an arm has several seeds, and leave it out where it has one."
+    return "One seed: intervals leave out the variance of training."

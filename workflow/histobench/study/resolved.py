@@ -158,6 +158,10 @@ class Study:
             "augmentation": block["augmentations"][0],
         }
 
+    def unit(self, split: str) -> str:
+        """Return what statistics resample under a split policy: `patient` or `accession number`."""
+        return self.splits[split]["unit"]
+
     def label(self, model: str) -> str:
         """Return a model's name in print; the name itself where the study has no such model."""
         return self.labels.get(model, model)
