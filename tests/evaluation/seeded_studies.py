@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from histobench.evaluation.predictions import Predictions
+
 
 @dataclass(frozen=True)
 class Design:
@@ -53,3 +55,39 @@ def study(rng: np.random.Generator, design: Design) -> np.ndarray:
         + design.group * rng.standard_normal((folds, 1, groups))
         + design.chance * rng.standard_normal((folds, seeds, groups))
     )
+
+
+@dataclass(frozen=True)
+class Images:
+    """Studies whose scores are those of images: a logit is sign * (separation + fold + seed) + group + image + chance."""
+
+    seed: float = 0.15
+    fold: float = 0.15
+    group: float = 0.7
+    chance: float = 0.7
+    """Of what differs between seeds, for one image; that of images is 1."""
+    separation: float = 0.9
+    folds: int = 5
+    seeds: int = 3
+    groups: tuple[int, int] = (5, 12)
+
+
+def predictions(rng: np.random.Generator, design: Images, folds: int | None = None) -> list[list[Predictions]]:
+    """Return what each fold's model predicts, with each seed, for 6 to 18 images of each group."""
+    found = []
+    for fold in range(folds or design.folds):
+        sizes = rng.integers(6, 19, sum(design.groups))
+        label = np.repeat(np.repeat([0, 1], design.groups), sizes).astype(np.int8)
+        group = np.repeat(np.arange(len(sizes)), sizes)
+        shared = (design.group * rng.standard_normal(len(sizes)))[group] + rng.standard_normal(len(label))
+        quality = design.separation + design.fold * rng.standard_normal()
+        names = tuple(f"{fold}-{number}" for number in range(len(label)))
+        logits = [
+            (2 * label - 1.0) * (quality + design.seed * rng.standard_normal())
+            + shared
+            + design.chance * rng.standard_normal(len(label))
+            for _ in range(design.seeds)
+        ]
+        groups = np.array([f"{fold}-{number}" for number in group])
+        found.append([Predictions(names, groups, label, {"last": logit}, groups) for logit in logits])
+    return found

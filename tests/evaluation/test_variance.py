@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histobench.evaluation.bootstrap import interval, resample
+from histobench.evaluation.bootstrap import Groups, interval, resample
 from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.variance import COLUMNS, components, left_out, variances, with_training_variance
 from histobench.study.runs import Run
@@ -41,18 +41,17 @@ def test_the_mean_of_the_estimates_is_the_truth(design: Design) -> None:
 def test_an_interval_with_training_variance_keeps_its_level(common: float) -> None:
     design = Design(seed=0.03, chance=0.0, fold=0.0, common=common, groups=(12, 12))
     rng, count, draws = np.random.default_rng(1), 120, 300
+    where, label = np.repeat(range(design.folds), sum(design.groups)), np.tile(design.classes == 1, design.folds)
+    groups = Groups.of(np.array([f"{number:03}" for number in range(len(where))]), label, where)
+    weights = resample(groups, draws, 0)
     missed = {"with": 0, "without": 0}
     for number in range(count):
         values = study(rng, design)
         scores = values @ design.weights
-        names = [str(group) for group in range(sum(design.groups))]
-        drawn = np.mean(
-            [resample(names, design.classes, draws, 10 * number + fold) @ (values[fold].mean(axis=0) * design.weights)
-             for fold in range(design.folds)], axis=0
-        )  # fmt: skip
+        drawn = weights @ (values.mean(axis=1) * design.weights).ravel() / design.folds
         several = {"without": drawn, "with": with_training_variance(drawn, scores, str(number))}
         for name, one in several.items():
-            low, high = interval(float(scores.mean()), one, min(design.groups) * design.folds)
+            low, high = interval(float(scores.mean()), one, groups.freedom)
             missed[name] += not low <= design.mean <= high
     # Of 120 intervals that each miss with a probability of 0.05, 6 +- 2.4 do; 4 of these deviations above are 15.5.
     assert missed["with"] <= 15
