@@ -48,5 +48,5 @@ def shares(variance: Sequence[Texts], study: Study) -> Figure:
         axis.set_xlim(0, 1.16)
         axis.set_xticks(np.linspace(0, 1, 5))
     axes[0].set_yticks(range(len(arms)), labels)
-    axes[0].set_ylim(len(arms) - 0.5, -0.5)
+    axes[0].set_ylim(max(len(arms), 1) - 0.5, -0.5)
     return figure

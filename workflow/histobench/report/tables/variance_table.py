@@ -49,10 +49,10 @@ def about(rows: Sequence[Texts]) -> list[str]:
     if not rows:
         return [EMPTY]
     units = " or ".join(dict.fromkeys(f"{row['unit']}s" for row in rows))
-    folds = count((int(row["folds"]) for row in rows), "fold")
+    seeds, folds = (count((int(row[f"{name}s"]) for row in rows), name) for name in ("seed", "fold"))
     return [
-        f"Where the score of a model, trained once and evaluated on one fold, varies: {count((int(row['seeds']) for row in rows), 'seed')} "
-        f"for each of {folds}, last epoch.",
+        f"Variance of the score of a model that is trained once and evaluated on one fold, estimated from {seeds} for each of "
+        f"{folds}, last epoch.",
         f"Seed: chance in training. Group: which {units} evaluate (jackknife). Fold: the rest of the variance between folds, above all "
         "the choice of training images.",
         "SD is the standard deviation. Estimates of few folds are rough, and a negative one counts as 0.",
