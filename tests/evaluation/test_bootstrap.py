@@ -123,7 +123,9 @@ def test_groups_are_drawn_within_class_and_fold_with_an_unbiased_variance() -> N
 @pytest.mark.parametrize(
     ("benign", "malignant", "freedom", "widening"),
     [
-        ([4, 3, 3, 3, 3], [11, 11, 11, 11, 10], 11, 1.0),
+        # (1/4 + 4/3)^2 / (1/48 + 4/18) = 10.31
+        ([4, 3, 3, 3, 3], [11, 11, 11, 11, 10], 10.3, 1.0),
+        ([3, 3, 3, 3, 3], [11, 11, 11, 11, 10], 10, 1.0),
         ([16], [54], 15, 1.0),
         ([2, 2], [1, 1], 0, 1.0),
         # 1 + 1/3 of the variance, of which the fold with three groups has 1/3.

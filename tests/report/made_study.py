@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from histobench.claims.ledger import COLUMNS as CLAIMS
+from histobench.datasets.folds import CENSUS_COLUMNS
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS as COMPARISONS
 from histobench.evaluation.comparisons import INTERVALS_COLUMNS as INTERVALS
 from histobench.evaluation.summary import ARM
@@ -14,6 +15,7 @@ from histobench.metrics import SCORES
 from histobench.report import render
 from histobench.report.page.page import PageInput
 from histobench.report.tables import costs
+from histobench.report.tables.folds_table import folds_table
 from histobench.report.tables.results_tables import results_tables
 from histobench.report.tables.scores_tables import scores_table
 from histobench.study.resolved import Arm, Study
@@ -61,11 +63,20 @@ def claim(identity: str, published_verdict: str, study_verdict: str, effect: str
     return made | ends | texts
 
 
+GROUPS = {"unit": "patient", "groups": 81, "benign_groups": 24, "malignant_groups": 57, "freedom": 19}
+
+
 def interval(setting: dict[str, object], metric: str, value: float) -> dict[str, object]:
     ends = {"low": value - 0.04, "high": value + 0.03}
     ends |= {"folds": 5, "fold_mean": value - 0.01, "fold_mean_low": value - 0.05, "fold_mean_high": value + 0.04}
-    ends |= {"smaller_class": 24, "one_class": ""}
-    return setting | {"metric": metric, "estimate": value, "level": 0.95, "patients": 81, "images": 1995} | ends
+    ends |= {
+        "accession_low": value - 0.06,
+        "accession_high": value + 0.05,
+        "seeds": 1,
+        "one_class": "",
+        "few_groups": "",
+    }
+    return setting | {"metric": metric, "estimate": value, "level": 0.95, "images": 1995} | GROUPS | ends
 
 
 def pair(
@@ -74,9 +85,9 @@ def pair(
     apart = values[0] - values[1]
     row = {key: value for key, value in setting.items() if key not in ("model", "mode")}
     row |= {"first": first, "second": second}
-    row |= {"folds": 5, "patients": 81, "first_value": values[0], "second_value": values[1], "difference": apart}
+    row |= {"folds": 5, **GROUPS, "first_value": values[0], "second_value": values[1], "difference": apart}
     row |= {"effect_size": apart * 20, "low": apart - 0.02, "high": apart + 0.02, "pooled_difference": apart}
-    row |= {"difference_low": apart - 0.03, "difference_high": apart + 0.03, "smaller_class": 24}
+    row |= {"difference_low": apart - 0.03, "difference_high": apart + 0.03}
     row |= {"wilcoxon_p": 0.0625, "wilcoxon_floor": 0.0625, "nadeau_bengio_t": apart * 30, "nadeau_bengio_p": p}
     row |= {"bootstrap_p": p / 20, "sign_flip_p": 0.00009999, "holm_p": p}
     return row | ({"mcnemar_p": 1e-7} if row["metric"] == "accuracy" else {"delong_p": 0.00002})
@@ -96,7 +107,9 @@ def make(folder: Path) -> PageInput:
                     names = ("breakhis", arm.model, arm.mode, "patient", magnification, augmentation)
                     setting = dict(zip(ARM, names, strict=True)) | {"selection": selection}
                     means = {name: 0.8 + 0.03 * place + draw.random() / 30 for name in (*SCORES, "patient_rate")}
-                    summary.append(setting | {"folds": 5} | {f"{name}_mean": mean for name, mean in means.items()})
+                    summary.append(
+                        setting | {"folds": 5} | GROUPS | {f"{name}_mean": mean for name, mean in means.items()}
+                    )
                     summary[-1] |= {f"{name}_std": draw.random() / 10 for name in means}
                     for metric in ("accuracy", "auc", "ece"):
                         values[f"{arm.model}/{arm.mode}", metric] = value = 0.8 + 0.03 * place + draw.random() / 30
@@ -132,6 +145,12 @@ def make(folder: Path) -> PageInput:
         render.write(table, prefix, beside)
         tables += [Path(f"{prefix}.csv"), Path(f"{prefix}-beside-published.csv")]
     render.write(scores_table(texts, {}, made), folder / "tables" / "scores")
+    census = [
+        dict(zip(CENSUS_COLUMNS, map(str, (fold, label, 400, 16, 100 + fold, 4, 0, 0, 0, 0.1 * fold, 0)), strict=True))
+        for fold in range(1, 6)
+        for label in ("benign", "malignant")
+    ]
+    render.write(folds_table({("breakhis", "patient"): census}, made), folder / "tables" / "folds")
     figures, captions = folder / "figures", folder / "captions"
     figures.mkdir(exist_ok=True)
     captions.mkdir(exist_ok=True)
@@ -143,7 +162,7 @@ def make(folder: Path) -> PageInput:
     (figures / "ladder.png").write_bytes(PIXEL)
     return PageInput(
         study=made,
-        tables=[*tables, folder / "tables" / "scores.csv"],
+        tables=[*tables, folder / "tables" / "scores.csv", folder / "tables" / "folds.csv"],
         figures=[figures / "figure5.svg", figures / "ladder.svg"],
         results={name: folder / f"{name}.csv" for name in results},
         captions=captions,

@@ -58,10 +58,7 @@ use rule score as table_scores with:
     input:
         study=STUDY_FILE,
         summary=rules.score.output.summary,
-        folds=[
-            STUDY.path(paths.FOLDS_CENSUS, dataset=dataset, split=split)
-            for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs)
-        ],
+        folds=CENSUSES,
     output:
         table("scores"),
     log:
@@ -80,6 +77,18 @@ use rule score as table_variance with:
         report_log("table_variance"),
     params:
         **script("table_variance"),
+
+
+use rule score as table_folds with:
+    input:
+        study=STUDY_FILE,
+        folds=CENSUSES,
+    output:
+        table("folds"),
+    log:
+        report_log("folds"),
+    params:
+        **script("table_folds"),
 
 
 use rule score as table_external with:

@@ -12,7 +12,7 @@ The trained models are fixed: the intervals do not include the effect of another
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -211,18 +211,27 @@ class Groups:
         folds = np.unique(self.folds, return_inverse=True)[1]
         return np.bincount(folds, np.array(self.classes) & CLASSES[name], folds.max() + 1).astype(int) // CLASSES[name]
 
-    @property
-    def freedom(self) -> int:
-        """Return n - k: the groups of the class that has fewer, less the folds if they are strata, else less 1."""
-        return min(int((self.per_fold(name) - 1).sum()) for name in CLASSES)
+    @cached_property
+    def freedom(self) -> float:
+        """Return the degrees of freedom of the variance of a mean over folds, of the class with fewer, to one decimal.
+
+        Those of Satterthwaite (Biometrics Bulletin 2, 1946, 110-114) where groups vary alike: (sum of 1/n)^2 over the sum of
+        1/(n^2 (n - 1)), over folds of n > 1 groups. With k equal folds they are the number of groups less k; if folds are
+        no strata, less 1; and 0 if every fold has a single group.
+        """
+        found = []
+        for n in (self.per_fold(name) for name in CLASSES):
+            n = n[n > 1]
+            found.append(np.sum(1 / n) ** 2 / np.sum(1 / (n**2 * (n - 1))) if len(n) else 0.0)
+        return round(float(min(found)), 1)
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, float]:
         """Return the columns of tables that say how many groups there are, of each class too, and the freedom."""
         of_class = {f"{name}_groups": int(self.per_fold(name).sum()) for name in CLASSES}
         return {"groups": len(self.names), **of_class, "freedom": self.freedom}
 
-    @property
+    @cached_property
     def widening(self) -> float:
         """Return by how much deviations are too small, because nothing varies where a fold has a single group of a class.
 
@@ -236,7 +245,7 @@ class Groups:
         return max(ratios) ** 0.5
 
 
-@cache  # the groups of a dataset are the same at every magnification and for every arm
+@lru_cache(maxsize=4)  # the groups of a dataset are the same at every magnification and for every arm
 def resample(groups: Groups, draws: int, seed: int) -> np.ndarray:
     """Return (draws, G): the weight of each group in each draw.
 
@@ -256,7 +265,7 @@ def resample(groups: Groups, draws: int, seed: int) -> np.ndarray:
     return weights
 
 
-@cache
+@lru_cache(maxsize=4)
 def flips(groups: Groups, draws: int, seed: int) -> np.ndarray:
     """Return (draws, G): -1 where a group is swapped, else 1. The draws depend on the seed and the groups only."""
     return 1.0 - 2.0 * _generator("sign flip", seed, groups).integers(0, 2, (draws, len(groups.names)), dtype=np.int8)
@@ -292,7 +301,9 @@ def fold_means(folds: Sequence[Clustered], groups: Groups, weights: np.ndarray |
         }
 
 
-def interval(estimate: float, drawn: np.ndarray, freedom: int, metric: str = "", cases: int = 1) -> tuple[float, float]:
+def interval(
+    estimate: float, drawn: np.ndarray, freedom: float, metric: str = "", cases: int = 1
+) -> tuple[float, float]:
     """Return the 95 % interval of a score or a difference: expanded percentiles of its draws; NaN if there is none.
 
     Percentiles of few groups are too narrow: they take the variance for known. The expanded ones are those at the
@@ -324,7 +335,7 @@ def interval(estimate: float, drawn: np.ndarray, freedom: int, metric: str = "",
     return float(low), float(high)
 
 
-def bootstrap_p(drawn: np.ndarray, freedom: int) -> float | None:
+def bootstrap_p(drawn: np.ndarray, freedom: float) -> float | None:
     """Return the two-sided p of no difference: one minus the level of the :func:`interval` that just includes 0.
 
     The smaller share of draws on either side of 0 is expanded as the interval is, and doubled. The observed difference

@@ -28,6 +28,7 @@ HEADS = {
     "auc": "AUC",
     "ece": "ECE",
     "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
+    "accession_in_training": "Accession number in training",
     "effect_size": "Effect size (dz)",
     "sign_flip_p": "Sign-flip p",
     "mcnemar_p": "McNemar p",
@@ -85,9 +86,10 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
 
     Rows may have columns `one_class`, `few_groups`, and with intervals `freedom` and `seeds`; `labels` are the models' names in print.
     """
-    freedom = {int(row["freedom"]) for row in rows if row.get("freedom")}
+    freedom = {float(row["freedom"]) for row in rows if row.get("freedom")}
+    several = len({row["split"] for row in rows if "split" in row}) > 1
     few = dict.fromkeys(
-        f"{row['few_groups']}{' (split policy ' + row['split'] + ')' if len({row['split'] for row in rows}) > 1 else ''}"
+        row["few_groups"] + (f" (split policy {row['split']})" if several else "")
         for row in rows
         if row.get("few_groups")
     )
@@ -111,7 +113,7 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
         said.append("No interval where every fold has a single group of a class.")
     elif freedom and min(freedom) < FEWEST:
         said.append(
-            f"Only {count([min(freedom)], 'degree')} of freedom (groups of the class that has fewer, less the folds): intervals "
+            f"Only {min(freedom):g} degrees of freedom (about the groups of the class that has fewer, less the folds): intervals "
             f"with fewer than {FEWEST} do not reach their level."
         )
     return said
@@ -128,7 +130,9 @@ def resampled(rows: Sequence[Texts], study: Study) -> str:
         own = [row for row in rows if row["split"] == split]
         numbers = [span(int(row[f"{name}groups"]) for row in own) for name in ("benign_", "malignant_")]
         said = count((int(row["groups"]) for row in own), study.unit(split))
-        found.append(f"{said} ({numbers[0]} benign, {numbers[1]} malignant)" + f" by split policy {split}" * (len(splits) > 1))
+        found.append(
+            f"{said} ({numbers[0]} benign, {numbers[1]} malignant)" + f" by split policy {split}" * (len(splits) > 1)
+        )
     return ", ".join(found) or "no group"
 
 

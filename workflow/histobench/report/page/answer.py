@@ -13,10 +13,11 @@ TALLIES = (
 LEVEL = 0.05
 """Significance level of Holm's p."""
 CAPTION = (
-    "Accuracy, mean over folds, with its 95 % interval; patients are resampled within their class. Differences are paired by "
-    "patient. An arm is significantly worse if the interval of its difference excludes zero and Holm's p over all declared "
-    "pairs, of sign flips of patients in the pooled predictions, is below 0.05."
+    "Accuracy, mean over folds, with its 95 % interval: {} are resampled within class and fold. Differences are paired by {}. "
+    "An arm is significantly worse if the interval of its difference excludes zero and Holm's p over all declared pairs, of "
+    "sign flips of {}s in the pooled predictions, is below 0.05."
 )
+"""To be filled in with the groups, and twice with what a group is."""
 NOTABLE = (
     ("Inconsistent with the paper's own numbers", "published_verdict", "inconsistent", "published_evidence"),
     ("Contradicted by the paper's own tables", "published_verdict", "contradicted", "published_evidence"),
@@ -107,8 +108,8 @@ def _winner(arms: Sequence[int], intervals: Source, comparisons: Source | None, 
     return found
 
 
-def table(winners: Sequence[Winner], link: str) -> View:
-    """Return the table of the best arms."""
+def table(winners: Sequence[Winner], link: str, groups: str, unit: str) -> View:
+    """Return the table of the best arms; `groups` says how many are resampled, `unit` what they are."""
     rows = []
     for one in winners:
         second: Cell = [ABSENT]
@@ -134,7 +135,16 @@ def table(winners: Sequence[Winner], link: str) -> View:
         "Not significantly different": "list",
     }
     title = "The best arm at each magnification"
-    return View("best-arms", title, CAPTION, link, list(columns), list(columns.values()), rows, cards=True)
+    return View(
+        "best-arms",
+        title,
+        CAPTION.format(groups, unit, unit),
+        link,
+        list(columns),
+        list(columns.values()),
+        rows,
+        cards=True,
+    )
 
 
 def guesses(aucs: Sequence[Texts], names: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from histobench.io.errors import HistoBenchError
 from histobench.report.page import answer, protocol, table_views
 from histobench.report.page.cells import Column, RowCount, Source, Value, number, plain, view
-from histobench.report.terms import remarks
+from histobench.report.terms import remarks, resampled
 from histobench.study.outputs import papers, title
 from histobench.study.resolved import Study
 
@@ -89,8 +89,12 @@ def build(content: PageInput, output: Path) -> str:
         script=Markup((here / "script.js").read_text(encoding="utf-8")),
         answer=_answer(study, sources.get("intervals"), sources.get("comparisons")),
         claims=_claims(sources.get("claims")),
-        tables=[one for one in tables if not one.identity.startswith("external")],
-        intervals=table_views.intervals(sources["intervals"]) if "intervals" in sources else None,
+        tables=[one for one in tables if not one.identity.startswith(("external", "folds"))],
+        folds=[one for one in tables if one.identity == "folds"],
+        also_train=[
+            table_views.also_train(Source.read(path, folder, {})) for path in content.tables if path.stem == "folds"
+        ],
+        intervals=table_views.intervals(sources["intervals"], study) if "intervals" in sources else None,
         comparisons=table_views.comparisons(sources["comparisons"]) if "comparisons" in sources else [],
         external=[one for one in tables if one.identity.startswith("external")],
         figures=[_figure(path, folder, content) for path in content.figures],
@@ -123,7 +127,7 @@ def _answer(study: Study, intervals: Source | None, comparisons: Source | None) 
         "lead": lead,
         "rivals": any(one.second for one in found),
         "firsts": answer.firsts(found),
-        "table": answer.table(found, (comparisons or intervals).link),
+        "table": answer.table(found, (comparisons or intervals).link, resampled(rows, study), study.unit(split)),
         "remarks": [
             *remarks(rows, study.labels),
             *answer.guesses([row for row in rows if row["metric"] == "auc"], intervals.names),

@@ -126,7 +126,9 @@ def intervals_table(
     chosen = [row for row in intervals if setting.items() <= row.items() and row["metric"] in POOLED]
     arms: dict[tuple[str, ...], dict[str, str]] = {}
     parts = ("estimate", "low", "high")
-    several = {estimator: columns for estimator, columns in ESTIMATORS.items() if any(row.get(columns[1]) for row in chosen)}
+    several = {
+        estimator: columns for estimator, columns in ESTIMATORS.items() if any(row.get(columns[1]) for row in chosen)
+    }
     wanted = {"mean over folds": parts} if number == 6 else several
     for row, (estimator, columns) in product(chosen, wanted.items()):
         key = {**{name: row[name] for name in KEYS}, "model": study.label(row["model"]), "estimator": estimator}
