@@ -88,7 +88,7 @@ def study(**changes: Any) -> Study:
 
 def block(arm: Arm, **changes: Any) -> dict[str, Any]:
     """Return a block of the grid that has one arm."""
-    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"]}
+    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"], "seeds": [0]}
     return made | {"magnifications": [40, 100, 200, 400], "augmentations": ["none", "paper"]} | changes
 
 

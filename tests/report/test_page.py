@@ -330,9 +330,12 @@ def test_costs_add_up_over_an_arms_runs(tmp_path):
             (run, record(10.0, 4.0, 100.2, features=7.5)),
             (replace(run, fold=2), record(20.5, 6.0, 90.0, "cuda", features=7.5)),
             (replace(run, magnification=200), record(1.0, 1.0, 1.0)),
+            (replace(run, magnification=400), record(1.0, 1.0, 1.0, features=7.5)),
+            (replace(run, magnification=400, seed=1), record(1.0, 1.0, 1.0, features=8.0)),
         ]
     )
-    assert len(rows) == 2
+    assert len(rows) == 3
+    assert (rows[2]["runs"], rows[2]["feature_seconds"]) == (2, "15.5")  # each seed has a store of its own
     assert (rows[0]["runs"], rows[0]["seconds"], rows[0]["training_seconds"]) == (2, "30.5", "15.2")
     # All folds share the features of one store; where a record lacks them, they are not known.
     assert (rows[0]["feature_seconds"], rows[1]["feature_seconds"]) == ("7.5", "")

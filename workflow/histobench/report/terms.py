@@ -7,6 +7,7 @@ from typing import Any
 from histobench.datasets.breakhis import SUBTYPES
 from histobench.evaluation.bootstrap import FEWEST
 from histobench.evaluation.summary import FEW
+from histobench.evaluation.variance import training_variance
 from histobench.study.resolved import Study, printed_mode
 
 Texts = Mapping[str, str]
@@ -83,7 +84,7 @@ def bracket(low: str, high: str) -> str:
 def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
     """Return what a reader must know of the arms in rows of a CSV: which call all images alike, and too few groups.
 
-    Rows may have columns `one_class`, `few_groups` and `freedom`; `labels` are the models' names in print.
+    Rows may have columns `one_class`, `few_groups`, and with intervals `freedom` and `seeds`; `labels` are the models' names in print.
     """
     freedom = {float(row["freedom"]) for row in rows if row.get("freedom")}
     several = len({row["split"] for row in rows if "split" in row}) > 1
@@ -98,8 +99,16 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
         for row in rows
         if (found := row.get("one_class"))
     )
+    seeds = {
+        int(row[name])
+        for row in rows
+        if row.get("freedom")
+        for name in ("seeds", "first_seeds", "second_seeds")
+        if row.get(name)
+    }
     said = [f"One class for all images: {', '.join(alike)}."] if alike else []
     said += [f"Folds with fewer than {FEW} groups of a class: {' / '.join(few)}."] if few else []
+    said += [training_variance(seeds)] if seeds else []
     if freedom and min(freedom) < 1:
         said.append("No interval where every fold has a single group of a class.")
     elif freedom and min(freedom) < FEWEST:

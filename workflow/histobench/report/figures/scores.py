@@ -121,7 +121,7 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
     rows = -(-len(keys) // columns)
     handles: list[Artist] = [
         Line2D([], [], color="0.2", linewidth=2.4, label="mean over folds"),
-        Line2D([], [], label="one fold", **DOT),
+        Line2D([], [], label="one run", **DOT),
         Line2D([], [], color="0.2", label="mean of the best epoch", **DIAMOND),
     ]
     figure = canvas(COLUMN if columns == 1 else PAGE, 4 + 58 * rows, study.notes, handles, 3)
@@ -190,7 +190,7 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
     wide = len(magnifications) > 1
     known, step = looks(study.arms), 0.7 / len(shown)
     handles = arm_handles(shown, known, line=False)
-    handles += [Line2D([], [], label="one fold", **DOT), Patch(color=SHADE, label="malignant classes")]
+    handles += [Line2D([], [], label="one run", **DOT), Patch(color=SHADE, label="malignant classes")]
     figure = canvas(PAGE if wide else COLUMN, 58, study.notes, handles, 4 if wide else 2)
     axes = figure.subplots(1, len(magnifications), sharey=True, squeeze=False)[0]
     for axis, magnification in zip(axes, magnifications, strict=True):

@@ -97,8 +97,12 @@ def spreads(metrics: Sequence[str]) -> tuple[str, ...]:
 
 
 def folds(rows: Sequence[Texts]) -> str:
-    """Return over how many folds the scores of rows are, for example `5 folds`."""
-    return count((int(row["folds"]) for row in rows), "fold") if rows else "no fold"
+    """Return over how many folds the scores of rows are, for example `5 folds`, or `5 folds, each the mean over 3 seeds`."""
+    if not rows:
+        return "no fold"
+    seeds = [int(row.get("seeds") or 1) for row in rows]
+    averaged = f", each the mean over {count(seeds, 'seed')}" if max(seeds) > 1 else ""
+    return count((int(row["folds"]) for row in rows), "fold") + averaged
 
 
 def new_classes(study: Study) -> list[str]:
