@@ -76,7 +76,7 @@ def study(**changes: Any) -> Study:
             name: {"format": name, "synthetic": None, "complete": True, "microns_per_pixel": microns}
             for name, microns in MICRONS.items()
         },
-        splits={"patient": {"by": "patient", "folds": 5, "seed": 0}},
+        splits={"patient": {"by": "patient", "folds": 5, "seed": 0, "unit": "patient"}},
         augmentations={"none": [], "paper": [{kind: {"p": 0.5}} for kind in AUGMENTATION]},
         grid=[block(arm) for arm in arms],
         tables={
@@ -94,7 +94,7 @@ def study(**changes: Any) -> Study:
 
 def block(arm: Arm, **changes: Any) -> dict[str, Any]:
     """Return a block of the grid that has one arm."""
-    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"]}
+    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"], "seeds": [0]}
     return made | {"magnifications": [40, 100, 200, 400], "augmentations": ["none", "paper"]} | changes
 
 

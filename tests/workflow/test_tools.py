@@ -52,7 +52,7 @@ def test_a_pipe_that_is_closed_ends_the_plan_quietly(project):
 def test_a_finished_study_is_all_done(finished):
     plan = tool("plan", "--configfile", "config/tiny.yaml", cwd=finished.folder)
     assert plan.returncode == 0, plan.stdout
-    assert plan.stdout.startswith("Study tiny: 14 training runs, 0 to do\n")
+    assert plan.stdout.startswith("Study tiny: 16 training runs, 0 to do\n")
     assert "Time: nothing is left to train" in plan.stdout
     doctor = tool("doctor", "--configfile", "config/tiny.yaml", cwd=finished.folder)
     assert "tiny: 14 of 14 runs are done" in doctor.stdout

@@ -18,8 +18,12 @@ from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run, of_external
 
 KEYS = ("on", "scale", *ARM)
-METRICS_COLUMNS = (*KEYS, "seed", "fold", *METRICS, "images", "patients", "malignant_calls")
-SUMMARY_COLUMNS = ("on", "scale", *(name for name in summary.SUMMARY_COLUMNS if name != "selection"))
+METRICS_COLUMNS = (*KEYS, "seed", "fold", *METRICS, "images", *summary.GROUPS, "malignant_calls")
+SUMMARY_COLUMNS = (
+    "on",
+    "scale",
+    *(name for name in summary.SUMMARY_COLUMNS if name not in ("selection", "few_groups", *summary.GROUPS)),
+)
 RATE = "malignant_rate"
 GROUPS_COLUMNS = (*KEYS, "class", "label", "seed", "fold", "images", "malignant_calls", RATE, f"{RATE}_std")
 MEAN = "mean"
@@ -67,9 +71,15 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[Tested, Predictions], list[Ga
 def score_run(on: str, scale: str, run: Run, predictions: Predictions) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
     scores = all_scores(predictions.label, predictions.logit["last"], predictions.group)
-    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.group))}
-    counts["malignant_calls"] = int(decide(predictions.logit["last"]).sum())
-    return {"on": on, "scale": scale, **asdict(run), **scores, **counts}
+    calls = int(decide(predictions.logit["last"]).sum())
+    return {
+        "on": on,
+        "scale": scale,
+        **asdict(run),
+        **scores,
+        **summary.counts([predictions]),
+        "malignant_calls": calls,
+    }
 
 
 def group_rates(on: str, scale: str, run: Run, predictions: Predictions) -> list[Row]:
