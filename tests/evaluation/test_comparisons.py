@@ -224,7 +224,7 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
     # Three models that say the same are one model: the same patients are drawn for each of them.
     same, _ = external_intervals(dict.fromkeys(runs, parts[0]), 400)
     (alone, *_), kept = external_intervals(dict.fromkeys(list(runs)[:1], parts[0]), 400)
-    place = "bach/squashed/small/vgg19/ft/patient/40/none"
+    place = "bach/matched/small/vgg19/ft/patient/40/none"
     assert list(draws) == list(kept) == [f"{place}/{metric}" for metric in METRICS]
     assert kept[f"{place}/auc"].shape == (400,)
     assert (same[0]["low"], same[0]["high"]) == pytest.approx((alone["low"], alone["high"]))
