@@ -132,7 +132,8 @@ def test_a_block_is_trained_with_each_of_its_seeds_and_shares_the_runs_of_one():
 
 
 @pytest.mark.parametrize(
-    ("weights", "augmentation", "shared"), [("imagenet", "none", True), ("imagenet", "paper", False), ("random", "none", False)]
+    ("weights", "augmentation", "shared"),
+    [("imagenet", "none", True), ("imagenet", "paper", False), ("random", "none", False)],
 )
 def test_seeds_share_the_features_that_no_seed_decides(weights, augmentation, shared):
     study = load(PAPER if weights == "imagenet" else with_change("models.vgg19.weights", weights))
@@ -142,13 +143,14 @@ def test_seeds_share_the_features_that_no_seed_decides(weights, augmentation, sh
 NAMES = {
     "dataset": "breakhis",
     "on": "bach",
+    "scale": "matched",
     "model": "vgg19",
     "mode": "ft",
     "split": "patient",
     "augmentation": "paper",
 }
 NUMBERS = {"magnification": 40, "seed": 0, "fold": 1, "views": 20, "size": 336}
-KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL")
+KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL", "TILES")
 
 
 @pytest.mark.parametrize(
@@ -157,10 +159,12 @@ KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "E
         (
             "datasets.breakhis.source",
             "resources/breakhis/other.tar.gz",
-            "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL",
+            "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL TILES",
         ),
-        ("datasets.breakhis.complete", False, "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL"),
-        ("datasets.bach.source", "resources/bach/other.zip", "EXTERNAL"),
+        ("datasets.breakhis.complete", False, "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL TILES"),
+        ("datasets.bach.source", "resources/bach/other.zip", "EXTERNAL TILES"),
+        ("datasets.bach.microns_per_pixel", 0.5, "EXTERNAL TILES"),
+        ("datasets.breakhis.microns_per_pixel", 0.25, "EXTERNAL TILES"),
         ("datasets.breakhis.licence", "none", ""),
         ("splits.patient.seed", 1, "FOLDS PREDICTIONS EXTERNAL"),
         ("models.vgg19.weights", "random", "WEIGHTS FEATURES PREDICTIONS EXTERNAL"),
@@ -183,6 +187,9 @@ def test_studies_share_the_paths_of_what_they_make_from_the_same_settings(key, v
         if before.path(getattr(paths, kind), **NAMES, **NUMBERS) != after.path(getattr(paths, kind), **NAMES, **NUMBERS)
     ]
     assert found == moved.split()
+    if "microns" in key:  # a squashed image is the same at any scale
+        squashed = NAMES | NUMBERS | {"scale": "squashed"}
+        assert before.path(paths.EXTERNAL, **squashed) == after.path(paths.EXTERNAL, **squashed)
 
 
 def test_studies_with_other_names_for_no_augmentation_are_evaluated_on_the_same_views():
@@ -208,11 +215,10 @@ FOLDERS = {"format": "folders", "source": "images", "patient": "(P[0-9]+)"}
 
 def test_the_external_test_of_the_paper():
     study = load(PAPER)
-    pairs = study.external_runs
-    assert len(pairs) == len(set(pairs)) == 2 * 4 * 5
-    assert {(on, run.model, run.mode, run.augmentation) for on, run in pairs} == {
-        ("bach", "resnet34", "ft", "none"),
-        ("bach", "smolvlm", "ft", "none"),
+    runs = study.external_runs
+    assert len(runs) == len(set(runs)) == 2 * 2 * 4 * 5
+    assert {(on, scale, run.model, run.mode, run.augmentation) for on, scale, run in runs} == {
+        ("bach", scale, model, "ft", "none") for scale in ("squashed", "matched") for model in ("resnet34", "smolvlm")
     }
     assert study.used_datasets == ["breakhis", "bach"]
     keeping = {run.model for run in study.runs if study.recipe(run.model, run.mode).keep_weights}
@@ -239,7 +245,9 @@ def test_the_example_studies(name):
         assert Counter(run.seed for run in study.runs) == {0: 80, 1: 80, 2: 80}
         assert {run for run in study.runs if run.seed == 0} <= set(load(PAPER).runs)
     else:
-        assert [(on, run.dataset) for on, run in study.external_runs] == [("elsewhere", "mine")] * 5
+        assert [(on, scale, run.dataset) for on, scale, run in study.external_runs] == [
+            ("elsewhere", "squashed", "mine")
+        ] * 5
 
 
 def test_the_committed_schema_is_the_generated_one():

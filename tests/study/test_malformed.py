@@ -358,6 +358,23 @@ TABLES = [
     Case("external.0.headline", 300, "40, 100, 200 or 400"),
     Case("external.0.magnifications", [100], "magnifications", "external.0.headline"),
     Case("external.0.folds", 5, "unknown key"),
+    Case("external.0.scales", [], "at least 1"),
+    Case("external.0.scales", ["squashed", "squashed"], "twice"),
+    Case("external.0.scales", ["native"], "'squashed' or 'matched'", "external.0.scales.0"),
+    Case(
+        "datasets.bach.microns_per_pixel", GONE, "`matched` needs datasets.bach.microns_per_pixel;", "external.0.scales"
+    ),
+    Case(
+        "datasets.breakhis.microns_per_pixel",
+        {40: 0.49, 100: 0.2},
+        "`matched` needs datasets.breakhis.microns_per_pixel at 200x, 400x; add it",
+        "external.0.scales",
+    ),
+    Case("datasets.bach.microns_per_pixel", 0, "above 0"),
+    Case("datasets.bach.microns_per_pixel", float("inf"), "finite"),
+    Case("datasets.bach.microns_per_pixel", "0.42", "expected a number"),
+    Case("datasets.bach.microns_per_pixel", {20: 0.5}, "0, 40, 100, 200 or 400", "datasets.bach.microns_per_pixel.20"),
+    Case("datasets.breakhis.microns_per_pixel", {40: -0.5}, "above 0", "datasets.breakhis.microns_per_pixel.40"),
     Case("comparisons", None, "keys and values"),
     Case("comparisons.pairs", [["alexnet/ft"]], "more items", "comparisons.pairs.0"),
     Case("comparisons.pairs", ["alexnet/ft"], "list", "comparisons.pairs.0"),

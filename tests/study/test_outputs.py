@@ -22,6 +22,10 @@ def changed(*changes: tuple[str, Any], config: dict = PAPER) -> resolved.Study:
     return resolved.resolve(load(config))
 
 
+def scales(*names: str) -> list[tuple[str, Any]]:
+    return [(f"external.{block}.scales", list(names)) for block in (0, 1)]
+
+
 def test_every_arm_of_the_papers_study_is_the_papers() -> None:
     study = changed()
     assert study.paper
@@ -80,7 +84,9 @@ def test_published_values_stand_beside_the_papers_arms_alone() -> None:
     assert paper.published(pairs, 7, study) == pairs[:1]
     # Another list of augmentations than the paper's has no published table, and neither has another external dataset.
     assert paper.published(rows, 5, changed(("augmentations.paper", [{"HorizontalFlip": {"p": 0.5}}]))) == []
-    assert paper.published(rows, 6, changed(("datasets.bach", OWN["datasets"]["elsewhere"]))) == []
+    assert paper.published(rows, 6, changed(("datasets.bach", OWN["datasets"]["elsewhere"]), *scales("squashed"))) == []
+    assert paper.published(rows, 6, changed()) != []
+    assert paper.published(rows, 6, changed(*scales("matched"))) == []
 
 
 def test_a_study_of_own_data_has_names_by_content() -> None:

@@ -18,7 +18,7 @@ def test_the_default_study_lists_280_training_jobs_without_any_data(project):
     # Per vision-language model and magnification: plain images, and twenty augmented views of each.
     assert (jobs["tokens"], jobs["features"]) == (16, 16)
     assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (2, 2, 1, 2, 1)
-    assert (jobs["predict"], jobs["score_external"], jobs["table_external"]) == (40, 1, 1)
+    assert (jobs["predict"], jobs["tiles"], jobs["score_external"], jobs["table_external"]) == (80, 4, 1, 1)
     assert jobs["table_results"] == 4
     # BACH's licence forbids passing its photographs on: they are drawn for the user, and stay out of the page.
     files = {

@@ -96,9 +96,11 @@ use rule score as table_external with:
         study=STUDY_FILE,
         summary=rules.score_external.output.summary,
         groups=rules.score_external.output.groups,
+        intervals=rules.score_external.output.intervals,
+        manifests=[STUDY.path(paths.MANIFEST, dataset=name) for name in TESTED],
         published=beside(6),
     output:
-        table("table6", "table6-beside-published", "external"),
+        table("table6", "table6-beside-published", *outputs.scales(RESOLVED), "external"),
     log:
         report_log("table6"),
     params:

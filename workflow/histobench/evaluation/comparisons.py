@@ -47,8 +47,8 @@ COMPARISONS_COLUMNS = (
 )
 CALIBRATION_COLUMNS = (*ARM, "selection", "bin", "low", "high", "images", "mean_probability", "malignant_share")
 EXTERNAL_INTERVALS_COLUMNS = (
-    *("on", *ARM, "metric", "estimate", "low", "high", "level", "folds", "seeds", *GROUPS, "freedom"),
-    *("images", "one_class"),
+    *("on", "scale", *ARM, "metric", "estimate", "low", "high", "level", "folds", "seeds", *GROUPS, "freedom"),
+    *("images", "known_patients", "known_images", "one_class"),
 )
 
 Row = dict[str, Any]
@@ -159,23 +159,24 @@ def analyse(
 
 
 def external_intervals(
-    runs: Mapping[tuple[str, Run], Predictions], draws: int = 10_000, seed: int = 0
+    runs: Mapping[tuple[str, str, Run], Predictions], draws: int = 10_000, seed: int = 0
 ) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
-    The patients of the other dataset are resampled within class, the same ones for every model; where it names no
-    patients, its images are. The effect of another training set is in the deviation over folds, not here; that of another seed
+    The patients of the other dataset are resampled within class, the same ones for every model; where a patient is not known,
+    the image is. The effect of another training set is in the deviation over folds, not here; that of another seed
     is, where there are several and no run lacks. `runs` holds for
-    each other dataset and run what the run predicts there. The second value is that of :attr:`Findings.draws`, with keys
+    each other dataset, scale and run what the run predicts there. The second value is that of :attr:`Findings.draws`, with keys
     `ON/SCALE/DATASET/MODEL/MODE/SPLIT/MAGNIFICATION/AUGMENTATION/METRIC`.
     """
-    arms: dict[tuple[str, str], list[tuple[Run, Predictions]]] = {}
-    for (on, run), part in runs.items():
-        arms.setdefault((on, run.arm), []).append((run, part))
+    arms: dict[tuple[str, str, str], list[tuple[Run, Predictions]]] = {}
+    for (on, scale, run), part in runs.items():
+        arms.setdefault((on, scale, run.arm), []).append((run, part))
     rows: list[Row] = []
     kept: dict[str, np.ndarray] = {}
-    for (on, name), members in arms.items():
+    for (on, scale, name), members in arms.items():
         first, part = members[0]
+        known = part.group[part.group != part.image_id]  # an image whose patient is not known has its own name as group
         groups = Groups.of(part.group, part.label, np.zeros(len(part.label), dtype=int))
         models = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
         weights = resample(groups, draws, seed)
@@ -187,15 +188,16 @@ def external_intervals(
         if len(values) == len(folds) * len(seeds):
             for metric in POOLED:
                 scores = [[values[replace(first, fold=fold, seed=one)][metric][0] for one in seeds] for fold in folds]
-                named = f"{on}/{name}/{metric}"
+                named = f"{on}/{scale}/{name}/{metric}"
                 drawn[metric] = with_training_variance(drawn[metric], np.array(scores), named, seed)
-        key = {"on": on} | {column: getattr(first, column) for column in ARM}
+        key = {"on": on, "scale": scale} | {column: getattr(first, column) for column in ARM}
         key |= {"level": LEVEL, "folds": len(folds), "seeds": len(seeds), **groups.counts}
+        key |= {"known_patients": len(np.unique(known)), "known_images": len(known)}
         key |= {"images": len(part.label), "one_class": one_class([model.calls for model in models])}
         for metric in POOLED:
             ends = _ends(("estimate", "low", "high"), means, drawn, groups, metric)
             rows.append(key | {"metric": metric} | ends)
-        kept |= {f"{on}/squashed/{name}/{metric}": drawn[metric].astype(np.float32) for metric in METRICS}
+        kept |= {f"{on}/{scale}/{name}/{metric}": drawn[metric].astype(np.float32) for metric in METRICS}
     return rows, kept
 
 

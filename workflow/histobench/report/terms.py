@@ -22,6 +22,8 @@ NO_INTERVAL = "(no interval)"
 WITHOUT = f"{NO_INTERVAL[1:-1].capitalize()}: every draw gives the same value, or a class has no more groups than there are folds."
 HEADS = {
     "on": "Evaluated on",
+    "pixel_width": "Pixel width (µm)",
+    "pixel_height": "Pixel height (µm)",
     "parameters_millions": "Parameters (M)",
     "lora": "LoRA",
     "f1": "F1-score",

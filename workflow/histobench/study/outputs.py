@@ -11,7 +11,7 @@ from histobench.study.resolved import Study
 
 SELECTIONS = {"": "last", "-best-epoch": "best_epoch"}
 """End of the name of Tables 4 and 5 -> the epoch that is scored."""
-BESIDE, INTERVALS, FULL = "-beside-published", "-intervals", "-honest"
+BESIDE, INTERVALS, FULL, SCALES = "-beside-published", "-intervals", "-honest", "-scales"
 CONTENTS = {
     "table1": ("images", "Images"),
     "table2": ("models", "Models"),
@@ -50,13 +50,18 @@ def tables(study: Study) -> list[str]:
     if repeated(study):
         names.append("variance")
     if study.external:
-        names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", "external"]
+        names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
     return sorted(named(study, names))
 
 
 def repeated(study: Study) -> bool:
     """Return whether an arm is trained with several seeds."""
     return max(study.seeds.values()) > 1
+
+
+def scales(study: Study) -> list[str]:
+    """Return the companion of Table 6 that compares the scales of images, where its arms are evaluated at a matched one."""
+    return [f"table6{SCALES}"] if study.external and "matched" in study.external[0]["scales"] else []
 
 
 def named(study: Study, names: Iterable[str]) -> list[str]:
@@ -79,7 +84,9 @@ def title(study: Study, name: str) -> str:
 def papers(name: str) -> str:
     """Return the paper's name of a table or figure, whatever it is called in a study; companions keep their endings."""
     known = "|".join(sorted(_PAPERS, key=len, reverse=True))
-    return re.sub(rf"^(?:{known})(?=$|{BESIDE}|{INTERVALS}|-best-epoch)", lambda found: _PAPERS[found[0]], name)
+    return re.sub(
+        rf"^(?:{known})(?=$|{BESIDE}|{INTERVALS}|{SCALES}|-best-epoch)", lambda found: _PAPERS[found[0]], name
+    )
 
 
 def figures(study: Study) -> list[str]:

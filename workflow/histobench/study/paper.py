@@ -61,6 +61,8 @@ def published(rows: Sequence[Mapping[str, str]], table: int, study: Study) -> li
         return []
     if table == 6 and (not study.external or study.datasets[study.external[0]["on"]]["format"] != "bach"):
         return []
+    if table == 6 and study.table6["scale"] != "squashed":
+        return []
     known = arms(study)
     models, keys = {arm.label for arm in known}, {(arm.label, arm.mode) for arm in known}
     tuned = {label for label, mode in keys if mode == "ft"}

@@ -152,6 +152,7 @@ class Study:
         block = self.external[0]
         return {
             "on": block["on"],
+            "scale": "squashed" if "squashed" in block["scales"] else "matched",
             "dataset": block["dataset"],
             "split": block["splits"][0],
             "magnification": str(block["headline"]),

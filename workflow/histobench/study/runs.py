@@ -42,12 +42,11 @@ class Run:
         return cls(*names, int(scale.removesuffix("x")), paths.name_of(augmentation), *numbers)
 
 
-def of_external(path: str) -> tuple[str, Run]:
-    """Return the dataset and the run that a path of :data:`histobench.study.paths.EXTERNAL` belongs to."""
-    on, _, *parts, file = PurePosixPath(path).parts[-10:]
-    return paths.name_of(on), Run.of(
-        "/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"])
-    )
+def of_external(path: str) -> tuple[str, str, Run]:
+    """Return the dataset, the scale and the run that a path of :data:`histobench.study.paths.EXTERNAL` belongs to."""
+    on, _, scale, *parts, file = PurePosixPath(path).parts[-11:]
+    run = Run.of("/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"]))
+    return paths.name_of(on), paths.name_of(scale), run
 
 
 def is_up_to_date(folder: Path, specification: RunSpec) -> bool:

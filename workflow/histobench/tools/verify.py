@@ -183,8 +183,8 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
             unusable += 1  # gaps.csv has to name it
             continue
         require_images(path, read, test, config.splits[run.split].by)
-    for on, run in config.external_runs:
-        path = config.path(paths.EXTERNAL, on=on, **vars(run))
+    for on, scale, run in config.external_runs:
+        path = config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run))
         require_images(path, predictions.read(folder / path), images[on], "patient")
     say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
     say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")

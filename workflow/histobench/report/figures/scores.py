@@ -1,7 +1,7 @@
 """Accuracy by magnification (Figure 5), the ladder of split policies, and predictions per class of an external dataset."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ SHADE = "0.93"
 INTERVALS = (*ARM, "selection", "metric", *summary.GROUPS, "fold_mean", "fold_mean_low", "fold_mean_high")
 SUMMARY = (*ARM, "selection", "accuracy_mean", "accuracy_std")
 METRICS = (*ARM, "fold", "selection", "accuracy")
-GROUPS = ("on", *ARM, "class", "label", "fold", RATE)
+GROUPS = ("on", "scale", *ARM, "class", "label", "fold", RATE)
 """Columns of the study's files that are drawn."""
 STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "file": 1, "image": 2}
 """Order of split policies by what they keep on one side of a fold, the strictest first."""
@@ -169,35 +169,35 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
 
 
 def external(groups: Sequence[Texts], study: Study) -> Figure:
-    """Return the share of images classified as malignant, for each class of the external dataset.
+    """Return the share of images classified as malignant, for each class of the external dataset; a row of panels per scale.
 
     The rows of `external_groups.csv` are of one split and augmentation: one per fold, and one whose fold is `mean`.
     """
-    rates: dict[Key, dict[str, list[float]]] = {}
-    means: dict[Key, dict[str, float]] = {}
+    rates: dict[tuple[Key, str], dict[str, list[float]]] = {}
+    means: dict[tuple[Key, str], dict[str, float]] = {}
     malignant: dict[str, bool] = {}
     for row in groups:
-        malignant[row["class"]] = row["label"] == "1"
+        malignant[row["class"]], key = row["label"] == "1", (_key(row), row["scale"])
         if row["fold"] == MEAN:
-            means.setdefault(_key(row), {})[row["class"]] = float(row[RATE])
+            means.setdefault(key, {})[row["class"]] = float(row[RATE])
         else:
-            rates.setdefault(_key(row), {}).setdefault(row["class"], []).append(float(row[RATE]))
+            rates.setdefault(key, {}).setdefault(row["class"], []).append(float(row[RATE]))
     names = sorted(malignant, key=malignant.__getitem__)  # stable: benign classes first, in the order of the file
-    shown = [arm for arm in study.arms if any(key[:2] == arm.key for key in means)]
+    shown = [arm for arm in study.arms if any(key[:2] == arm.key for key, _ in means)]
     if not shown:
         return _nothing("external_gaps.csv", study)
-    magnifications = sorted({key[2] for key in means})
+    magnifications, scales = sorted({key[2] for key, _ in means}), list(dict.fromkeys(scale for _, scale in means))
     wide = len(magnifications) > 1
     known, step = looks(study.arms), 0.7 / len(shown)
     handles = arm_handles(shown, known, line=False)
     handles += [Line2D([], [], label="one run", **DOT), Patch(color=SHADE, label="malignant classes")]
-    figure = canvas(PAGE if wide else COLUMN, 58, study.notes, handles, 4 if wide else 2)
-    axes = figure.subplots(1, len(magnifications), sharey=True, squeeze=False)[0]
-    for axis, magnification in zip(axes, magnifications, strict=True):
+    figure = canvas(PAGE if wide else COLUMN, 58 * len(scales), study.notes, handles, 4 if wide else 2)
+    axes = figure.subplots(len(scales), len(magnifications), sharey=True, squeeze=False)
+    for axis, (scale, magnification) in zip(axes.ravel(), product(scales, magnifications), strict=True):
         first = len(names) - sum(malignant.values()) - 0.5
         axis.axvspan(first, len(names) - 0.5, color=SHADE, zorder=0, linewidth=0)
         for place, arm in enumerate(shown):
-            key = (*arm.key, magnification)
+            key = ((*arm.key, magnification), scale)
             offset = (place - (len(shown) - 1) / 2) * step
             for at, name in enumerate(names):
                 values = rates.get(key, {}).get(name, [])
@@ -211,7 +211,9 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
         axis.set_ylim(-0.03, 1.03)
         axis.set_title(f"trained at {magnified(magnification)}", loc="left")
         axis.grid(axis="y")
-    axes[0].set_ylabel(f"{study.table6['on']}: share called malignant")
+    for axis, scale in zip(axes[:, 0], scales, strict=True):
+        of = f" ({scale})" if len(scales) > 1 else ""
+        axis.set_ylabel(f"{study.table6['on']}{of}: share called malignant")
     return figure
 
 

@@ -86,7 +86,7 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     }
     external = (
         f"every run of {', '.join(block['models'])} ({', '.join(map(printed_mode, block['modes']))}) trained at "
-        f"{', '.join(map(magnified, block['magnifications']))} is evaluated on {block['on']}; the headline is "
+        f"{', '.join(map(magnified, block['magnifications']))} is evaluated on {block['on']}, images {' and '.join(block['scales'])}; the headline is "
         f"{magnified(block['headline'])}, another table has all"
         for block in study.external
     )

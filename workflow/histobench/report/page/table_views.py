@@ -11,7 +11,7 @@ from histobench.report.tables.comparison_tables import excludes_zero
 from histobench.report.tables.folds_table import ALL
 from histobench.report.tables.results_tables import best_means
 from histobench.report.terms import head, remarks, resampled
-from histobench.study.outputs import BESIDE, INTERVALS, papers
+from histobench.study.outputs import BESIDE, INTERVALS, SCALES, papers
 from histobench.study.resolved import Study
 
 FOLD = ("dataset", "split", "augmentation", "selection", "folds", "level")
@@ -41,12 +41,12 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
     """
     found = {path.stem: path for path in files}
     views = []
-    for stem in sorted((stem for stem in found if not stem.endswith((BESIDE, INTERVALS))), key=order):
+    for stem in sorted((stem for stem in found if not stem.endswith((BESIDE, INTERVALS, SCALES))), key=order):
         source = Source.read(found[stem], folder, names)
         shown = view(source, *_heading(source.path), fold=FOLD)
         shown.identity = stem
         shown.best = _bold(stem, source)
-        for suffix, make in ((BESIDE, beside), (INTERVALS, view)):
+        for suffix, make in ((BESIDE, beside), (INTERVALS, view), (SCALES, view)):
             if f"{stem}{suffix}" in found:
                 companion = Source.read(found[f"{stem}{suffix}"], folder, names)
                 below = make(companion, *_heading(companion.path))

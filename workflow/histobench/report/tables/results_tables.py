@@ -12,20 +12,18 @@ from histobench.io.errors import HistoBenchError
 from histobench.metrics import SCORES
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Table
-from histobench.report.tables.scores_tables import OWN, folds, new_classes, spreads, with_scores
+from histobench.report.tables.scores_tables import OWN, folds, new_classes, resampled_elsewhere, spreads, with_scores
 from histobench.report.terms import (
     EMPTY,
     EMPTY_EXTERNAL,
     OPTIMISTIC,
     WITHOUT,
     Texts,
-    count,
     fixed,
     magnified,
     printed,
     remarks,
     resampled,
-    span,
 )
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
@@ -46,7 +44,12 @@ The second is left out where accession numbers are the groups, or as good as the
 
 
 def results_tables(
-    summary: Sequence[Texts], published: Sequence[Texts], number: int, selection: str, study: Study
+    summary: Sequence[Texts],
+    published: Sequence[Texts],
+    number: int,
+    selection: str,
+    study: Study,
+    more: Sequence[str] = (),
 ) -> tuple[Table, Table]:
     """Return Table 4, 5 or 6, the scores per arm and magnification, and its companion.
 
@@ -54,7 +57,7 @@ def results_tables(
     of the external test, and of one training magnification.
 
     `summary` are the rows of `summary.csv`, for Table 6 of `external_summary.csv`, and `published` those of the published
-    table. The selection is `last` or `best_epoch`; Table 6 has only the last epoch.
+    table. The selection is `last` or `best_epoch`; Table 6 has only the last epoch. `more` are sentences for its captions.
 
     Raises:
         HistoBenchError: two models have the same name in print.
@@ -73,10 +76,10 @@ def results_tables(
     if number == 6:
         trained = f" at {magnified(setting['magnification'])}"
         about = companion = (
-            f"External test on dataset {setting['on']} of models trained on {setting['dataset']}{trained}, split policy "
-            f"{setting['split']}, augmentation {setting['augmentation']}: {over}"
+            f"External test on dataset {setting['on']}, images {setting['scale']}, of models trained on {setting['dataset']}"
+            f"{trained}, split policy {setting['split']}, augmentation {setting['augmentation']}: {over}"
         )
-        own = [OWN, "All training magnifications, and the rates of each class: external.csv."]
+        own = [OWN, *more, "All training magnifications and scales, and the rates of each class: external.csv."]
         last = new_classes(study)
     else:
         about, companion = (
@@ -97,7 +100,7 @@ def results_tables(
         bold=() if number == 6 else {(row, column.removesuffix("_mean")) for row, column in best_means(rows)},
     )
     compared = f"{COMPARED} Means are shown; the CSV has the standard deviations too."
-    caption = " ".join([study.caption(companion, *empty, compared), *last])
+    caption = " ".join([study.caption(companion, *empty, compared, *more), *last])
     return table, beside(table.title, rows, published, keys, spreads(SCORES), caption)
 
 
@@ -137,8 +140,8 @@ def intervals_table(
     where = ", ".join(f"{column} {value}" for column, value in setting.items())
     if number == 6:
         about = [
-            f"Mean over the models of all folds of their scores on another dataset, with 95 % intervals: {where}; "
-            f"{_groups(chosen)} of that dataset (an image whose patient is unknown counts as one), resampled within class.",
+            f"Mean over the models of all folds of their scores on another dataset, with 95 % intervals: {where}.",
+            *resampled_elsewhere(chosen),
         ]
     else:
         about = [
@@ -164,13 +167,6 @@ def intervals_table(
         _ordered(list(arms.values()), published),
         (*KEYS, "estimator", *POOLED),
     )
-
-
-def _groups(rows: Sequence[Texts]) -> str:
-    """Return how many patients of another dataset scores rest on."""
-    numbers = [span(int(row[f"{name}_groups"]) for row in rows) for name in ("benign", "malignant")] if rows else []
-    patients = count((int(row["groups"]) for row in rows), "patient") if rows else "no patient"
-    return f"{patients} ({numbers[0]} benign, {numbers[1]} malignant)" if rows else patients
 
 
 def _setting(number: int, selection: str, study: Study) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from histobench.datasets.tiles import MOST
 from histobench.evaluation.external import KEYS, MEAN, RATE
 from histobench.metrics import METRICS, SCORES
 from histobench.report.render import Table
@@ -9,6 +10,10 @@ from histobench.report.terms import EMPTY_EXTERNAL, OPTIMISTIC, Texts, count, fi
 from histobench.study.resolved import Study
 
 OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen on them."
+SCALES = (
+    "Squashed: the whole image fills the model's square. Matched: tiles as large as the field of view of training fill it, at most "
+    f"{MOST} x {MOST} in an image, and their logits are averaged."
+)
 
 
 def scores_table(summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str], int], study: Study) -> Table:
@@ -58,7 +63,9 @@ def external_table(summary: Sequence[Texts], groups: Sequence[Texts], study: Stu
     rates = {(*(row[key] for key in KEYS), row["class"]): row for row in means}
     columns = [f"rate_{name}" for name in names]
     rows = []
-    for line in _arranged(summary, (*(key for key in KEYS if key != "magnification"), "magnification")):
+    for line in _arranged(
+        summary, (*(key for key in KEYS if key not in ("scale", "magnification")), "magnification", "scale")
+    ):
         found = [rates.get((*(line[key] for key in KEYS), name), {}) for name in names]
         shares = {f"{column}_mean": rate.get(RATE, "") for column, rate in zip(columns, found, strict=True)}
         shares |= {f"{column}_std": rate.get(f"{RATE}_std", "") for column, rate in zip(columns, found, strict=True)}
@@ -69,6 +76,7 @@ def external_table(summary: Sequence[Texts], groups: Sequence[Texts], study: Stu
         f"External test of every arm{f' ({constant})' if constant else ''}: mean ± sample standard deviation over "
         f"{folds(rows)}; magnification is that of the training images.",
         OWN,
+        *([SCALES] if "scale" in shown else []),
         f"{', '.join(name.capitalize() for name in names)}: share of the images of this class that are called "
         f"malignant, which is right for {' and '.join(name for name in names if label[name] == '1')}."
         if rows
@@ -112,6 +120,18 @@ def new_classes(study: Study) -> list[str]:
     }
     new = "BreakHis has neither normal tissue nor carcinoma in situ: two of BACH's four classes are new to the models."
     return [new] if ("breakhis", "bach") in formats else []
+
+
+def resampled_elsewhere(intervals: Sequence[Texts]) -> list[str]:
+    """Return what rows of `external_intervals.csv`, of one dataset, resample, as a sentence; nothing without rows."""
+    if not intervals:
+        return []
+    known, of, images = (int(intervals[0][column]) for column in ("known_patients", "known_images", "images"))
+    alone = images - of
+    if not known:
+        return [f"Intervals resample {count([images], 'image')}, whose patients are not known, within class."]
+    rest = f", and the other {count([alone], 'image')}, each on its own" if alone else ""
+    return [f"Intervals resample {count([known], 'known patient')} with {count([of], 'image')}{rest}, within class."]
 
 
 def _arranged(summary: Sequence[Texts], keys: Sequence[str]) -> list[Texts]:
