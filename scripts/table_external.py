@@ -11,7 +11,7 @@ from histobench.io.files import read_csv
 from histobench.report import published_tables, render
 from histobench.report.tables.results_tables import results_tables
 from histobench.report.tables.scales_table import scales_table
-from histobench.report.tables.scores_tables import external_table, resampled_elsewhere
+from histobench.report.tables.scores_tables import external_table, external_units
 from histobench.study import arguments, outputs, resolved
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     study = resolved.load(given.study)
     summary, groups = read_csv(given.summary, SUMMARY_COLUMNS), read_csv(given.groups, GROUPS_COLUMNS)
     intervals = read_csv(given.intervals, EXTERNAL_INTERVALS_COLUMNS)
-    units = resampled_elsewhere([row for row in intervals if row["on"] == study.table6["on"]])
+    units = external_units([row for row in intervals if row["on"] == study.table6["on"]])
     published = published_tables.read(given.published, 6, study)
     table, beside = results_tables(summary, published, 6, "last", study, units)
     render.write(table, given.output_prefix, beside if study.paper else None)

@@ -29,7 +29,7 @@ Rows = Sequence[Mapping[str, str]]
 def results(names: Mapping[str, str] | None = None, external: bool = False, **files: Rows) -> Results:
     """Return the results of a study with these models and result files."""
     names = names or {"resnet34": "ResNet34", "smolvlm": "SmolVLM", "vgg19": "VGG19"}
-    block = {"on": "bach", "scales": ["squashed"], "dataset": "breakhis", "splits": ["patient"], "headline": 40,
+    block = {"on": "bach", "scales": ["squashed", "matched"], "dataset": "breakhis", "splits": ["patient"], "headline": 40,
              "augmentations": ["none"]}  # fmt: skip
     arms = [Arm(name, "ft", label, "cnn", "all") for name, label in names.items()]
     tables = {"dataset": "breakhis", "split": "patient", "without_augmentation": "none", "with_augmentation": "paper"}

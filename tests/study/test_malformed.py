@@ -310,7 +310,7 @@ GRID = [
     Case("grid", ["breakhis"], "keys and values", "grid.0"),
     Case("grid.0.dataset", GONE, "required"),
     Case("grid.0.dataset", "breakhiss", "did you mean 'breakhis'"),
-    Case("grid.0.dataset", "bach", "no patients"),
+    Case("grid.0.dataset", "bach", "most patients of 'bach' are not known"),
     Case("grid.0.models", GONE, "required"),
     Case("grid.0.models", [], "at least 1"),
     Case("grid.0.models", ["resnet43"], "did you mean 'resnet34'"),

@@ -46,8 +46,8 @@ def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(proj
         ("train", "1", "1"): 80,  # LoRA
         ("tokens", "1", "1"): 16,
         ("features", "1", "1"): 16,
-        ("predict", "1", "2"): 20,
-        ("predict", "1", "1"): 20,
+        ("predict", "1", "2"): 40,
+        ("predict", "1", "1"): 40,
     }
     output = project.snakemake(*profile, "--forcerun", "claims_published", "--", "claims_published").stdout
     assert re.search(r"^Provided resources: gpu=\D*6\b", output, re.MULTILINE), output

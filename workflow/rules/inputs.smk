@@ -125,7 +125,9 @@ def checked(done):
 
 def microns(w):
     """Micrometres per pixel of the other dataset and of that of training, as JSON."""
-    return canonical_json([STUDY.datasets[name].model_dump(mode="json")["microns_per_pixel"] for name in (w.on, w.dataset)])
+    return canonical_json(
+        [STUDY.datasets[name].model_dump(mode="json")["microns_per_pixel"] for name in (w.on, w.dataset)]
+    )
 
 
 def predict_inputs(w):

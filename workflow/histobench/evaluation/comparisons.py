@@ -163,8 +163,8 @@ def external_intervals(
 ) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
-    The patients of the other dataset are resampled within class, the same ones for every model; where a patient is not known,
-    the image is. The effect of another training set is in the deviation over folds, not here; that of another seed
+    The patients of the other dataset are resampled within class, the same ones for every model; where a patient is
+    not known, the image is. The effect of another training set is in the deviation over folds, not here; that of another seed
     is, where there are several and no run lacks. `runs` holds for
     each other dataset, scale and run what the run predicts there. The second value is that of :attr:`Findings.draws`, with keys
     `ON/SCALE/DATASET/MODEL/MODE/SPLIT/MAGNIFICATION/AUGMENTATION/METRIC`.
@@ -176,7 +176,9 @@ def external_intervals(
     kept: dict[str, np.ndarray] = {}
     for (on, scale, name), members in arms.items():
         first, part = members[0]
-        known = part.group[part.group != part.image_id]  # an image whose patient is not known has its own name as group
+        known = part.group[
+            part.group != part.image_id
+        ]  # an image whose patient is not known is a group by its own name
         groups = Groups.of(part.group, part.label, np.zeros(len(part.label), dtype=int))
         models = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
         weights = resample(groups, draws, seed)

@@ -20,7 +20,8 @@ from histobench.study.runs import Run, of_external
 KEYS = ("on", "scale", *ARM)
 METRICS_COLUMNS = (*KEYS, "seed", "fold", *METRICS, "images", *summary.GROUPS, "malignant_calls")
 SUMMARY_COLUMNS = (
-    *("on", "scale"),
+    "on",
+    "scale",
     *(name for name in summary.SUMMARY_COLUMNS if name not in ("selection", "few_groups", *summary.GROUPS)),
 )
 RATE = "malignant_rate"

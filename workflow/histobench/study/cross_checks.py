@@ -48,7 +48,9 @@ def _magnifications(config: "Config", place: str, block: Block) -> None:
     """Require that a block's dataset can be trained on, and has images of its magnifications."""
     dataset = config.datasets[block.dataset]
     if dataset.format == "bach":
-        raise ValueError(f"{place}.dataset: {block.dataset!r} names few patients; evaluate on it (`external`) instead")
+        raise ValueError(
+            f"{place}.dataset: most patients of {block.dataset!r} are not known; evaluate on it (`external`) instead"
+        )
     for magnification in block.magnifications:
         here = f"{place}.magnifications: {magnification}"
         if dataset.format == "breakhis" and not magnification:

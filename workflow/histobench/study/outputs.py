@@ -54,14 +54,14 @@ def tables(study: Study) -> list[str]:
     return sorted(named(study, names))
 
 
-def repeated(study: Study) -> bool:
-    """Return whether an arm is trained with several seeds."""
-    return max(study.seeds.values()) > 1
-
-
 def scales(study: Study) -> list[str]:
     """Return the companion of Table 6 that compares the scales of images, where its arms are evaluated at a matched one."""
     return [f"table6{SCALES}"] if study.external and "matched" in study.external[0]["scales"] else []
+
+
+def repeated(study: Study) -> bool:
+    """Return whether an arm is trained with several seeds."""
+    return max(study.seeds.values()) > 1
 
 
 def named(study: Study, names: Iterable[str]) -> list[str]:

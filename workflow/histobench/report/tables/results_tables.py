@@ -12,7 +12,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.metrics import SCORES
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Table
-from histobench.report.tables.scores_tables import OWN, folds, new_classes, resampled_elsewhere, spreads, with_scores
+from histobench.report.tables.scores_tables import OWN, external_units, folds, new_classes, spreads, with_scores
 from histobench.report.terms import (
     EMPTY,
     EMPTY_EXTERNAL,
@@ -141,7 +141,7 @@ def intervals_table(
     if number == 6:
         about = [
             f"Mean over the models of all folds of their scores on another dataset, with 95 % intervals: {where}.",
-            *resampled_elsewhere(chosen),
+            *external_units(chosen),
         ]
     else:
         about = [

@@ -7,7 +7,7 @@ from histobench.datasets import tiles
 from histobench.datasets.manifest import Image
 from histobench.metrics import SCORES
 from histobench.report.render import Table
-from histobench.report.tables.scores_tables import OWN, SCALES, resampled_elsewhere
+from histobench.report.tables.scores_tables import OWN, SCALES, external_units
 from histobench.report.terms import EMPTY_EXTERNAL, Texts, fixed, magnified
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
@@ -50,7 +50,7 @@ def scales_table(
         "Width and height of a pixel that the model sees are in µm of the original, and relative to a pixel of training; both are by "
         "the stated `microns_per_pixel`.",
         *notes,
-        *resampled_elsewhere(chosen),
+        *external_units(chosen),
         *([] if rows else [EMPTY_EXTERNAL]),
     )
     columns = (*KEYS, *GEOMETRY, *(f"{metric}_{part}" for metric, part in product(SCORES, PARTS)))

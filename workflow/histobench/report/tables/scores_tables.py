@@ -122,7 +122,7 @@ def new_classes(study: Study) -> list[str]:
     return [new] if ("breakhis", "bach") in formats else []
 
 
-def resampled_elsewhere(intervals: Sequence[Texts]) -> list[str]:
+def external_units(intervals: Sequence[Texts]) -> list[str]:
     """Return what rows of `external_intervals.csv`, of one dataset, resample, as a sentence; nothing without rows."""
     if not intervals:
         return []
