@@ -224,7 +224,7 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
     # Three models that say the same are one model: the same patients are drawn for each of them.
     same, _ = external_intervals(dict.fromkeys(runs, parts[0]), 400)
     (alone, *_), kept = external_intervals(dict.fromkeys(list(runs)[:1], parts[0]), 400)
-    place = "bach/matched/small/vgg19/ft/patient/40/none"
+    place = "bach/squashed/small/vgg19/ft/patient/40/none"
     assert list(draws) == list(kept) == [f"{place}/{metric}" for metric in METRICS]
     assert kept[f"{place}/auc"].shape == (400,)
     assert (same[0]["low"], same[0]["high"]) == pytest.approx((alone["low"], alone["high"]))
@@ -265,28 +265,6 @@ def weighted(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> dict[s
         "f1": f1_score(label, called, sample_weight=weight),
         "auc": roc_auc_score(label, logit, sample_weight=weight),
     }
-
-
-def test_known_patients_of_another_dataset_are_resampled_whole() -> None:
-    """As BACH: some images have a known patient, the others are named by themselves; a patient may have both classes."""
-    rng = np.random.default_rng(6)
-    names = tuple(f"i{number:02}" for number in range(60))
-    label = np.repeat([0, 1], 30).astype(np.int8)
-    group = np.array(names, "U9")
-    group[20:40], group[50:60] = "patient-1", "patient-2"  # ten benign and ten malignant images, ten malignant ones
-    logit = rng.normal(label - 0.5) + 2.0 * (group == "patient-2")
-    run = Run("small", "vgg19", "ft", "patient", 40, "none", 0, 1)
-    known, alone = (
-        external_intervals({("bach", "squashed", run): Predictions(names, units, label, {"last": logit})}, 2000)[0]
-        for units in (group, np.array(names))
-    )
-    counts = [
-        [row[0][name] for name in ("known_patients", "known_images", "images", "groups")] for row in (known, alone)
-    ]
-    assert counts == [[2, 30, 60, 32], [0, 0, 60, 60]]
-    recall = [next(row for row in rows if row["metric"] == "recall") for rows in (known, alone)]
-    assert recall[0]["estimate"] == recall[1]["estimate"]
-    assert recall[0]["high"] - recall[0]["low"] > recall[1]["high"] - recall[1]["low"]
 
 
 def test_the_mean_over_folds_has_an_interval_of_groups_drawn_within_folds() -> None:
