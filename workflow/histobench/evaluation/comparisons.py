@@ -92,7 +92,10 @@ def analyse(
     places: dict[Place, dict[str, Arm]] = {}
     for arm in arms:
         places.setdefault(_place(arm.first), {})[arm.name] = arm
-    for (place, here), selection in product(places.items(), SELECTIONS):
+    for (place, every), selection in product(places.items(), SELECTIONS):
+        here = {name: arm for name, arm in every.items() if selection in arm.logit}
+        if not here:
+            continue
         counted = {name: arm.clustered(selection) for name, arm in here.items()}
         patients, classes = next((arm.names, arm.classes) for arm in counted.values())  # of every arm in this place
         weights, signs = _drawn(tuple(patients), tuple(classes), draws, seed)

@@ -82,7 +82,8 @@ def pool(
             for image, patient, label in zip(part.image_id, part.group, part.label, strict=True)
         ]
         order = sorted(range(len(rows)), key=rows.__getitem__)
-        logit = {name: np.concatenate([part.logit[name] for _, part in parts])[order] for name in SELECTIONS}
+        names = [name for name in SELECTIONS if all(name in part.logit for _, part in parts)]
+        logit = {name: np.concatenate([part.logit[name] for _, part in parts])[order] for name in names}
         images = tuple(rows[index] for index in order)
         arms.append(Arm(present[min(present)], images, logit, partition=policy["by"] != "official"))
     return arms, gaps

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from histobench.evaluation.predictions import SELECTIONS, Predictions
+from histobench.evaluation.predictions import Predictions
 from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run
 
@@ -34,8 +34,7 @@ def score_run(run: Run, predictions: Predictions) -> list[Row]:
         | {"selection": selection, "malignant_calls": int(decide(logit).sum())}
         | all_scores(label, logit, patient)
         | counts
-        for selection in SELECTIONS
-        for logit in [predictions.logit[selection]]
+        for selection, logit in predictions.logit.items()
     ]
 
 

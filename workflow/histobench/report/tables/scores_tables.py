@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from histobench.evaluation.external import KEYS, MEAN, RATE
 from histobench.metrics import METRICS, SCORES
 from histobench.report.render import Table
-from histobench.report.terms import EMPTY_EXTERNAL, OPTIMISTIC, Texts, count, fixed, head, remarks
+from histobench.report.terms import EMPTY_EXTERNAL, SELECTIONS, WARNINGS, Texts, count, fixed, head, remarks
 from histobench.study.resolved import Study
 
 OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen on them."
@@ -14,14 +14,16 @@ OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen
 def scores_table(
     summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str], Sequence[int]], study: Study
 ) -> Table:
-    """Return the scores of every arm of a study, under every split policy and both selections.
+    """Return the scores of every arm of a study, under every split policy and selection.
 
     Split policies and selections of one arm follow each other, in the order of the rows of `summary.csv`. `equal_pixels`
     holds for each (dataset, split) the pairs of images with equal pixels on both sides of each fold.
     """
     keys = ("dataset", "model", "mode", "magnification", "augmentation", "split", "selection")
     rows = [with_scores(row, (*keys, "folds"), METRICS, study) for row in _arranged(summary, keys)]
-    datasets, splits = (list(dict.fromkeys(row[key] for row in summary)) for key in ("dataset", "split"))
+    datasets, splits, selections = (
+        list(dict.fromkeys(row[key] for row in summary)) for key in ("dataset", "split", "selection")
+    )
     return Table.of(
         "Scores of every arm",
         study.caption(
@@ -38,7 +40,7 @@ def scores_table(
                 for (dataset, split), pairs in equal_pixels.items()
                 if any(pairs)
             ),
-            OPTIMISTIC,
+            *(line for selection in SELECTIONS for line in WARNINGS[selection] if selection in selections),
             *remarks(summary, study.labels),
         ),
         (*keys, "folds", *spreads(METRICS)),
