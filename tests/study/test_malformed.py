@@ -272,6 +272,8 @@ MODES = [
     Case("modes.ft.epochs", True, "whole number"),
     Case("modes.ft.batch_size", 10**12, "at most"),
     Case("modes.ft.learning_rate", 0, "0"),
+    Case("modes.ft.validation", 0, "above 0"),
+    Case("modes.ft.validation", 0.6, "at most 0.5"),
     Case("modes.ft.learning_rate", -1e-4, "0"),
     Case("modes.ft.learning_rate", NAN, "finite"),
     Case("modes.ft.learning_rate", "1e-4x", "number"),

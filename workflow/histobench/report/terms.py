@@ -71,6 +71,8 @@ def printed(column: str, text: str) -> str:
             return SELECTIONS[text]
         case "parameters" | "trainable" | "lora":
             return f"{int(text):,}"
+        case _ if column.endswith("_difference"):
+            return minus(text)
         case "input_size":
             return f"{text} × {text}"
     return text

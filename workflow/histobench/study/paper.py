@@ -1,6 +1,8 @@
 """Which arms of a study are the paper's, trained and tested as it says: only these have published values beside them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -44,6 +46,33 @@ def arms(study: Study) -> list[Arm]:
         and _is_model(arm.label, study.models[arm.model])
         and _is_recipe(arm.mode, study.recipes[arm.model][arm.mode])
     ]
+
+
+def counted(study: Study) -> str:
+    """Return how many training runs a study has, and how many of them are as in the paper where it is about the paper.
+
+    As in the paper are the modes `ft` and `lp`, with the study's one seed, the split and the augmentations of Tables 4 and 5.
+    """
+    runs = {
+        (*cell.values(), seed, fold): _kind(study, cell, seed)
+        for block in study.grid
+        for cell in replace(study, grid=[block]).cells
+        for seed in block.get("seeds") or [study.seed]
+        for fold in range(study.splits[cell["split"]]["folds"])
+    }
+    kinds = Counter(runs.values())
+    parts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds, key=lambda kind: (kind != _PAPERS, kind == _OTHERS)))
+    return f"{len(runs)} training runs" + (f" ({parts})" if study.paper and len(kinds) > 1 else "")
+
+
+_PAPERS, _OTHERS = "as in the paper", "others"
+
+
+def _kind(study: Study, cell: Mapping[str, Any], seed: int) -> str:
+    if cell["split"] != study.split:
+        return f"under split {cell['split']}"
+    known = cell["dataset"] == study.dataset and cell["augmentation"] in study.numbered.values() and seed == study.seed
+    return _PAPERS if known and cell["mode"] in ("ft", "lp") else _OTHERS
 
 
 def is_augmentation(study: Study, table: int) -> bool:

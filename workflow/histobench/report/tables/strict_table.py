@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from histobench.metrics import SCORES
 from histobench.report.render import Table
 from histobench.report.tables.scores_tables import folds
-from histobench.report.terms import EMPTY, Texts, fixed, head, minus, remarks
+from histobench.report.terms import EMPTY, Texts, fixed, head, remarks
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
 
@@ -40,7 +40,7 @@ def strict_table(summary: Sequence[Texts], intervals: Sequence[Texts], study: St
                 for name, values in ((score, own), (f"{score}_strict", strict)):
                     row |= {f"{name}_{part}": fixed(values[f"{score}_{part}"]) for part in ("mean", "std")}
                 change = float(row[f"{score}_strict_mean"]) - float(row[f"{score}_mean"])
-                row[f"{score}_difference"] = minus(f"{change:+.4f}")
+                row[f"{score}_difference"] = f"{change:+.4f}"
             rows.append(row)
     units = [f"split policy {name}: {study.splits[name]['unit']}s" for name in (main, *study.stricter)]
     scores = [f"{score}{part}" for score in SHOWN for part in ("", "_strict", "_difference")]
