@@ -13,7 +13,7 @@ def main() -> None:
     equal_pixels = {}
     for path in given.folds:  # DATASET-KEY/folds/census/SPLIT-KEY.csv
         names = paths.name_of(path.parts[-4]), paths.name_of(path.stem)
-        equal_pixels[names] = [int(row["equal_pixels"]) for row in read_csv(path, ("equal_pixels",))]
+        equal_pixels[names] = sum(int(row["equal_pixels"]) for row in read_csv(path, ("equal_pixels",)))
     table = scores_table(read_csv(given.summary, SUMMARY_COLUMNS), equal_pixels, resolved.load(given.study))
     render.write(table, given.output_prefix)
 

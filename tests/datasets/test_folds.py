@@ -103,8 +103,100 @@ def test_breakhis_twins(breakhis: list[Image]) -> None:
 
     made = make_folds.stratified(breakhis, "image", 5, 0)
     leaks = [sum((a in test) != (b in test) for a, b in pairs) for _, test in sides(made, breakhis)]  # from the rows
-    assert [row["equal_pixels"] for row in folds.census(breakhis, made)] == leaks
+    census = folds.census(breakhis, made)
+    assert [sum(row["equal_pixels"] for row in census if row["fold"] == fold) for fold in range(1, 6)] == leaks
     assert sum(leaks) > 100
+
+
+PUBLIC = {"benign": [0.872, 0.869, 0.000, 0.529, 0.543], "malignant": [0.000, 0.000, 0.246, 0.117, 0.058]}
+"""Shares of images whose accession number also trains in the folds of scikit-learn alone: 5 folds of slides, seed 0."""
+BALANCED = {"benign": [0.628, 0.727, 0.399, 0.530, 0.256], "malignant": [0.057, 0.173, 0.271, 0.000, 0.059]}
+
+
+@pytest.mark.parametrize(
+    ("make", "by", "expected"),
+    [
+        (make_folds.divided, "patient", PUBLIC),
+        (make_folds.stratified, "patient", BALANCED),
+        (make_folds.stratified, "accession", dict.fromkeys(PUBLIC, [0.0] * 5)),
+    ],
+)
+def test_which_evaluation_images_have_their_accession_number_in_training(breakhis, make, by, expected) -> None:
+    census = folds.census(breakhis, make(breakhis, by, 5, 0))
+    assert [(row["fold"], row["label"]) for row in census] == [
+        (fold, label) for fold in range(1, 6) for label in PUBLIC
+    ]
+    for label, shares in expected.items():
+        rows = [row for row in census if row["label"] == label]
+        assert [row["accession_in_training"] for row in rows] == pytest.approx(shares, abs=0.0005)
+        assert [row["slide_in_training"] + row["pixels_in_training"] + row["shared_patients"] for row in rows] == [
+            0
+        ] * 5
+
+
+def test_a_census_by_hand() -> None:
+    """One fold: of the benign images that evaluate, two share the slide, a third the accession number, a fourth nothing."""
+    training = [image("A", "14-100A", 40, 1), image("A", "14-100B", 40, 1), image("DC", "14-200", 40, 1, "twin")]
+    benign = [image("A", "14-100A", 40, 2), image("A", "14-100A", 100, 1), image("A", "14-100C", 40, 1), image("F", "14-101", 40, 1)]  # fmt: skip
+    malignant = [image("LC", "14-201", 40, 1, "twin"), image("DC", "14-201", 40, 2)]
+    made = folds.Folds("image", {one.image_id: (one not in training,) for one in [*training, *benign, *malignant]})
+    first, second = folds.census(manifest.ordered([*training, *benign, *malignant]), made)
+    assert tuple(first.values()) == (1, "benign", 2, 2, 4, 4, 0, 1, 0.5, 0.75, 0)
+    assert tuple(second.values()) == (1, "malignant", 1, 1, 2, 2, 1, 0, 0, 0, 0.5)
+    assert tuple(first) == folds.CENSUS_COLUMNS
+
+
+def counted(made: folds.Folds, images: list[Image], *names: str) -> dict[tuple, list[int]]:
+    """Return the images that evaluate in each fold of a partition, by the values of some fields."""
+    found: dict[tuple, list[int]] = defaultdict(lambda: [0] * made.count)
+    for one in images:
+        fold = made.tested[getattr(one, made.policy)].index(True)
+        found[tuple(getattr(one, name) for name in names)][fold] += 1
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("by", ["patient", "accession"])
+def test_folds_are_balanced_by_subtype_within_the_bound(breakhis: list[Image], by: str, seed: int) -> None:
+    before, after = (make(breakhis, by, 5, seed) for make in (make_folds.divided, make_folds.stratified))
+    for names in (("label", "magnification"), ("label",), ("magnification",), ()):
+        now = counted(after, breakhis, *names)
+        for key, numbers in counted(before, breakhis, *names).items():
+            even = sum(numbers) / 5
+            assert max(abs(number - even) for number in now[key]) <= max(abs(number - even) for number in numbers)
+    squares = []
+    for made in (before, after):
+        found = counted(made, breakhis, "subtype")
+        shares = np.array([np.array(numbers) / sum(numbers) for numbers in found.values()])
+        squares.append(np.sum((shares - 0.2) ** 2))
+        lacking = {name: numbers.count(0) for (name,), numbers in found.items()}
+    # No fewer are possible. There are three groups of PT, and of A four slides; the other types have five or more.
+    if by == "patient":
+        assert {name: number for name, number in lacking.items() if number} == {"PT": 2, "A": 1}
+        assert squares[1] < squares[0] / 2
+    else:  # A has two groups, LC four; the benign images of one fold are those of a single accession number, of F and PT
+        assert lacking == {"A": 3, "PT": 2, "LC": 1, "TA": 1, "F": 0, "DC": 0, "MC": 0, "PC": 0}
+    assert squares[1] < squares[0]
+
+
+def test_an_exchange_that_balances(tmp_path: Path) -> None:
+    """Two folds, of two A and two F with as many images: one of each is exchanged; without subtypes nothing is."""
+    images = manifest.ordered(
+        image(subtype, f"14-{base + patient}", 40, number)
+        for subtype, base in (("A", 100), ("F", 200), ("DC", 300))
+        for patient in range(2)
+        for number in (1, 2)
+    )
+    first = {"14-100", "14-101", "14-300"}
+    made = folds.Folds(
+        "patient", {name: (name in first, name not in first) for name in sorted({i.patient for i in images})}
+    )
+    after = make_folds.balanced(made, images)
+    assert counted(after, images, "subtype") == {("A",): [2, 2], ("F",): [2, 2], ("DC",): [2, 2]}
+    folds.save(after, images, tmp_path / "patient.csv")
+    assert folds.load(tmp_path / "patient.csv", images, "patient") == after
+    alike = [replace(one, subtype=one.label) for one in images]
+    assert make_folds.balanced(made, alike) is made
 
 
 def test_the_seed_alone_decides() -> None:
@@ -310,7 +402,16 @@ def test_the_real_first_fold(breakhis: list[Image], tmp_path: Path) -> None:
     assert train == {name[:-4] for name, side in names if side == "train"}
     assert test == {name[:-4] for name, side in names if side == "test"}
     # DC trains and LC evaluates: this leak is in the official fold; it is counted and not refused
-    assert [row["equal_pixels"] for row in folds.census(breakhis, made)] == [123]
+    benign, malignant = folds.census(breakhis, made)
+    assert (benign["equal_pixels"], malignant["equal_pixels"]) == (0, 123)
+    # as counted in the list itself
+    accessions = [
+        (name.rsplit("-", 2)[0].split("_")[2].split("-", 1)[1].rstrip("ABCDEFGH"), name, side) for name, side in names
+    ]
+    training = {accession for accession, _, side in accessions if side == "train"}
+    tested = [accession in training for accession, name, side in accessions if side == "test" and "_B_" in name]
+    assert benign["accession_in_training"] == sum(tested) / len(tested)
+    assert malignant["pixels_in_training"] == 123 / malignant["test_images"]
     folds.save(made, breakhis, tmp_path / "official.csv")
     assert folds.load(tmp_path / "official.csv", breakhis, "official") == made
 
@@ -342,13 +443,24 @@ def test_the_script_makes_folds(tmp_path: Path) -> None:
     made = folds.load(tmp_path / "folds.csv", images, "image")
     assert made.count == 3
     images_of = {one.image_id: one for one in images}
-    twins = [made.tested[images[row].image_id] for row in (0, 1)]
-    divided = [str(int(one != other)) for one, other in zip(*twins, strict=True)]
-    patients = [[{images_of[name].patient for name in side} for side in both] for both in sides(made, images)]
-    shared = [str(len(train & test)) for train, test in patients]
+    rest = {}
+    for fold, (train, test) in enumerate(sides(made, images), start=1):
+        patients = [{images_of[name].patient for name in side} for side in (train, test)]
+        for label in manifest.LABELS:
+            own = [images_of[name] for name in test if images_of[name].label == label]
+            twins = sum(
+                {one.image_id, other} == {images[0].image_id, images[1].image_id} for one in own for other in train
+            )
+            slides = sum(one.patient in patients[0] for one in own) / 8
+            both = len(patients[0] & {one.patient for one in own})
+            rest[fold, label] = [str(number) for number in (twins, both, slides, slides, twins / 8)]
     assert list(csv.reader((tmp_path / "census.csv").open())) == [
         list(folds.CENSUS_COLUMNS),
-        *(["123"[fold], "16", "16", "32", "8", "8", "16", divided[fold], shared[fold]] for fold in range(3)),
+        *(
+            [str(fold), label, "16", "16", "8", "8"] + rest[fold, label]
+            for fold in (1, 2, 3)
+            for label in manifest.LABELS
+        ),
     ]
     split |= {"by": "patient", "folds": 9}
     message = "split by patient into 9 folds with seed 0: the manifest has only 6 benign patients"

@@ -40,6 +40,7 @@ def test_the_reader_of_breakhis_reads_it(archive: Path) -> None:
     assert all(image.slide.startswith("99-") for image in images)  # a year that BreakHis does not have
     assert all(image.member.startswith("BreaKHis_v1/histology_slides/breast/") for image in images)
     assert len({image.patient for image in images}) == 8
+    assert len({image.accession for image in images}) == 6  # the last slide of each class has that of the one before
     assert len({image.sha256 for image in images}) == len(images)
     assert {(image.width, image.height) for image in images} <= {(70, 46), (70, 45)}
 

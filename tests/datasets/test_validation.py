@@ -12,7 +12,9 @@ from histobench.io.errors import HistoBenchError
 def image(slide: str, scale: int, number: int, malignant: bool) -> manifest.Image:
     kind, label = ("M_DC", "malignant") if malignant else ("B_A", "benign")
     name, accession = f"SOB_{kind}-{slide}-{scale}-{number:03d}", slide.rstrip("ABCDEFGH")
-    return manifest.Image(name, label, kind[2:], slide, slide, accession, scale, 700, 460, f"{hash(name):064x}"[-64:], name)
+    return manifest.Image(
+        name, label, kind[2:], slide, slide, accession, scale, 700, 460, f"{hash(name):064x}"[-64:], name
+    )
 
 
 def dataset(slides: int, scales: tuple[int, ...] = (40, 200)) -> list[manifest.Image]:
@@ -24,7 +26,9 @@ def dataset(slides: int, scales: tuple[int, ...] = (40, 200)) -> list[manifest.I
 
 def split(images: list[manifest.Image], policy: str, count: int = 5) -> folds.Folds:
     names = sorted({folds.group_of(one, policy) for one in images})
-    return folds.Folds(policy, {name: tuple(n % count == fold for fold in range(count)) for n, name in enumerate(names)})
+    return folds.Folds(
+        policy, {name: tuple(n % count == fold for fold in range(count)) for n, name in enumerate(names)}
+    )
 
 
 def names(images: list[manifest.Image], rows: np.ndarray, of: str) -> set[str]:
@@ -52,7 +56,11 @@ def test_whole_groups_of_each_class_are_kept_the_same_at_every_magnification(pol
 def test_what_is_kept_depends_on_seed_fold_and_names_and_on_nothing_else() -> None:
     images = dataset(120)
     some = split(images, "patient")
-    kept = {(s, f): names(images, validation.divide(images, some, f, 40, 0.2, s)[1], "patient") for s in (0, 1) for f in (1, 2)}
+    kept = {
+        (s, f): names(images, validation.divide(images, some, f, 40, 0.2, s)[1], "patient")
+        for s in (0, 1)
+        for f in (1, 2)
+    }
     assert len(set(map(frozenset, kept.values()))) == 4
     shuffled = random.Random(0).sample(images, len(images))
     assert names(shuffled, validation.divide(shuffled, some, 1, 40, 0.2, 0)[1], "patient") == kept[0, 1]

@@ -36,7 +36,11 @@ def test_a_run_that_chooses_on_kept_groups_has_a_selection_more(tmp_path: Path) 
         "best_epoch": [0.25, 0.001],
     }
     scored = score_run(Run("d", "m", "lp", "patient", 40, "none", 0, 2), found)
-    assert [(row["selection"], row["accuracy"]) for row in scored] == [("last", 1), ("validation", 0), ("best_epoch", 0.5)]
+    assert [(row["selection"], row["accuracy"]) for row in scored] == [
+        ("last", 1),
+        ("validation", 0),
+        ("best_epoch", 0.5),
+    ]
     with pytest.raises(HistoBenchError, match="line 3: validation_logit is 'nan'"):
         read(written(tmp_path, rows[0], f"{GOOD[1]},nan", header=f"{HEADER},validation_logit"), 2)
 

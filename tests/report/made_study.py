@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from histobench.claims.ledger import COLUMNS as CLAIMS
+from histobench.datasets.folds import CENSUS_COLUMNS
 from histobench.evaluation.comparisons import COMPARISONS_COLUMNS as COMPARISONS
 from histobench.evaluation.comparisons import INTERVALS_COLUMNS as INTERVALS
 from histobench.evaluation.summary import ARM
@@ -14,6 +15,7 @@ from histobench.metrics import SCORES
 from histobench.report import render
 from histobench.report.page.page import PageInput
 from histobench.report.tables import costs
+from histobench.report.tables.folds_table import folds_table
 from histobench.report.tables.results_tables import results_tables
 from histobench.report.tables.scores_tables import scores_table
 from histobench.study.resolved import Arm, Study
@@ -132,6 +134,12 @@ def make(folder: Path) -> PageInput:
         render.write(table, prefix, beside)
         tables += [Path(f"{prefix}.csv"), Path(f"{prefix}-beside-published.csv")]
     render.write(scores_table(texts, {}, made), folder / "tables" / "scores")
+    census = [
+        dict(zip(CENSUS_COLUMNS, map(str, (fold, label, 400, 16, 100 + fold, 4, 0, 0, 0, 0.1 * fold, 0)), strict=True))
+        for fold in range(1, 6)
+        for label in ("benign", "malignant")
+    ]
+    render.write(folds_table({("breakhis", "patient"): census}, made), folder / "tables" / "folds")
     figures, captions = folder / "figures", folder / "captions"
     figures.mkdir(exist_ok=True)
     captions.mkdir(exist_ok=True)
@@ -143,7 +151,7 @@ def make(folder: Path) -> PageInput:
     (figures / "ladder.png").write_bytes(PIXEL)
     return PageInput(
         study=made,
-        tables=[*tables, folder / "tables" / "scores.csv"],
+        tables=[*tables, folder / "tables" / "scores.csv", folder / "tables" / "folds.csv"],
         figures=[figures / "figure5.svg", figures / "ladder.svg"],
         results={name: folder / f"{name}.csv" for name in results},
         captions=captions,

@@ -38,8 +38,12 @@ def folder(tmp_path_factory) -> Path:
     write_csv(folder / "summary.csv", SUMMARY_COLUMNS, rows)
     write_csv(
         folder / "breakhis-01234567/folds/census/patient-01234567.csv",
-        ("fold", "equal_pixels"),
-        [{"fold": 1, "equal_pixels": 3}],
+        folds.CENSUS_COLUMNS,
+        [
+            dict(zip(folds.CENSUS_COLUMNS, (fold, label, 20, 4, fold * 10, 5, 3, 0, 0, share, 0), strict=True))
+            for fold in (1, 2)
+            for label, share in (("benign", 0.3 * fold), ("malignant", 0))
+        ],
     )
     return folder
 
@@ -54,6 +58,9 @@ def folder(tmp_path_factory) -> Path:
          {"auc_mean": "0.9100"}),
         ("table_scores", "scores", "--summary summary.csv --folds breakhis-01234567/folds/census/patient-01234567.csv", False,
          {"selection": "last", "folds": "5"}),
+        ("table_folds", "folds", "--folds breakhis-01234567/folds/census/patient-01234567.csv", False,
+         {"dataset": "breakhis", "split": "patient", "fold": "1", "label": "benign", "images": "10", "groups": "5",
+          "accession_in_training": "0.3000", "equal_pixels": "3", "shared_patients": "0"}),
     ],
 )  # fmt: skip
 def test_a_script_writes_its_tables(folder, script, name, options, beside, first, monkeypatch) -> None:
@@ -67,5 +74,9 @@ def test_a_script_writes_its_tables(folder, script, name, options, beside, first
         for suffix in (".md", ".tex"):
             assert "Synthetic images." in (folder / name / f"{table}{suffix}").read_text()
     assert first.items() <= read_csv(folder / name / f"{name}.csv", ())[0].items()
+    if name == "folds":  # the last but one row: 0.3 of 10 and 0.6 of 20 benign images
+        benign = read_csv(folder / name / "folds.csv", ())[4]
+        assert (benign["fold"], benign["images"], benign["groups"], benign["equal_pixels"]) == ("all", "30", "10", "6")
+        assert benign["accession_in_training"] == "0.5000"
     if name == "scores":
         assert "images with equal pixels stand on both sides" in (folder / name / "scores.md").read_text()

@@ -377,6 +377,12 @@ TINY = [
     Case("models.tiny-vlm.config", GONE, "weights: random"),
     Case("models.tiny-vlm.config", [], "keys and values"),
     Case("splits.patient.folds", 5, "4 patients", "datasets.made-up.synthetic.patients_per_class"),
+    Case(
+        "splits.patient",
+        {"by": "accession", "folds": 4},
+        "3 accession numbers",
+        "datasets.made-up.synthetic.patients_per_class",
+    ),
     Case("comparisons.magnification", 200, "grid"),
 ]
 

@@ -120,7 +120,10 @@ def test_tables_of_kept_groups_and_of_a_stricter_split_are_there_where_the_study
     assert outputs.numbered("table4-validation-intervals") == (4, "validation")
     own = resolved.resolve(load(merged("config/tiny.yaml")))
     assert {"results-strict", "results-validation", "results-validation-intervals"} <= {*outputs.tables(own)}
-    assert [outputs.papers(name) for name in ("results-strict", "results-validation")] == ["table4-strict", "table4-validation"]
+    assert [outputs.papers(name) for name in ("results-strict", "results-validation")] == [
+        "table4-strict",
+        "table4-validation",
+    ]
     alone = changed(("grid", PAPER["grid"][:2]))
     assert (alone.stricter, "ladder" in outputs.figures(alone)) == ([], False)
 

@@ -208,7 +208,9 @@ def stop_at(moment):
 
 
 RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.01)
-EACH = 5 + 2 + 2  # checks in an epoch: after each of 37 / 8 steps, 10 / 8 evaluation batches and 12 / 8 validation batches
+EACH = (
+    5 + 2 + 2
+)  # checks in an epoch: after each of 37 / 8 steps, 10 / 8 evaluation batches and 12 / 8 validation batches
 
 
 @pytest.mark.parametrize("norm", [False, True])

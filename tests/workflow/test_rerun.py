@@ -20,7 +20,17 @@ FIGURES = {
 }
 TABLES = {
     f"table_{name}"
-    for name in ("dataset", "models", "hyperparameters", "results", "scores", "comparisons", "intervals", "external")
+    for name in (
+        "dataset",
+        "models",
+        "hyperparameters",
+        "results",
+        "scores",
+        "folds",
+        "comparisons",
+        "intervals",
+        "external",
+    )
 }
 REPORT = TABLES | FIGURES | {"claims", "claims_published", "page"}
 SCORES = {"score", "compare", "costs", "check_arms"}

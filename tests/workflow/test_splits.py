@@ -50,7 +50,7 @@ def test_official_lists_and_the_image_control(project):
         assert evaluated == {slide.split("_", 3)[-1] for slide in (benign[fold], malignant[fold])}
     caption = (project.folder / "results/studies/tiny/tables/scores.md").read_text().splitlines()[0]
     assert (
-        "Dataset few, split policy official: images with equal pixels stand on both sides of a fold, 1, 0 pairs"
+        "Dataset few, split policy official: images with equal pixels stand on both sides of a fold (1 pair in all folds)."
         in caption
     )
     assert "Split policy image lets images of one patient into both sides" in caption

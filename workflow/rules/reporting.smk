@@ -71,16 +71,25 @@ use rule score as table_scores with:
     input:
         study=STUDY_FILE,
         summary=rules.score.output.summary,
-        folds=[
-            STUDY.path(paths.FOLDS_CENSUS, dataset=dataset, split=split)
-            for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs)
-        ],
+        folds=CENSUSES,
     output:
         table("scores"),
     log:
         report_log("scores"),
     params:
         **script("table_scores"),
+
+
+use rule score as table_folds with:
+    input:
+        study=STUDY_FILE,
+        folds=CENSUSES,
+    output:
+        table("folds"),
+    log:
+        report_log("folds"),
+    params:
+        **script("table_folds"),
 
 
 use rule score as table_external with:

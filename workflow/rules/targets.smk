@@ -5,6 +5,10 @@ INTERVALS = dict.fromkeys((4, 5), f"{RESULTS}/intervals.csv") | {6: f"{RESULTS}/
 PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in STUDY.runs]
 MAIN_PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN]
 EXTERNAL = [STUDY.path(paths.EXTERNAL, on=on, **vars(run)) for on, run in STUDY.external_runs]
+CENSUSES = [
+    STUDY.path(paths.FOLDS_CENSUS, dataset=dataset, split=split)
+    for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs)
+]
 DRAWS = [STUDY.comparisons.draws, STUDY.comparisons.seed]
 SAMPLED = list(outputs.sampled(RESOLVED).values())
 CAPTIONS = os.path.relpath(ROOT / "workflow/report")

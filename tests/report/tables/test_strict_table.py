@@ -24,8 +24,17 @@ def test_scores_under_a_stricter_split_stand_beside_those_of_table_4() -> None:
     ]
     table = strict_table(summary, intervals, made)
     (row,) = table.rows
-    assert (row["model"], row["magnification"], row["unit"], row["strict_unit"]) == ("ResNet34", "40", "patient", "accession number")
-    assert (row["accuracy_mean"], row["accuracy_strict_mean"], row["accuracy_difference"]) == ("0.8500", "0.8200", "-0.0300")
+    assert (row["model"], row["magnification"], row["unit"], row["strict_unit"]) == (
+        "ResNet34",
+        "40",
+        "patient",
+        "accession number",
+    )
+    assert (row["accuracy_mean"], row["accuracy_strict_mean"], row["accuracy_difference"]) == (
+        "0.8500",
+        "0.8200",
+        "-0.0300",
+    )
     assert row["auc_difference"] == "+0.0500"
     assert (row["benign_groups"], row["strict_groups"], row["strict_malignant_groups"]) == ("24", "70", "48")
     assert table.header[3:9] == (

@@ -2,16 +2,18 @@
 
 Five policies say which images are never divided between the two sides of a fold. Their unit is called a group:
 
-- ``patient``: the slide id (81 in BreakHis); the DC and LC copies of 14-13412 share it, so they stay together.
-- ``accession``: the slide id without its letters (70 in BreakHis), the strictest reading of "patient".
+- ``patient``: the patient, as the dataset's authors number them (slide number; 81 in BreakHis). The DC and LC copies of
+  14-13412 share it, so they stay together.
+- ``accession``: the slide number without its letters (70 in BreakHis), the strictest reading of "patient". Whether an
+  accession number that holds several slides is one patient is unknown.
 - ``image``: every image is a group of its own, a deliberately leaky control.
 - ``official``: the hold-outs that the dataset's authors published (dsfold1.txt to dsfold5.txt), grouped by the
   (subtype, slide) folder. They are not a partition, and in fold 1 the DC and LC copies of 14-13412 are on two sides.
 - ``file``: a split of your own, or someone else's, from a CSV table; each image is a group of its own. Images that it does
   not list, or lists for validation, are on neither side.
 
-The first three are k-fold partitions, stratified on the binary label. One assignment serves all magnifications, so a
-patient is in the same fold at each of them. :mod:`histobench.datasets.make_folds` makes folds. Loading needs csv and
+The first three are k-fold partitions, stratified on the binary label; the first two are balanced by histological type too. One
+assignment serves all magnifications, so a group is in the same fold at each of them. :mod:`histobench.datasets.make_folds` makes folds. Loading needs csv and
 numpy only, because every training job does it.
 """
 
@@ -19,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +33,11 @@ POLICIES = ("patient", "accession", "image", "official", "file")
 COLUMNS = ("group", "images", "label")
 SIDES = ("train", "test")
 UNUSED = "unused"
+SHARED = {"slide": "slide_in_training", "accession": "accession_in_training", "sha256": "pixels_in_training"}
+"""What an evaluation image may have in common with a training image -> the column of the census with the share that have."""
 CENSUS_COLUMNS = (
-    "fold",
-    *(f"{side}_{counted}" for side in SIDES for counted in ("benign", "malignant", "groups")),
-    "equal_pixels",
-    "shared_patients",
+    *("fold", "label", "train_images", "train_groups", "test_images", "test_groups"),
+    *("equal_pixels", "shared_patients", *SHARED.values()),
 )
 
 
@@ -155,28 +158,31 @@ def shared_patients(images: Sequence[Image], folds: Folds) -> list[list[str]]:
     return [sorted(set(patients[train[:, fold]]) & set(patients[test[:, fold]])) for fold in range(folds.count)]
 
 
-def census(images: Sequence[Image], folds: Folds) -> list[dict[str, int]]:
-    """Count what is on the two sides of each fold.
+def census(images: Sequence[Image], folds: Folds) -> list[dict[str, Any]]:
+    """Count what is on the two sides of each fold, and what the sides share.
 
     Returns:
-        A row for each fold with :data:`CENSUS_COLUMNS`: benign images, malignant images and groups of each side, the pairs
-        of :func:`twins` that are divided between them, and the patients with images on both.
+        A row for each fold and class with :data:`CENSUS_COLUMNS`. Images and groups are those of the class, on each side, all
+        magnifications together. The rest is about the evaluation images of the class, against training images of both
+        classes: pairs of :func:`twins` that the fold divides, patients who have images on both sides, and the shares of images
+        whose slide, whose accession number, and whose decoded pixels also train.
     """
-    sides, of_groups = folds.sides(images), np.array(list(folds.tested.values()))
-    malignant = np.array([image.label == "malignant" for image in images])
+    train, test = folds.sides(images)
+    labels, groups = np.array([image.label for image in images]), [group_of(image, folds.policy) for image in images]
+    columns = {name: np.array([getattr(image, name) for image in images]) for name in ("patient", *SHARED)}
+    columns["group"] = np.array(groups)
     row_of = {image.image_id: row for row, image in enumerate(images)}
     pairs = [(row_of[one], row_of[other]) for one, other in twins(images, folds.policy)]
-    shared, rows = shared_patients(images, folds), []
-    for fold in range(folds.count):
-        row = {"fold": fold + 1}
-        for test, side in enumerate(SIDES):
-            here = sides[test][:, fold]
-            row[f"{side}_benign"] = int(np.sum(here & ~malignant))
-            row[f"{side}_malignant"] = int(np.sum(here & malignant))
-            row[f"{side}_groups"] = int(np.sum(of_groups[:, fold] == test))
-        train, test = (side[:, fold] for side in sides)
-        divided = sum(train[a] & test[b] or test[a] & train[b] for a, b in pairs)
-        rows.append(row | {"equal_pixels": int(divided), "shared_patients": len(shared[fold])})
+    rows = []
+    for fold, label in product(range(folds.count), LABELS):
+        trains, here = train[:, fold], test[:, fold] & (labels == label)
+        row: dict[str, Any] = {"fold": fold + 1, "label": label}
+        for side, chosen in (("train", trains & (labels == label)), ("test", here)):
+            row |= {f"{side}_images": int(chosen.sum()), f"{side}_groups": len(set(columns["group"][chosen]))}
+        also = {name: np.isin(values[here], values[trains]) for name, values in columns.items()}
+        row["equal_pixels"] = int(sum((trains[a] & here[b]) | (trains[b] & here[a]) for a, b in pairs))
+        row["shared_patients"] = len(set(columns["patient"][here][also["patient"]]))
+        rows.append(row | {column: float(also[name].mean()) for name, column in SHARED.items()})
     return rows
 
 

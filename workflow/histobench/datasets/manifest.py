@@ -21,8 +21,8 @@ class Image:
     subtype: str
     """Histological type: A, F, PT, TA (benign), DC, LC, MC, PC (malignant); the class, where a dataset has others."""
     patient: str
-    """What a patient-level split groups by: the slide id, for example ``14-22549AB``; the image id, where no patients are
-    known."""
+    """The patient, as the dataset's authors number them (slide number), for example ``14-22549AB``; the image id, where no
+    patients are known."""
     slide: str
     """Year and slide, for example ``14-22549AB``; the patient, where slides are not named."""
     accession: str

@@ -5,7 +5,8 @@ and what differs between patients of both classes. The class acts only on archit
 `class_effect`.
 
 Slides have the year 99, which BreakHis does not have: ``SOB_B_A-99-10001-40-001`` fits its grammar
-``SOB_[BM]_TYPE-YEAR-SLIDE-MAGNIFICATION-SEQUENCE``. Benign slides count from 10001, malignant ones from 20001.
+``SOB_[BM]_TYPE-YEAR-SLIDE-MAGNIFICATION-SEQUENCE``. Benign slides count from 10001, malignant ones from 20001. Every fourth
+slide of a class has the accession number of the one before it, and its suffix is B. Both are drawn independently.
 """
 
 import gzip
@@ -27,7 +28,7 @@ import numpy as np
 from histobench.datasets.breakhis import SUBTYPES, identity
 from histobench.datasets.tissue import EOSIN, HAEMATOXYLIN, Architecture, Tissue, draw
 from histobench.study.spec import canonical_json
-from histobench.study.synthetic_settings import SyntheticSettings
+from histobench.study.synthetic_settings import SHARED_ACCESSION, SyntheticSettings
 
 BREAKHIS_FIELD = 40 * 980.0
 """Width of the field of view in um, times the magnification; chosen by eye so that nuclei at all four magnifications
@@ -81,11 +82,13 @@ def fields(settings: SyntheticSettings) -> Iterator[Field]:
         types = [subtype for subtype, (its_label, _) in SUBTYPES.items() if its_label == label]
         for index in range(settings.patients_per_class):
             subtype, patient = types[index % len(types)], f"99-{first + index}"
+            # Some accession numbers hold two slides, as in BreakHis.
+            slide = f"99-{first + index - 1}B" if index % SHARED_ACCESSION == SHARED_ACCESSION - 1 else patient
             for magnification in settings.magnifications:
                 spread = settings.images_per_patient // 4
                 count = _generator(settings, patient, magnification).integers(-spread, spread + 1)
                 for sequence in range(1, settings.images_per_patient + count + 1):
-                    member = identity(subtype, patient, magnification, f"{sequence:03}").member
+                    member = identity(subtype, slide, magnification, f"{sequence:03}").member
                     yield Field(patient, label, subtype, magnification, sequence, member)
 
 

@@ -26,6 +26,7 @@ HEADS = {
     "auc": "AUC",
     "ece": "ECE",
     "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
+    "accession_in_training": "Accession number in training",
     "effect_size": "Effect size (dz)",
     "sign_flip_p": "Sign-flip p",
     "mcnemar_p": "McNemar p",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from histobench.study.grid_settings import Block, External
 from histobench.study.messages import meant, shown
+from histobench.study.run_files import unit_of
+from histobench.study.synthetic_settings import SHARED_ACCESSION
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
@@ -121,9 +123,11 @@ def _folds(config: "Config") -> None:
                 f"splits.{split}.by: `official` lists are BreakHis's, {name!r} is of format {dataset.format}"
             )
         patients = dataset.synthetic.patients_per_class if dataset.synthetic else policy.folds
+        if policy.by == "accession" and dataset.synthetic:
+            patients -= patients // SHARED_ACCESSION
         if policy.by in ("patient", "accession") and patients < policy.folds:
             raise ValueError(
-                f"datasets.{name}.synthetic.patients_per_class: {patients} patients cannot be divided into the "
+                f"datasets.{name}.synthetic.patients_per_class: {patients} {unit_of(policy.by)}s cannot be divided into the "
                 f"{policy.folds} folds of split {split!r}; give more patients or fewer folds"
             )
 

@@ -81,8 +81,8 @@ class Split(Settings):
     """A named grouping of images into folds."""
 
     by: Literal["patient", "accession", "image", "official", "file"]
-    """What is never divided: a `patient` (slide id), an `accession` number, nothing (`image`), or what the `official` lists
-    or a `file` of your own say."""
+    """What is never divided: a `patient`, as the dataset's authors number them (slide number), an `accession` number, nothing
+    (`image`), or what the `official` lists or a `file` of your own say."""
     folds: int = Field(default=5, ge=1, le=20)
     seed: int = Field(default=0, ge=0, lt=2**32)
     files: Annotated[list[PathText], AfterValidator(distinct)] = []

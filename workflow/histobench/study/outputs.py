@@ -35,7 +35,7 @@ _PAPERS = {plain: name for name, (plain, _) in CONTENTS.items()}
 
 def tables(study: Study) -> list[str]:
     """Return every table of a study, and its companions; Tables 1, 4, 5 and 7 where the grid has what they show."""
-    names = ["table2", f"table2{BESIDE}", "table3", f"table3{BESIDE}", "scores"]
+    names = ["table2", f"table2{BESIDE}", "table3", f"table3{BESIDE}", "scores", "folds"]
     if any((cell["dataset"], cell["split"]) == (study.dataset, study.split) for cell in study.cells):
         names += ["table1", f"table1{BESIDE}"]
     names += [

@@ -61,7 +61,9 @@ def counted(study: Study) -> str:
         for fold in range(study.splits[cell["split"]]["folds"])
     }
     kinds = Counter(runs.values())
-    parts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds, key=lambda kind: (kind != _PAPERS, kind == _OTHERS)))
+    parts = ", ".join(
+        f"{kinds[kind]} {kind}" for kind in sorted(kinds, key=lambda kind: (kind != _PAPERS, kind == _OTHERS))
+    )
     return f"{len(runs)} training runs" + (f" ({parts})" if study.paper and len(kinds) > 1 else "")
 
 

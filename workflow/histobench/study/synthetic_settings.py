@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from histobench.study.spec import Settings
 
+SHARED_ACCESSION = 4
+"""With `breakhis`, each slide of a class whose number is a multiple of this has the accession number of the one before."""
+
 
 class SyntheticSettings(Settings):
     """One synthetic dataset with known truth, drawn by :mod:`histobench.datasets.synthetic`."""
@@ -13,7 +16,8 @@ class SyntheticSettings(Settings):
     kind: Literal["breakhis", "bach"] = "breakhis"
     """Tree, file names and optics: BreakHis (PNG) or BACH (TIFF)."""
     patients_per_class: int = Field(default=12, ge=1, le=9999)
-    """Patients in each class: benign and malignant, or Normal, Benign, InSitu and Invasive."""
+    """Patients in each class: benign and malignant, or Normal, Benign, InSitu and Invasive. With `breakhis` each is a slide,
+    and every fourth of a class has the accession number of the one before."""
     images_per_patient: int = Field(default=4, ge=1, le=250)
     """Images per patient and magnification; with `breakhis` the number varies by up to a quarter between patients."""
     magnifications: Annotated[tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1)] = (40, 200)

@@ -132,7 +132,9 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
         *([Line2D([], [], color="0.2", label="mean, chosen on kept groups", **SQUARE)] if chooses else []),
         Line2D([], [], color="0.2", label="mean of the best epoch", **DIAMOND),
     ]
-    figure = canvas(COLUMN if columns == 1 else PAGE, 4 + min(58 * rows, 232), study.notes, handles, 2 if columns == 1 else 4)
+    figure = canvas(
+        COLUMN if columns == 1 else PAGE, 4 + min(58 * rows, 232), study.notes, handles, 2 if columns == 1 else 4
+    )
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axis in axes[len(keys) :]:
         axis.set_visible(False)

@@ -89,7 +89,11 @@ def build(content: PageInput, output: Path) -> str:
         script=Markup((here / "script.js").read_text(encoding="utf-8")),
         answer=_answer(study, sources.get("intervals"), sources.get("comparisons")),
         claims=_claims(sources.get("claims")),
-        tables=[one for one in tables if not one.identity.startswith("external")],
+        tables=[one for one in tables if not one.identity.startswith(("external", "folds"))],
+        folds=[one for one in tables if one.identity == "folds"],
+        also_train=[
+            table_views.also_train(Source.read(path, folder, {})) for path in content.tables if path.stem == "folds"
+        ],
         intervals=table_views.intervals(sources["intervals"]) if "intervals" in sources else None,
         comparisons=table_views.comparisons(sources["comparisons"]) if "comparisons" in sources else [],
         external=[one for one in tables if one.identity.startswith("external")],

@@ -7,16 +7,17 @@ from histobench.report.terms import count, magnified
 from histobench.study.paper import counted
 from histobench.study.resolved import Settings, Study, printed_mode
 
+NUMBERED = "as the dataset's authors number them (slide number)"
 SPLITS = {
-    "patient": "no patient is on both sides of a fold",
+    "patient": f"no patient, {NUMBERED}, is on both sides of a fold",
     "accession": "no accession number is on both sides of a fold, the strictest grouping",
     "image": "images are assigned one by one, so that a patient is on both sides of a fold: a control that leaks on purpose",
     "official": "the official lists of the dataset's authors",
     "file": "a given table says which images train and which evaluate, whatever patients they show",
 }
 BREAKHIS = (
-    "a patient of BreakHis is a slide id, an accession number that id without its last letters: BreakHis has 82 pairs of "
-    "subtype and slide, 81 slide ids (one slide has two subtypes) and 70 accession numbers"
+    "an accession number is a slide number without its last letters: BreakHis has 82 pairs of subtype and slide, 81 slide "
+    "numbers (one slide has two subtypes) and 70 accession numbers, nine of which hold several slides"
 )
 READOUTS = {
     "end_marker": "the last position, the end-of-image marker, after the final norm",
@@ -26,16 +27,28 @@ READOUTS = {
 
 
 def describe(study: Study) -> dict[str, Any]:
-    """Return splits, augmentations and recipes of a study, each by its name, and its :func:`decisions`."""
+    """Return splits, augmentations and recipes of a study, each by its name, :func:`has_accessions` and :func:`decisions`."""
     return {
         "splits": {
-            name: f"{split['folds']} folds, seed {split['seed']}: {SPLITS[split['by']]}."
+            name: f"{split['folds']} folds, seed {split['seed']}: {apart(study, split)}."
             for name, split in study.splits.items()
         },
+        "accessions": has_accessions(study),
         "augmentations": {name: [_transform(one) for one in several] for name, several in study.augmentations.items()},
         "recipes": {arm.name: _recipe(study.recipes[arm.model][arm.mode]) for arm in study.arms},
         "decisions": decisions(study),
     }
+
+
+def has_accessions(study: Study) -> bool:
+    """Return whether a dataset has BreakHis's names, which number slides and not patients."""
+    return any(dataset["format"] == "breakhis" for dataset in study.datasets.values())
+
+
+def apart(study: Study, split: Settings) -> str:
+    """Return what a split policy keeps apart; other datasets than BreakHis name their patients themselves."""
+    text = SPLITS[split["by"]]
+    return text if has_accessions(study) else text.replace(f", {NUMBERED},", "")
 
 
 def decisions(study: Study) -> list[tuple[str, str, str]]:
@@ -49,7 +62,7 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     vlms = [model for model in study.models.values() if model["family"] != "cnn"]
     real = any(one["format"] == "breakhis" and not one.get("synthetic") for one in study.datasets.values())
     patients = [BREAKHIS] if real else []
-    patients += [f"{name}: {SPLITS[split['by']]}" for name, split in study.splits.items()]
+    patients += [f"{name}: {apart(study, split)}" for name, split in study.splits.items()]
     cnn_input = vlm_input = ""
     if cnns:
         (mean, std), *others = sorted({(tuple(model["mean"]), tuple(model["std"])) for model in cnns})
@@ -91,7 +104,7 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         (
             "Folds",
             "5-fold, patient level",
-            f"{_list(str(split['folds']) for split in study.splits.values())} folds, stratified by label, one assignment "
+            f"{_list(str(split['folds']) for split in study.splits.values())} folds, stratified by label and by histological type, one assignment "
             "for all magnifications; every fold has both classes",
         ),
         (

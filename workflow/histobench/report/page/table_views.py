@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError
-from histobench.report.page.cells import Column, Source, View, beside, columns_of, pivot, plain, view
+from histobench.report.page.cells import Cell, Column, Source, View, beside, columns_of, pivot, plain, view
 from histobench.report.tables.comparison_tables import excludes_zero
+from histobench.report.tables.folds_table import ALL
 from histobench.report.tables.results_tables import best_means
 from histobench.report.terms import head
 from histobench.study.outputs import BESIDE, INTERVALS, papers
@@ -21,6 +22,10 @@ COMPARED = (
     *plain("effect_size", "bootstrap_p", "sign_flip_p", "holm_p"),
     Column("Wilcoxon p (floor)", "{wilcoxon_p} ({wilcoxon_floor})"),
     *plain("nadeau_bengio_p"),
+)
+ALSO_TRAINS = (
+    "of the {images} {label} images that evaluate, a share of {slide_in_training} has its slide in training too, "
+    "{accession_in_training} its accession number, and {pixels_in_training} an image with equal pixels"
 )
 SECONDARY = {
     "accuracy": Column("McNemar p (secondary)", "{mcnemar_p}"),
@@ -48,6 +53,15 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
                 shown.companions = [*shown.companions, below]
         views.append(shown)
     return views
+
+
+def also_train(source: Source) -> list[tuple[str, str, list[Cell]]]:
+    """Return dataset, split policy and a clause for each class on what also trains, from the table of the folds."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for index, row in enumerate(source.rows):
+        if row["fold"] == ALL:
+            found.setdefault((row["dataset"], row["split"]), []).append(source.fill(ALSO_TRAINS, index, away=True))
+    return [(*names, clauses) for names, clauses in found.items()]
 
 
 def order(stem: str) -> tuple[bool, str]:

@@ -11,13 +11,11 @@ from histobench.study.resolved import Study
 OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen on them."
 
 
-def scores_table(
-    summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str], Sequence[int]], study: Study
-) -> Table:
+def scores_table(summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str], int], study: Study) -> Table:
     """Return the scores of every arm of a study, under every split policy and selection.
 
     Split policies and selections of one arm follow each other, in the order of the rows of `summary.csv`. `equal_pixels`
-    holds for each (dataset, split) the pairs of images with equal pixels on both sides of each fold.
+    holds for each (dataset, split) the number of pairs of images with equal pixels on both sides of a fold, in all folds.
     """
     keys = ("dataset", "model", "mode", "magnification", "augmentation", "split", "selection")
     rows = [with_scores(row, (*keys, "folds"), METRICS, study) for row in _arranged(summary, keys)]
@@ -35,10 +33,10 @@ def scores_table(
                 if study.splits[split]["by"] == "image"
             ),
             *(
-                f"Dataset {dataset}, split policy {split}: images with equal pixels stand on both sides of a fold, "
-                f"{', '.join(map(str, pairs))} pairs in folds 1 to {len(pairs)}."
+                f"Dataset {dataset}, split policy {split}: images with equal pixels stand on both sides of a fold "
+                f"({count([pairs], 'pair')} in all folds)."
                 for (dataset, split), pairs in equal_pixels.items()
-                if any(pairs)
+                if pairs
             ),
             *(line for selection in SELECTIONS for line in WARNINGS[selection] if selection in selections),
             *remarks(summary, study.labels),

@@ -1,0 +1,56 @@
+"""What evaluates in each fold, and which of it also trains."""
+
+from collections.abc import Mapping, Sequence
+
+from histobench.datasets.folds import SHARED
+from histobench.datasets.manifest import LABELS
+from histobench.report.render import Table
+from histobench.report.terms import Texts
+from histobench.study.resolved import Study
+
+ALL = "all"
+"""What stands for all folds together."""
+COUNTS = ("images", "groups", "equal_pixels", "shared_patients")
+COLUMNS = ("dataset", "split", "fold", "label", *COUNTS[:2], *SHARED.values(), *COUNTS[2:])
+
+
+def folds_table(censuses: Mapping[tuple[str, str], Sequence[Texts]], study: Study) -> Table:
+    """Return a row for each fold and class of each (dataset, split), and for each class of all folds together.
+
+    `censuses` holds rows of :func:`histobench.datasets.folds.census` as texts.
+    """
+    rows = []
+    for (dataset, split), census in censuses.items():
+        whole = [{**_all([row for row in census if row["label"] == label]), "label": label} for label in LABELS]
+        rows += [_printed({**row, "dataset": dataset, "split": split}) for row in (*census, *whole)]
+    return Table.of(
+        "Folds",
+        study.caption(
+            "The images that evaluate in each fold, all magnifications together, the groups that they are of (what the "
+            "split policy never divides), and the shares of these images whose slide, whose accession number, and whose "
+            "decoded pixels also train in this fold.",
+            "Equal pixels: pairs of images of different groups of which one trains and one evaluates. Shared patients: "
+            f"patients, as the dataset's authors number them, with images on both sides. Row {ALL}: the sum over folds, and the share in this sum.",
+        ),
+        COLUMNS,
+        rows,
+        COLUMNS,
+    )
+
+
+def _all(census: Sequence[Texts]) -> dict[str, str]:
+    """Return the rows of one class as a single one."""
+    sizes = [int(row["test_images"]) for row in census]
+    shares = {
+        column: sum(float(row[column]) * size for row, size in zip(census, sizes, strict=True)) / sum(sizes)
+        for column in SHARED.values()
+    }
+    counts = ("test_images", "test_groups", *COUNTS[2:])
+    sums = {column: sum(int(row[column]) for row in census) for column in counts}
+    return {"fold": ALL} | {column: str(value) for column, value in (shares | sums).items()}
+
+
+def _printed(row: Texts) -> dict[str, str]:
+    shares = {column: f"{float(row[column]):.4f}" for column in SHARED.values()}
+    found = {**row, **shares, "images": row["test_images"], "groups": row["test_groups"]}
+    return {column: found[column] for column in COLUMNS}
