@@ -94,7 +94,7 @@ def prediction_row(
     `chosen`, where there is one, is a float64 and is written so that it is read back: it must order images as its epoch's logit.
     """
     values = (image.image_id, image.accession, group, fold, int(image.label == "malignant"))
-    row = dict(zip(PREDICTIONS, (*values, _float32(last), _float32(best)), strict=True))
+    row: dict[str, object] = dict(zip(PREDICTIONS, (*values, _float32(last), _float32(best)), strict=True))
     return row if chosen is None else row | {SELECTIONS["validation"]: repr(float(chosen))}
 
 

@@ -171,7 +171,7 @@ def _from_features(
     labels: np.ndarray,
     sides: Sides,
     parts: Sequence[np.ndarray],
-) -> tuple[list[Source], str]:
+) -> tuple[Sequence[Source], str]:
     """Return a source for each part, the rows that train, evaluate and, where there are any, are kept, and a digest of `sides`."""
     assert files.features is not None
     # Features have a row per image of the magnification.
