@@ -430,6 +430,7 @@ def test_every_mistake_is_told_at_once():
 
 def test_a_pair_that_is_never_trained_on_the_same_images_is_named():
     config = copy.deepcopy(PAPER) | {"external": [], "comparisons": {"pairs": [["vgg19/ft", "smolvlm/ft"]]}}
+    config["grid"] = config["grid"][:2]
     for block, magnification in zip(config["grid"], (200, 400), strict=True):
         block["magnifications"] = [magnification]
     with pytest.raises(
