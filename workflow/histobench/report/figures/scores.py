@@ -153,8 +153,8 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
         for x, (before, after) in enumerate(pairwise(means)):
             axis.plot([x + 0.3, x + 0.5, x + 0.5, x + 0.7], [before, before, after, after], color=colour, linewidth=0.6)
             axis.annotate(
-                minus(f"{after - before:+.3f}"), (x + 0.5, min(before, after)), (0, -3),
-                textcoords="offset points", ha="center", va="top", size=SMALL,
+                minus(f"{after - before:+.3f}"), (x + 0.5, 0), (0, 2), xycoords=("data", "axes fraction"),
+                textcoords="offset points", ha="center", size=SMALL,
             )  # fmt: skip
         if key in published:
             axis.axhline(published[key], color="black", linestyle=(0, (4, 2)), linewidth=0.8, gid="published")
