@@ -1,4 +1,4 @@
-"""Draw which patients are misclassified, by which arm, at which magnification.
+"""Draw which patients or accession numbers are misclassified, by which arm, at which magnification.
 
 Predictions that cannot be used are named on stderr, and the others are drawn.
 """

@@ -17,7 +17,7 @@ def main() -> None:
     predictions.warn(unusable)
     rows = [row for run, read in runs.items() for row in summary.score_run(run, read)]
     write_csv(given.metrics, summary.METRICS_COLUMNS, rows)
-    write_csv(given.summary, summary.SUMMARY_COLUMNS, summary.summarise(rows))
+    write_csv(given.summary, summary.SUMMARY_COLUMNS, summary.with_groups(summary.summarise(rows), runs))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from histobench.evaluation import bootstrap, calibration
 from histobench.metrics import METRICS, patient_rate, scores
 
 MANY = 10**7
-"""Patients enough for the quantiles to be left where they are."""
+"""Degrees of freedom enough for the quantiles to be those of the normal distribution."""
 
 
 def drawn(seed: int = 0, mixed: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,6 +23,10 @@ def drawn(seed: int = 0, mixed: bool = True) -> tuple[np.ndarray, np.ndarray, np
     logit = np.round(rng.normal(1.5 * label - 0.6, 1.2), 1)  # rounding makes ties
     order = rng.permutation(len(patient))
     return label[order], logit[order], patient[order]
+
+
+def groups_of(label: np.ndarray, patient: np.ndarray, fold: np.ndarray | int = 0) -> bootstrap.Groups:
+    return bootstrap.Groups.of(patient, label, np.broadcast_to(fold, len(label)))
 
 
 def scored(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
@@ -54,7 +58,14 @@ def test_without_weights_the_scores_are_those_of_the_images(seed: int) -> None:
 def test_a_draw_is_the_score_of_the_patients_drawn(seed: int) -> None:
     label, logit, patient = drawn(seed)
     arm = bootstrap.Clustered(label, logit, patient)
-    weights = bootstrap.resample(arm.names, arm.classes, 25, seed)
+    classes = np.array(groups_of(label, patient).classes)
+    assert np.array_equal(classes, arm.classes)
+    # Whole weights, so that images can be repeated: each patient as often as a draw with replacement within its class has it.
+    rng = np.random.default_rng(seed)
+    parts = [np.flatnonzero(classes == value) for value in np.unique(classes)]
+    weights = np.zeros((25, len(classes)))
+    for part in parts:
+        weights[:, part] = rng.multinomial(len(part), np.full(len(part), 1 / len(part)), size=25)
     found = arm.values(weights)
     for draw, weight in enumerate(weights.astype(int)):
         # Each time that a patient is drawn, it is another patient with the same images.
@@ -78,7 +89,7 @@ def test_many_draws_are_scored_in_parts_with_the_same_result() -> None:
     rng = np.random.default_rng(6)
     label, patient = np.repeat([0, 1], 300), np.repeat(np.arange(60), 10)
     arm = bootstrap.Clustered(label, rng.normal(label, 1), patient)
-    weights = bootstrap.resample(arm.names, arm.classes, 30_000, 0)  # 300 thresholds: more than 2**23 pairs
+    weights = bootstrap.resample(groups_of(label, patient), 30_000, 0)  # 300 thresholds: more than 2**23 pairs
     whole = arm.values(weights)["sensitivity_at_95_specificity"]
     halves = [arm.values(half)["sensitivity_at_95_specificity"] for half in np.array_split(weights, 2)]
     assert np.array_equal(whole, np.concatenate(halves))
@@ -89,21 +100,62 @@ def test_nothing_called_malignant_has_precision_zero() -> None:
     assert (found["precision"][0], found["f1"][0], found["recall"][0], found["auc"][0]) == (0, 0, 0, 1)
 
 
-def test_patients_are_drawn_within_their_class_and_by_the_seed() -> None:
-    names, classes = np.array(list("abcdefg")), np.array([1, 1, 1, 2, 2, 3, 3])
-    weights = bootstrap.resample(names, classes, 4000, 7)
-    for value, count in ((1, 3), (2, 2), (3, 2)):
-        assert set(weights[:, classes == value].sum(axis=1)) == {count}
-    # A count is binomial(n, 1/n): mean 1, variance 1 - 1/n, fourth central moment below 3. Four standard errors of 4,000.
-    assert weights.mean(axis=0) == pytest.approx(1, abs=4 * (2 / 3 / 4000) ** 0.5)
-    assert weights[:, 0].var() == pytest.approx(2 / 3, abs=4 * (3 / 4000) ** 0.5)
-    assert np.array_equal(weights, bootstrap.resample(names, classes, 4000, 7))
-    assert not np.array_equal(weights, bootstrap.resample(names, classes, 4000, 8))
+def test_groups_are_drawn_within_class_and_fold_with_an_unbiased_variance() -> None:
+    # Fold 1: three malignant, two benign; fold 2: two malignant, one benign, one with both classes.
+    group = np.array(list("aabbcdefghjj"))
+    label = np.array([1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1])
+    fold = np.array([1] * 7 + [2] * 5)
+    groups = bootstrap.Groups.of(group, label, fold)
+    assert groups == bootstrap.Groups(tuple("abcdefghj"), (1, 1, 1, 2, 2, 1, 1, 2, 3), (1, 1, 1, 1, 1, 2, 2, 2, 2))
+    weights = bootstrap.resample(groups, 4000, 7)
+    for stratum in ([0, 1, 2], [3, 4], [5, 6], [7], [8]):
+        assert weights[:, stratum].sum(axis=1) == pytest.approx(len(stratum))
+    # The mean of n values has variance s^2 / n if the weights have variance 1, as those of n - 1 draws have, times
+    # n / (n - 1): (n / (n - 1))^2 (n - 1) 1/n (1 - 1/n). Fourth central moment below 5; four standard errors of 4,000.
+    assert weights.mean(axis=0) == pytest.approx(1, abs=4 / 4000**0.5)
+    assert weights[:, :7].var(axis=0) == pytest.approx(1, abs=4 * (4 / 4000) ** 0.5)
+    assert np.array_equal(weights, bootstrap.resample(groups, 4000, 7))
+    assert not np.array_equal(weights, bootstrap.resample(groups, 4000, 8))
+    # A group in two folds makes folds no strata.
+    assert set(bootstrap.Groups.of(group, label, np.array([1] * 7 + [2] * 4 + [1])).folds) == {0}
+
+
+@pytest.mark.parametrize(
+    ("benign", "malignant", "freedom", "widening"),
+    [
+        # (1/4 + 4/3)^2 / (1/48 + 4/18) = 10.31
+        ([4, 3, 3, 3, 3], [11, 11, 11, 11, 10], 10.3, 1.0),
+        ([3, 3, 3, 3, 3], [11, 11, 11, 11, 10], 10, 1.0),
+        ([16], [54], 15, 1.0),
+        ([2, 2], [1, 1], 0, 1.0),
+        # 1 + 1/3 of the variance, of which the fold with three groups has 1/3.
+        ([1, 3], [5, 5], 2, 2.0),
+    ],
+)
+def test_freedom_is_that_of_the_smaller_class(benign, malignant, freedom, widening) -> None:
+    counts = [(0, fold, count) for fold, count in enumerate(benign)]
+    counts += [(1, fold, count) for fold, count in enumerate(malignant)]
+    label, fold = (np.concatenate([np.full(row[2], row[at]) for row in counts]) for at in (0, 1))
+    groups = bootstrap.Groups.of(np.array([f"g{n:02d}" for n in range(len(label))]), label, fold)
+    assert groups.freedom == freedom
+    assert groups.widening == pytest.approx(widening)
+    assert (groups.counts["benign_groups"], groups.counts["malignant_groups"]) == (sum(benign), sum(malignant))
+    ends = bootstrap.interval(0.5, np.linspace(0.4, 0.6, 99), freedom)
+    assert np.isnan(ends).all() if freedom < 1 else np.isfinite(ends).all()
+    assert (bootstrap.bootstrap_p(np.linspace(-1, 1, 99), freedom) is None) == (freedom < 1)
+
+
+def test_a_single_group_of_a_class_widens_the_draws() -> None:
+    groups = bootstrap.Groups(tuple("abcdef"), (2, 2, 2, 2, 1, 1), (1, 2, 2, 2, 1, 2))
+    drawn = {"accuracy": np.array([0.5, 0.7, 0.85])}
+    found = bootstrap.spread({"accuracy": np.array([0.7])}, drawn, groups)["accuracy"]
+    assert found == pytest.approx([0.3, 0.7, 1.0])  # deviations twice as large, within 0 to 1
 
 
 def test_the_seed_of_draws_is_a_fixed_hash() -> None:
     # Written down once: the same on every machine and in every version of Python.
-    assert bootstrap.flips(["a", "b", "c", "d"], 2, 0).tolist() == [[1, -1, -1, -1], [1, -1, 1, 1]]
+    groups = bootstrap.Groups(("a", "b", "c", "d"), (1, 1, 2, 2), (1, 2, 1, 2))
+    assert bootstrap.flips(groups, 2, 0).tolist() == [[-1.0, -1.0, -1.0, 1.0], [-1.0, -1.0, -1.0, -1.0]]
 
 
 def swapped_by_hand(label, patient, logits, names, signs):
@@ -122,7 +174,7 @@ def test_swapping_patients_is_exchanging_their_logits(seed: int) -> None:
     label, logit, patient = drawn(seed)
     other = np.round(np.random.default_rng(seed + 50).normal(5 * label - 2, 6), 0)  # another scale
     first, second = (bootstrap.Clustered(label, values, patient) for values in (logit, other))
-    signs = bootstrap.flips(first.names, 30, seed)
+    signs = bootstrap.flips(groups_of(label, patient), 30, seed)
     found = first.swapped(second, signs)
     for draw, row in enumerate(signs):
         expected = swapped_by_hand(label, patient, (logit, other), first.names, row)
@@ -135,7 +187,7 @@ def test_sign_flip_p_is_near_that_of_all_swaps() -> None:
     first, second = (bootstrap.Clustered(label, values, patient) for values in (logit, other))
     every = np.array(list(itertools.product((1.0, -1.0), repeat=len(first.names))))
     all_swaps = first.swapped(second, every)
-    found = bootstrap.sign_flip_p(first, second, bootstrap.flips(first.names, 20_000, 0))
+    found = bootstrap.sign_flip_p([(first, second)], bootstrap.flips(groups_of(label, patient), 20_000, 0))
     for metric in METRICS:
         exact = np.mean(np.abs(all_swaps[metric]) >= abs(all_swaps[metric][0]) - 1e-12)
         error = (exact * (1 - exact) / 20_000) ** 0.5
@@ -145,7 +197,7 @@ def test_sign_flip_p_is_near_that_of_all_swaps() -> None:
     # Equal arms have p = 1.
     label, logit, patient = drawn()
     arm = bootstrap.Clustered(label, logit, patient)
-    assert set(bootstrap.sign_flip_p(arm, arm, bootstrap.flips(arm.names, 99, 0)).values()) == {1}
+    assert set(bootstrap.sign_flip_p([(arm, arm)], bootstrap.flips(groups_of(label, patient), 99, 0)).values()) == {1}
     assert bootstrap.bootstrap_p(np.zeros(999), 24) == 1
 
 
@@ -164,14 +216,17 @@ def test_intervals_are_quantiles_and_of_the_ece_reversed() -> None:
     assert bootstrap.interval(0.4, values + 0.4, MANY, "ece") == pytest.approx((0, 0.4), abs=1e-5)
 
 
-def test_of_few_patients_the_interval_of_a_mean_is_students() -> None:
-    # Normal draws with the bootstrap's standard error s sqrt((n - 1) / n) / sqrt(n) must give mean -+ t s / sqrt(n).
+def test_of_few_groups_the_interval_of_a_mean_is_students() -> None:
+    # Normal draws with the standard error s / sqrt(n) must give mean -+ t s / sqrt(n).
     n, s = 8, 3.0
-    draws = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000) * s * ((n - 1) / n) ** 0.5 / n**0.5
+    draws = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000) * s / n**0.5
     expected = stats.t.ppf(0.975, n - 1) * s / n**0.5
-    assert bootstrap.interval(0, draws, n) == pytest.approx((-expected, expected), rel=1e-3)
+    assert bootstrap.interval(0, draws, n - 1) == pytest.approx((-expected, expected), rel=1e-3)
+    # Four intervals that cover together have the tails of 0.025 / 4.
+    together = stats.t.ppf(1 - 0.025 / 4, n - 1) * s / n**0.5
+    assert bootstrap.interval(0, draws, n - 1, cases=4) == pytest.approx((-together, together), rel=1e-3)
     # Moved so that 0 is at its end, its p is 0.05.
-    assert bootstrap.bootstrap_p(draws + expected, n) == pytest.approx(0.05, rel=0.01)
+    assert bootstrap.bootstrap_p(draws + expected, n - 1) == pytest.approx(0.05, rel=0.01)
 
 
 def test_reliability_curve_of_six_images() -> None:

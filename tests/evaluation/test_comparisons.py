@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from histobench.evaluation import bootstrap, statistics
 from histobench.evaluation.comparisons import (
@@ -19,14 +20,20 @@ from histobench.evaluation.comparisons import (
     external_intervals,
 )
 from histobench.evaluation.predictions import Predictions
-from histobench.evaluation.summary import score_run, summarise
+from histobench.evaluation.summary import score_run, summarise, with_groups
 from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, scores
 from histobench.study.runs import Run
 
-SPLITS = {name: {"by": name, "folds": 3} for name in ("patient", "official")}
+SPLITS = {name: {"by": name, "folds": 3, "unit": "patient"} for name in ("patient", "official")}
 ARMS = ("vgg19", "alexnet", "resnet34")
 Runs = dict[Run, Predictions]
+GROUPS = bootstrap.Groups(
+    tuple(f"{fold}-{number}" for fold in (1, 2, 3) for number in range(5)),
+    (1, 1, 1, 2, 2) * 3,
+    tuple(np.repeat([1, 2, 3], 5).tolist()),
+)
+"""Of the predictions below."""
 
 
 def predictions(model: str, fold: int) -> Predictions:
@@ -35,7 +42,7 @@ def predictions(model: str, fold: int) -> Predictions:
     patient = np.repeat([f"{fold}-{number}" for number in range(5)], 4)
     label = np.repeat([1, 1, 1, 0, 0], 4).astype(np.int8)
     logits = {selection: np.round(rng.normal(1.2 * label - 0.5), 2) for selection in ("last", "best_epoch")}
-    return Predictions(tuple(f"i{fold}{number:02d}" for number in range(20)), patient, label, logits)
+    return Predictions(tuple(f"i{fold}{number:02d}" for number in range(20)), patient, label, logits, patient)
 
 
 def made(models: tuple[str, ...] = ARMS, split: str = "patient") -> Runs:
@@ -55,7 +62,8 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
     found = analysed(runs)
     assert found.gaps == []
     assert len(found.intervals) == 3 * 2 * len(bootstrap.POOLED)
-    assert all(tuple(row) == INTERVALS_COLUMNS for row in found.intervals)
+    accession = {"accession_low", "accession_high"}  # which are only where accession numbers are not the groups
+    assert all(row.keys() | accession == set(INTERVALS_COLUMNS) for row in found.intervals)
     parts = [runs[Run("small", "alexnet", "ft", "patient", 40, "none", 0, fold)] for fold in (1, 2, 3)]
     label = np.concatenate([part.label for part in parts])
     pooled = scores(label, np.concatenate([part.logit["last"] for part in parts]))
@@ -63,7 +71,8 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
         if (row["model"], row["selection"]) == ("alexnet", "last") and row["metric"] in pooled:
             assert row["estimate"] == pytest.approx(pooled[row["metric"]])
             assert row["low"] < row["estimate"] < row["high"]
-            assert (row["level"], row["patients"], row["images"]) == (0.95, 15, 60)
+            assert (row["level"], row["groups"], row["images"]) == (0.95, 15, 60)
+            assert (row["unit"], row["benign_groups"], row["malignant_groups"], row["freedom"]) == ("patient", 6, 9, 3)
     assert len(found.calibration) == 3 * 2 * 10
     assert all(tuple(row) == CALIBRATION_COLUMNS for row in found.calibration)
 
@@ -78,12 +87,12 @@ def test_draws_and_flips_are_those_of_the_configured_seed() -> None:
             for model in ("vgg19", "alexnet")
         )
     )
-    weights = bootstrap.resample(vgg19.names, vgg19.classes, 200, 7)
-    flipped = bootstrap.sign_flip_p(vgg19, alexnet, bootstrap.flips(vgg19.names, 200, 7))
-    drawn, (estimate,) = vgg19.values(weights)["accuracy"], vgg19.values()["accuracy"]
+    groups = GROUPS
+    flipped = bootstrap.sign_flip_p([(vgg19, alexnet)], bootstrap.flips(groups, 200, 7))
+    drawn, (estimate,) = vgg19.values(bootstrap.resample(groups, 200, 7))["accuracy"], vgg19.values()["accuracy"]
     wanted = {"model": "vgg19", "selection": "last", "metric": "accuracy"}.items()
     (row,) = (row for row in found.intervals if wanted <= row.items())
-    assert (row["low"], row["high"]) == bootstrap.interval(estimate, drawn, vgg19.smaller)
+    assert (row["low"], row["high"]) == pytest.approx(bootstrap.interval(estimate, drawn, 3))
     pair = {"second": "alexnet/ft", "selection": "last", "metric": "accuracy"}.items()
     (row,) = (row for row in found.comparisons if pair <= row.items())
     assert row["sign_flip_p"] == flipped["accuracy"]
@@ -107,7 +116,7 @@ def test_every_pair_is_compared_in_every_score() -> None:
     assert row["effect_size"] == pytest.approx(differences.mean() / differences.std(ddof=1))
     # Three folds of 20 images: 20 evaluate where 40 train.
     assert (row["nadeau_bengio_t"], row["nadeau_bengio_p"]) == pytest.approx(statistics.nadeau_bengio(differences, 0.5))
-    assert (row["folds"], row["patients"], row["wilcoxon_floor"], row["mcnemar_p"]) == (3, 15, 0.25, None)
+    assert (row["folds"], row["groups"], row["wilcoxon_floor"], row["mcnemar_p"]) == (3, 15, 0.25, None)
     assert row["low"] <= row["pooled_difference"] <= row["high"]
     assert 0 < row["delong_p"] <= 1
     for selection, metric in product(("last", "best_epoch"), METRICS):
@@ -170,20 +179,22 @@ def test_an_arm_with_other_images_is_refused(what: str) -> None:
         analysed(runs)
 
 
-def test_overlapping_hold_outs_keep_what_resamples_patients() -> None:
+def test_overlapping_hold_outs_keep_what_resamples_groups() -> None:
     runs = made(ARMS[:2], "official")
     # The third hold-out evaluates the images of the first again.
     for run in list(runs):
         if run.fold == 3:
             first = replace(run, fold=1)
-            runs[run] = replace(runs[run], image_id=runs[first].image_id, group=runs[first].group)
+            runs[run] = replace(
+                runs[run], image_id=runs[first].image_id, group=runs[first].group, accession=runs[first].group
+            )
     found = analysed(runs)
     (gap,) = found.gaps
     assert "small/official: its hold-outs overlap" in gap.what
     for row in found.comparisons:
         assert row["nadeau_bengio_p"] is row["mcnemar_p"] is row["delong_p"] is None
         assert 0 < row["sign_flip_p"] <= 1
-        assert row["patients"] == 10
+        assert row["groups"] == 10
     assert {row["images"] for row in found.intervals} == {60}
 
 
@@ -197,48 +208,114 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
     ]
     numbered = enumerate(parts, start=1)
     runs = {("bach", Run("small", "vgg19", "ft", "patient", 40, "none", 0, fold)): part for fold, part in numbered}
-    rows = external_intervals(runs, 400)
-    assert all(tuple(row) == EXTERNAL_INTERVALS_COLUMNS for row in rows)
+    rows, draws = external_intervals(runs, 400)
+    assert all(set(row) == set(EXTERNAL_INTERVALS_COLUMNS) for row in rows)
     assert [row["metric"] for row in rows] == list(bootstrap.POOLED)
-    assert {(row["folds"], row["patients"], row["images"]) for row in rows} == {(3, 20, 60)}
+    assert {(row["folds"], row["groups"], row["freedom"], row["images"]) for row in rows} == {(3, 20, 9, 60)}
     for row in rows[:5]:
         expected = [scores(part.label, part.logit["last"])[row["metric"]] for part in parts]
         assert row["estimate"] == pytest.approx(np.mean(expected))
         assert row["low"] < row["estimate"] < row["high"]
     # Three models that say the same are one model: the same patients are drawn for each of them.
-    same = external_intervals(dict.fromkeys(runs, parts[0]), 400)
-    (alone,) = external_intervals(dict.fromkeys(list(runs)[:1], parts[0]), 400)[:1]
+    same, _ = external_intervals(dict.fromkeys(runs, parts[0]), 400)
+    (alone, *_), kept = external_intervals(dict.fromkeys(list(runs)[:1], parts[0]), 400)
+    place = "bach/squashed/small/vgg19/ft/patient/40/none"
+    assert list(draws) == list(kept) == [f"{place}/{metric}" for metric in METRICS]
+    assert kept[f"{place}/auc"].shape == (400,)
     assert (same[0]["low"], same[0]["high"]) == pytest.approx((alone["low"], alone["high"]))
 
 
-def test_the_mean_over_folds_has_an_interval_of_the_same_draws_of_patients() -> None:
+def weighted(label: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """Return accuracy, F1-score and AUC of weighted images by scikit-learn."""
+    called = logit >= 0
+    return {
+        "accuracy": accuracy_score(label, called, sample_weight=weight),
+        "f1": f1_score(label, called, sample_weight=weight),
+        "auc": roc_auc_score(label, logit, sample_weight=weight),
+    }
+
+
+def test_the_mean_over_folds_has_an_interval_of_groups_drawn_within_folds() -> None:
     runs = made(("vgg19", "alexnet"))
-    found = analysed(runs, seed=3)
+    found = analysed(runs, seed=3, draws=40)
     parts = {name: [part for run, part in runs.items() if run.model == name] for name in ("vgg19", "alexnet")}
-    patients = np.unique(np.concatenate([part.group for part in parts["vgg19"]]))
-    weights = bootstrap.resample(patients, np.array([1, 1, 1, 2, 2] * 3), 200, 3).astype(int)
+    weights = bootstrap.resample(GROUPS, 40, 3)
 
-    def mean(model: str, metric: str, draw: np.ndarray) -> float:
-        """Return the mean over the folds whose drawn images, repeated one by one, have both classes."""
-        values = []
-        for part in parts[model]:
-            times = draw[np.searchsorted(patients, part.group)]
-            label, logit = np.repeat(part.label, times), np.repeat(part.logit["last"], times)
-            if 0 < label.sum() < len(label):
-                values.append(scores(label, logit)[metric])
-        return float(np.mean(values)) if values else np.nan
+    def means(model: str, draws: np.ndarray) -> dict[str, np.ndarray]:
+        scored = [
+            [
+                weighted(part.label, part.logit["last"], draw[np.searchsorted(GROUPS.names, part.group)])
+                for part in parts[model]
+            ]
+            for draw in draws
+        ]
+        return {metric: np.array([np.mean([f[metric] for f in folds]) for folds in scored]) for metric in scored[0][0]}
 
+    drawn = {model: means(model, weights) for model in parts}
+    whole = {model: means(model, np.ones((1, 15))) for model in parts}
     for metric in ("accuracy", "auc", "f1"):
-        drawn = {model: np.array([mean(model, metric, draw) for draw in weights]) for model in parts}
         row = next(r for r in found.intervals if (r["model"], r["metric"], r["selection"]) == ("vgg19", metric, "last"))
-        whole = mean("vgg19", metric, np.ones(15, dtype=int))
-        assert row["fold_mean"] == pytest.approx(whole)
-        ends = bootstrap.interval(whole, drawn["vgg19"], 6)
+        assert row["fold_mean"] == pytest.approx(whole["vgg19"][metric][0])
+        ends = bootstrap.interval(row["fold_mean"], drawn["vgg19"][metric], 3)
         assert (row["fold_mean_low"], row["fold_mean_high"]) == pytest.approx(ends)
-        assert (row["smaller_class"], row["one_class"]) == (6, "")
+        assert (row["freedom"], row["seeds"], row["one_class"]) == (3, 1, "")
+        kept = found.draws[f"small/vgg19/ft/patient/40/none/last/{metric}"]
+        assert kept.dtype == np.float32
+        assert kept == pytest.approx(drawn["vgg19"][metric], abs=1e-6)
         pair = next(r for r in found.comparisons if (r["metric"], r["selection"]) == (metric, "last"))
-        ends = bootstrap.interval(pair["difference"], drawn["vgg19"] - drawn["alexnet"], 6)
+        ends = bootstrap.interval(pair["difference"], drawn["vgg19"][metric] - drawn["alexnet"][metric], 3)
         assert (pair["difference_low"], pair["difference_high"]) == pytest.approx(ends)
+
+
+def test_several_seeds_are_averaged() -> None:
+    # The second seed of one arm is what another arm says with its first.
+    runs, second = made(("vgg19",)), made(("resnet34",))
+    both = runs | {replace(run, seed=1, model="vgg19"): part for run, part in second.items()}
+    found, alone, other = analysed(both), analysed(runs), analysed(second)
+    assert {row["seeds"] for row in found.intervals} == {2}
+    assert {row["few_groups"][:17] for row in found.intervals} == {"benign: 2 in fold"}
+    for row, one, two in zip(found.intervals, alone.intervals, other.intervals, strict=True):
+        assert row["fold_mean"] == pytest.approx((one["fold_mean"] + two["fold_mean"]) / 2)
+    place = "small/{}/ft/patient/40/none/last/auc".format
+    drawn = (alone.draws[place("vgg19")] + other.draws[place("resnet34")]) / 2
+    # The variance of training, of two seeds that differ, is added; of seeds that are alike there is none.
+    assert found.draws[place("vgg19")].std() > 1.2 * drawn.std()
+    alike = analysed(runs | {replace(run, seed=1): part for run, part in runs.items()})
+    assert alike.draws[place("vgg19")] == pytest.approx(alone.draws[place("vgg19")], abs=1e-6)
+    rows = [row for run, part in both.items() for row in score_run(run, part)]
+    for line in with_groups(summarise(rows), both):
+        folds = [
+            np.mean([r["auc"] for r in rows if (r["fold"], r["selection"]) == (fold, line["selection"])])
+            for fold in (1, 2, 3)
+        ]
+        assert (line["folds"], line["auc_mean"]) == (3, pytest.approx(np.mean(folds)))
+        assert line["auc_std"] == pytest.approx(np.std(folds, ddof=1))
+        few = "2 in fold 1, 2 in fold 2, 2 in fold 3"
+        assert (line["groups"], line["benign_groups"], line["malignant_groups"]) == (15, 6, 9)
+        assert line["few_groups"] == f"benign: {few}; malignant: {few.replace('2 in', '3 in')}"
+    del both[next(run for run in both if (run.seed, run.fold) == (1, 2))]
+    (gap,) = analyse([*runs, *(replace(run, seed=1) for run in runs)], both, SPLITS, draws=20).gaps
+    assert "fold 2 of seed 1 is missing" in gap.what
+
+
+def test_accession_numbers_are_resampled_beside_the_patients_that_share_them() -> None:
+    # Every benign patient of folds 1 and 2 with one number: 4 patients, 2 accession numbers, each in both folds.
+    def shared(group: np.ndarray) -> np.ndarray:
+        return np.array([f"12{name[1:]}" if name[0] in "12" and name[2] in "34" else name for name in group])
+
+    runs = {run: replace(part, accession=shared(part.group)) for run, part in made(("vgg19",)).items()}
+    row = next(row for row in analysed(runs).intervals if (row["metric"], row["selection"]) == ("auc", "last"))
+    plain = next(row for row in analysed(made(("vgg19",))).intervals if row["metric"] == "auc")
+    assert "accession_low" not in plain
+    assert (row["groups"], row["fold_mean_low"]) == (15, plain["fold_mean_low"])
+    assert row["accession_low"] < row["fold_mean"] < row["accession_high"]
+    groups = bootstrap.Groups.of(
+        *(
+            np.concatenate(values)
+            for values in zip(*((p.accession, p.label, np.full(20, r.fold)) for r, p in runs.items()), strict=True)
+        )
+    )
+    assert (groups.counts["benign_groups"], set(groups.folds), groups.freedom) == (4, {0}, 3)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def write(folder: Path, logits: list[float], fold: int, magnification: int = 40,
 
 
 def score(folder: Path, *predictions: Path) -> Ended:
-    outputs = {name: f"{name}.csv" for name in ("metrics", "summary", "groups", "intervals", "gaps")}
+    outputs = {name: f"{name}.csv" for name in ("metrics", "summary", "groups", "intervals", "gaps")} | {
+        "draws": "draws.npz"
+    }
     made = study(comparisons={"pairs": [], "magnification": 40, "draws": 100, "seed": 0})
     resolved.write(made, folder / "study.json")
     return run_script("score_external", folder, "--predictions", *predictions, study="study.json", **outputs)
@@ -52,7 +54,7 @@ def test_by_hand(tmp_path: Path) -> None:
     assert score(tmp_path, write(tmp_path, FIRST, 1), write(tmp_path, SECOND, 2)) == (0, "")
     first, second = rows(tmp_path / "metrics.csv")
     assert first.items() >= {"on": "bach", "dataset": "breakhis", "model": "resnet34", "magnification": "40"}.items()
-    assert (first["images"], first["patients"]) == ("8", "8")
+    assert (first["images"], first["groups"], first["benign_groups"]) == ("8", "8", "4")
     # 3 malignant and 1 benign called malignant, 3 benign and 1 malignant called benign.
     assert [float(first[name]) for name in ("accuracy", "precision", "recall", "f1")] == [0.75, 0.75, 0.75, 0.75]
     # Of the 16 pairs, s1 and s2 win 4 each, v1 (0.0) and v2 (-0.5) lose to n1 alone and win 3 each.

@@ -63,11 +63,20 @@ def claim(identity: str, published_verdict: str, study_verdict: str, effect: str
     return made | ends | texts
 
 
+GROUPS = {"unit": "patient", "groups": 81, "benign_groups": 24, "malignant_groups": 57, "freedom": 19}
+
+
 def interval(setting: dict[str, object], metric: str, value: float) -> dict[str, object]:
     ends = {"low": value - 0.04, "high": value + 0.03}
     ends |= {"folds": 5, "fold_mean": value - 0.01, "fold_mean_low": value - 0.05, "fold_mean_high": value + 0.04}
-    ends |= {"smaller_class": 24, "one_class": ""}
-    return setting | {"metric": metric, "estimate": value, "level": 0.95, "patients": 81, "images": 1995} | ends
+    ends |= {
+        "accession_low": value - 0.06,
+        "accession_high": value + 0.05,
+        "seeds": 1,
+        "one_class": "",
+        "few_groups": "",
+    }
+    return setting | {"metric": metric, "estimate": value, "level": 0.95, "images": 1995} | GROUPS | ends
 
 
 def pair(
@@ -76,9 +85,9 @@ def pair(
     apart = values[0] - values[1]
     row = {key: value for key, value in setting.items() if key not in ("model", "mode")}
     row |= {"first": first, "second": second}
-    row |= {"folds": 5, "patients": 81, "first_value": values[0], "second_value": values[1], "difference": apart}
+    row |= {"folds": 5, **GROUPS, "first_value": values[0], "second_value": values[1], "difference": apart}
     row |= {"effect_size": apart * 20, "low": apart - 0.02, "high": apart + 0.02, "pooled_difference": apart}
-    row |= {"difference_low": apart - 0.03, "difference_high": apart + 0.03, "smaller_class": 24}
+    row |= {"difference_low": apart - 0.03, "difference_high": apart + 0.03}
     row |= {"wilcoxon_p": 0.0625, "wilcoxon_floor": 0.0625, "nadeau_bengio_t": apart * 30, "nadeau_bengio_p": p}
     row |= {"bootstrap_p": p / 20, "sign_flip_p": 0.00009999, "holm_p": p}
     return row | ({"mcnemar_p": 1e-7} if row["metric"] == "accuracy" else {"delong_p": 0.00002})
@@ -98,7 +107,9 @@ def make(folder: Path) -> PageInput:
                     names = ("breakhis", arm.model, arm.mode, "patient", magnification, augmentation)
                     setting = dict(zip(ARM, names, strict=True)) | {"selection": selection}
                     means = {name: 0.8 + 0.03 * place + draw.random() / 30 for name in (*SCORES, "patient_rate")}
-                    summary.append(setting | {"folds": 5} | {f"{name}_mean": mean for name, mean in means.items()})
+                    summary.append(
+                        setting | {"folds": 5} | GROUPS | {f"{name}_mean": mean for name, mean in means.items()}
+                    )
                     summary[-1] |= {f"{name}_std": draw.random() / 10 for name in means}
                     for metric in ("accuracy", "auc", "ece"):
                         values[f"{arm.model}/{arm.mode}", metric] = value = 0.8 + 0.03 * place + draw.random() / 30
@@ -111,8 +122,8 @@ def make(folder: Path) -> PageInput:
     claims = [
         claim("one", "holds", "supported", "0.021234567"),
         claim("two", "contradicted", "contradicted", "-0.031234567"),
-        claim("three", "inconsistent", "not run"),
-        claim("four", "inconsistent", "undecided", "0.00123"),
+        claim("three", "impossible", "not run"),
+        claim("four", "implausible", "undecided", "0.00123"),
         claim("five", "not checkable", "not applicable", sentence='A "quoted", comma, sentence'),
     ]
     cost = {"runs": 5, "trainable": 21285185, "seconds": 1234.5, "training_seconds": 1111.1, "feature_seconds": 0.0,

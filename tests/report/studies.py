@@ -70,7 +70,7 @@ def study(**changes: Any) -> Study:
         models={arm.model: settings(arm) for arm in arms},
         recipes=recipes,
         datasets={name: {"format": name, "synthetic": None, "complete": True} for name in ("breakhis", "bach")},
-        splits={"patient": {"by": "patient", "folds": 5, "seed": 0}},
+        splits={"patient": {"by": "patient", "folds": 5, "seed": 0, "unit": "patient"}},
         augmentations={"none": [], "paper": [{kind: {"p": 0.5}} for kind in AUGMENTATION]},
         grid=[block(arm) for arm in arms],
         tables={
@@ -88,7 +88,7 @@ def study(**changes: Any) -> Study:
 
 def block(arm: Arm, **changes: Any) -> dict[str, Any]:
     """Return a block of the grid that has one arm."""
-    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"]}
+    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"], "seeds": [0]}
     return made | {"magnifications": [40, 100, 200, 400], "augmentations": ["none", "paper"]} | changes
 
 

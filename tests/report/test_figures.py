@@ -49,6 +49,9 @@ INTERVALS = [
         scale,
         augmentation=augmentation,
         metric="accuracy",
+        groups=81,
+        benign_groups=24,
+        malignant_groups=57,
         fold_mean=value,
         fold_mean_low=value - 0.04,
         fold_mean_high=0.95,
@@ -134,7 +137,7 @@ def settings() -> dict[str, dict]:
 
 def made(notes: Sequence[str] = (), **changes: object) -> Study:
     """Return a study on dataset `small`; the magnification of Table 7 is 200x."""
-    splits = {name: {"by": name, "folds": 5} for name in ("patient", "image")}
+    splits = {name: {"by": name, "folds": 5, "unit": "patient"} for name in ("patient", "image")}
     grid = [block(arm, dataset="small", splits=list(splits)) for arm in ARMS]
     lists = {"none": [], "paper": [{"HorizontalFlip": {}}, {"RandomBrightnessContrast": {}}, {"RandomResizedCrop": {}}]}
     content = {"notes": notes, "models": settings(), "augmentations": lists, "splits": splits, "grid": grid}

@@ -1,5 +1,6 @@
 """compare.py, and score.py before it, as the workflow calls them: bad input leaves a gap, and the rest is reported."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def write_study(folder: Path, models: tuple[str, ...] = MODELS, pairs: tuple[tup
         grid=grid,
         external=[external],
         datasets={name: {"format": "csv", "synthetic": None} for name in ("small", "other")},
-        splits={"patient": {"by": "patient", "folds": 2, "seed": 0}},
+        splits={"patient": {"by": "patient", "folds": 2, "seed": 0, "unit": "patient"}},
         tables=study().tables | {"dataset": "small"},
         comparisons={"pairs": pairs, "magnification": 40, "draws": 300, "seed": 0},
     )
@@ -55,7 +56,7 @@ def compared(folder: Path, paths: list[str], pairs: tuple[tuple[str, str], ...] 
     write_study(folder, pairs=pairs)
     scored = run("score", folder, "--predictions", *paths, metrics="metrics.csv", summary="summary.csv")
     assert scored.returncode == 0, scored.stderr
-    outputs = {name: f"{name}.csv" for name in TABLES}
+    outputs = {name: f"{name}.csv" for name in TABLES} | {"draws": "draws.npz"}
     return run("compare", folder, "--predictions", *paths, study="study.json", **outputs)
 
 
@@ -67,9 +68,15 @@ def test_four_tables_the_same_each_time(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "intervals.csv")) == 3 * 2 * 9
     assert len(rows(tmp_path / "comparisons.csv")) == 3 * 2 * 6
     assert len(rows(tmp_path / "calibration.csv")) == 3 * 2 * 10
-    first = [(tmp_path / f"{name}.csv").read_bytes() for name in TABLES]
+    files = [tmp_path / name for name in (*(f"{table}.csv" for table in TABLES), "draws.npz")]
+    first = [file.read_bytes() for file in files]
+    with zipfile.ZipFile(files[-1]) as archive:
+        assert {member.date_time[:3] for member in archive.infolist()} == {(1980, 1, 1)}
+    drawn = np.load(files[-1])
+    assert len(drawn.files) == 3 * 2 * 6
+    assert drawn["small/alexnet/ft/patient/40/none/last/auc"].shape == (300,)
     compared(tmp_path, paths)
-    assert [(tmp_path / f"{name}.csv").read_bytes() for name in TABLES] == first
+    assert [file.read_bytes() for file in files] == first
 
 
 def test_a_declared_pair(tmp_path: Path) -> None:
@@ -118,6 +125,7 @@ def elsewhere(folder: Path) -> list[str]:
 def externally(folder: Path, paths: list[str]) -> Ended:
     """Score: external_metrics.csv, ..., external_gaps.csv."""
     outputs = {name: f"external_{name}.csv" for name in ("metrics", "summary", "groups", "intervals", "gaps")}
+    outputs["draws"] = "external_draws.npz"
     write_study(folder)
     return run("score_external", folder, "--predictions", *paths, study="study.json", **outputs)
 

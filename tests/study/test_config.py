@@ -117,6 +117,29 @@ def test_a_run_and_its_path_are_the_same_thing():
     assert Run.of("/elsewhere/" + path) == run
 
 
+def test_a_block_is_trained_with_each_of_its_seeds_and_shares_the_runs_of_one():
+    one, several = load(PAPER), load(with_change("grid.0.seeds", [0, 1, 2]))
+    assert len(several.runs) == 280 + 2 * 3 * 4 * 2 * 5  # models, magnifications, augmentations and folds of the block
+    assert set(one.runs) < set(several.runs)
+    for seed in (0, 2):
+        run = Run("breakhis", "resnet34", "ft", "patient", 40, "none", seed, 1)
+        assert several.specification(run).seed == seed
+        assert f"/seed{seed}/fold1/" in several.path(paths.PREDICTIONS, **vars(run))
+        assert several.path(paths.PREDICTIONS, **vars(run)) == one.path(paths.PREDICTIONS, **vars(run))
+    study = resolve(several)
+    assert study.notes == ["A fold's score is the mean over 3 seeds (AlexNet FT, VGG19 FT, ResNet34 FT)."]
+    assert set(study.seeds.values()) == {1, 3}
+    assert resolve(one).notes == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "augmentation", "shared"), [("imagenet", "none", True), ("imagenet", "paper", False), ("random", "none", False)]
+)
+def test_seeds_share_the_features_that_no_seed_decides(weights, augmentation, shared):
+    study = load(PAPER if weights == "imagenet" else with_change("models.vgg19.weights", weights))
+    assert (study.feature_seed("vgg19", augmentation, 2) == study.feature_seed("vgg19", augmentation, 1)) == shared
+
+
 NAMES = {
     "dataset": "breakhis",
     "on": "bach",
@@ -204,7 +227,7 @@ def test_an_external_block_without_any_run_in_the_grid_is_ignored():
     assert (study.tested, study.external_runs, study.used_datasets) == ((), (), ["breakhis"])
 
 
-@pytest.mark.parametrize("name", ["ladder", "own-data"])
+@pytest.mark.parametrize("name", ["ladder", "seeds", "own-data"])
 def test_the_example_studies(name):
     study = load(PAPER | yaml.safe_load((ROOT / f"config/studies/{name}.yaml").read_text()))
     if name == "ladder":
@@ -213,6 +236,9 @@ def test_the_example_studies(name):
         assert len(shared) == 40
         for run in shared:  # they are up to date for both
             assert study.specification(run) == load(PAPER).specification(run)
+    elif name == "seeds":
+        assert Counter(run.seed for run in study.runs) == {0: 80, 1: 80, 2: 80}
+        assert {run for run in study.runs if run.seed == 0} <= set(load(PAPER).runs)
     else:
         assert [(on, run.dataset) for on, run in study.external_runs] == [("elsewhere", "mine")] * 5
 

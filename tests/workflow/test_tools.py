@@ -56,8 +56,8 @@ def test_a_finished_study_is_all_done(finished):
     plan = tool("plan", "--configfile", "config/tiny.yaml", cwd=finished.folder)
     assert plan.returncode == 0, plan.stdout
     assert plan.stdout.startswith(
-        "Study tiny: 18 training runs (10 as in the paper, 2 under split accession, 6 others), 0 to do\n"
+        "Study tiny: 20 training runs (10 as in the paper, 2 with other seeds, 2 under split accession, 6 others), 0 to do\n"
     )
     assert "Time: nothing is left to train" in plan.stdout
     doctor = tool("doctor", "--configfile", "config/tiny.yaml", cwd=finished.folder)
-    assert "tiny: 18 of 18 runs are done" in doctor.stdout
+    assert "tiny: 20 of 20 runs are done" in doctor.stdout

@@ -29,12 +29,26 @@ use rule score as compare with:
         comparisons=compared("comparisons"),
         calibration=compared("calibration"),
         gaps=compared("gaps"),
+        draws=f"{RESULTS}/draws.npz",
     log:
         report_log("compare"),
     localrule: False
     params:
         **script("compare"),
         study=digest([RESOLVED.splits, STUDY.comparisons.pairs, *DRAWS]),
+
+
+use rule score as variance with:
+    input:
+        study=ancient(STUDY_FILE),
+        predictions=PREDICTIONS,
+    output:
+        variance=report_table(f"{RESULTS}/variance.csv", "variance", "Scores"),
+    log:
+        report_log("variance"),
+    params:
+        **script("variance"),
+        study=digest(RESOLVED.splits),
 
 
 use rule score as score_external with:
@@ -47,6 +61,7 @@ use rule score as score_external with:
         groups=external("groups", "external_groups"),
         intervals=external("intervals", "intervals"),
         gaps=external("gaps", "gaps"),
+        draws=f"{RESULTS}/external_draws.npz",
     log:
         report_log("score_external"),
     localrule: False

@@ -80,6 +80,18 @@ use rule score as table_scores with:
         **script("table_scores"),
 
 
+use rule score as table_variance with:
+    input:
+        study=STUDY_FILE,
+        variance=rules.variance.output.variance,
+    output:
+        table("variance"),
+    log:
+        report_log("table_variance"),
+    params:
+        **script("table_variance"),
+
+
 use rule score as table_folds with:
     input:
         study=STUDY_FILE,

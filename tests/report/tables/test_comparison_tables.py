@@ -14,13 +14,16 @@ PUBLISHED = Path(__file__).parents[3] / "resources" / "paper" / "tables"
 STUDY = study(arms=[arm for arm in ARMS if arm.model in ("resnet34", "smolvlm")], notes=["Numbers are MADE UP."])
 
 
+GROUPS = {"unit": "patient", "groups": "81", "benign_groups": "24", "malignant_groups": "57", "freedom": "19"}
+
+
 def compared(first: str, second: str, metric: str, difference: float, **more: str) -> dict[str, str]:
     """Return a row of comparisons.csv."""
     row = dict.fromkeys(COMPARISONS_COLUMNS, "")
     row |= {"dataset": "breakhis", "split": "patient", "magnification": "200", "augmentation": "none"}
-    row |= {"selection": "last", "first": first, "second": second, "metric": metric, "folds": "5", "patients": "81"}
+    row |= {"selection": "last", "first": first, "second": second, "metric": metric, "folds": "5", **GROUPS}
     row |= {"first_value": "0.95", "second_value": str(0.95 - difference), "difference": str(difference)}
-    row |= {"difference_low": "0.0095", "difference_high": "0.0505", "smaller_class": "24"}
+    row |= {"difference_low": "0.0095", "difference_high": "0.0505"}
     row |= {"effect_size": "1.5", "pooled_difference": "0.031", "low": "0.0102", "high": "0.0504"}
     row |= {"sign_flip_p": "0.01234", "holm_p": "0.2", "bootstrap_p": "0.0002", "nadeau_bengio_p": "0.07"}
     row |= {"wilcoxon_p": "0.0625", "wilcoxon_floor": "0.0625"}
@@ -85,14 +88,19 @@ def test_a_fold_with_equal_scores_raises_the_floor_of_that_score_alone() -> None
 
 
 def test_an_interval_that_means_nothing_is_said_to() -> None:
-    rows = [row | {"difference_low": "0.03", "difference_high": "0.03", "smaller_class": "2"} for row in ROWS]
+    rows = [row | {"difference_low": "0.03", "difference_high": "0.03", "freedom": "2"} for row in ROWS]
     *_, full = comparison_tables(rows, [], STUDY)
     assert full.cells[0][4] == "+0.0300 (no interval)"
-    assert "No interval: every draw of patients gives the same value" in full.caption
-    assert "Only 2 patients in the smaller class: intervals of fewer than 5 do not reach their level." in full.caption
+    assert "No interval: every draw gives the same value" in full.caption
+    few = "Only 2 degrees of freedom (about the groups of the class that has fewer, less the folds)"
+    assert f"{few}: intervals with fewer than 6 do not reach their level." in full.caption
+    *_, full = comparison_tables([row | {"freedom": "0"} for row in ROWS], [], STUDY)
+    assert "No interval where every fold has a single group of a class." in full.caption
     *_, full = comparison_tables(ROWS, [], STUDY)
     assert "nterval: every" not in full.caption
-    assert "smaller class" not in full.caption
+    assert "freedom" not in full.caption
+    assert "5 folds, 81 patients (24 benign, 57 malignant)." in full.caption
+    assert "a paired bootstrap of patients" in full.caption
 
 
 def test_without_a_pair_the_tables_are_empty_and_name_the_gaps() -> None:
@@ -107,8 +115,9 @@ def test_without_a_pair_the_tables_are_empty_and_name_the_gaps() -> None:
 
 def interval(model: str, magnification: int, metric: str, estimate: float) -> dict[str, str]:
     arm = ("breakhis", model, "ft", "patient", str(magnification), "none")
-    values = (*arm, "last", metric, str(estimate), str(estimate - 0.05), str(estimate + 0.02), "0.95", "81", "1995")
-    mean = ("5", str(estimate - 0.01), str(estimate - 0.06), str(estimate + 0.01), "24", "")
+    ends = str(estimate), str(estimate - 0.05), str(estimate + 0.02)
+    values = (*arm, "last", metric, *ends, "0.95", *GROUPS.values(), "1995")
+    mean = ("5", "1", str(estimate - 0.01), str(estimate - 0.06), str(estimate + 0.01), "", "", "", "")
     return dict(zip(INTERVALS_COLUMNS, values + mean, strict=True))
 
 
@@ -132,19 +141,30 @@ def test_intervals_are_in_the_order_of_the_table() -> None:
     odd = [row | {"fold_mean_low": "0.89", "fold_mean_high": "0.89", "one_class": "benign"} for row in rows]
     table = intervals_table(odd, [], 4, "last", STUDY)
     assert table.cells[0][4] == "0.8900 (no interval)"
-    assert "No interval: every draw of patients gives the same value" in table.caption
+    assert "No interval: every draw gives the same value" in table.caption
     assert (
         "One class for all images: SmolVLM FT (100×, always benign), SmolVLM FT (40×, always benign), ResNet34 FT (100×"
         in table.caption
     )
+    assert "81 patients (24 benign, 57 malignant), resampled within class and fold." in table.caption
+    # Two intervals of the same mean, one below the other; folds with few groups are named.
+    few = {"accession_low": "0.80", "accession_high": "0.95", "few_groups": "benign: 4 in fold 2"}
+    table = intervals_table([row | few for row in rows], [], 4, "last", STUDY)
+    assert [cells[3:5] for cells in table.cells[:3]] == [
+        ("mean over folds", "0.8900 [0.8400, 0.9100]"),
+        ("mean over folds, by accession number", "0.8900 [0.8000, 0.9500]"),
+        ("pooled", "0.9000 [0.8500, 0.9200]"),
+    ]
+    assert "By accession number: accession numbers are resampled instead" in table.caption
+    assert "Folds with fewer than 5 groups of a class: benign: 4 in fold 2." in table.caption
     empty = intervals_table(rows, [], 5, "last", STUDY)
     assert empty.rows == []
-    assert "augmentation paper, selection last; no patient" in empty.caption
+    assert "augmentation paper, selection last; no group" in empty.caption
     assert "Empty: none of its rows could be made; gaps.csv says" in empty.caption
 
 
 def test_intervals_of_the_external_test_say_what_they_are() -> None:
-    rows = [interval("resnet34", 40, metric, 0.7) | {"on": "bach", "patients": "400"} for metric in POOLED]
+    rows = [interval("resnet34", 40, metric, 0.7) | {"on": "bach", "groups": "400"} for metric in POOLED]
     tested = study(external=[EXTERNAL])
     table = intervals_table(rows, read_csv(PUBLISHED / "table6.csv", ()), 6, "last", tested)
     assert table.title == "Table 6, intervals"
@@ -152,4 +172,7 @@ def test_intervals_of_the_external_test_say_what_they_are() -> None:
     assert len(table.cells) == 1
     empty = intervals_table([], [], 6, "last", tested)
     assert "Empty: none of its rows could be made; external_gaps.csv says" in empty.caption
-    assert "400 patients of that dataset (an image whose patient is unknown counts as one)" in table.caption
+    assert (
+        "400 patients (24 benign, 57 malignant) of that dataset (an image whose patient is unknown counts as one)"
+        in table.caption
+    )

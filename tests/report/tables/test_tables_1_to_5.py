@@ -26,7 +26,8 @@ def load(name: str) -> list[dict[str, str]]:
 
 def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object) -> dict[str, str]:
     identity = {"dataset": "breakhis", "model": model, "mode": "ft", "split": "patient", "magnification": 40}
-    identity |= {"augmentation": "none", "selection": "last", "folds": 5, "one_class": ""}
+    identity |= {"augmentation": "none", "selection": "last", "folds": 5, "one_class": "", "few_groups": ""}
+    identity |= {"groups": 81, "benign_groups": 24, "malignant_groups": 57}
     scores = {f"{metric}_mean": mean for metric in METRICS} | {f"{metric}_std": std for metric in METRICS}
     row = {name: str(value) for name, value in (identity | scores | other).items()}
     assert set(row) == set(SUMMARY_COLUMNS)
@@ -133,7 +134,7 @@ def test_scores_set_split_policies_and_selections_under_each_other() -> None:
         for magnification in (200, 40)
         for selection in ("last", "best_epoch")
     ]
-    splits = {"patient": {"by": "patient"}, "leaky": {"by": "image"}}
+    splits = {"patient": {"by": "patient", "unit": "patient"}, "leaky": {"by": "image", "unit": "accession number"}}
     equal_pixels = {("breakhis", "patient"): 0, ("breakhis", "leaky"): 7}
     table = scores_table(summary, equal_pixels, study(splits=splits))
     assert [(row["magnification"], row["split"], row["selection"], row["accuracy_mean"]) for row in table.rows] == [
@@ -147,13 +148,16 @@ def test_scores_set_split_policies_and_selections_under_each_other() -> None:
     assert table.cells[1] == (
         ("AlexNet", "FT", "40×", "none", "patient", "best epoch (optimistic)", "5") + ("0.8000 ± 0.0500",) * 6
     )
+    numbers = "81 {} (24 benign, 57 malignant) by split policy {}".format
+    groups = f"{numbers('patients', 'patient')}, {numbers('accession numbers', 'leaky')}"
+    assert f"Dataset breakhis: mean ± sample standard deviation over folds; {groups}." in table.caption
     assert "Split policy leaky lets images of one patient into both sides" in table.caption
     assert "Split policy patient" not in table.caption
     assert (
         "Dataset breakhis, split policy leaky: images with equal pixels stand on both sides of a fold (7 pairs in all folds)."
         in table.caption
     )
-    assert "split policy patient" not in table.caption
+    assert "split policy patient:" not in table.caption
     # A leaky policy wins always: no best value is marked across policies.
     assert not any(isinstance(cell, Bold) for row in table.cells for cell in row)
 

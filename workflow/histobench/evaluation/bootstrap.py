@@ -1,16 +1,18 @@
-"""Patient-level bootstrap intervals and sign-flip tests on pooled out-of-fold predictions.
+"""Bootstrap intervals and sign-flip tests of out-of-fold predictions, whose groups are resampled.
 
-Images of one patient are correlated, so patients are resampled: within their class, and the same patients for every arm.
-Each score is a function of a few counts per patient. A draw is a vector w of weights, one per patient, and all draws of a
-score are computed by a few matrix products. The AUC is w' M w / (n1 n0), where M holds for each pair of patients how many
+Images of one group (a patient or an accession number) are correlated, so groups are resampled: within their class and fold,
+and the same ones for every arm.
+Each score is a function of a few counts per group. A draw is a vector w of weights, one per group, and all draws of a
+score are computed by a few matrix products. The AUC is w' M w / (n1 n0), where M holds for each pair of groups how many
 pairs of a malignant image of the first and a benign image of the second are in order, so nothing is ranked again.
 
 The trained models are fixed: the intervals do not include the effect of another training set.
 """
 
 import hashlib
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -22,48 +24,46 @@ SPECIFICITY = 0.95
 POOLED = (*METRICS, "balanced_accuracy", "ece", "sensitivity_at_95_specificity")
 """Every score that has an interval."""
 LEVEL = 0.95
-FEWEST = 5
-"""Patients of a class below which no interval reaches its level: with n of them the most extreme resample has a probability
-of n^-n, which is below the expanded percentile of :func:`interval` from n = 5 on (0.00032 and 0.00097; n = 4: 0.0039 and
-0.00012), so that the interval of fewer is no more than the range of the draws."""
+CLASSES = {"benign": 2, "malignant": 1}
+"""Class -> its bit in :attr:`Groups.classes`."""
+FEWEST = 6
+"""Degrees of freedom from which on an interval reaches its level: the draw that is farthest out in every stratum of n groups
+has a probability of the product of n^(1 - n) over the strata, which must be below the expanded percentile of
+:func:`interval`. Five folds of two groups have 1/32 at freedom 5, where the percentile is 0.005; two folds of four have
+0.00024 at freedom 6, where it is 0.007."""
 
 
 class Clustered:
-    """The predictions of one arm as counts per patient, from which every score of every resample is computed."""
+    """The predictions of one arm as counts per group, from which every score of every resample is computed."""
 
-    def __init__(self, label: np.ndarray, logit: np.ndarray, patient: np.ndarray):
-        """Count images per patient.
+    def __init__(self, label: np.ndarray, logit: np.ndarray, group: np.ndarray):
+        """Count images per group.
 
         Args:
             label: (N,) 0 benign, 1 malignant; both occur.
             logit: (N,) finite.
-            patient: (N,) ids. An image may occur several times, if several folds predicted it.
+            group: (N,) ids. An image may occur several times, if several folds predicted it.
         """
-        self.names, self._patient = np.unique(patient, return_inverse=True)
+        self.names, self._group = np.unique(group, return_inverse=True)
         self._malignant, self._logit = np.asarray(label, dtype=bool), np.asarray(logit, dtype=float)
         called = decide(self._logit)
         self.confusion = self._sums(
             called & self._malignant, ~called & self._malignant, called & ~self._malignant, ~called & ~self._malignant
         )
-        """(P, 4) images: true positives, false negatives, false positives, true negatives of each patient."""
+        """(P, 4) images: true positives, false negatives, false positives, true negatives of each group."""
         has = self.confusion.reshape(-1, 2, 2).any(axis=2)  # malignant images, benign images
         self.classes: np.ndarray = has @ np.array([1, 2])
-        """(P,) which classes a patient's images have: 1 malignant, 2 benign, 3 both."""
-        # (P,): share of a patient's images that are called correctly
+        """(P,) which classes a group's images have: 1 malignant, 2 benign, 3 both."""
+        # (P,): share of a group's images that are called correctly
         self._rate = self.confusion[:, [0, 3]].sum(axis=1) / self.confusion.sum(axis=1)
         estimate = probability(self._logit)
-        cell, cells = self._patient * BINS + bins(estimate), len(self.names) * BINS
-        # (P, bins): sum over a patient's images in a bin of probability less label
+        cell, cells = self._group * BINS + bins(estimate), len(self.names) * BINS
+        # (P, bins): sum over a group's images in a bin of probability less label
         self._excess = np.bincount(cell, estimate - self._malignant, cells).reshape(-1, BINS)
         ranks = midranks(self._logit)  # among all images, here of the malignant and of the benign ones
         self._ranks = ranks[self._malignant], ranks[~self._malignant]
         self.with_class = [np.flatnonzero(self.classes != other) for other in (2, 1)]
-        """Which patients have malignant images, and which benign ones."""
-
-    @property
-    def smaller(self) -> int:
-        """Return the number of patients in the smaller class; a patient with images of both classes counts in both."""
-        return min(map(len, self.with_class))
+        """Which groups have malignant images, and which benign ones."""
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -71,18 +71,18 @@ class Clustered:
         return int(self.confusion[:, [0, 2]].sum()), int(self.confusion.sum())
 
     def _sums(self, *values: np.ndarray) -> np.ndarray:
-        """Return (P, values): the sum of each value over the images of a patient."""
-        return np.stack([np.bincount(self._patient, value, len(self.names)) for value in values], axis=1)
+        """Return (P, values): the sum of each value over the images of a group."""
+        return np.stack([np.bincount(self._group, value, len(self.names)) for value in values], axis=1)
 
     def _per_class(self, malignant: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the logits of a class, ordered by patient, and the index of each patient's first."""
+        """Return the logits of a class, ordered by group, and the index of each group's first."""
         which = np.flatnonzero(self._malignant == malignant)
-        which = which[np.argsort(self._patient[which], kind="stable")]
-        return self._logit[which], np.unique(self._patient[which], return_index=True)[1]
+        which = which[np.argsort(self._group[which], kind="stable")]
+        return self._logit[which], np.unique(self._group[which], return_index=True)[1]
 
     @cached_property
     def _ordered(self) -> np.ndarray:
-        """(patients with malignant, patients with benign): pairs of images in order; an equal pair counts half."""
+        """(groups with malignant, groups with benign): pairs of images in order; an equal pair counts half."""
         malignant, starts = self._per_class(True)
         benign, edges = self._per_class(False)
         columns = [placements(malignant, part)[0] for part in np.split(benign, edges[1:])]
@@ -90,7 +90,7 @@ class Clustered:
 
     @cached_property
     def _above(self) -> list[np.ndarray]:
-        """For malignant and benign images, (thresholds, patients): images above each distinct benign logit, descending."""
+        """For malignant and benign images, (thresholds, groups): images above each distinct benign logit, descending."""
         benign, edges = self._per_class(False)
         thresholds = np.unique(benign)[::-1]
         found = []
@@ -103,12 +103,11 @@ class Clustered:
     def values(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Return each score of :data:`POOLED` in each draw, (draws,).
 
-        Precision is 0 where nothing is called malignant, and scores are NaN where a draw has no patient of a class, which only
-        a single fold can lack. The sensitivity is that at the lowest threshold with a specificity
+        Precision is 0 where nothing is called malignant, and scores are NaN where a draw has no group of a class. The sensitivity is that at the lowest threshold with a specificity
         of at least 0.95, chosen again in each draw.
 
         Args:
-            weights: (draws, P) how often each patient was drawn. None: a single draw with each patient once.
+            weights: (draws, P) weights of the groups. None: a single draw with each group once.
         """
         w = np.ones((1, len(self.names))) if weights is None else weights
         tp, fn, fp, tn = (w @ self.confusion).T
@@ -140,16 +139,16 @@ class Clustered:
         return np.einsum("ij,ij->i", hits[np.concatenate(last)], malignant)
 
     def swapped(self, other: "Clustered", signs: np.ndarray) -> dict[str, np.ndarray]:
-        """Return for each of METRICS the difference self - other after swapping the arms' predictions of some patients.
+        """Return for each of METRICS the difference self - other after swapping the arms' predictions of some groups.
 
         The AUC's difference is linear in the signs s: with X = M11 - M22 and Y = M12 - M21, where Mab counts the ordered
-        pairs of malignant images under arm a and benign images under arm b, it is the sum over patients p, q of
+        pairs of malignant images under arm a and benign images under arm b, it is the sum over groups p, q of
         X (s_p + s_q) / 2 + Y (s_p - s_q) / 2. Arms are compared by ranks, since their logits may differ in scale
         (Bandos, Rockette and Gur, Statistics in Medicine 24, 2005, 2873-2893).
 
         Args:
             other: an arm with the same images.
-            signs: (draws, P): -1 swaps a patient, 1 does not.
+            signs: (draws, P): -1 swaps a group, 1 does not.
         """
         malignant, benign = self._malignant, ~self._malignant
         contribution = np.zeros(len(self._logit))
@@ -184,113 +183,191 @@ class Clustered:
         }
 
 
-def fold_means(
-    folds: Sequence[Clustered], names: np.ndarray, weights: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """Return the mean over folds of each score of :data:`POOLED` in each draw, (draws,); NaN where no fold counts.
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a dataset that are resampled, and what is held fixed: the numbers of groups of each stratum."""
 
-    A fold in which a draw has no patient of a class has no scores, and is left out of the mean of that draw.
+    names: tuple[str, ...]
+    """Sorted."""
+    classes: tuple[int, ...]
+    """Which classes each has, as :attr:`Clustered.classes`."""
+    folds: tuple[int, ...]
+    """The fold in which each is evaluated; 0 for all if one is evaluated in several, so that folds are no strata."""
 
-    Args:
-        folds: the predictions of an arm in each fold.
-        names: (P,) patients of all folds, sorted.
-        weights: as for :meth:`Clustered.values`, of all these patients.
+    @classmethod
+    def of(cls, group: np.ndarray, label: np.ndarray, fold: np.ndarray) -> "Groups":
+        """Return the groups of images: (N,) their ids, 0 benign and 1 malignant, and the folds that evaluate them."""
+        names, index = np.unique(group, return_inverse=True)
+        classes = np.zeros(len(names), dtype=int)
+        for value in (0, 1):
+            classes[index[np.asarray(label) == value]] += 2 - value
+        folds = np.zeros(len(names), dtype=int)
+        folds[index] = fold
+        strata = folds if np.array_equal(folds[index], fold) else np.zeros_like(folds)
+        return cls(*(tuple(values.tolist()) for values in (names, classes, strata)))
+
+    def per_fold(self, name: str) -> np.ndarray:
+        """Return (folds,) how many groups have images of a class; a group with both classes counts in both."""
+        folds = np.unique(self.folds, return_inverse=True)[1]
+        return np.bincount(folds, np.array(self.classes) & CLASSES[name], folds.max() + 1).astype(int) // CLASSES[name]
+
+    @cached_property
+    def freedom(self) -> float:
+        """Return the degrees of freedom of the variance of a mean over folds, of the class with fewer, to one decimal.
+
+        Those of Satterthwaite (Biometrics Bulletin 2, 1946, 110-114) where groups vary alike: (sum of 1/n)^2 over the sum of
+        1/(n^2 (n - 1)), over folds of n > 1 groups. With k equal folds they are the number of groups less k; if folds are
+        no strata, less 1; and 0 if every fold has a single group.
+        """
+        found = []
+        for n in (self.per_fold(name) for name in CLASSES):
+            n = n[n > 1]
+            found.append(np.sum(1 / n) ** 2 / np.sum(1 / (n**2 * (n - 1))) if len(n) else 0.0)
+        return round(float(min(found)), 1)
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """Return the columns of tables that say how many groups there are, of each class too, and the freedom."""
+        of_class = {f"{name}_groups": int(self.per_fold(name).sum()) for name in CLASSES}
+        return {"groups": len(self.names), **of_class, "freedom": self.freedom}
+
+    @cached_property
+    def widening(self) -> float:
+        """Return by how much deviations are too small, because nothing varies where a fold has a single group of a class.
+
+        Where groups vary alike, a class has the variance sum of 1/n over folds of n groups; the draws, only the part of
+        folds with two or more. The factor is the root of the larger ratio of the two classes, at least 1.
+        """
+        ratios = [1.0]
+        for n in (self.per_fold(name) for name in CLASSES):
+            if n.max() > 1:
+                ratios.append(float(np.sum(1 / n) / np.sum(1 / n[n > 1])))
+        return max(ratios) ** 0.5
+
+
+@lru_cache(maxsize=4)  # the groups of a dataset are the same at every magnification and for every arm
+def resample(groups: Groups, draws: int, seed: int) -> np.ndarray:
+    """Return (draws, G): the weight of each group in each draw.
+
+    Groups are drawn with replacement within their class and fold; those with images of both classes are a third class. Of n
+    groups of a stratum n - 1 are drawn and have weight n / (n - 1) each time, because n of n have a variance that is too
+    small by (n - 1) / n, which is much if a fold has three groups of a class (the rescaled bootstrap of Rao and Wu, Journal
+    of the American Statistical Association 83, 1988, 231-241). A single group is always drawn once. The draws depend on
+    the seed of the study and on the groups only, so that all arms with the same groups share them.
     """
-    w = np.ones((1, len(names))) if weights is None else weights
-    counted = np.zeros(len(w))
-    sums: dict[str, np.ndarray] = {}
-    for fold in folds:
-        own = w[:, np.searchsorted(names, fold.names)]
-        both = np.all([own[:, which].any(axis=1) for which in fold.with_class], axis=0)
-        counted = counted + both
-        sums = {name: sums.get(name, 0) + np.where(both, value, 0) for name, value in fold.values(own).items()}
-    with np.errstate(invalid="ignore"):
-        return {name: total / counted for name, total in sums.items()}
-
-
-def resample(names: Sequence[str] | np.ndarray, classes: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Return (draws, P): how often each patient is drawn, with replacement and within its class.
-
-    Patients with images of both classes are a third class. The draws depend on the seed of the study and the (P,) `names`
-    and `classes` of patients only, so that all arms with the same patients share them.
-    """
-    rng = _generator("bootstrap", seed, names)
-    weights = np.empty((draws, len(classes)))
-    for value in np.unique(classes):
-        which = np.flatnonzero(classes == value)
-        weights[:, which] = rng.multinomial(len(which), np.full(len(which), 1 / len(which)), size=draws)
+    rng = _generator("bootstrap", seed, groups)
+    weights = np.ones((draws, len(groups.names)))
+    strata = np.array([groups.classes, groups.folds])
+    for stratum in np.unique(strata, axis=1).T:
+        which = np.flatnonzero((stratum == strata.T).all(axis=1))
+        if (n := len(which)) > 1:
+            weights[:, which] = n / (n - 1) * rng.multinomial(n - 1, np.full(n, 1 / n), size=draws)
     return weights
 
 
-def flips(names: Sequence[str] | np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Return (draws, P): -1 where a patient is swapped, else 1. The draws depend on the seed and the patients only."""
-    return 1.0 - 2.0 * _generator("sign flip", seed, names).integers(0, 2, (draws, len(names)), dtype=np.int8)
+@lru_cache(maxsize=4)
+def flips(groups: Groups, draws: int, seed: int) -> np.ndarray:
+    """Return (draws, G): -1 where a group is swapped, else 1. The draws depend on the seed and the groups only."""
+    return 1.0 - 2.0 * _generator("sign flip", seed, groups).integers(0, 2, (draws, len(groups.names)), dtype=np.int8)
 
 
-def interval(estimate: float, drawn: np.ndarray, patients: int, metric: str = "") -> tuple[float, float]:
-    """Return the 95 % interval of a score or a difference: expanded percentiles of its draws.
+def spread(
+    estimates: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray], groups: Groups
+) -> dict[str, np.ndarray]:
+    """Return scores in each draw, (draws,) from 0 to 1: deviations from the estimate, :attr:`Groups.widening` times as large."""
+    return {
+        name: np.clip(estimates[name] + groups.widening * (value - estimates[name]), 0, 1)
+        for name, value in drawn.items()
+    }
 
-    Percentiles of few patients are too narrow: they correspond to a normal distribution with variance s^2 (n - 1) / n, not
-    to Student's t. The expanded ones are those at -+sqrt(n / (n - 1)) t(n - 1) on the scale of the normal distribution
-    (Hesterberg, The American Statistician 69(4), 2015, 371-386, section 4.1).
+
+def fold_means(folds: Sequence[Clustered], groups: Groups, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Return the mean over folds of each score of :data:`POOLED` in each draw, (draws,).
+
+    Only where folds are no strata, a draw can lack a class in a fold, which is then left out of the mean of that draw.
+
+    Args:
+        folds: the predictions of an arm in each fold.
+        groups: of all folds.
+        weights: as for :meth:`Clustered.values`, of all these groups.
+    """
+    w = np.ones((1, len(groups.names))) if weights is None else weights
+    found = [fold.values(w[:, np.searchsorted(groups.names, fold.names)]) for fold in folds]
+    lacking = np.isnan([values["auc"] for values in found])
+    with np.errstate(invalid="ignore"):
+        return {
+            name: np.where(lacking, 0, [values[name] for values in found]).sum(axis=0) / np.sum(~lacking, axis=0)
+            for name in POOLED
+        }
+
+
+def interval(
+    estimate: float, drawn: np.ndarray, freedom: float, metric: str = "", cases: int = 1
+) -> tuple[float, float]:
+    """Return the 95 % interval of a score or a difference: expanded percentiles of its draws; NaN if there is none.
+
+    Percentiles of few groups are too narrow: they take the variance for known. The expanded ones are those at the
+    quantiles of Student's t on the scale of the normal distribution (Hesterberg, The American Statistician 69(4), 2015,
+    371-386, section 4.1; his factor sqrt(n / (n - 1)) is in the weights of :func:`resample`).
 
     The interval of `ece` is reversed, 2 * estimate minus the percentiles, at least 0 and widened to include the estimate:
     resampling increases a calibration error, and percentiles would add this to an estimate that is already too high.
 
     Args:
-        estimate: on the patients themselves.
+        estimate: on the groups themselves.
         drawn: (draws,) in each draw.
-        patients: number of patients in the smaller class.
+        freedom: degrees of freedom of t, :attr:`Groups.freedom`; below 1 there is no interval.
         metric: name of the score.
+        cases: how many intervals shall cover their values together at that level (Bonferroni). Draws are too few for such
+            percentiles, so the distances of the ends from the estimate grow by the ratio of the quantiles of t.
     """
     from scipy.special import ndtr, stdtrit
 
     drawn = drawn[np.isfinite(drawn)]  # a draw may leave no fold with both classes
-    if not len(drawn):
+    if freedom < 1 or not len(drawn):
         return float("nan"), float("nan")
-    tail = (1 - LEVEL) / 2
-    if patients > 1:
-        tail = float(ndtr(_stretch(patients) * stdtrit(patients - 1, tail)))
+    single, shared = (float(stdtrit(freedom, (1 - LEVEL) / 2 / number)) for number in (1, cases))
+    tail = float(ndtr(single))
     low, high = np.quantile(drawn, (tail, 1 - tail))
     if metric == "ece":
         low, high = min(estimate, max(0.0, 2 * estimate - high)), max(estimate, 2 * estimate - low)
+    low, high = (estimate + shared / single * (end - estimate) for end in (low, high)) if cases > 1 else (low, high)
     return float(low), float(high)
 
 
-def bootstrap_p(drawn: np.ndarray, patients: int) -> float:
+def bootstrap_p(drawn: np.ndarray, freedom: float) -> float | None:
     """Return the two-sided p of no difference: one minus the level of the :func:`interval` that just includes 0.
 
     The smaller share of draws on either side of 0 is expanded as the interval is, and doubled. The observed difference
     counts as one more draw, so that p is never 0 (Davison and Hinkley, Bootstrap Methods and their Application, 1997,
-    section 4.2).
+    section 4.2). None if there is no interval.
     """
     from scipy.special import ndtri, stdtr
 
+    if freedom < 1:
+        return None
     smaller = min(int(np.sum(drawn <= 1e-12)), int(np.sum(drawn >= -1e-12)))
-    tail = min(0.5, (smaller + 1) / (len(drawn) + 1))
-    if patients > 1:
-        tail = float(stdtr(patients - 1, ndtri(tail) / _stretch(patients)))
-    return 2 * tail
+    return 2 * float(stdtr(freedom, ndtri(min(0.5, (smaller + 1) / (len(drawn) + 1)))))
 
 
-def _stretch(patients: int) -> float:
-    return (patients / (patients - 1)) ** 0.5
+def sign_flip_p(pairs: Sequence[tuple[Clustered, Clustered]], signs: np.ndarray) -> dict[str, float]:
+    """Return for each of METRICS the two-sided p of the hypothesis that two arms are exchangeable within groups.
 
-
-def sign_flip_p(first: Clustered, second: Clustered, signs: np.ndarray) -> dict[str, float]:
-    """Return for each of METRICS the two-sided p of the hypothesis that two arms are exchangeable within patients.
-
-    It is the share of swaps, including the identity, with a difference at least as far from 0 as the observed one. `signs`
-    are those of :func:`flips`.
+    It is the share of swaps, including the identity, with a difference at least as far from 0 as the observed one; the
+    difference is the mean over `pairs`, the two arms with each seed. `signs` are those of :func:`flips`.
     """
-    observed = first.swapped(second, np.ones((1, signs.shape[1])))
-    swapped = first.swapped(second, signs)
+
+    def mean(signs: np.ndarray) -> dict[str, np.ndarray]:
+        differences = [first.swapped(second, signs) for first, second in pairs]
+        return {metric: np.mean([found[metric] for found in differences], axis=0) for metric in METRICS}
+
+    observed, swapped = mean(np.ones((1, signs.shape[1]))), mean(signs)
     return {
         metric: (1 + int(np.sum(np.abs(swapped[metric]) >= abs(observed[metric][0]) - 1e-12))) / (1 + len(signs))
         for metric in METRICS
     }
 
 
-def _generator(purpose: str, seed: int, names: Sequence[str] | np.ndarray) -> np.random.Generator:
-    text = "\n".join([purpose, str(seed), *map(str, names)])
+def _generator(purpose: str, seed: int, groups: Groups) -> np.random.Generator:
+    text = "\n".join([purpose, str(seed), *map(str, zip(groups.names, groups.classes, groups.folds, strict=True))])
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))

@@ -6,7 +6,6 @@ an image as often as it was predicted. What cannot be used becomes a gap, one se
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import combinations, product
 from typing import Any
 
@@ -17,35 +16,39 @@ from histobench.evaluation.bootstrap import (
     LEVEL,
     POOLED,
     Clustered,
+    Groups,
     bootstrap_p,
     flips,
     fold_means,
     interval,
     resample,
     sign_flip_p,
+    spread,
 )
-from histobench.evaluation.pooling import Arm, pool, require_equal_images
+from histobench.evaluation.pooling import Arm, Scored, over_seeds, pool, require_equal_images
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
-from histobench.evaluation.summary import ARM, one_class
-from histobench.metrics import METRICS, all_scores, decide
+from histobench.evaluation.summary import ARM, GROUPS, few_groups, one_class
+from histobench.evaluation.variance import with_training_variance
+from histobench.metrics import METRICS, decide
 from histobench.study.runs import Run
 
 INTERVALS_COLUMNS = (
-    *(*ARM, "selection", "metric", "estimate", "low", "high", "level", "patients", "images"),
-    *("folds", "fold_mean", "fold_mean_low", "fold_mean_high", "smaller_class", "one_class"),
+    *(*ARM, "selection", "metric", "estimate", "low", "high", "level", "unit", *GROUPS, "freedom", "images"),
+    *("folds", "seeds", "fold_mean", "fold_mean_low", "fold_mean_high", "accession_low", "accession_high"),
+    *("one_class", "few_groups"),
 )
 CELL = ("dataset", "split", "magnification", "augmentation", "selection")
 """What two arms have in common when they are compared."""
 COMPARISONS_COLUMNS = (
-    *(*CELL, "first", "second", "metric", "folds", "patients"),
+    *(*CELL, "first", "second", "metric", "folds", "first_seeds", "second_seeds", "unit", *GROUPS, "freedom"),
     *("first_value", "second_value", "difference", "effect_size", "pooled_difference", "low", "high"),
     *("sign_flip_p", "holm_p", "bootstrap_p", "nadeau_bengio_t", "nadeau_bengio_p"),
-    *("wilcoxon_p", "wilcoxon_floor", "mcnemar_p", "delong_p", "difference_low", "difference_high", "smaller_class"),
+    *("wilcoxon_p", "wilcoxon_floor", "mcnemar_p", "delong_p", "difference_low", "difference_high"),
 )
 CALIBRATION_COLUMNS = (*ARM, "selection", "bin", "low", "high", "images", "mean_probability", "malignant_share")
 EXTERNAL_INTERVALS_COLUMNS = (
-    *("on", *ARM, "metric", "estimate", "low", "high", "level", "folds", "patients", "images"),
-    *("smaller_class", "one_class"),
+    *("on", *ARM, "metric", "estimate", "low", "high", "level", "folds", "seeds", *GROUPS, "freedom"),
+    *("images", "one_class"),
 )
 
 Row = dict[str, Any]
@@ -56,12 +59,15 @@ Place = tuple[object, ...]
 
 @dataclass
 class Findings:
-    """Rows of the four tables."""
+    """Rows of the four tables, and the draws."""
 
     intervals: list[Row] = field(default_factory=list)
     comparisons: list[Row] = field(default_factory=list)
     calibration: list[Row] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    draws: dict[str, np.ndarray] = field(default_factory=dict)
+    """`DATASET/MODEL/MODE/SPLIT/MAGNIFICATION/AUGMENTATION/SELECTION/METRIC` for METRICS -> (draws,) float32, the mean over
+    folds and seeds in each draw. Those of a dataset and split are of the same groups, so that sums of them are paired."""
 
 
 def analyse(
@@ -77,7 +83,7 @@ def analyse(
     Args:
         declared: every run of the study; their arms make up the family of pairs where `pairs` is empty.
         runs: the usable ones.
-        splits: each split policy's `by` and `folds`.
+        splits: each split policy's `by`, `folds` and `unit`, what its groups are.
         pairs: pairs of arms, each `MODEL/MODE`: one family for Holm's correction in each cell and metric.
         draws: number of bootstrap draws and of sign flips.
         seed: of the draws.
@@ -92,55 +98,53 @@ def analyse(
     places: dict[Place, dict[str, Arm]] = {}
     for arm in arms:
         places.setdefault(_place(arm.first), {})[arm.name] = arm
-    for (place, every), selection in product(places.items(), SELECTIONS):
-        here = {name: arm for name, arm in every.items() if selection in arm.logit}
-        if not here:
+    for (place, here), selection in product(places.items(), SELECTIONS):
+        chosen = {name: arm for name, arm in here.items() if selection in arm.logit}
+        if not chosen:
             continue
-        counted = {name: arm.clustered(selection) for name, arm in here.items()}
-        patients, classes = next((arm.names, arm.classes) for arm in counted.values())  # of every arm in this place
-        weights, signs = _drawn(tuple(patients), tuple(classes), draws, seed)
-        estimates = {name: arm.values() for name, arm in counted.items()}
-        values = {name: arm.values(weights) for name, arm in counted.items()}
-        of_folds = {name: arm.folds(selection) for name, arm in here.items()}
-        means = {name: fold_means(folds, patients) for name, folds in of_folds.items()}
-        drawn = {name: fold_means(folds, patients, weights) for name, folds in of_folds.items()}
-        fold_scores = {name: _fold_scores(arm, selection, runs) for name, arm in here.items()}
-        for name, arm in here.items():
+        groups = next(arm.groups() for arm in chosen.values())  # of every arm in this place
+        few = few_groups((row[0], row[2], row[3]) for row in next(iter(chosen.values())).images)
+        counts = {"unit": splits[str(place[1])]["unit"], **groups.counts}
+        scored = {
+            name: Scored(arm, selection, groups, resample(groups, draws, seed), seed) for name, arm in chosen.items()
+        }
+        for name, arm in chosen.items():
+            own = scored[name]
             key = {column: getattr(arm.first, column) for column in ARM} | {"selection": selection}
-            for row in _intervals(counted[name], estimates[name], values[name]):
-                row |= {"folds": len(of_folds[name])} | _mean_of_folds(
-                    row["metric"], means[name], drawn[name], counted[name].smaller
-                )
-                row["one_class"] = one_class([fold.calls for fold in of_folds[name]])
+            ends = _by_accession(arm, own, selection, groups, draws, seed)
+            called = one_class([fold.calls for folds in own.folds for fold in folds])
+            for metric in POOLED:
+                row = {"metric": metric, "level": LEVEL, **counts, "images": len(arm.images), "one_class": called}
+                row |= {"few_groups": few}
+                row |= {"folds": len(own.folds[0]), "seeds": len(own.seeds)}
+                row |= _ends(("estimate", "low", "high"), own.pooled, own.pooled_drawn, groups, metric)
+                columns = ("fold_mean", "fold_mean_low", "fold_mean_high")
+                row |= _ends(columns, own.means, own.means_drawn, groups, metric) | ends.get(metric, {})
                 found.intervals.append(key | row)
-            found.calibration += [key | row for row in calibration.reliability(arm.label, arm.logit[selection])]
+            where = f"{arm.first.arm}/{selection}"
+            found.draws |= {f"{where}/{metric}": own.means_drawn[metric].astype(np.float32) for metric in METRICS}
+            logits = arm.logit[selection]
+            found.calibration += [
+                key | row for row in calibration.reliability(np.tile(arm.label, len(logits)), logits.ravel())
+            ]
         rows = []
         for pair in families[place]:
-            if set(pair) <= here.keys():
-                first, second = (here[name] for name in pair)
+            if set(pair) <= chosen.keys():
+                first, second = (scored[name] for name in pair)
                 key = dict(zip(CELL, (*place, selection), strict=True)) | {"first": pair[0], "second": pair[1]}
-                tests = sign_flip_p(counted[pair[0]], counted[pair[1]], signs)
+                paired = zip if len(first.seeds) == len(second.seeds) else product
+                tests = sign_flip_p(list(paired(first.seeds, second.seeds)), flips(groups, draws, seed))
+                fold_scores = [one.fold_scores for one in (first, second)]
                 for metric in METRICS:
-                    rows.append(
-                        key
-                        | {"metric": metric, "patients": len(patients), "sign_flip_p": tests[metric]}
-                        | _pooled(
-                            [estimates[name][metric] for name in pair],
-                            [values[name][metric] for name in pair],
-                            counted[pair[0]].smaller,
-                        )
-                        | _of_folds([fold_scores[name][metric] for name in pair], first.test_to_train)
-                        | _difference_of_folds(
-                            [means[name][metric] for name in pair],
-                            [drawn[name][metric] for name in pair],
-                            counted[pair[0]].smaller,
-                        )
-                        | _of_images(metric, selection, first, second)
-                    )
+                    row = key | {"metric": metric, **counts, "sign_flip_p": tests[metric]}
+                    row |= {"first_seeds": len(first.seeds), "second_seeds": len(second.seeds)}
+                    row |= _difference(first, second, groups, metric)
+                    row |= _of_folds([scores[metric] for scores in fold_scores], chosen[pair[0]].test_to_train)
+                    rows.append(row | _of_images(metric, selection, *(chosen[name] for name in pair)))
         for metric in METRICS:
-            chosen = [row for row in rows if row["metric"] == metric]
-            adjusted = statistics.holm([row["sign_flip_p"] for row in chosen], len(families[place]))
-            for row, p in zip(chosen, adjusted, strict=True):
+            tested = [row for row in rows if row["metric"] == metric]
+            adjusted = statistics.holm([row["sign_flip_p"] for row in tested], len(families[place]))
+            for row, p in zip(tested, adjusted, strict=True):
                 row["holm_p"] = p
         found.comparisons += rows
     for where in dict.fromkeys(f"{arm.first.dataset}/{arm.first.split}" for arm in arms if not arm.partition):
@@ -148,41 +152,51 @@ def analyse(
             Gap(
                 where,
                 f"{where}: its hold-outs overlap and images occur several times, so Nadeau-Bengio, McNemar and DeLong are "
-                "left out; the tests that resample patients are given",
+                "left out; the tests that resample groups are given",
             )
         )
     return found
 
 
-def external_intervals(runs: Mapping[tuple[str, Run], Predictions], draws: int = 10_000, seed: int = 0) -> list[Row]:
+def external_intervals(
+    runs: Mapping[tuple[str, Run], Predictions], draws: int = 10_000, seed: int = 0
+) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
     The patients of the other dataset are resampled within class, the same ones for every model; where it names no
-    patients, its images are. The effect of another training set is in the deviation over folds, not here. `runs` holds for
-    each other dataset and run what the run predicts there.
+    patients, its images are. The effect of another training set is in the deviation over folds, not here; that of another seed
+    is, where there are several and no run lacks. `runs` holds for
+    each other dataset and run what the run predicts there. The second value is that of :attr:`Findings.draws`, with keys
+    `ON/SCALE/DATASET/MODEL/MODE/SPLIT/MAGNIFICATION/AUGMENTATION/METRIC`.
     """
     arms: dict[tuple[str, str], list[tuple[Run, Predictions]]] = {}
     for (on, run), part in runs.items():
         arms.setdefault((on, run.arm), []).append((run, part))
-    rows = []
-    for (on, _), members in arms.items():
+    rows: list[Row] = []
+    kept: dict[str, np.ndarray] = {}
+    for (on, name), members in arms.items():
         first, part = members[0]
-        folds = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
-        estimates = [arm.values() for arm in folds]
-        weights, _ = _drawn(tuple(folds[0].names), tuple(folds[0].classes), draws, seed)
-        values = [arm.values(weights) for arm in folds]
+        groups = Groups.of(part.group, part.label, np.zeros(len(part.label), dtype=int))
+        models = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
+        weights = resample(groups, draws, seed)
+        estimates = [model.values() for model in models]
+        means = over_seeds(estimates)
+        drawn = spread(means, over_seeds([model.values(weights) for model in models]), groups)
+        values = {run: estimate for (run, _), estimate in zip(members, estimates, strict=True)}
+        folds, seeds = (sorted({getattr(run, place) for run in values}) for place in ("fold", "seed"))
+        if len(values) == len(folds) * len(seeds):
+            for metric in POOLED:
+                scores = [[values[replace(first, fold=fold, seed=one)][metric][0] for one in seeds] for fold in folds]
+                named = f"{on}/{name}/{metric}"
+                drawn[metric] = with_training_variance(drawn[metric], np.array(scores), named, seed)
+        key = {"on": on} | {column: getattr(first, column) for column in ARM}
+        key |= {"level": LEVEL, "folds": len(folds), "seeds": len(seeds), **groups.counts}
+        key |= {"images": len(part.label), "one_class": one_class([model.calls for model in models])}
         for metric in POOLED:
-            estimate = float(np.mean([value[metric][0] for value in estimates]))
-            mean = np.mean([value[metric] for value in values], axis=0)
-            low, high = interval(estimate, mean, folds[0].smaller, metric)
-            rows.append(
-                {"on": on}
-                | {name: getattr(first, name) for name in ARM}
-                | {"metric": metric, "estimate": estimate, "low": low, "high": high, "level": LEVEL}
-                | {"folds": len(folds), "patients": len(folds[0].names), "images": len(part.label)}
-                | {"smaller_class": folds[0].smaller, "one_class": one_class([fold.calls for fold in folds])}
-            )
-    return rows
+            ends = _ends(("estimate", "low", "high"), means, drawn, groups, metric)
+            rows.append(key | {"metric": metric} | ends)
+        kept |= {f"{on}/squashed/{name}/{metric}": drawn[metric].astype(np.float32) for metric in METRICS}
+    return rows, kept
 
 
 def _families(declared: Sequence[Run], pairs: Sequence[Pair]) -> dict[Place, list[Pair]]:
@@ -199,57 +213,59 @@ def _place(run: Run) -> Place:
     return tuple(getattr(run, name) for name in CELL[:-1])
 
 
-@cache  # the patients of a dataset are the same at every magnification and for every arm
-def _drawn(names: tuple[str, ...], classes: tuple[int, ...], draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bootstrap weights and the sign flips of patients, each (draws, patients)."""
-    return resample(names, np.array(classes), draws, seed), flips(names, draws, seed)
+def _ends(
+    columns: Sequence[str],
+    estimates: Mapping[str, np.ndarray],
+    drawn: Mapping[str, np.ndarray],
+    groups: Groups,
+    metric: str,
+) -> Row:
+    """Return three columns: a score, and the ends of its interval, None where there is none."""
+    estimate = float(estimates[metric][0])
+    low, high = map(_known, interval(estimate, drawn[metric], groups.freedom, metric))
+    return dict(zip(columns, (estimate, low, high), strict=True))
 
 
-def _intervals(arm: Clustered, estimates: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]) -> list[Row]:
-    counts = {"level": LEVEL, "patients": len(arm.names), "images": int(arm.confusion.sum())}
-    rows = []
-    for metric, (estimate,) in estimates.items():
-        low, high = interval(float(estimate), drawn[metric], arm.smaller, metric)
-        rows.append({"metric": metric, "estimate": float(estimate), "low": low, "high": high} | counts)
-    return rows
+def _difference(first: Scored, second: Scored, groups: Groups, metric: str) -> Row:
+    """Return the difference of two arms' pooled scores, the intervals of that and of the difference of means, and p."""
+    pooled, means = (
+        [one[metric] - other[metric] for one, other in pair]
+        for pair in (
+            ((first.pooled, second.pooled), (first.pooled_drawn, second.pooled_drawn)),
+            ((first.means, second.means), (first.means_drawn, second.means_drawn)),
+        )
+    )
+    ends = (map(_known, interval(float(found[0][0]), found[1], groups.freedom)) for found in (pooled, means))
+    (low, high), (difference_low, difference_high) = ends
+    row = {"pooled_difference": float(pooled[0][0]), "low": low, "high": high}
+    row |= {"bootstrap_p": bootstrap_p(means[1], groups.freedom)}
+    return row | {"difference_low": difference_low, "difference_high": difference_high}
 
 
-def _pooled(estimates: Sequence[np.ndarray], drawn: Sequence[np.ndarray], patients: int) -> Row:
-    """Return the difference of the pooled scores of two arms, its interval, and the bootstrap's p.
+def _by_accession(arm: Arm, own: Scored, selection: str, groups: Groups, draws: int, seed: int) -> dict[str, Row]:
+    """Return for each score the mean over folds, with its interval if accession numbers are resampled instead.
 
-    The scores are (1,), those in each draw (draws,); `patients` is the number of patients in the smaller class.
+    They usually occur in several folds, which are no strata then. Nothing if they divide the images as the groups do.
     """
-    observed, differences = float(estimates[0][0] - estimates[1][0]), drawn[0] - drawn[1]
-    low, high = interval(observed, differences, patients)
-    return {"pooled_difference": observed, "low": low, "high": high, "bootstrap_p": bootstrap_p(differences, patients)}
-
-
-def _mean_of_folds(metric: str, means: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray], patients: int) -> Row:
-    """Return the mean over folds of a score and its interval; None where no draw has a fold with both classes."""
-    mean = float(means[metric][0])
-    low, high = map(_known, interval(mean, drawn[metric], patients, metric))
-    return {"fold_mean": mean, "fold_mean_low": low, "fold_mean_high": high, "smaller_class": patients}
-
-
-def _difference_of_folds(means: Sequence[np.ndarray], drawn: Sequence[np.ndarray], patients: int) -> Row:
-    """Return the interval of the difference of two arms' means over folds."""
-    low, high = map(_known, interval(float(means[0][0] - means[1][0]), drawn[0] - drawn[1], patients))
-    return {"difference_low": low, "difference_high": high, "smaller_class": patients}
+    accessions = arm.groups(accession=True)
+    if len({(row[2], row[4]) for row in arm.images}) == len(accessions.names) == len(groups.names):
+        return {}
+    by_seed = arm.folds(selection, accession=True)
+    means = over_seeds([fold_means(folds, accessions) for folds in by_seed])
+    weights = resample(accessions, draws, seed)
+    drawn = spread(means, over_seeds([fold_means(folds, accessions, weights) for folds in by_seed]), accessions)
+    drawn = own.with_training(drawn)
+    columns = ("fold_mean", "accession_low", "accession_high")
+    return {metric: _ends(columns, means, drawn, accessions, metric) for metric in POOLED}
 
 
 def _known(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _fold_scores(arm: Arm, selection: str, runs: Mapping[Run, Predictions]) -> dict[str, list[float]]:
-    folds = [runs[replace(arm.first, fold=fold)] for fold in sorted({row[0] for row in arm.images})]
-    scored = [all_scores(part.label, part.logit[selection], part.group) for part in folds]
-    return {metric: [scores[metric] for scores in scored] for metric in METRICS}
-
-
-def _of_folds(scores: Sequence[Sequence[float]], test_to_train: float | None) -> Row:
+def _of_folds(scores: Sequence[np.ndarray], test_to_train: float | None) -> Row:
     """Return the mean scores of two arms over folds, their difference and effect size, and the tests on fold scores."""
-    first, second = map(np.array, scores)
+    first, second = scores
     differences = first - second
     corrected = statistics.Test(None, None)
     if test_to_train is not None:
@@ -269,11 +285,11 @@ def _of_folds(scores: Sequence[Sequence[float]], test_to_train: float | None) ->
 
 
 def _of_images(metric: str, selection: str, first: Arm, second: Arm) -> Row:
-    """Return the secondary tests, which assume that images are independent."""
+    """Return the secondary tests, which assume that images are independent; None where an image occurs several times."""
     mcnemar = delong = None
-    if first.partition and metric == "accuracy":
-        truth = first.label == 1
-        mcnemar = statistics.mcnemar(*(decide(arm.logit[selection]) == truth for arm in (first, second)))
-    if first.partition and metric == "auc":
-        delong = statistics.delong(first.label, first.logit[selection], second.logit[selection]).p
+    logits = [arm.logit[selection][0] for arm in (first, second) if arm.partition and len(arm.logit[selection]) == 1]
+    if len(logits) == 2 and metric == "accuracy":
+        mcnemar = statistics.mcnemar(*(decide(logit) == (first.label == 1) for logit in logits))
+    if len(logits) == 2 and metric == "auc":
+        delong = statistics.delong(first.label, *logits).p
     return {"mcnemar_p": mcnemar, "delong_p": delong}

@@ -18,8 +18,11 @@ from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run, of_external
 
 KEYS = ("on", *ARM)
-METRICS_COLUMNS = (*KEYS, "seed", "fold", *METRICS, "images", "patients", "malignant_calls")
-SUMMARY_COLUMNS = ("on", *(name for name in summary.SUMMARY_COLUMNS if name != "selection"))
+METRICS_COLUMNS = (*KEYS, "seed", "fold", *METRICS, "images", *summary.GROUPS, "malignant_calls")
+SUMMARY_COLUMNS = (
+    "on",
+    *(name for name in summary.SUMMARY_COLUMNS if name not in ("selection", "few_groups", *summary.GROUPS)),
+)
 RATE = "malignant_rate"
 GROUPS_COLUMNS = (*KEYS, "class", "label", "seed", "fold", "images", "malignant_calls", RATE, f"{RATE}_std")
 MEAN = "mean"
@@ -63,9 +66,8 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
 def score_run(on: str, run: Run, predictions: Predictions) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
     scores = all_scores(predictions.label, predictions.logit["last"], predictions.group)
-    counts = {"images": len(predictions.label), "patients": len(np.unique(predictions.group))}
-    counts["malignant_calls"] = int(decide(predictions.logit["last"]).sum())
-    return {"on": on, **asdict(run), **scores, **counts}
+    calls = int(decide(predictions.logit["last"]).sum())
+    return {"on": on, **asdict(run), **scores, **summary.counts([predictions]), "malignant_calls": calls}
 
 
 def group_rates(on: str, run: Run, predictions: Predictions) -> list[Row]:

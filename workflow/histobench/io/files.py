@@ -93,6 +93,14 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
         writer.writerows(rows)
 
 
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as an .npz file, atomically; equal arrays give equal bytes, since numpy dates its members 1980."""
+    import numpy as np
+
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
 def read_given_csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str | None, Any]]]]:
     """Return the columns and the numbered rows of a CSV table that a user has written.
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from histobench.datasets.breakhis import SUBTYPES
 from histobench.evaluation.bootstrap import FEWEST
-from histobench.study.resolved import printed_mode
+from histobench.evaluation.summary import FEW
+from histobench.evaluation.variance import training_variance
+from histobench.study.resolved import Study, printed_mode
 
 Texts = Mapping[str, str]
 """A row of a CSV file."""
@@ -17,7 +19,7 @@ UNKNOWN = "unknown"
 """What stands for magnification 0."""
 NO_INTERVAL = "(no interval)"
 """What stands for an interval that is a single value, or that there is not."""
-WITHOUT = f"{NO_INTERVAL[1:-1].capitalize()}: every draw of patients gives the same value, or none has both classes in a fold."
+WITHOUT = f"{NO_INTERVAL[1:-1].capitalize()}: every draw gives the same value, or a class has no more groups than there are folds."
 HEADS = {
     "on": "Evaluated on",
     "parameters_millions": "Parameters (M)",
@@ -91,23 +93,58 @@ def bracket(low: str, high: str) -> str:
 
 
 def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
-    """Return what a reader must know of the arms in rows of a CSV: which call all images alike, and too few patients.
+    """Return what a reader must know of the arms in rows of a CSV: which call all images alike, and too few groups.
 
-    Rows may have columns `one_class` and `smaller_class`; `labels` are the models' names in print.
+    Rows may have columns `one_class`, `few_groups`, and with intervals `freedom` and `seeds`; `labels` are the models' names in print.
     """
-    few = {int(row["smaller_class"]) for row in rows if row.get("smaller_class")}
+    freedom = {float(row["freedom"]) for row in rows if row.get("freedom")}
+    several = len({row["split"] for row in rows if "split" in row}) > 1
+    few = dict.fromkeys(
+        row["few_groups"] + (f" (split policy {row['split']})" if several else "")
+        for row in rows
+        if row.get("few_groups")
+    )
     alike = dict.fromkeys(
         f"{labels.get(row['model'], row['model'])} {printed_mode(row['mode'])} ({magnified(row['magnification'])}, "
         f"{'in' if 'folds' in found else 'always'} {found})"
         for row in rows
         if (found := row.get("one_class"))
     )
+    seeds = {
+        int(row[name])
+        for row in rows
+        if row.get("freedom")
+        for name in ("seeds", "first_seeds", "second_seeds")
+        if row.get(name)
+    }
     said = [f"One class for all images: {', '.join(alike)}."] if alike else []
-    if few and min(few) < FEWEST:
+    said += [f"Folds with fewer than {FEW} groups of a class: {' / '.join(few)}."] if few else []
+    said += [training_variance(seeds)] if seeds else []
+    if freedom and min(freedom) < 1:
+        said.append("No interval where every fold has a single group of a class.")
+    elif freedom and min(freedom) < FEWEST:
         said.append(
-            f"Only {count([min(few)], 'patient')} in the smaller class: intervals of fewer than {FEWEST} do not reach their level."
+            f"Only {min(freedom):g} degrees of freedom (about the groups of the class that has fewer, less the folds): intervals "
+            f"with fewer than {FEWEST} do not reach their level."
         )
     return said
+
+
+def resampled(rows: Sequence[Texts], study: Study) -> str:
+    """Return how many groups the scores in rows of a CSV rest on, by split policy, as a sentence without its end.
+
+    For example `81 patients (24 benign, 57 malignant)`.
+    """
+    found = []
+    splits = dict.fromkeys(row["split"] for row in rows)
+    for split in splits:
+        own = [row for row in rows if row["split"] == split]
+        numbers = [span(int(row[f"{name}groups"]) for row in own) for name in ("benign_", "malignant_")]
+        said = count((int(row["groups"]) for row in own), study.unit(split))
+        found.append(
+            f"{said} ({numbers[0]} benign, {numbers[1]} malignant)" + f" by split policy {split}" * (len(splits) > 1)
+        )
+    return ", ".join(found) or "no group"
 
 
 def subtype(code: str, dataset: Mapping[str, Any]) -> str:
@@ -124,10 +161,14 @@ def origin(weights: Mapping[str, Any]) -> str:
 
 def count(numbers: Iterable[int], noun: str) -> str:
     """Return for example `5 folds`, or `3 to 5 folds` where the numbers are not all equal."""
+    text = span(known := list(numbers))
+    return f"{text} {noun}{'' if max(known) == 1 else 's'}"
+
+
+def span(numbers: Iterable[int]) -> str:
+    """Return a number, or the lowest and the highest: `3 to 5`."""
     known = set(numbers)
-    low, high = min(known), max(known)
-    text = f"{low}" if low == high else f"{low} to {high}"
-    return f"{text} {noun}{'' if high == 1 else 's'}"
+    return f"{min(known)}" if len(known) == 1 else f"{min(known)} to {max(known)}"
 
 
 def fixed(number: str) -> str:

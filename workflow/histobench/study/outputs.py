@@ -49,9 +49,16 @@ def tables(study: Study) -> list[str]:
     headline = {**study.main, "magnification": study.comparisons["magnification"]}.items()
     if len({(cell["model"], cell["mode"]) for cell in study.cells if headline <= cell.items()}) > 1:
         names += ["table7", f"table7{BESIDE}", f"table7{FULL}"]
+    if repeated(study):
+        names.append("variance")
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", "external"]
     return sorted(named(study, names))
+
+
+def repeated(study: Study) -> bool:
+    """Return whether an arm is trained with several seeds."""
+    return max(study.seeds.values()) > 1
 
 
 def named(study: Study, names: Iterable[str]) -> list[str]:
@@ -100,6 +107,7 @@ def figures(study: Study) -> list[str]:
         "confusion": main,
         "patients": main,
         "reliability": main,
+        "variance": repeated(study),
         "bach": study.external,
         "cost": main,
     }
@@ -123,6 +131,8 @@ def is_private(study: Study, figure: str) -> bool:
 def results(study: Study) -> list[str]:
     """Return the CSVs that the page shows or links, other than tables."""
     names = ["intervals", "comparisons", "gaps", "costs", "summary", "metrics", "parameters", "calibration"]
+    if repeated(study):
+        names.append("variance")
     if study.external:
         names += [f"external_{name}" for name in ("gaps", "summary", "metrics", "groups", "intervals")]
     return [*names, *(["claims"] if study.paper else [])]

@@ -73,7 +73,9 @@ _PAPERS, _OTHERS = "as in the paper", "others"
 def _kind(study: Study, cell: Mapping[str, Any], seed: int) -> str:
     if cell["split"] != study.split:
         return f"under split {cell['split']}"
-    known = cell["dataset"] == study.dataset and cell["augmentation"] in study.numbered.values() and seed == study.seed
+    if seed != study.seed:
+        return "with other seeds"
+    known = cell["dataset"] == study.dataset and cell["augmentation"] in study.numbered.values()
     return _PAPERS if known and cell["mode"] in ("ft", "lp") else _OTHERS
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 from histobench.study.run_files import unit_of
+from histobench.study.runs import ARM
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
@@ -94,13 +95,18 @@ class Study:
 
     @cached_property
     def cells(self) -> list[dict[str, Any]]:
-        """Return each combination of the grid's blocks: the columns that identify a run, but its fold."""
-        names = ("model", "mode", "split", "magnification", "augmentation")
-        return [
-            {"dataset": block["dataset"], **dict(zip(names, values, strict=True))}
-            for block in self.grid
-            for values in product(*(block[f"{name}s"] for name in names))
-        ]
+        """Return each combination of the grid's blocks: the columns that identify a run, but its seed and fold."""
+        return [dict(zip(ARM, cell, strict=True)) for cell in self.seeds]
+
+    @cached_property
+    def seeds(self) -> dict[tuple[object, ...], int]:
+        """Return with how many seeds each of :attr:`cells`, as a tuple of its values, is trained."""
+        known: dict[tuple[object, ...], set[int]] = {}
+        for block in self.grid:
+            lists = (block[f"{name}s"] for name in ARM[1:])
+            for values in product([block["dataset"]], *lists):
+                known.setdefault(values, set()).update(block["seeds"])
+        return {cell: len(seeds) for cell, seeds in known.items()}
 
     @property
     def dataset(self) -> str:
@@ -175,6 +181,10 @@ class Study:
             "augmentation": block["augmentations"][0],
         }
 
+    def unit(self, split: str) -> str:
+        """Return what statistics resample under a split policy: `patient` or `accession number`."""
+        return self.splits[split]["unit"]
+
     def label(self, model: str) -> str:
         """Return a model's name in print; the name itself where the study has no such model."""
         return self.labels.get(model, model)
@@ -213,14 +223,29 @@ def resolve(config: "Config") -> Study:
             for name in splits
         },
         augmentations={name: config.augmentations[name] for name in augmentations},
-        grid=[block.model_dump(mode="json") for block in config.grid],
+        grid=[block.model_dump(mode="json") | {"seeds": block.seeds or [config.seed]} for block in config.grid],
         tables=config.tables.model_dump(mode="json") | {"dataset": dataset},
         external=[block.model_dump(mode="json") for block in config.tested],
         comparisons=config.comparisons.model_dump(mode="json"),
         paper=bool(config.paper),
     )
-    study = replace(study, comparisons={**study.comparisons, "magnification": study.magnification})
+    study = replace(
+        study,
+        notes=[*study.notes, *_of_seeds(study)],
+        comparisons={**study.comparisons, "magnification": study.magnification},
+    )
     return replace(study, paper=bool(paper.arms(study))) if config.paper is None else study
+
+
+def _of_seeds(study: Study) -> list[str]:
+    """Return which arms are trained with several seeds, as a note."""
+    several = {cell[1:3]: seeds for cell, seeds in study.seeds.items() if seeds > 1}
+    if not several:
+        return []
+    numbers = " or ".join(map(str, sorted(set(several.values()))))
+    names = ", ".join(arm.name for arm in study.arms if arm.key in several)
+    which = "" if min(study.seeds.values()) > 1 else f" ({names})"
+    return [f"A fold's score is the mean over {numbers} seeds{which}."]
 
 
 def write(study: Study, path: Path) -> None:

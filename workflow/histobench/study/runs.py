@@ -1,11 +1,14 @@
 """Training runs: their identity, and whether their results are up to date."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from histobench.study import paths
 from histobench.study.spec import RunSpec
+
+ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
+"""The columns that name an arm of a study, whose seeds and folds are averaged."""
 
 
 @dataclass(frozen=True, order=True)
@@ -24,7 +27,7 @@ class Run:
     @property
     def arm(self) -> str:
         """Name of the run's arm, whose seeds and folds are averaged: `breakhis/vgg19/ft/patient/40/none`."""
-        return "/".join(map(str, list(asdict(self).values())[:-2]))
+        return "/".join(str(getattr(self, name)) for name in ARM)
 
     def __str__(self) -> str:
         """Return the run in words of its path: `breakhis/vgg19/ft/patient/40/none/seed0/fold1`."""

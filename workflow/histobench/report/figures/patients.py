@@ -1,4 +1,4 @@
-"""The error map: which patients are misclassified, by which arm, at which magnification."""
+"""The error map: which groups (patients or accession numbers) are misclassified, by which arm, at which magnification."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,23 +24,23 @@ NO_IMAGE = "#c9d3de"
 def errors(
     predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str], arms: Sequence[Arm]
 ) -> tuple[list[tuple[str, int, str]], list[tuple[tuple[str, str], int]], np.ndarray]:
-    """Return the share of each patient's images that are misclassified.
+    """Return the share of each group's images that are misclassified.
 
-    Rows are patients; a patient with two subtypes has two. Benign patients come first. Within a class, those with the
+    Rows are groups; a group with two subtypes has two. Benign groups come first. Within a class, those with the
     most errors come first. Columns are arms in their order, each with its magnifications.
 
     The predictions are those of the runs of one dataset, split and augmentation; `subtypes` are by the ids of images.
 
     Returns:
-        Rows (patient, label, subtype), columns (arm key, magnification), and float64 (rows, columns), NaN where a
-        patient has no image.
+        Rows (group, label, subtype), columns (arm key, magnification), and float64 (rows, columns), NaN where a
+        group has no image.
     """
     wrong: dict[tuple[str, int, str], dict[tuple[tuple[str, str], int], list[bool]]] = {}
     for run, found in predictions.items():
         column = ((run.model, run.mode), run.magnification)
         miss = decide(found.logit["last"]) != found.label.astype(bool)
-        for image, patient, label, missed in zip(found.image_id, found.group, found.label, miss, strict=True):
-            row = (str(patient), int(label), subtypes.get(image, ""))
+        for image, group, label, missed in zip(found.image_id, found.group, found.label, miss, strict=True):
+            row = (str(group), int(label), subtypes.get(image, ""))
             wrong.setdefault(row, {}).setdefault(column, []).append(bool(missed))
     present = {column for cells in wrong.values() for column in cells}
     order = [arm.key for arm in arms]
@@ -53,7 +53,7 @@ def errors(
 
 
 def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str], study: Study) -> Figure:
-    """Return the map of patients by arms and magnifications; arguments as for :func:`errors`.
+    """Return the map of groups by arms and magnifications; arguments as for :func:`errors`.
 
     Raises:
         HistoBenchError: there are no predictions.
@@ -94,13 +94,13 @@ def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str
     size = min(TINY, max(pitch * 72 / 25.4 * 0.82, 3.0))
     axis.set_xticks(range(len(columns)), [printed("magnification", str(m)) for _, m in columns], rotation=90, size=TINY)
     axis.yaxis.tick_right()
-    axis.set_yticks(range(len(rows)), [f"{code} {patient}".strip() for patient, _, code in rows], size=size)
+    axis.set_yticks(range(len(rows)), [f"{code} {group}".strip() for group, _, code in rows], size=size)
     axis.tick_params(length=0, pad=1.5)
     axis.set_xlim(-0.5 - margin, len(columns) - 0.5)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.spines[:].set_visible(False)
     bar = figure.colorbar(mesh, ax=axis, location="bottom", shrink=0.45, aspect=40, pad=0.01)
-    bar.set_label("share of the patient's images that are misclassified")
+    bar.set_label(f"share of the {study.unit(study.split)}'s images that are misclassified")
     bar.outline.set_linewidth(0.5)  # type: ignore[operator]
     # As vectors, not as an embedded image.
     assert bar.solids is not None

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from histobench.evaluation import summary
 from histobench.evaluation.external import MEAN, RATE
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
 from histobench.report.figures.style import COLUMN, GREY, PAGE, SMALL, arm_handles, canvas, looks
-from histobench.report.terms import Texts, magnified, minus, printed
+from histobench.report.terms import Texts, magnified, minus, printed, resampled
 from histobench.study.resolved import STRICTNESS, Arm, Study
 
 Key = tuple[str, str, int]
@@ -25,14 +26,14 @@ SQUARE: Mapping[str, Any] = {**DIAMOND, "marker": "s"}
 DOT: Mapping[str, Any] = {"color": GREY, "marker": "o", "markersize": 2.2, "markeredgewidth": 0, "linestyle": "none"}
 DASH: Mapping[str, Any] = {"marker": "_", "markersize": 6, "markeredgewidth": 1.6, "linestyle": "none"}
 SHADE = "0.93"
-INTERVALS = (*ARM, "selection", "metric", "fold_mean", "fold_mean_low", "fold_mean_high")
+INTERVALS = (*ARM, "selection", "metric", *summary.GROUPS, "fold_mean", "fold_mean_low", "fold_mean_high")
 SUMMARY = (*ARM, "selection", "accuracy_mean", "accuracy_std")
 METRICS = (*ARM, "fold", "selection", "accuracy")
 GROUPS = ("on", *ARM, "class", "label", "fold", RATE)
 """Columns of the study's files that are drawn."""
 STEPS = {"last": "last epoch", "validation": "kept groups", "best_epoch": "best epoch"}
 """Selections in the labels of the ladder's steps."""
-MEANS = "Markers: mean over folds; bars: 95 % interval, patients resampled."
+MEANS = "Markers: mean over folds; bars: 95 % interval, {} resampled."
 
 
 def chosen(rows: Sequence[Texts], setting: Mapping[str, str]) -> list[Texts]:
@@ -64,12 +65,13 @@ def accuracy(intervals: Sequence[Texts], published: Mapping[int, Sequence[Texts]
     shown = [arm for arm in study.arms if any(key[:2] == arm.key for key in keys)]
     if not shown:
         return _nothing("gaps.csv", study)
+    rows = [row for estimates in ours.values() for row in estimates.values()]
     magnifications = sorted({key[2] for key in keys})
     known, step = looks(study.arms), 0.84 / len(shown)
     handles = arm_handles(shown, known)
     if any(theirs.values()):
         handles.append(Line2D([], [], color="0.2", label="published", **DASH))
-    figure = canvas(PAGE, 8 + 58 * len(ours), [MEANS, *study.notes], handles)
+    figure = canvas(PAGE, 8 + 58 * len(ours), [MEANS.format(resampled(rows, study)), *study.notes], handles)
     axes = figure.subplots(len(ours), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, number in zip(axes, ours, strict=True):
         for place, arm in enumerate(shown):
@@ -128,7 +130,7 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
     rows = -(-len(keys) // columns)
     handles: list[Artist] = [
         Line2D([], [], color="0.2", linewidth=2.4, label="mean over folds"),
-        Line2D([], [], label="one fold", **DOT),
+        Line2D([], [], label="one run", **DOT),
         *([Line2D([], [], color="0.2", label="mean, chosen on kept groups", **SQUARE)] if chooses else []),
         Line2D([], [], color="0.2", label="mean of the best epoch", **DIAMOND),
     ]
@@ -204,7 +206,7 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
     wide = len(magnifications) > 1
     known, step = looks(study.arms), 0.7 / len(shown)
     handles = arm_handles(shown, known, line=False)
-    handles += [Line2D([], [], label="one fold", **DOT), Patch(color=SHADE, label="malignant classes")]
+    handles += [Line2D([], [], label="one run", **DOT), Patch(color=SHADE, label="malignant classes")]
     figure = canvas(PAGE if wide else COLUMN, 58, study.notes, handles, 4 if wide else 2)
     axes = figure.subplots(1, len(magnifications), sharey=True, squeeze=False)[0]
     for axis, magnification in zip(axes, magnifications, strict=True):

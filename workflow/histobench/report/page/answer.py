@@ -3,22 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from histobench.claims.verdicts import ON_PAPER, ON_STUDY
 from histobench.report.page.cells import Cell, Row, RowCount, Source, Value, View, shown
 from histobench.report.terms import ABSENT, Texts, magnified
 
 TALLIES = (
-    ("By the paper's own numbers", "published_verdict", ("holds", "contradicted", "inconsistent", "not checkable")),
-    ("By this study", "study_verdict", ("supported", "contradicted", "undecided", "not run", "not applicable")),
+    ("By the paper's own numbers", "published_verdict", ON_PAPER),
+    ("By this study", "study_verdict", ON_STUDY),
 )
+"""Title, column, and the definition of each verdict."""
 LEVEL = 0.05
 """Significance level of Holm's p."""
 CAPTION = (
-    "Accuracy, mean over folds, with its 95 % interval; patients are resampled within their class. Differences are paired by "
-    "patient. An arm is significantly worse if the interval of its difference excludes zero and Holm's p over all declared "
-    "pairs, of sign flips of patients in the pooled predictions, is below 0.05."
+    "Accuracy, mean over folds, with its 95 % interval: {} are resampled within class and fold. Differences are paired by {}. "
+    "An arm is significantly worse if the interval of its difference excludes zero and Holm's p over all declared pairs, of "
+    "sign flips of {}s in the pooled predictions, is below 0.05."
 )
+"""To be filled in with the groups, and twice with what a group is."""
 NOTABLE = (
-    ("Inconsistent with the paper's own numbers", "published_verdict", "inconsistent", "published_evidence"),
+    ("Impossible by the paper's own numbers", "published_verdict", "impossible", "published_evidence"),
+    ("Implausible by the paper's own numbers", "published_verdict", "implausible", "published_evidence"),
     ("Contradicted by the paper's own tables", "published_verdict", "contradicted", "published_evidence"),
     ("Contradicted by this study", "study_verdict", "contradicted", "study_evidence"),
     ("Supported by this study", "study_verdict", "supported", "study_evidence"),
@@ -107,8 +111,8 @@ def _winner(arms: Sequence[int], intervals: Source, comparisons: Source | None, 
     return found
 
 
-def table(winners: Sequence[Winner], link: str) -> View:
-    """Return the table of the best arms."""
+def table(winners: Sequence[Winner], link: str, groups: str, unit: str) -> View:
+    """Return the table of the best arms; `groups` says how many are resampled, `unit` what they are."""
     rows = []
     for one in winners:
         second: Cell = [ABSENT]
@@ -134,7 +138,16 @@ def table(winners: Sequence[Winner], link: str) -> View:
         "Not significantly different": "list",
     }
     title = "The best arm at each magnification"
-    return View("best-arms", title, CAPTION, link, list(columns), list(columns.values()), rows, cards=True)
+    return View(
+        "best-arms",
+        title,
+        CAPTION.format(groups, unit, unit),
+        link,
+        list(columns),
+        list(columns.values()),
+        rows,
+        cards=True,
+    )
 
 
 def guesses(aucs: Sequence[Texts], names: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from histobench.io.errors import HistoBenchError
 from histobench.report.page import answer, protocol, table_views
 from histobench.report.page.cells import Column, RowCount, Source, Value, number, plain, view
-from histobench.report.terms import remarks
+from histobench.report.terms import remarks, resampled
 from histobench.study.outputs import papers, title
 from histobench.study.resolved import Study
 
@@ -94,7 +94,7 @@ def build(content: PageInput, output: Path) -> str:
         also_train=[
             table_views.also_train(Source.read(path, folder, {})) for path in content.tables if path.stem == "folds"
         ],
-        intervals=table_views.intervals(sources["intervals"]) if "intervals" in sources else None,
+        intervals=table_views.intervals(sources["intervals"], study) if "intervals" in sources else None,
         comparisons=table_views.comparisons(sources["comparisons"]) if "comparisons" in sources else [],
         external=[one for one in tables if one.identity.startswith("external")],
         figures=[_figure(path, folder, content) for path in content.figures],
@@ -127,7 +127,7 @@ def _answer(study: Study, intervals: Source | None, comparisons: Source | None) 
         "lead": lead,
         "rivals": any(one.second for one in found),
         "firsts": answer.firsts(found),
-        "table": answer.table(found, (comparisons or intervals).link),
+        "table": answer.table(found, (comparisons or intervals).link, resampled(rows, study), study.unit(split)),
         "remarks": [
             *remarks(rows, study.labels),
             *answer.guesses([row for row in rows if row["metric"] == "auc"], intervals.names),
@@ -142,6 +142,7 @@ def _claims(claims: Source | None) -> dict[str, Any] | None:
     columns = ("published_verdict", "study_verdict")
     return {
         "tallies": answer.tallies(claims),
+        "definitions": [(title, definitions) for title, _, definitions in answer.TALLIES],
         "notable": answer.notable(claims),
         "ledger": replace(view(claims, "All claims", "", CLAIMS), cards=True),
         "verdicts": {column: list(dict.fromkeys(row[column] for row in claims.rows)) for column in columns},

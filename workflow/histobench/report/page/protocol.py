@@ -147,8 +147,9 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         (
             "Significance",
             "Wilcoxon on five fold scores, p below 0.05 throughout",
-            "exact two-sided signed-rank test with the smallest p it can give; patient-clustered paired bootstrap with "
-            f"{study.comparisons['draws']:,} draws, patient-level sign flips, Nadeau-Bengio corrected t, Holm over the "
+            "exact two-sided signed-rank test with the smallest p it can give; paired bootstrap and sign flips of "
+            f"{' and '.join(dict.fromkeys(f'{study.unit(split)}s' for split in study.splits))} with "
+            f"{study.comparisons['draws']:,} draws, Nadeau-Bengio corrected t, Holm over the "
             "declared pairs",
         ),
     ]

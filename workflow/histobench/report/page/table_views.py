@@ -10,8 +10,9 @@ from histobench.report.page.cells import Cell, Column, Source, View, beside, col
 from histobench.report.tables.comparison_tables import excludes_zero
 from histobench.report.tables.folds_table import ALL
 from histobench.report.tables.results_tables import best_means
-from histobench.report.terms import head
+from histobench.report.terms import head, remarks, resampled
 from histobench.study.outputs import BESIDE, INTERVALS, papers
+from histobench.study.resolved import Study
 
 FOLD = ("dataset", "split", "augmentation", "selection", "folds", "level")
 SETTING = ("dataset", "split", "augmentation", "magnification")
@@ -88,31 +89,49 @@ def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
     return set()
 
 
-def intervals(source: Source) -> View | None:
-    """Return a row per arm and a column per metric, at the last epoch."""
+def intervals(source: Source, study: Study) -> View | None:
+    """Return a row per arm and a column per metric, at the last epoch; below it other intervals of the same arms."""
     rows = [index for index, row in enumerate(source.rows) if row["selection"] == "last"]
     if not rows:
         return None
     equal = [key for key in SETTING[:3] if len({source.rows[index][key] for index in rows}) == 1]
     keys = [key for key in (*SETTING, "model", "mode") if key not in equal]
-    caption = (
-        "Means over folds of the scores of the last epoch with 95 % intervals; patients are resampled within their class. "
-        "The CSV also has the best epoch."
+    shown = [source.rows[index] for index in rows]
+    caption = " ".join(
+        [
+            f"Means over folds of the scores of the last epoch with 95 % intervals: {resampled(shown, study)} are resampled "
+            "within class and fold. The CSV also has the best epoch.",
+            *remarks([row for row in shown if row["metric"] == "accuracy"], study.labels),
+        ]
     )
     pooled = (
         "The same of the out-of-fold predictions of all folds together. Folds differ in size, and the AUC ranks images of all "
         "folds together, so that pooled scores differ from means over folds."
     )
-    found, below = (
-        pivot(*(source, title, text, rows, keys, "metric"), partial(source.fill, template))
-        for title, text, template in (
-            ("Intervals", caption, "{fold_mean} [{fold_mean_low}, {fold_mean_high}]"),
-            ("Intervals of pooled scores", pooled, "{estimate} [{low}, {high}]"),
-        )
+    accession = (
+        "The same means over folds; in the second brackets accession numbers are resampled within class, because slides of one "
+        "number may be of one patient."
     )
-    below.identity += "-pooled"
-    found.shared = below.shared = [(head(key), source.value(rows[0], key, away=True)) for key in equal]
-    found.companions = [below]
+    mean = "{fold_mean} [{fold_mean_low}, {fold_mean_high}]"
+    views = {
+        "Intervals": (caption, mean, rows),
+        "Intervals by accession number": (
+            accession,
+            f"{mean}; by accession number [{{accession_low}}, {{accession_high}}]",
+            [index for index in rows if source.rows[index]["accession_low"]],
+        ),
+        "Intervals of pooled scores": (pooled, "{estimate} [{low}, {high}]", rows),
+    }
+    found, *below = (
+        pivot(*(source, title, text, chosen, keys, "metric"), partial(source.fill, template))
+        for title, (text, template, chosen) in views.items()
+        if chosen
+    )
+    for part in below:
+        part.identity += f"-{part.title.split()[-1]}"
+    for part in (found, *below):
+        part.shared = [(head(key), source.value(rows[0], key, away=True)) for key in equal]
+    found.companions = below
     return found
 
 
@@ -124,9 +143,9 @@ def comparisons(source: Source) -> list[View]:
         if rows:
             caption = (
                 f"{head(metric)}, first minus second, last epoch: difference of the means over folds, and of the pooled scores, "
-                "with 95 % intervals of the patient-clustered paired bootstrap. Holm's correction is applied to the sign-flip p over the declared "
+                "with 95 % intervals of a paired bootstrap of groups. Holm's correction is applied to the sign-flip p over the declared "
                 "pairs. The floor is the smallest p that the Wilcoxon test can give. The last column is secondary: it "
-                "assumes that images are independent, but those of one patient are not."
+                "assumes that images are independent, but those of one group are not."
             )
             views.append(
                 view(source, f"Pairs of arms: {head(metric)}", caption, [*COMPARED, secondary], rows, FOLD)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from histobench.evaluation.summary import GROUPS
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Bold, Table
 from histobench.report.terms import (
@@ -16,6 +17,7 @@ from histobench.report.terms import (
     minus,
     printed,
     remarks,
+    resampled,
 )
 from histobench.study.outputs import title
 from histobench.study.resolved import Study, printed_mode
@@ -25,7 +27,7 @@ METRICS = ("accuracy", "f1", "auc")
 PAIR = ("magnification", "first", "second")
 P_VALUES = ("holm_p", "sign_flip_p", "bootstrap_p", "nadeau_bengio_p")
 HONEST_COLUMNS = (
-    *(*PAIR, "metric", "folds", "patients", "first_value", "second_value"),
+    *(*PAIR, "metric", "folds", "unit", *GROUPS, "first_value", "second_value"),
     *(
         "difference",
         "difference_low",
@@ -82,7 +84,7 @@ def comparison_tables(
         "differ; a fold in which their scores are equal is left out"
     )
     if chosen:
-        setting += f"; {chosen[0]['folds']} folds, {chosen[0]['patients']} patients."
+        setting += f"; {chosen[0]['folds']} folds, {resampled(chosen, study)}."
         floor = min(float(row["wilcoxon_floor"]) for row in chosen)
         if floor > 0.05:
             bound += (
@@ -130,12 +132,13 @@ def excludes_zero(row: Texts) -> bool:
 
 def _honest(pairs: Pairs, magnification: str, setting: str, study: Study) -> Table:
     rows, cells = [], []
+    unit = study.unit(study.split)
     for (first, second), metrics in pairs.items():
         for metric in METRICS:
             source = metrics[metric]
-            row = {key: _p(source[key]) if key.endswith("_p") else fixed(source[key]) for key in HONEST_COLUMNS[6:]}
+            row = {key: _p(source[key]) if key.endswith("_p") else fixed(source[key]) for key in HONEST_COLUMNS[9:]}
             row |= {"magnification": magnification, "first": first, "second": second, "metric": metric}
-            row |= {key: source[key] for key in ("folds", "patients")}
+            row |= {key: source[key] for key in ("folds", "unit", *GROUPS)}
             row["effect_size"] = f"{float(source['effect_size']):.2f}" if source["effect_size"] else ""
             rows.append(row)
             signed = {
@@ -157,13 +160,13 @@ def _honest(pairs: Pairs, magnification: str, setting: str, study: Study) -> Tab
         title="Table 7, in full" if study.paper else title(study, "table7"),
         caption=study.caption(
             f"Pairwise comparison, first minus second: {setting}",
-            "Means and difference are over folds, with the 95 % interval of a paired bootstrap of patients, bold where it "
+            f"Means and difference are over folds, with the 95 % interval of a paired bootstrap of {unit}s, bold where it "
             "excludes 0; d_z is the mean difference over its deviation between folds.",
             "Pooled: difference on the out-of-fold predictions of all folds together, with its interval.",
             "p-values after that: Holm's correction, over the declared family of pairs, of a sign-flip permutation of "
-            "patients; this permutation; the bootstrap; Nadeau and Bengio's corrected t on fold scores; the exact "
+            f"{unit}s; this permutation; the bootstrap of the difference of means; Nadeau and Bengio's corrected t on fold scores; the exact "
             "two-sided Wilcoxon signed-rank test with its floor.",
-            "Secondary: exact McNemar (accuracy) or DeLong (AUC), which take the images of a patient for independent and "
+            "Secondary: exact McNemar (accuracy) or DeLong (AUC), which take the images of a group for independent and "
             "therefore reject too often.",
             *remarks([row for metrics in pairs.values() for row in metrics.values()], {}),
             *([WITHOUT] if any(NO_INTERVAL in cell for line in cells for cell in line) else []),

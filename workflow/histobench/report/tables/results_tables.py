@@ -24,13 +24,25 @@ from histobench.report.terms import (
     magnified,
     printed,
     remarks,
+    resampled,
+    span,
 )
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
 
 KEYS = ("model", "mode", "magnification")
-ESTIMATORS = {"mean over folds": "fold_mean", "pooled": ""}
-"""Estimator -> what the names of its columns in `intervals.csv` begin with; the first is the headline of all tables."""
+ACCESSION = "mean over folds, by accession number"
+BY_ACCESSION = (
+    "By accession number: accession numbers are resampled instead, within class, because slides of one number may be of one "
+    "patient."
+)
+ESTIMATORS = {
+    "mean over folds": ("fold_mean", "fold_mean_low", "fold_mean_high"),
+    ACCESSION: ("fold_mean", "accession_low", "accession_high"),
+    "pooled": ("estimate", "low", "high"),
+}
+"""Estimator -> columns of the score and the ends of its interval in `intervals.csv`; the first is the headline of all tables.
+The second is left out where accession numbers are the groups, or as good as these."""
 
 
 def results_tables(
@@ -69,7 +81,7 @@ def results_tables(
     else:
         about, companion = (
             f"Classification results{which}: dataset {study.dataset}, split policy {study.split}, "
-            f"augmentation {setting['augmentation']}, {printed('selection', selection)}, {over}"
+            f"augmentation {setting['augmentation']}, {printed('selection', selection)}, {resampled(chosen, study)}, {over}"
             for which in ("", " beside the published ones")
         )
         empty = [*WARNINGS[selection], *empty]
@@ -114,28 +126,31 @@ def intervals_table(
     chosen = [row for row in intervals if setting.items() <= row.items() and row["metric"] in POOLED]
     arms: dict[tuple[str, ...], dict[str, str]] = {}
     parts = ("estimate", "low", "high")
-    for row, (estimator, stem) in product(chosen, list(ESTIMATORS.items())[: 1 if number == 6 else None]):
+    several = {
+        estimator: columns for estimator, columns in ESTIMATORS.items() if any(row.get(columns[1]) for row in chosen)
+    }
+    wanted = {"mean over folds": parts} if number == 6 else several
+    for row, (estimator, columns) in product(chosen, wanted.items()):
         key = {**{name: row[name] for name in KEYS}, "model": study.label(row["model"]), "estimator": estimator}
         arm = arms.setdefault((*(row[name] for name in KEYS), estimator), key)
-        columns = (stem, f"{stem}_low", f"{stem}_high") if stem and number != 6 else parts
         arm |= {f"{row['metric']}_{part}": fixed(row[column]) for part, column in zip(parts, columns, strict=True)}
-    patients = count((int(row["patients"]) for row in chosen), "patient") if chosen else "no patient"
     where = ", ".join(f"{column} {value}" for column, value in setting.items())
     if number == 6:
         about = [
             f"Mean over the models of all folds of their scores on another dataset, with 95 % intervals: {where}; "
-            f"{patients} of that dataset (an image whose patient is unknown counts as one), resampled within class.",
+            f"{_groups(chosen)} of that dataset (an image whose patient is unknown counts as one), resampled within class.",
         ]
     else:
         about = [
-            f"Scores with 95 % intervals: {where.replace('_', ' ')}; {patients}, resampled within class.",
+            f"Scores with 95 % intervals: {where.replace('_', ' ')}; {resampled(chosen, study)}, resampled within class and fold.",
+            *([BY_ACCESSION] if ACCESSION in wanted else []),
             *WARNINGS[selection],
             f"The mean over folds is that of {_title(number, selection, study)}. The pooled score, of the out-of-fold "
             "predictions of all folds together, is another number: folds differ in size, and the AUC ranks images of all "
             "folds together. The mean ECE is too high where folds are small.",
             f"Two intervals that overlap do not show that arms are alike: see {title(study, 'table7')} for differences.",
         ]
-    about += remarks(chosen, study.labels)
+    about += remarks([row for row in chosen if row["metric"] == "accuracy"], study.labels)
     if any(
         arm[f"{name}_low"] == arm[f"{name}_high"] for arm in arms.values() for name in POOLED if f"{name}_low" in arm
     ):
@@ -149,6 +164,13 @@ def intervals_table(
         _ordered(list(arms.values()), published),
         (*KEYS, "estimator", *POOLED),
     )
+
+
+def _groups(rows: Sequence[Texts]) -> str:
+    """Return how many patients of another dataset scores rest on."""
+    numbers = [span(int(row[f"{name}_groups"]) for row in rows) for name in ("benign", "malignant")] if rows else []
+    patients = count((int(row["groups"]) for row in rows), "patient") if rows else "no patient"
+    return f"{patients} ({numbers[0]} benign, {numbers[1]} malignant)" if rows else patients
 
 
 def _setting(number: int, selection: str, study: Study) -> dict[str, str]:

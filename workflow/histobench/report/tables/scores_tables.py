@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from histobench.evaluation.external import KEYS, MEAN, RATE
 from histobench.metrics import METRICS, SCORES
 from histobench.report.render import Table
-from histobench.report.terms import EMPTY_EXTERNAL, SELECTIONS, WARNINGS, Texts, count, fixed, head, remarks
+from histobench.report.terms import EMPTY_EXTERNAL, SELECTIONS, WARNINGS, Texts, count, fixed, head, remarks, resampled
 from histobench.study.resolved import Study
 
 OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen on them."
@@ -25,8 +25,10 @@ def scores_table(summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str]
     return Table.of(
         "Scores of every arm",
         study.caption(
-            f"Dataset {' and '.join(datasets)}: mean ± sample standard deviation over folds.",
-            "Patient rate: mean over patients of the share of a patient's images that are classified correctly.",
+            f"Dataset {' and '.join(datasets)}: mean ± sample standard deviation over folds; "
+            f"{', '.join(resampled([row for row in summary if row['dataset'] == one], study) for one in datasets)}.",
+            "Patient rate: mean over groups (patients or accession numbers) of the share of a group's images that are classified "
+            "correctly.",
             *(
                 f"Split policy {split} lets images of one patient into both sides: a deliberately leaky control."
                 for split in splits
@@ -97,8 +99,12 @@ def spreads(metrics: Sequence[str]) -> tuple[str, ...]:
 
 
 def folds(rows: Sequence[Texts]) -> str:
-    """Return over how many folds the scores of rows are, for example `5 folds`."""
-    return count((int(row["folds"]) for row in rows), "fold") if rows else "no fold"
+    """Return over how many folds the scores of rows are, for example `5 folds`, or `5 folds, each the mean over 3 seeds`."""
+    if not rows:
+        return "no fold"
+    seeds = [int(row.get("seeds") or 1) for row in rows]
+    averaged = f", each the mean over {count(seeds, 'seed')}" if max(seeds) > 1 else ""
+    return count((int(row["folds"]) for row in rows), "fold") + averaged
 
 
 def new_classes(study: Study) -> list[str]:
