@@ -1,6 +1,5 @@
 """Write the companion of Table 4 that shows its arms under a stricter split, where they are trained under one."""
 
-from histobench.evaluation.comparisons import INTERVALS_COLUMNS
 from histobench.evaluation.summary import SUMMARY_COLUMNS
 from histobench.io.errors import run_script
 from histobench.io.files import read_csv
@@ -10,9 +9,9 @@ from histobench.study import arguments, resolved
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "study", "summary", "intervals", "output_prefix")
-    summary, intervals = read_csv(given.summary, SUMMARY_COLUMNS), read_csv(given.intervals, INTERVALS_COLUMNS)
-    render.write(strict_table(summary, intervals, resolved.load(given.study)), given.output_prefix)
+    given = arguments.parse(__doc__, "study", "summary", "output_prefix")
+    table = strict_table(read_csv(given.summary, SUMMARY_COLUMNS), resolved.load(given.study))
+    render.write(table, given.output_prefix)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,6 @@ use rule score as table_strict with:
     input:
         study=STUDY_FILE,
         summary=rules.score.output.summary,
-        intervals=rules.compare.output.intervals,
     output:
         table("table4-strict"),
     log:

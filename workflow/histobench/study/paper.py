@@ -57,7 +57,7 @@ def counted(study: Study) -> str:
         (*cell.values(), seed, fold): _kind(study, cell, seed)
         for block in study.grid
         for cell in replace(study, grid=[block]).cells
-        for seed in block.get("seeds") or [study.seed]
+        for seed in block["seeds"]
         for fold in range(study.splits[cell["split"]]["folds"])
     }
     kinds = Counter(runs.values())

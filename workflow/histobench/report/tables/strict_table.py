@@ -2,28 +2,27 @@
 
 from collections.abc import Sequence
 
+from histobench.evaluation.summary import GROUPS
 from histobench.metrics import SCORES
 from histobench.report.render import Table
 from histobench.report.tables.scores_tables import folds
-from histobench.report.terms import EMPTY, Texts, fixed, head, remarks
+from histobench.report.terms import EMPTY, Texts, fixed, head, remarks, resampled
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
 
 SHOWN = ("accuracy", "auc")
 """Scores of the printed table; its CSV has all."""
 KEYS = ("model", "mode", "magnification")
-GROUPS = ("groups", "benign_groups", "malignant_groups")
 
 
-def strict_table(summary: Sequence[Texts], intervals: Sequence[Texts], study: Study) -> Table:
+def strict_table(summary: Sequence[Texts], study: Study) -> Table:
     """Return a row for each arm and magnification of Table 4 and each stricter split under which it is trained too.
 
-    Mean and standard deviation over folds are those of the rows of `summary.csv`, differences are between the printed means,
-    and the groups of each class those of the rows of `intervals.csv`.
+    Mean and standard deviation over folds, and groups of each class, are those of the rows of `summary.csv`; differences are
+    between the printed means.
     """
     place = {"dataset": study.dataset, "augmentation": study.augmentation, "selection": "last"}
     known = {(row["split"], *(row[key] for key in KEYS)): row for row in summary if place.items() <= row.items()}
-    groups = {(row["split"], row["magnification"]): row for row in intervals if place.items() <= row.items()}
     main, rows, used = study.split, [], []
     for split in study.stricter:
         for (of, *key), strict in known.items():
@@ -32,17 +31,15 @@ def strict_table(summary: Sequence[Texts], intervals: Sequence[Texts], study: St
                 continue
             used += [own, strict]
             row = dict(zip(KEYS, key, strict=True)) | {"model": study.label(key[0]), "strict_split": split}
-            for name, policy in (("", main), ("strict_", split)):
-                row[f"{name}unit"] = study.splits[policy]["unit"]
-                found = groups.get((policy, key[2]), {})
-                row |= {f"{name}{column}": found.get(column, "") for column in GROUPS}
+            for name, found in (("", own), ("strict_", strict)):
+                row[f"{name}unit"] = study.unit(found["split"])
+                row |= {f"{name}{column}": found[column] for column in GROUPS}
             for score in SCORES:
                 for name, values in ((score, own), (f"{score}_strict", strict)):
                     row |= {f"{name}_{part}": fixed(values[f"{score}_{part}"]) for part in ("mean", "std")}
                 change = float(row[f"{score}_strict_mean"]) - float(row[f"{score}_mean"])
                 row[f"{score}_difference"] = f"{change:+.4f}"
             rows.append(row)
-    units = [f"split policy {name}: {study.splits[name]['unit']}s" for name in (main, *study.stricter)]
     scores = [f"{score}{part}" for score in SHOWN for part in ("", "_strict", "_difference")]
     heads = [
         f"{head(score)}, {word}" if word else "Difference"
@@ -54,8 +51,7 @@ def strict_table(summary: Sequence[Texts], intervals: Sequence[Texts], study: St
         study.caption(
             f"The same arms under a stricter split: dataset {study.dataset}, augmentation {study.augmentation}, last epoch, mean "
             f"± sample standard deviation over {folds(used)}. Difference: stricter minus {main}.",
-            f"What is never divided between training and evaluation, and what statistics resample, is, {'; '.join(units)}.",
-            *([] if rows else [EMPTY]),
+            f"Groups, which statistics resample: {resampled(used, study)}." if used else EMPTY,
             *remarks(used, study.labels),
         ),
         (
