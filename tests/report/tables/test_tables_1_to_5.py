@@ -310,5 +310,9 @@ def test_every_field_of_a_recipe_that_matters_is_in_table_3() -> None:
 
     arms = [PROBE, TUNED]
     one = study(arms=arms)
-    table_3(study(arms=arms, recipes={"smolvlm": {mode: Recorded(of) for mode, of in one.recipes["smolvlm"].items()}}))
+    recipes = {mode: Recorded(of) for mode, of in one.recipes["smolvlm"].items()}
+    recipes["ft"]["validation"] = 0.15
+    table, _ = table_3(study(arms=arms, recipes={"smolvlm": recipes}))
+    kept = next(row["value"] for row in table.rows if row["hyperparameter"].startswith("Kept"))
+    assert kept == "nothing (SmolVLM LP); 0.15 of the training groups (SmolVLM FT)"
     assert set(Recipe.model_fields) - read == {"keep_weights"}
