@@ -320,6 +320,41 @@ def test_the_ladder_draws_each_rung_and_says_what_it_adds() -> None:
         scores.ladder([line for line in METRICS if line["split"] == "image"], {}, made())
 
 
+CHOICES = {"last": 0.0, "validation": 0.01, "best_epoch": 0.02}
+
+
+def test_the_ladder_shows_the_choice_on_kept_groups_beside_the_other_two() -> None:
+    lines = [
+        row(ARMS[2], 40, split=split, selection=selection, fold=1, accuracy=base + bonus)
+        for split, base in (("patient", 0.85), ("image", 0.95))
+        for selection, bonus in CHOICES.items()
+    ]
+    figure = scores.ladder(lines, {}, made())
+    assert [y[0] for _, y in marked(figure, "mean")] == pytest.approx([0.85, 0.95, 0.96, 0.97])
+    assert [y[0] for _, y in marked(figure, "kept groups")] == pytest.approx([0.86, 0.96])
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks[2] == "image\nkept groups\n0.960"
+    # An arm under a single split has a ladder where it chooses on kept groups.
+    alone = scores.ladder([line for line in lines if line["split"] == "image"], {}, made())
+    assert len(marked(alone, "mean")) == 3
+
+
+def test_a_study_of_three_arms_and_two_splits_has_a_row_of_ladders_for_each_arm() -> None:
+    arms = (ARMS[2], ARMS[3], ARMS[5])
+    lines = [
+        row(arm, scale, split=split, selection=selection, fold=1, accuracy=0.8)
+        for arm in arms
+        for scale in SCALES
+        for split in ("patient", "image")
+        for selection in ("last", "best_epoch")
+    ]
+    figure = drawn(scores.ladder(lines, {}, made()))
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    assert titles == [f"{arm.name}, {scale}×" for arm in arms for scale in SCALES]
+    assert len({round(axis.get_position().y0, 3) for axis in figure.axes}) == 3
+    assert figure.get_figheight() * 25.4 < 260
+
+
 def test_the_error_map_holds_shares_of_misclassified_images() -> None:
     rows, columns, shares = patients.errors(
         {run(ARMS[1], 40, 1): predicted({"a1", "c1"}), run(ARMS[0], 200, 1): predicted({"b2"})}, SUBTYPES, ARMS

@@ -58,8 +58,9 @@ def test_a_part_of_a_configuration_says_where_to_stand(tmp_path, monkeypatch):
 
 def test_the_default_study_is_the_papers():
     study = load(PAPER)
-    assert len(study.runs) == 280
-    arms = Counter((run.model, run.mode) for run in study.runs)
+    of = Counter(run.split for run in study.runs)
+    assert of == {"patient": 280, "accession": 60}
+    arms = Counter((run.model, run.mode) for run in study.runs if run.split == "patient")
     assert len(arms) == 7
     assert set(arms.values()) == {40}
     recipe = study.recipe("resnet34", "ft")
@@ -103,7 +104,7 @@ def test_hardware_labels_and_devices_are_no_part_of_a_specification():
 def test_runs_named_twice_are_run_once():
     config = copy.deepcopy(PAPER)
     config["grid"] *= 2
-    assert len(load(config).runs) == 280
+    assert len(load(config).runs) == 340
 
 
 def test_a_run_and_its_path_are_the_same_thing():
@@ -236,9 +237,9 @@ def test_an_external_block_without_any_run_in_the_grid_is_ignored():
 def test_the_example_studies(name):
     study = load(PAPER | yaml.safe_load((ROOT / f"config/studies/{name}.yaml").read_text()))
     if name == "ladder":
-        assert Counter(run.split for run in study.runs) == {"accession": 20, "patient": 20, "image": 20}
+        assert Counter(run.split for run in study.runs) == {"accession": 40, "patient": 40, "image": 40}
         shared = set(load(PAPER).runs).intersection(study.runs)
-        assert len(shared) == 20
+        assert len(shared) == 40
         for run in shared:  # they are up to date for both
             assert study.specification(run) == load(PAPER).specification(run)
     elif name == "seeds":

@@ -49,9 +49,21 @@ use rule score as table_results with:
         report_log("{table}{selection}"),
     wildcard_constraints:
         table="|".join(outputs.named(RESOLVED, ["table4", "table5"])),
-        selection="|-best-epoch",
+        selection="|".join(outputs.SELECTIONS),
     params:
         **script("table_results"),
+
+
+use rule score as table_strict with:
+    input:
+        study=STUDY_FILE,
+        summary=rules.score.output.summary,
+    output:
+        table("table4-strict"),
+    log:
+        report_log("table4-strict"),
+    params:
+        **script("table_strict"),
 
 
 use rule score as table_scores with:
@@ -131,6 +143,6 @@ use rule score as table_intervals with:
         report_log("{table}{selection}-intervals"),
     wildcard_constraints:
         table="|".join(outputs.named(RESOLVED, ["table4", "table5", "table6"])),
-        selection="|-best-epoch",
+        selection="|".join(outputs.SELECTIONS),
     params:
         **script("table_intervals"),

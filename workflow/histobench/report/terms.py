@@ -42,7 +42,16 @@ EMPTY = "Empty: none of its rows could be made; gaps.csv says what could not be 
 EMPTY_EXTERNAL = EMPTY.replace("gaps.csv", "external_gaps.csv")
 """A study asks only for tables that its configuration has runs for: rows lack because of gaps."""
 OPTIMISTIC = "The best epoch is optimistic: it is chosen on the very images that it is scored on."
-SELECTIONS = {"last": "last epoch", "best_epoch": "best epoch (optimistic)"}
+HONEST = (
+    "Kept groups: epoch, threshold and temperature are chosen on training groups that do not train, an honest choice."
+)
+SELECTIONS = {
+    "last": "last epoch",
+    "validation": "chosen on kept groups (honest)",
+    "best_epoch": "best epoch (optimistic)",
+}
+WARNINGS = {"last": [], "validation": [HONEST], "best_epoch": [OPTIMISTIC]}
+"""What the caption of a table says of its selection."""
 
 
 def head(column: str) -> str:
@@ -67,6 +76,8 @@ def printed(column: str, text: str) -> str:
             return SELECTIONS[text]
         case "parameters" | "trainable" | "lora":
             return f"{int(text):,}"
+        case _ if column.endswith("_difference"):
+            return minus(text)
         case "input_size":
             return f"{text} × {text}"
     return text

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Settings = Mapping[str, Any]
 
+STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "file": 1, "image": 2}
+"""Order of split policies by what they keep on one side of a fold, the strictest first."""
+
 ORIGIN = {"source", "table", "url", "mirrors", "sha256", "licence", "citation"}
 """Keys of a dataset that say where its images come from, not which they are."""
 
@@ -136,6 +139,26 @@ class Study:
     def main(self) -> dict[str, str]:
         """Return the columns that select the rows of Table 4, which the figures show too, from a CSV of the study."""
         return {"dataset": self.dataset, "split": self.split, "augmentation": self.augmentation}
+
+    @property
+    def stricter(self) -> list[str]:
+        """Return the splits stricter than that of Table 4 under which some of its cells are trained too, the strictest first."""
+        cells: dict[str, set[tuple[Any, ...]]] = {}
+        for cell in self.cells:
+            if (cell["dataset"], cell["augmentation"]) == (self.dataset, self.augmentation):
+                cells.setdefault(cell["split"], set()).add((cell["model"], cell["mode"], cell["magnification"]))
+        rank = {name: STRICTNESS[self.splits[name]["by"]] for name in cells}
+        main = cells.get(self.split, set())
+        found = [name for name in cells if rank[name] < rank.get(self.split, 0) and main & cells[name]]
+        return sorted(found, key=lambda name: rank[name])
+
+    def chooses(self, **place: Any) -> bool:
+        """Tell whether an arm at a place of the grid (columns of :attr:`cells`) keeps training groups for choosing."""
+        return any(
+            self.recipes[cell["model"]][cell["mode"]].get("validation")
+            for cell in self.cells
+            if place.items() <= cell.items()
+        )
 
     @property
     def magnification(self) -> int:

@@ -21,6 +21,8 @@ from histobench.datasets import breakhis, tiles
 from histobench.io.files import read_csv
 from histobench.study import paths
 from histobench.study.config import Config
+from histobench.study.paper import counted
+from histobench.study.resolved import resolve
 from histobench.study.runs import Run, is_up_to_date, record
 from histobench.study.spec import CnnSettings
 from histobench.tools.command_line import amount, device, duration, parser, run_tool, study
@@ -82,7 +84,7 @@ def plan(config: Config, device: str) -> list[str]:
     rows = [[*key, *_numbers(group)] for key, group in groups.items()]
     keys = ["work", "model", "mode", "augmentation", *several]
     to_do = sum(job.what == "training" for job in waiting)
-    lines = [f"Study {config.study}: {len(config.runs)} training runs, {to_do} to do", ""]
+    lines = [f"Study {config.study}: {counted(resolve(config))}, {to_do} to do", ""]
     sides = ["left"] * len(keys) + ["right"] * 5
     header = [*keys, "jobs", "done", "to do", "images", "time"]
     lines.append(tabulate(rows, header, "simple", colalign=sides, disable_numparse=True))

@@ -16,7 +16,7 @@ from histobench.report.tables.scores_tables import OWN, external_units, folds, n
 from histobench.report.terms import (
     EMPTY,
     EMPTY_EXTERNAL,
-    OPTIMISTIC,
+    WARNINGS,
     WITHOUT,
     Texts,
     fixed,
@@ -57,7 +57,7 @@ def results_tables(
     of the external test, and of one training magnification.
 
     `summary` are the rows of `summary.csv`, for Table 6 of `external_summary.csv`, and `published` those of the published
-    table. The selection is `last` or `best_epoch`; Table 6 has only the last epoch. `more` are sentences for its captions.
+    table. The selection is one of a run's; Table 6 has only the last epoch. `more` are sentences for its captions.
 
     Raises:
         HistoBenchError: two models have the same name in print.
@@ -87,7 +87,7 @@ def results_tables(
             f"augmentation {setting['augmentation']}, {printed('selection', selection)}, {resampled(chosen, study)}, {over}"
             for which in ("", " beside the published ones")
         )
-        empty = [*_warning(selection), *empty]
+        empty = [*WARNINGS[selection], *empty]
         own = ["Bold: best per metric and magnification."]
         last = []
     own += remarks(chosen, study.labels)
@@ -147,7 +147,7 @@ def intervals_table(
         about = [
             f"Scores with 95 % intervals: {where.replace('_', ' ')}; {resampled(chosen, study)}, resampled within class and fold.",
             *([BY_ACCESSION] if ACCESSION in wanted else []),
-            *_warning(selection),
+            *WARNINGS[selection],
             f"The mean over folds is that of {_title(number, selection, study)}. The pooled score, of the out-of-fold "
             "predictions of all folds together, is another number: folds differ in size, and the AUC ranks images of all "
             "folds together. The mean ECE is too high where folds are small.",
@@ -177,11 +177,9 @@ def _setting(number: int, selection: str, study: Study) -> dict[str, str]:
 
 
 def _title(number: int, selection: str, study: Study) -> str:
-    return title(study, f"table{number}") + (", best epoch" if selection == "best_epoch" else "")
-
-
-def _warning(selection: str) -> list[str]:
-    return [OPTIMISTIC] if selection == "best_epoch" else []
+    return title(study, f"table{number}") + {"validation": ", kept groups", "best_epoch": ", best epoch"}.get(
+        selection, ""
+    )
 
 
 def _ordered(rows: Sequence[dict[str, str]], published: Sequence[Texts]) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from histobench.datasets.tiles import MOST
 from histobench.evaluation.external import KEYS, MEAN, RATE
 from histobench.metrics import METRICS, SCORES
 from histobench.report.render import Table
-from histobench.report.terms import EMPTY_EXTERNAL, OPTIMISTIC, Texts, count, fixed, head, remarks, resampled
+from histobench.report.terms import EMPTY_EXTERNAL, SELECTIONS, WARNINGS, Texts, count, fixed, head, remarks, resampled
 from histobench.study.resolved import Study
 
 OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen on them."
@@ -17,14 +17,16 @@ SCALES = (
 
 
 def scores_table(summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str], int], study: Study) -> Table:
-    """Return the scores of every arm of a study, under every split policy and both selections.
+    """Return the scores of every arm of a study, under every split policy and selection.
 
     Split policies and selections of one arm follow each other, in the order of the rows of `summary.csv`. `equal_pixels`
     holds for each (dataset, split) the number of pairs of images with equal pixels on both sides of a fold, in all folds.
     """
     keys = ("dataset", "model", "mode", "magnification", "augmentation", "split", "selection")
     rows = [with_scores(row, (*keys, "folds"), METRICS, study) for row in _arranged(summary, keys)]
-    datasets, splits = (list(dict.fromkeys(row[key] for row in summary)) for key in ("dataset", "split"))
+    datasets, splits, selections = (
+        list(dict.fromkeys(row[key] for row in summary)) for key in ("dataset", "split", "selection")
+    )
     return Table.of(
         "Scores of every arm",
         study.caption(
@@ -43,7 +45,7 @@ def scores_table(summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str]
                 for (dataset, split), pairs in equal_pixels.items()
                 if pairs
             ),
-            OPTIMISTIC,
+            *(line for selection in SELECTIONS for line in WARNINGS[selection] if selection in selections),
             *remarks(summary, study.labels),
         ),
         (*keys, "folds", *spreads(METRICS)),
