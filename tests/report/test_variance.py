@@ -7,6 +7,7 @@ import pytest
 from histobench.evaluation.variance import COLUMNS
 from histobench.report.figures import losses
 from histobench.report.figures.variance_shares import shares
+from histobench.report.tables.scores_tables import folds
 from histobench.report.tables.variance_table import variance_table
 from histobench.report.terms import remarks
 from histobench.study import outputs
@@ -91,6 +92,12 @@ def test_captions_of_intervals_say_whether_they_include_training() -> None:
     assert said({"seeds": "3"}, {"seeds": "3"}) == ["Intervals include the variance of training, by 3 seeds."]
     assert "where an arm has several seeds" in said({"first_seeds": "3", "second_seeds": "1"})[0]
     assert remarks([{"seeds": "3"}], {}) == []  # there are no intervals
+
+
+def test_captions_of_scores_say_over_how_many_seeds_they_are() -> None:
+    assert folds([{"folds": "5", "seeds": "3"}]) == "5 folds, each the mean over 3 seeds"
+    assert folds([{"folds": "5", "seeds": "1"}]) == "5 folds"
+    assert folds([{"folds": "5", "seeds": "1"}, {"folds": "5", "seeds": "3"}]).endswith("the mean over 1 to 3 seeds")
 
 
 def test_losses_are_means_over_the_seeds_of_a_fold() -> None:
