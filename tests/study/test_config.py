@@ -132,7 +132,8 @@ def test_a_block_is_trained_with_each_of_its_seeds_and_shares_the_runs_of_one():
 
 
 @pytest.mark.parametrize(
-    ("weights", "augmentation", "shared"), [("imagenet", "none", True), ("imagenet", "paper", False), ("random", "none", False)]
+    ("weights", "augmentation", "shared"),
+    [("imagenet", "none", True), ("imagenet", "paper", False), ("random", "none", False)],
 )
 def test_seeds_share_the_features_that_no_seed_decides(weights, augmentation, shared):
     study = load(PAPER if weights == "imagenet" else with_change("models.vgg19.weights", weights))
