@@ -298,6 +298,7 @@ def test_the_protocol_follows_the_configuration():
     other = replace(
         study,
         splits={"image": {"by": "image", "folds": 3, "seed": 7, "unit": "patient"}},
+        grid=[],
         comparisons={**study.comparisons, "draws": 250},
         models={**study.models, "alexnet": made_study.CNN | {"image_size": 64}},
         external=[EXTERNAL | {"models": ["resnet34"], "magnifications": [40]}],

@@ -39,7 +39,7 @@ def predicted(folder: Path) -> list[str]:
 def write_study(folder: Path, models: tuple[str, ...] = MODELS, pairs: tuple[tuple[str, str], ...] = ()) -> None:
     arms = [Arm(model, "ft", model, "cnn", "all") for model in models]
     grid = [block(arm, dataset="small", magnifications=[40], augmentations=["none"]) for arm in arms]
-    external = grid[0] | {"on": "other", "headline": 40}
+    external = grid[0] | {"on": "other", "headline": 40, "scales": ["squashed"]}
     made = study(
         arms=arms,
         grid=grid,
@@ -113,7 +113,7 @@ def elsewhere(folder: Path) -> list[str]:
     names = []
     for model in ("alexnet", "vgg19"):
         for fold in (1, 2):
-            name = f"results/other-01234567/predictions/small-01234567/{model}/ft/patient/40x/none-89abcdef/seed0/fold{fold}.csv"
+            name = f"results/other-01234567/predictions/squashed-01234567/small-01234567/{model}/ft/patient/40x/none-89abcdef/seed0/fold{fold}.csv"
             lines = ["image_id,group,class,label,logit"]
             lines += [f"i{n},i{n},{'ab'[n % 2]},{n % 2},{(n % 2) - 0.6 + 0.2 * (n % 5 - fold)}" for n in range(20)]
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def test_scores_and_intervals_of_the_external_test_leave_out_the_same(tmp_path: 
     bad.write_text("\n".join(lines) + "\n")
     done = externally(tmp_path, names)
     (gap,) = rows(tmp_path / "external_gaps.csv")
-    assert gap["where"] == "other/small/vgg19/ft/patient/40/none/seed0/fold2"
+    assert gap["where"] == "other/squashed/small/vgg19/ft/patient/40/none/seed0/fold2"
     assert gap["what"].startswith(gap["where"])
     assert done == (0, f"warning: {gap['what']}\n")
     intervals = rows(tmp_path / "external_intervals.csv")
@@ -170,8 +170,8 @@ def test_a_small_study_with_a_gap_goes_all_the_way_to_its_page(tmp_path: Path, a
         ("table_results", 4, "--summary", "summary.csv", "--output-prefix", "tables/table4"),
         ("table_intervals", 4, "--intervals", "intervals.csv", "--output-prefix", "tables/table4-intervals"),
         ("table_comparisons", 7, "--comparisons", "comparisons.csv", "--output-prefix", "tables/table7"),
-        ("table_external", 6, "--summary", "external_summary.csv", "--groups", "external_groups.csv", "--output-prefix",
-         "tables/table6"),
+        ("table_external", 6, "--summary", "external_summary.csv", "--groups", "external_groups.csv", "--intervals",
+         "external_intervals.csv", "--manifests", "none.csv", "--output-prefix", "tables/table6"),
         ("table_intervals", 6, "--intervals", "external_intervals.csv", "--output-prefix", "tables/table6-intervals"),
         ("page", 0, "--tables", *("tables/table4.csv", "tables/table4-beside-published.csv",
          "tables/table4-intervals.csv", "tables/table6.csv", "tables/table6-beside-published.csv",

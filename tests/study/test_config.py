@@ -119,7 +119,7 @@ def test_a_run_and_its_path_are_the_same_thing():
 
 def test_a_block_is_trained_with_each_of_its_seeds_and_shares_the_runs_of_one():
     one, several = load(PAPER), load(with_change("grid.0.seeds", [0, 1, 2]))
-    assert len(several.runs) == 280 + 2 * 3 * 4 * 2 * 5  # models, magnifications, augmentations and folds of the block
+    assert len(several.runs) == 340 + 2 * 3 * 4 * 2 * 5  # models, magnifications, augmentations and folds of the block
     assert set(one.runs) < set(several.runs)
     for seed in (0, 2):
         run = Run("breakhis", "resnet34", "ft", "patient", 40, "none", seed, 1)
