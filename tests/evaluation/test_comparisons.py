@@ -72,7 +72,12 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
             assert row["estimate"] == pytest.approx(pooled[row["metric"]])
             assert row["low"] < row["estimate"] < row["high"]
             assert (row["level"], row["groups"], row["images"]) == (0.95, 15, 60)
-            assert (row["unit"], row["benign_groups"], row["malignant_groups"], row["freedom"]) == ("patient", 6, 9, 3)
+            assert (row["unit"], row["benign_groups"], row["malignant_groups"], row["freedom"]) == (
+                "patient",
+                6,
+                9,
+                3,
+            )
     assert len(found.calibration) == 3 * 2 * 10
     assert all(tuple(row) == CALIBRATION_COLUMNS for row in found.calibration)
 
