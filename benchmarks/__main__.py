@@ -18,6 +18,7 @@ PARTS = {
     "vlm": "Vision-language models",
     "findings": "From predictions to the page",
     "statistics": "Statistics of a simulated study, and how often tests reject",
+    "seeds": "Variance of seed, fold and group, and intervals with training variance",
     "demo": "`make demo`, from nothing to the page",
     "soak": "The demo, killed again and again",
 }

@@ -81,8 +81,8 @@ def simulate(folder: Path, config: Config) -> None:
         train, test = assignments[run.split].rows(images, run.fold, run.magnification)
         drawn = _Drawn(run, [images[row] for row in test], config)
         _write(folder / config.path(paths.RUN, **vars(run)), drawn, len(train))
-    for on, run in config.external_runs:
-        _external(folder / config.path(paths.EXTERNAL, on=on, **vars(run)), on, run)
+    for on, scale, run in config.external_runs:
+        _external(folder / config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run)), f"{on}/{scale}", run)
 
 
 class _Drawn:
@@ -173,13 +173,13 @@ def _write(folder: Path, drawn: _Drawn, training_images: int) -> None:
     (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def _external(path: Path, on: str, run: Run) -> None:
-    """Write what a run says about 400 made-up images."""
+def _external(path: Path, test: str, run: Run) -> None:
+    """Write what a run says about 400 made-up images in one test."""
     groups = [group for group in GROUPS for _ in range(100)]
     image_id = [f"{group}-{number % 100 + 1:03d}" for number, group in enumerate(groups)]
     label, shift = (np.array([GROUPS[group][part] for group in groups]) for part in (0, 1))
     shared = 0.7 * _effects("image", image_id)
-    rng = _generator("external", on, asdict(run))
+    rng = _generator("external", test, asdict(run))
     sign = 2 * label - 1
     logit = 2 * (0.45 * _separation(run) * sign + shift + 0.3 + shared + 0.5 * rng.standard_normal(len(groups)))
     columns = zip(image_id, image_id, groups, label, (f"{value:.9g}" for value in logit), strict=True)

@@ -12,10 +12,19 @@ from histobench.study import arguments, resolved
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "study", "claims", "published", "output_prefix", optional=evidence.FILES)
+    given = arguments.parse(
+        __doc__,
+        "study",
+        "claims",
+        "published",
+        "output_prefix",
+        optional=[*evidence.FILES, *evidence.DRAWS],
+        histories=[],
+    )
     study = resolved.load(given.study)
     published = read_csv(given.published, ledger.PUBLISHED_COLUMNS)
-    rows = ledger.on_study(ledger.load(given.claims), published, evidence.read_results(study, vars(given)))
+    results = evidence.read_results(study, vars(given), given.histories)
+    rows = ledger.on_study(ledger.load(given.claims), published, results)
     render.write(study_table(rows, study), given.output_prefix)
 
 

@@ -9,7 +9,7 @@ from histobench.study import arguments, resolved
 def main() -> None:
     given = arguments.parse(__doc__, "study", "groups", "output_prefix")
     study = resolved.load(given.study)
-    setting = {key: value for key, value in study.table6.items() if key != "magnification"}
+    setting = {key: value for key, value in study.table6.items() if key not in ("scale", "magnification")}
     rows = scores.chosen(read_csv(given.groups, scores.GROUPS), setting)
     style.save(scores.external(rows, study), given.output_prefix)
 

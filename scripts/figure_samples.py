@@ -31,7 +31,7 @@ def main() -> None:
             for image in row:
                 magnification = magnified(image.magnification)
                 title = magnification if papers(figure) == "figure1" else image.subtype or image.label
-                scale = examples.micrometres_per_pixel(image, of["format"], of["synthetic"] is not None)
+                scale = of["microns_per_pixel"].get(str(image.magnification))
                 drawn[-1][1].append(samples.Sample(title, pixels[image.image_id], scale))
         style.save(samples.samples(drawn, study.notes), given.output_prefix.with_name(figure))
 

@@ -2,7 +2,10 @@
 
 --specification is what was trained, --trained its weights.safetensors, --weights the pretrained weights that it started from,
 unless they were random, and --trained-on the manifest of its dataset. --manifest and --pixels are of the other dataset.
+With --microns, as for scripts/pixels.py, the pixels are those of its tiles, whose logits are averaged per image.
 """
+
+import json
 
 from histobench.io.errors import HistoBenchError, run_script
 from histobench.study import arguments
@@ -14,6 +17,7 @@ def main() -> None:
         __doc__,
         *("trained", "trained_on", "manifest", "pixels", "output"),
         optional=["weights"],
+        microns="",
         specification=RunSpec.model_validate_json,
         **arguments.HARDWARE,
     )
@@ -21,7 +25,7 @@ def main() -> None:
     import numpy as np
     import torch
 
-    from histobench.datasets import manifest, pixels
+    from histobench.datasets import manifest, pixels, tiles
     from histobench.io.files import write_csv
     from histobench.models import build
     from histobench.study import run_files
@@ -37,7 +41,8 @@ def main() -> None:
             "trained again"
         )
     images = manifest.load(given.manifest)
-    known = {image.sha256: image.image_id for image in manifest.load(given.trained_on)}
+    trained_on = manifest.load(given.trained_on)
+    known = {image.sha256: image.image_id for image in trained_on}
     if seen := [image for image in images if image.sha256 in known]:
         raise HistoBenchError(
             f"{given.manifest}: {len(seen)} images have equal pixels in {given.trained_on} (first: {seen[0].image_id} "
@@ -49,15 +54,21 @@ def main() -> None:
         torch.backends.cudnn.allow_tf32 = False  # as embeddings are computed for training
     elif device.type == "cuda":
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training
-    store = pixels.load(given.pixels, len(images), spec.model.image_size)
-    source = Stored(store[None], np.arange(len(images)), np.zeros(len(images), np.float32))
+    counts = np.ones(len(images), int)
+    if given.microns:
+        cut = tiles.sizes(images, trained_on, spec.magnification, json.loads(given.microns))
+        counts = np.array([tiles.count(image, tile) for image, tile in zip(images, cut, strict=True)])
+    rows = counts.sum()
+    store = pixels.load(given.pixels, rows, spec.model.image_size)
+    source = Stored(store[None], np.arange(rows), np.zeros(rows, np.float32))
     micro = MicroBatch(given.micro_batch or None, spec.recipe.batch_size, whole=False)
     logits = micro.retry(lambda size: predict(module, source, device, size), lambda: None).numpy()
     if not np.isfinite(logits).all():
         raise HistoBenchError(
-            f"{given.trained}: {(~np.isfinite(logits)).sum()} of {len(images)} logits are not finite; train this run again"
+            f"{given.trained}: {(~np.isfinite(logits)).sum()} of {rows} logits are not finite; train this run again"
         )
-    write_csv(given.output, run_files.EXTERNAL, map(run_files.external_row, images, logits))
+    means = np.add.reduceat(logits.astype(float), np.cumsum(counts) - counts) / counts
+    write_csv(given.output, run_files.EXTERNAL, map(run_files.external_row, images, means))
 
 
 if __name__ == "__main__":

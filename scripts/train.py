@@ -76,16 +76,20 @@ def main() -> None:
         micro_batch=given.micro_batch or None,
         # Until the script ends: once the last epoch is done, its results are written first.
         check=Interrupt().check,
+        validation=sides.validation,
     )
 
     if spec.recipe.keep_weights:
         from histobench.io.state_dicts import save_trained
 
         save_trained(given.output.with_name("weights.safetensors"), module, spec.canonical())
-    logits = zip(sides.images, sides.groups, fitted.logits, fitted.best_logits, strict=True)
-    rows = (run_files.prediction_row(image, group, spec.fold, last, best) for image, group, last, best in logits)
-    write_csv(given.output, run_files.PREDICTIONS, rows)
-    write_csv(given.history, run_files.HISTORY, map(run_files.epoch_row, fitted.history))
+    chose = fitted.chosen is not None
+    chosen = fitted.chosen.logits if fitted.chosen else [None] * len(sides.images)
+    images = zip(sides.images, sides.groups, strict=True)
+    logits = zip(fitted.logits, fitted.best_logits, chosen, strict=True)
+    rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
+    write_csv(given.output, run_files.prediction_columns(chose), rows)
+    write_csv(given.history, run_files.history_columns(chose), map(run_files.epoch_row, fitted.history))
     hardware = given.share, given.threads, given.workers
     record = run_record(spec, code, sides, module, fitted, device, hardware, STARTED)
     with atomic_path(given.run) as temporary:

@@ -66,6 +66,15 @@ def test_every_image_is_in_its_row(tmp_path: Path, kind: str, size: int) -> None
     assert sorted(file.name for file in tmp_path.iterdir()) == ["source", "store.npy"]
 
 
+def test_tiles_of_images_are_in_rows_one_after_another(tmp_path: Path) -> None:
+    images = dataset(tmp_path / "source", 6, "tar.gz")
+    cut = [(70, 46) if number % 2 else (40, 46) for number in range(6)]  # one tile, or two columns
+    pixels.build(tmp_path / "source", images, 24, tmp_path / "store.npy", workers=2, cut=cut)
+    store = pixels.load(tmp_path / "store.npy", 9, 24)
+    expected = [picture(n)[:, x : x + w] for n, (w, _) in enumerate(cut) for x in ((0,) if w == 70 else (0, 30))]
+    assert np.array_equal(store, [pixels.squash(part, 24) for part in expected])
+
+
 def test_squash_is_antialiased() -> None:
     """Stripes finer than the new pixels become grey; a filter without antialiasing would draw false coarse ones."""
     stripes = np.zeros((460, 700, 3), np.uint8)

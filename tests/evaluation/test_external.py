@@ -20,7 +20,7 @@ FIRST = [0.5, -1.0, -2.0, -3.0, 2.0, 1.0, 0.0, -0.5]
 # The second fold's model calls everything malignant.
 SECOND = [1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0]
 
-KEYS = dict.fromkeys(("on_key", "data_key", "run_key"), "0123abcd")
+KEYS = dict.fromkeys(("on_key", "scale_key", "data_key", "run_key"), "0123abcd")
 
 
 def run(fold: int, magnification: int = 40) -> Run:
@@ -28,7 +28,7 @@ def run(fold: int, magnification: int = 40) -> Run:
 
 
 def write(folder: Path, logits: list[float], fold: int, magnification: int = 40, drop: int = 0, **odd: str) -> Path:
-    path = folder / paths.EXTERNAL.format(**vars(run(fold, magnification)), on="bach", **KEYS)
+    path = folder / paths.EXTERNAL.format(**vars(run(fold, magnification)), on="bach", scale="matched", **KEYS)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
         f"{name},{name},{group},{label},{logit}"
@@ -53,7 +53,10 @@ def score(folder: Path, *predictions: Path) -> Ended:
 def test_by_hand(tmp_path: Path) -> None:
     assert score(tmp_path, write(tmp_path, FIRST, 1), write(tmp_path, SECOND, 2)) == (0, "")
     first, second = rows(tmp_path / "metrics.csv")
-    assert first.items() >= {"on": "bach", "dataset": "breakhis", "model": "resnet34", "magnification": "40"}.items()
+    assert (
+        first.items()
+        >= {"on": "bach", "scale": "matched", "dataset": "breakhis", "model": "resnet34", "magnification": "40"}.items()
+    )
     assert (first["images"], first["groups"], first["benign_groups"]) == ("8", "8", "4")
     # 3 malignant and 1 benign called malignant, 3 benign and 1 malignant called benign.
     assert [float(first[name]) for name in ("accuracy", "precision", "recall", "f1")] == [0.75, 0.75, 0.75, 0.75]

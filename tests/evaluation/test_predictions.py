@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from histobench.evaluation.predictions import read
+from histobench.evaluation.summary import score_run
 from histobench.io.errors import HistoBenchError
+from histobench.study.runs import Run
 
 HEADER = "image_id,accession,group,fold,label,logit,best_epoch_logit"
 GOOD = ["a-1,a,a,2,1,1.5,0.25", "b-1,b,b,2,0,-0.125,1e-3"]
@@ -22,6 +24,25 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     assert found.label.tolist() == [1, 0]
     assert found.logit["last"].tolist() == [1.5, -0.125]
     assert found.logit["best_epoch"].tolist() == [0.25, 0.001]
+
+
+def test_a_run_that_chooses_on_kept_groups_has_a_selection_more(tmp_path: Path) -> None:
+    rows = [f"{row},{logit}" for row, logit in zip(GOOD, ("-0.5", "0.1"), strict=True)]
+    path = written(tmp_path, *rows, header=f"{HEADER},validation_logit")
+    found = read(path, 2)
+    assert {name: values.tolist() for name, values in found.logit.items()} == {
+        "last": [1.5, -0.125],
+        "validation": [-0.5, 0.1],
+        "best_epoch": [0.25, 0.001],
+    }
+    scored = score_run(Run("d", "m", "lp", "patient", 40, "none", 0, 2), found)
+    assert [(row["selection"], row["accuracy"]) for row in scored] == [
+        ("last", 1),
+        ("validation", 0),
+        ("best_epoch", 0.5),
+    ]
+    with pytest.raises(HistoBenchError, match="line 3: validation_logit is 'nan'"):
+        read(written(tmp_path, rows[0], f"{GOOD[1]},nan", header=f"{HEADER},validation_logit"), 2)
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,8 @@ def make(folder: Path) -> PageInput:
     claims = [
         claim("one", "holds", "supported", "0.021234567"),
         claim("two", "contradicted", "contradicted", "-0.031234567"),
-        claim("three", "inconsistent", "not run"),
-        claim("four", "inconsistent", "undecided", "0.00123"),
+        claim("three", "impossible", "not run"),
+        claim("four", "implausible", "undecided", "0.00123"),
         claim("five", "not checkable", "not applicable", sentence='A "quoted", comma, sentence'),
     ]
     cost = {"runs": 5, "trainable": 21285185, "seconds": 1234.5, "training_seconds": 1111.1, "feature_seconds": 0.0,

@@ -38,6 +38,9 @@ SETTINGS = {
 HUBS = {"qwen2-vl-2b": "Qwen/Qwen2-VL-2B-Instruct", "smolvlm": "HuggingFaceTB/SmolVLM-Instruct"}
 
 
+MICRONS = {"breakhis": {"40": 0.49, "100": 0.2, "200": 0.1, "400": 0.05}, "bach": {"0": 0.42}}
+
+
 def settings(arm: Arm) -> dict[str, Any]:
     """Return the settings of an arm's model."""
     weights = {"weights": {"hub": HUBS[arm.model], "revision": "0" * 40}} if arm.model in HUBS else {}
@@ -69,7 +72,10 @@ def study(**changes: Any) -> Study:
         arms=arms,
         models={arm.model: settings(arm) for arm in arms},
         recipes=recipes,
-        datasets={name: {"format": name, "synthetic": None, "complete": True} for name in ("breakhis", "bach")},
+        datasets={
+            name: {"format": name, "synthetic": None, "complete": True, "microns_per_pixel": microns}
+            for name, microns in MICRONS.items()
+        },
         splits={"patient": {"by": "patient", "folds": 5, "seed": 0, "unit": "patient"}},
         augmentations={"none": [], "paper": [{kind: {"p": 0.5}} for kind in AUGMENTATION]},
         grid=[block(arm) for arm in arms],
@@ -88,7 +94,7 @@ def study(**changes: Any) -> Study:
 
 def block(arm: Arm, **changes: Any) -> dict[str, Any]:
     """Return a block of the grid that has one arm."""
-    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"]}
+    made = {"dataset": "breakhis", "models": [arm.model], "modes": [arm.mode], "splits": ["patient"], "seeds": [0]}
     return made | {"magnifications": [40, 100, 200, 400], "augmentations": ["none", "paper"]} | changes
 
 
@@ -100,5 +106,6 @@ EXTERNAL = {
     "splits": ["patient"],
     "magnifications": [40, 200],
     "augmentations": ["none"],
+    "scales": ["squashed", "matched"],
     "headline": 40,
 }

@@ -86,12 +86,12 @@ def test_claims_are_filtered_by_verdict(page):
           select.dispatchEvent(new window.Event("change", {bubbles: true}));
           return all("#claims tbody tr").filter((row) => row.offsetHeight).length;
         };
-        const first = [choose("published", ""), choose("published", "inconsistent")];
+        const first = [choose("published", ""), choose("published", "implausible")];
         const text = document.querySelector("output").textContent;
         return [...first, text, choose("study", "undecided"), choose("published", ""), choose("study", "")];
         """
-    # Of five claims two are inconsistent, one of these undecided, which is the only one undecided.
-    assert run(page, script) == [5, 2, "2 of 5 shown", 1, 1, 5]
+    # Of five claims one is implausible, which is the only one undecided.
+    assert run(page, script) == [5, 1, "1 of 5 shown", 1, 1, 5]
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280, 1920])
@@ -141,7 +141,7 @@ def test_text_has_enough_contrast_in_both_colour_schemes(page, scheme, setting):
     pairs = run(
         page,
         """
-        return ["body", ".notes", ".caption", "a", ".v-holds", ".v-contradicted", ".v-inconsistent", ".v-not-run", "td"]
+        return ["body", ".notes", ".caption", "a", ".v-holds", ".v-contradicted", ".v-impossible", ".v-not-run", "td"]
           .map((selector) => {
             let [node] = all(selector), ground;
             const ink = window.getComputedStyle(node).color;

@@ -69,9 +69,10 @@ METRICS = [
     for fold in (1, 2, 3)
 ]
 GROUPS = [
-    row(arm, scale, on="bach", **{"class": group}, label=label, fold=fold, malignant_rate=rate)
+    row(arm, scale, on="bach", **{"class": group}, label=label, fold=fold, malignant_rate=rate) | {"scale": of}
     for arm in (ARMS[2], ARMS[6])
     for scale in SCALES
+    for of in ("squashed", "matched")
     for group, label in (("insitu", 1), ("invasive", 1), ("benign", 0), ("normal", 0))
     for fold, rate in ((1, 0.2 + 0.5 * label), (2, 0.3 + 0.5 * label), ("mean", 0.25 + 0.5 * label))
 ]
@@ -142,7 +143,12 @@ def made(notes: Sequence[str] = (), **changes: object) -> Study:
     lists = {"none": [], "paper": [{"HorizontalFlip": {}}, {"RandomBrightnessContrast": {}}, {"RandomResizedCrop": {}}]}
     content = {"notes": notes, "models": settings(), "augmentations": lists, "splits": splits, "grid": grid}
     content |= {"tables": study().tables | {"dataset": "small"}, "external": [EXTERNAL | {"dataset": "small"}]}
-    content |= {"datasets": {name: {"format": "breakhis", "synthetic": None} for name in ("small", "bach")}}
+    content |= {
+        "datasets": {
+            name: {"format": "breakhis", "synthetic": None, "microns_per_pixel": {"40": 0.49}}
+            for name in ("small", "bach")
+        }
+    }
     return study(**content | changes)
 
 
@@ -314,6 +320,41 @@ def test_the_ladder_draws_each_rung_and_says_what_it_adds() -> None:
         scores.ladder([line for line in METRICS if line["split"] == "image"], {}, made())
 
 
+CHOICES = {"last": 0.0, "validation": 0.01, "best_epoch": 0.02}
+
+
+def test_the_ladder_shows_the_choice_on_kept_groups_beside_the_other_two() -> None:
+    lines = [
+        row(ARMS[2], 40, split=split, selection=selection, fold=1, accuracy=base + bonus)
+        for split, base in (("patient", 0.85), ("image", 0.95))
+        for selection, bonus in CHOICES.items()
+    ]
+    figure = scores.ladder(lines, {}, made())
+    assert [y[0] for _, y in marked(figure, "mean")] == pytest.approx([0.85, 0.95, 0.96, 0.97])
+    assert [y[0] for _, y in marked(figure, "kept groups")] == pytest.approx([0.86, 0.96])
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks[2] == "image\nkept groups\n0.960"
+    # An arm under a single split has a ladder where it chooses on kept groups.
+    alone = scores.ladder([line for line in lines if line["split"] == "image"], {}, made())
+    assert len(marked(alone, "mean")) == 3
+
+
+def test_a_study_of_three_arms_and_two_splits_has_a_row_of_ladders_for_each_arm() -> None:
+    arms = (ARMS[2], ARMS[3], ARMS[5])
+    lines = [
+        row(arm, scale, split=split, selection=selection, fold=1, accuracy=0.8)
+        for arm in arms
+        for scale in SCALES
+        for split in ("patient", "image")
+        for selection in ("last", "best_epoch")
+    ]
+    figure = drawn(scores.ladder(lines, {}, made()))
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    assert titles == [f"{arm.name}, {scale}×" for arm in arms for scale in SCALES]
+    assert len({round(axis.get_position().y0, 3) for axis in figure.axes}) == 3
+    assert figure.get_figheight() * 25.4 < 260
+
+
 def test_the_error_map_holds_shares_of_misclassified_images() -> None:
     rows, columns, shares = patients.errors(
         {run(ARMS[1], 40, 1): predicted({"a1", "c1"}), run(ARMS[0], 200, 1): predicted({"b2"})}, SUBTYPES, ARMS
@@ -354,7 +395,7 @@ def test_the_external_figure_draws_folds_and_the_mean_that_the_file_gives() -> N
     assert names == ["benign", "normal", "insitu", "invasive"]
     for arm in (ARMS[2], ARMS[6]):
         drawn = marked(figure, f"{arm.name}: mean")
-        assert [y for _, y in drawn] == [[0.25, 0.25, 0.75, 0.75]] * 4
+        assert [y for _, y in drawn] == [[0.25, 0.25, 0.75, 0.75]] * 8  # four magnifications, two scales
         assert marked(figure, f"{arm.name}: folds")[0][1] == [0.2, 0.3]
     shade = figure.axes[0].patches[0]
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == (1.5, 3.5)  # type: ignore[attr-defined]
@@ -437,15 +478,6 @@ def test_examples_are_of_one_patient_where_one_has_all_magnifications() -> None:
     chosen = [[image.image_id for image in row] for row in examples.per_class(IMAGES)]
     assert chosen == [["b-2", "b-4"], ["m-1", "m-2"]]
     assert [image.image_id for image in examples.per_group(IMAGES)] == ["b-1", "m-1", "m-2"]
-
-
-def test_the_size_of_a_pixel_goes_with_the_width_of_the_whole_field() -> None:
-    size = examples.micrometres_per_pixel
-    real = {scale: size(image("x", "benign", "p", scale), "breakhis", False) for scale in SCALES}
-    assert real == pytest.approx({40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05})
-    assert size(image("x", "benign", "p", 0, width=2048), "bach", False) == pytest.approx(0.42, rel=1e-3)
-    assert size(image("x", "benign", "p", 40, width=140), "breakhis", True) == pytest.approx(980 / 140)
-    assert size(image("x", "benign", "p", 0), "csv", False) is None
 
 
 # --- files ---
@@ -544,7 +576,16 @@ def test_sample_figures_show_originals_from_the_archive(tmp_path: Path, monkeypa
     resolved.write(made([NOTE]), Path("study.json"))
     twice = ("manifest.csv", "manifest.csv", "--sources", "archive.tar.gz", "archive.tar.gz")
     options = ("--study", "study.json", "--manifests", *twice, "--output-prefix", "figures/figure1")
+    drawn: list = []
+    monkeypatch.setattr(
+        samples, "samples", lambda rows, notes, draw=samples.samples: drawn.append(rows) or draw(rows, notes)
+    )
     call("figure_samples", monkeypatch, *options)
     assert len(list(Path("figures").iterdir())) == 6
+    # Only the magnification whose micrometres per pixel are stated has a scale bar.
+    assert {(of.title, of.micrometres_per_pixel) for _, row in drawn[0] for of in row} == {
+        ("40×", 0.49),
+        ("200×", None),
+    }
     with pytest.raises(HistoBenchError, match="holds no image x, which its manifest names"):
         examples.fetch(Path("archive.tar.gz"), [image("x", "benign", "p", 40)])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from histobench.claims.verdicts import ON_PAPER, ON_STUDY
 from histobench.io import checkout
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, write_csv
@@ -240,7 +241,10 @@ def test_a_degenerate_study_of_own_data_is_told_in_words(made):
         in text
     )
     assert "One class for all images: SmolVLM FT (unknown magnification, always malignant)." in text
-    assert "Only 3 degrees of freedom (about the groups of the class that has fewer, less the folds): intervals with" in text
+    assert (
+        "Only 3 degrees of freedom (about the groups of the class that has fewer, less the folds): intervals with"
+        in text
+    )
     assert "Best without augmentation: SmolVLM FT at unknown magnification" in text
     # Nothing makes it a footnote to the paper.
     assert found.sections == [name for name in page_numbers.SECTIONS if name != "claims"]
@@ -257,17 +261,19 @@ def test_a_text_of_the_paper_is_in_quotation_marks_only_if_it_is_quoted(made):
         shown = next(part for part in page.split("<li>") if text in part).split("<span")[0]
         assert shown.startswith(f"{before}<data"), identity
         assert shown.rstrip().endswith(f"{text}{after}"), identity
-    assert "impossible" not in page
 
 
-def test_claims_are_counted_and_the_inconsistent_come_first(made):
+def test_claims_are_counted_and_the_impossible_come_first(made):
     claims = Source.read(made[0].results["claims"], made[1].parent, {})
     counts = {title: {verdict: tally.text for verdict, tally in found} for title, found in answer.tallies(claims)}
-    by_paper = {"holds": "1", "contradicted": "1", "inconsistent": "2", "not checkable": "1"}
+    by_paper = {"holds": "1", "contradicted": "1", "impossible": "1", "implausible": "1", "not checkable": "1"}
     by_study = {"supported": "1", "contradicted": "1", "undecided": "1", "not run": "1", "not applicable": "1"}
     assert counts == {"By the paper's own numbers": by_paper, "By this study": by_study}
+    page = text_of(page_numbers.read(made[1]))
+    for verdict, meaning in (ON_PAPER | ON_STUDY).items():
+        assert f"{verdict} {meaning}." in page, verdict
     titles = [title for title, _ in answer.notable(claims)]
-    assert titles[0] == "Inconsistent with the paper's own numbers"
+    assert titles[0] == "Impossible by the paper's own numbers"
     assert titles[-1] == "Supported by this study"
 
 
@@ -324,9 +330,12 @@ def test_costs_add_up_over_an_arms_runs(tmp_path):
             (run, record(10.0, 4.0, 100.2, features=7.5)),
             (replace(run, fold=2), record(20.5, 6.0, 90.0, "cuda", features=7.5)),
             (replace(run, magnification=200), record(1.0, 1.0, 1.0)),
+            (replace(run, magnification=400), record(1.0, 1.0, 1.0, features=7.5)),
+            (replace(run, magnification=400, seed=1), record(1.0, 1.0, 1.0, features=8.0)),
         ]
     )
-    assert len(rows) == 2
+    assert len(rows) == 3
+    assert (rows[2]["runs"], rows[2]["feature_seconds"]) == (2, "15.5")  # each seed has a store of its own
     assert (rows[0]["runs"], rows[0]["seconds"], rows[0]["training_seconds"]) == (2, "30.5", "15.2")
     # All folds share the features of one store; where a record lacks them, they are not known.
     assert (rows[0]["feature_seconds"], rows[1]["feature_seconds"]) == ("7.5", "")

@@ -112,6 +112,28 @@ def test_kept_weights_predict_what_training_predicted(dataset, tmp_path, double,
     assert {(row["class"], row["label"]) for row in other} == {("A", "0"), ("DC", "1")}
 
 
+def test_the_logits_of_the_tiles_of_an_image_are_averaged(dataset, tmp_path):
+    spec = trained(dataset, tmp_path, CNN, {"trainable": "head"}, "embeddings")
+    assert predict(dataset, tmp_path, spec).returncode == 0
+    alone = [float(row["logit"]) for row in rows(tmp_path / "external.csv")]
+    # The first 2 x 4 of these 32 pictures are the tiles of two photographs of 1400 x 920 pixels of the same size, and the next
+    # two are such of half the height.
+    images = manifest.load(dataset / "elsewhere.csv")
+    sizes = [(1400, 920), (1400, 920), (1400, 460)]
+    photographs = [
+        replace(image, width=width, height=height) for image, (width, height) in zip(images[:3], sizes, strict=True)
+    ]
+    manifest.save(tmp_path / "photographs.csv", photographs)
+    np.save(tmp_path / "tiles.npy", np.load(dataset / "pixels.npy")[:10])
+    files = {"manifest": tmp_path / "photographs.csv", "pixels": tmp_path / "tiles.npy"}
+    assert predict(dataset, tmp_path, spec, **files, microns='[{"0": 0.5}, {"40": 0.5}]').returncode == 0
+    found = {row["image_id"]: float(row["logit"]) for row in rows(tmp_path / "external.csv")}
+    expected = [np.mean(alone[:4]), np.mean(alone[4:8]), np.mean(alone[8:10])]
+    assert [found[image.image_id] for image in images[:3]] == pytest.approx(expected, rel=1e-6, abs=1e-7)
+    status, said = predict(dataset, tmp_path, spec, **files, microns='[{"0": 0.25}, {"40": 0.5}]')
+    assert (status, "is not the pixel store of this dataset" in said) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import os
 import random
@@ -166,7 +167,7 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     np.testing.assert_allclose(weights["mean"], trained.mean(0, dtype=np.float64), rtol=stored)
     np.testing.assert_allclose(weights["std"], trained.std(0, dtype=np.float64), rtol=stored)
 
-    assert set(ran) == set(RunRecord.__annotations__)
+    assert set(ran) == RunRecord.__required_keys__
     assert ran["specification"] == json.loads(spec.canonical())
     assert set(ran["versions"]) == {"python", "torch", "numpy"}  # a linear head is trained without the others
     assert ran["code"] == fingerprint(SCRIPT)
@@ -184,12 +185,57 @@ def test_a_linear_probe_as_its_own_process(dataset, tmp_path):
     assert ran["seconds"]["features"] == 2.5
 
 
+def test_groups_that_are_kept_for_choosing_neither_train_nor_standardise(dataset, tmp_path):
+    from safetensors.numpy import load_file
+
+    run(dataset, tmp_path, specification(standardise=True, keep_weights=True, validation=0.3))
+    ran = record(tmp_path)
+    # Of four training patients of each class one is kept, with six images.
+    assert ran["chosen"]["groups"] == {"benign": 1, "malignant": 1}
+    assert ran["chosen"]["images"] == {"benign": 6, "malignant": 6}
+    assert ran["images"] == {"training": 36, "evaluation": 24, "validation": 12}
+    images = [image for image in manifest.load(dataset / "manifest.csv") if image.magnification == 200]
+    training = [image for image in images if int(image.patient[-2:]) // 2 % 3 != 1]
+    mean = load_file(tmp_path / "weights.safetensors")["mean"]
+    embeddings = np.load(dataset / "features.npy")[0].astype(np.float64)
+    fitting = []
+    for pair in itertools.product(
+        *(sorted({i.patient for i in training if i.label == label}) for label in manifest.LABELS)
+    ):
+        rest = [image in training and image.patient not in pair for image in images]
+        if np.allclose(embeddings[rest].mean(0), mean, rtol=1e-6, atol=1e-7):
+            fitting.append(pair)
+    assert len(fitting) == 1
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (tmp_path / "history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    assert list(rows[0])[-3:] == ["logit", "best_epoch_logit", "validation_logit"]
+    assert list(history[0])[-5:] == [
+        "patient_rate",
+        "kept_loss",
+        "kept_accuracy",
+        "train_seconds",
+        "validation_seconds",
+    ]
+    epoch = ran["chosen"]["epoch"]
+    assert float(history[epoch - 1]["kept_loss"]) == min(float(row["kept_loss"]) for row in history)
+    label, logit = ([float(row[name]) for row in rows] for name in ("label", "validation_logit"))
+    assert float(history[epoch - 1]["auc"]) == pytest.approx(roc_auc_score(label, logit))
+    if epoch == len(history):
+        last = (np.array([float(row["logit"]) for row in rows]) - ran["chosen"]["threshold"]) / ran["chosen"][
+            "temperature"
+        ]
+        np.testing.assert_allclose(logit, last, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("trainable", "augmentation", "workers", "seed"),
     [("head", (), 0, 1), ("head", FLIP, 0, 2), ("all", (), 0, 3), ("all", FLIP, 0, 4), ("all", FLIP, 2, 5)],
 )
 def test_a_killed_job_goes_on_bit_for_bit(dataset, tmp_path, trainable, augmentation, workers, seed):
-    spec = specification(trainable, augmentation, epochs=100 if trainable == "head" else 12)
+    kept = {"validation": 0.3} if seed in (1, 4) else {}
+    spec = specification(trainable, augmentation, epochs=100 if trainable == "head" else 12, **kept)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run(dataset, whole, spec)
     killed.mkdir()
@@ -207,6 +253,8 @@ def test_a_killed_job_goes_on_bit_for_bit(dataset, tmp_path, trainable, augmenta
     assert deaths
     run(dataset, killed, spec, workers=workers)
     assert results(killed) == results(whole)
+    assert record(killed).get("chosen") == record(whole).get("chosen")
+    assert ("chosen" in record(whole)) == bool(kept)
     assert not checkpoint.exists()
     assert not list(killed.glob(".checkpoint*"))
     assert "continuing after epoch" in (killed / "log").read_text()

@@ -58,8 +58,9 @@ def test_a_part_of_a_configuration_says_where_to_stand(tmp_path, monkeypatch):
 
 def test_the_default_study_is_the_papers():
     study = load(PAPER)
-    assert len(study.runs) == 280
-    arms = Counter((run.model, run.mode) for run in study.runs)
+    of = Counter(run.split for run in study.runs)
+    assert of == {"patient": 280, "accession": 60}
+    arms = Counter((run.model, run.mode) for run in study.runs if run.split == "patient")
     assert len(arms) == 7
     assert set(arms.values()) == {40}
     recipe = study.recipe("resnet34", "ft")
@@ -103,7 +104,7 @@ def test_hardware_labels_and_devices_are_no_part_of_a_specification():
 def test_runs_named_twice_are_run_once():
     config = copy.deepcopy(PAPER)
     config["grid"] *= 2
-    assert len(load(config).runs) == 280
+    assert len(load(config).runs) == 340
 
 
 def test_a_run_and_its_path_are_the_same_thing():
@@ -116,16 +117,41 @@ def test_a_run_and_its_path_are_the_same_thing():
     assert Run.of("/elsewhere/" + path) == run
 
 
+def test_a_block_is_trained_with_each_of_its_seeds_and_shares_the_runs_of_one():
+    one, several = load(PAPER), load(with_change("grid.0.seeds", [0, 1, 2]))
+    assert len(several.runs) == 280 + 2 * 3 * 4 * 2 * 5  # models, magnifications, augmentations and folds of the block
+    assert set(one.runs) < set(several.runs)
+    for seed in (0, 2):
+        run = Run("breakhis", "resnet34", "ft", "patient", 40, "none", seed, 1)
+        assert several.specification(run).seed == seed
+        assert f"/seed{seed}/fold1/" in several.path(paths.PREDICTIONS, **vars(run))
+        assert several.path(paths.PREDICTIONS, **vars(run)) == one.path(paths.PREDICTIONS, **vars(run))
+    study = resolve(several)
+    assert study.notes == ["A fold's score is the mean over 3 seeds (AlexNet FT, VGG19 FT, ResNet34 FT)."]
+    assert set(study.seeds.values()) == {1, 3}
+    assert resolve(one).notes == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "augmentation", "shared"),
+    [("imagenet", "none", True), ("imagenet", "paper", False), ("random", "none", False)],
+)
+def test_seeds_share_the_features_that_no_seed_decides(weights, augmentation, shared):
+    study = load(PAPER if weights == "imagenet" else with_change("models.vgg19.weights", weights))
+    assert (study.feature_seed("vgg19", augmentation, 2) == study.feature_seed("vgg19", augmentation, 1)) == shared
+
+
 NAMES = {
     "dataset": "breakhis",
     "on": "bach",
+    "scale": "matched",
     "model": "vgg19",
     "mode": "ft",
     "split": "patient",
     "augmentation": "paper",
 }
 NUMBERS = {"magnification": 40, "seed": 0, "fold": 1, "views": 20, "size": 336}
-KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL")
+KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "EXTERNAL", "TILES")
 
 
 @pytest.mark.parametrize(
@@ -134,10 +160,12 @@ KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "E
         (
             "datasets.breakhis.source",
             "resources/breakhis/other.tar.gz",
-            "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL",
+            "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL TILES",
         ),
-        ("datasets.breakhis.complete", False, "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL"),
-        ("datasets.bach.source", "resources/bach/other.zip", "EXTERNAL"),
+        ("datasets.breakhis.complete", False, "MANIFEST PIXELS FOLDS FEATURES PREDICTIONS EXTERNAL TILES"),
+        ("datasets.bach.source", "resources/bach/other.zip", "EXTERNAL TILES"),
+        ("datasets.bach.microns_per_pixel", 0.5, "EXTERNAL TILES"),
+        ("datasets.breakhis.microns_per_pixel", 0.25, "EXTERNAL TILES"),
         ("datasets.breakhis.licence", "none", ""),
         ("splits.patient.seed", 1, "FOLDS PREDICTIONS EXTERNAL"),
         ("models.vgg19.weights", "random", "WEIGHTS FEATURES PREDICTIONS EXTERNAL"),
@@ -160,6 +188,9 @@ def test_studies_share_the_paths_of_what_they_make_from_the_same_settings(key, v
         if before.path(getattr(paths, kind), **NAMES, **NUMBERS) != after.path(getattr(paths, kind), **NAMES, **NUMBERS)
     ]
     assert found == moved.split()
+    if "microns" in key:  # a squashed image is the same at any scale
+        squashed = NAMES | NUMBERS | {"scale": "squashed"}
+        assert before.path(paths.EXTERNAL, **squashed) == after.path(paths.EXTERNAL, **squashed)
 
 
 def test_studies_with_other_names_for_no_augmentation_are_evaluated_on_the_same_views():
@@ -185,11 +216,10 @@ FOLDERS = {"format": "folders", "source": "images", "patient": "(P[0-9]+)"}
 
 def test_the_external_test_of_the_paper():
     study = load(PAPER)
-    pairs = study.external_runs
-    assert len(pairs) == len(set(pairs)) == 2 * 4 * 5
-    assert {(on, run.model, run.mode, run.augmentation) for on, run in pairs} == {
-        ("bach", "resnet34", "ft", "none"),
-        ("bach", "smolvlm", "ft", "none"),
+    runs = study.external_runs
+    assert len(runs) == len(set(runs)) == 2 * 2 * 4 * 5
+    assert {(on, scale, run.model, run.mode, run.augmentation) for on, scale, run in runs} == {
+        ("bach", scale, model, "ft", "none") for scale in ("squashed", "matched") for model in ("resnet34", "smolvlm")
     }
     assert study.used_datasets == ["breakhis", "bach"]
     keeping = {run.model for run in study.runs if study.recipe(run.model, run.mode).keep_weights}
@@ -203,17 +233,22 @@ def test_an_external_block_without_any_run_in_the_grid_is_ignored():
     assert (study.tested, study.external_runs, study.used_datasets) == ((), (), ["breakhis"])
 
 
-@pytest.mark.parametrize("name", ["ladder", "own-data"])
+@pytest.mark.parametrize("name", ["ladder", "seeds", "own-data"])
 def test_the_example_studies(name):
     study = load(PAPER | yaml.safe_load((ROOT / f"config/studies/{name}.yaml").read_text()))
     if name == "ladder":
-        assert Counter(run.split for run in study.runs) == {"accession": 20, "patient": 20, "image": 20}
+        assert Counter(run.split for run in study.runs) == {"accession": 40, "patient": 40, "image": 40}
         shared = set(load(PAPER).runs).intersection(study.runs)
-        assert len(shared) == 20
+        assert len(shared) == 40
         for run in shared:  # they are up to date for both
             assert study.specification(run) == load(PAPER).specification(run)
+    elif name == "seeds":
+        assert Counter(run.seed for run in study.runs) == {0: 80, 1: 80, 2: 80}
+        assert {run for run in study.runs if run.seed == 0} <= set(load(PAPER).runs)
     else:
-        assert [(on, run.dataset) for on, run in study.external_runs] == [("elsewhere", "mine")] * 5
+        assert [(on, scale, run.dataset) for on, scale, run in study.external_runs] == [
+            ("elsewhere", "squashed", "mine")
+        ] * 5
 
 
 def test_the_committed_schema_is_the_generated_one():

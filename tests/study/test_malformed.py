@@ -272,6 +272,8 @@ MODES = [
     Case("modes.ft.epochs", True, "whole number"),
     Case("modes.ft.batch_size", 10**12, "at most"),
     Case("modes.ft.learning_rate", 0, "0"),
+    Case("modes.ft.validation", 0, "above 0"),
+    Case("modes.ft.validation", 0.6, "at most 0.5"),
     Case("modes.ft.learning_rate", -1e-4, "0"),
     Case("modes.ft.learning_rate", NAN, "finite"),
     Case("modes.ft.learning_rate", "1e-4x", "number"),
@@ -310,7 +312,7 @@ GRID = [
     Case("grid", ["breakhis"], "keys and values", "grid.0"),
     Case("grid.0.dataset", GONE, "required"),
     Case("grid.0.dataset", "breakhiss", "did you mean 'breakhis'"),
-    Case("grid.0.dataset", "bach", "no patients"),
+    Case("grid.0.dataset", "bach", "most patients of 'bach' are not known"),
     Case("grid.0.models", GONE, "required"),
     Case("grid.0.models", [], "at least 1"),
     Case("grid.0.models", ["resnet43"], "did you mean 'resnet34'"),
@@ -327,6 +329,10 @@ GRID = [
     Case("grid.0.magnifications", [False], "expected a number", "grid.0.magnifications.0"),
     Case("grid.0.magnifications", [40, 40], "twice"),
     Case("grid.0.magnifications", [0], "magnification of 40"),
+    Case("grid.0.seeds", [], "at least 1"),
+    Case("grid.0.seeds", [0, 0], "twice"),
+    Case("grid.0.seeds", [True], "found true", "grid.0.seeds.0"),
+    Case("grid.0.seeds", 3, "list"),
     Case("grid.0.augmentations", ["papper"], "did you mean 'paper'"),
     Case("grid.0.fold", 1, "unknown key"),
     Case("grid.0.model", ["alexnet"], "unknown key"),
@@ -350,9 +356,27 @@ TABLES = [
     Case("external.0.modes", ["lp", "ft"], "not in the grid", "external.0"),
     Case("external.0.splits", ["image", "patient"], "not in the grid", "external.0"),
     Case("external.0.augmentations", ["non"], "did you mean 'none'"),
+    Case("external.0.seeds", [0, 1], "resnet34/ft/patient/40/none/seed1/fold1 is not in the grid", "external.0"),
     Case("external.0.headline", 300, "40, 100, 200 or 400"),
     Case("external.0.magnifications", [100], "magnifications", "external.0.headline"),
     Case("external.0.folds", 5, "unknown key"),
+    Case("external.0.scales", [], "at least 1"),
+    Case("external.0.scales", ["squashed", "squashed"], "twice"),
+    Case("external.0.scales", ["native"], "'squashed' or 'matched'", "external.0.scales.0"),
+    Case(
+        "datasets.bach.microns_per_pixel", GONE, "`matched` needs datasets.bach.microns_per_pixel;", "external.0.scales"
+    ),
+    Case(
+        "datasets.breakhis.microns_per_pixel",
+        {40: 0.49, 100: 0.2},
+        "`matched` needs datasets.breakhis.microns_per_pixel at 200x, 400x; add it",
+        "external.0.scales",
+    ),
+    Case("datasets.bach.microns_per_pixel", 0, "above 0"),
+    Case("datasets.bach.microns_per_pixel", float("inf"), "finite"),
+    Case("datasets.bach.microns_per_pixel", "0.42", "expected a number"),
+    Case("datasets.bach.microns_per_pixel", {20: 0.5}, "0, 40, 100, 200 or 400", "datasets.bach.microns_per_pixel.20"),
+    Case("datasets.breakhis.microns_per_pixel", {40: -0.5}, "above 0", "datasets.breakhis.microns_per_pixel.40"),
     Case("comparisons", None, "keys and values"),
     Case("comparisons.pairs", [["alexnet/ft"]], "more items", "comparisons.pairs.0"),
     Case("comparisons.pairs", ["alexnet/ft"], "list", "comparisons.pairs.0"),
@@ -428,6 +452,7 @@ def test_every_mistake_is_told_at_once():
 
 def test_a_pair_that_is_never_trained_on_the_same_images_is_named():
     config = copy.deepcopy(PAPER) | {"external": [], "comparisons": {"pairs": [["vgg19/ft", "smolvlm/ft"]]}}
+    config["grid"] = config["grid"][:2]
     for block, magnification in zip(config["grid"], (200, 400), strict=True):
         block["magnifications"] = [magnification]
     with pytest.raises(

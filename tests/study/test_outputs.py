@@ -7,6 +7,7 @@ import pytest
 
 from histobench.study import outputs, paper, resolved
 from histobench.study.config import load
+from histobench.study.spec import Recipe
 from histobench.tools import pack
 from tests.study.test_config import with_change
 from tests.study.test_malformed import PAPER, merged
@@ -20,6 +21,10 @@ def changed(*changes: tuple[str, Any], config: dict = PAPER) -> resolved.Study:
     for key, value in changes:
         config = with_change(key, value, config)
     return resolved.resolve(load(config))
+
+
+def scales(*names: str) -> list[tuple[str, Any]]:
+    return [(f"external.{block}.scales", list(names)) for block in (0, 1)]
 
 
 def test_every_arm_of_the_papers_study_is_the_papers() -> None:
@@ -44,6 +49,7 @@ def test_trials_of_the_paper_say_so_and_own_data_are_no_footnote(name: str, abou
     "changes",
     [
         [("modes.ft.epochs", 5)],
+        [("modes.ft.validation", 0.15)],
         [("models.resnet34.training", {"ft": {"learning_rate": 3e-4}})],
         [("models.resnet34.image_size", 224)],
         [("models.resnet34.weights", "random")],
@@ -80,7 +86,9 @@ def test_published_values_stand_beside_the_papers_arms_alone() -> None:
     assert paper.published(pairs, 7, study) == pairs[:1]
     # Another list of augmentations than the paper's has no published table, and neither has another external dataset.
     assert paper.published(rows, 5, changed(("augmentations.paper", [{"HorizontalFlip": {"p": 0.5}}]))) == []
-    assert paper.published(rows, 6, changed(("datasets.bach", OWN["datasets"]["elsewhere"]))) == []
+    assert paper.published(rows, 6, changed(("datasets.bach", OWN["datasets"]["elsewhere"]), *scales("squashed"))) == []
+    assert paper.published(rows, 6, changed()) != []
+    assert paper.published(rows, 6, changed(*scales("matched"))) == []
 
 
 def test_a_study_of_own_data_has_names_by_content() -> None:
@@ -104,3 +112,38 @@ def test_a_study_of_own_data_has_names_by_content() -> None:
     assert outputs.numbered("results-augmented-best-epoch-intervals") == (5, "best_epoch")
     assert outputs.numbered("table4") == (4, "last")
     assert outputs.numbered("external-results-intervals") == (6, "last")
+
+
+def test_tables_of_kept_groups_and_of_a_stricter_split_are_there_where_the_study_has_them() -> None:
+    paper_study = changed()
+    assert paper_study.stricter == ["accession"]
+    assert "table4-strict" in outputs.tables(paper_study)
+    assert not [name for name in outputs.tables(paper_study) if "validation" in name]
+    assert "ladder" in outputs.figures(paper_study)
+    ladder = resolved.resolve(load(merged("config/studies/ladder.yaml")))
+    names = [name for name in outputs.tables(ladder) if "validation" in name]
+    assert names == ["table4-validation", "table4-validation-beside-published", "table4-validation-intervals"]
+    assert outputs.numbered("table4-validation-intervals") == (4, "validation")
+    own = resolved.resolve(load(merged("config/tiny.yaml")))
+    assert {"results-strict", "results-validation", "results-validation-intervals"} <= {*outputs.tables(own)}
+    assert [outputs.papers(name) for name in ("results-strict", "results-validation")] == [
+        "table4-strict",
+        "table4-validation",
+    ]
+    alone = changed(("grid", PAPER["grid"][:2]))
+    assert (alone.stricter, "ladder" in outputs.figures(alone)) == ([], False)
+
+
+def test_the_papers_runs_are_counted_apart_from_those_under_a_stricter_split() -> None:
+    assert paper.counted(changed()) == "340 training runs (280 as in the paper, 60 under split accession)"
+    assert paper.counted(changed(("grid", PAPER["grid"][:2]))) == "280 training runs"
+    ladder = resolved.resolve(load(merged("config/studies/ladder.yaml")))
+    assert paper.counted(ladder) == (
+        "120 training runs (20 as in the paper, 40 under split accession, 40 under split image, 20 others)"
+    )
+
+
+def test_the_specification_of_a_run_without_kept_groups_does_not_mention_them() -> None:
+    before = Recipe(epochs=3).model_dump(mode="json")
+    assert "validation" not in before
+    assert Recipe(epochs=3, validation=0.2).model_dump(mode="json") == before | {"validation": 0.2}

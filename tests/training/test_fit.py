@@ -11,6 +11,7 @@ from histobench.study.spec import Recipe
 from histobench.training import data
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
+from histobench.training.platt import scaling
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -62,6 +63,14 @@ def same(fitted, other):
     assert np.array_equal(fitted.best_logits, other.best_logits)
     assert seconds_left_out(fitted.history) == seconds_left_out(other.history)
     assert fitted.best_epoch == other.best_epoch
+    assert (fitted.chosen is None) == (other.chosen is None)
+    if fitted.chosen:
+        assert np.array_equal(fitted.chosen.logits, other.chosen.logits)
+        for name in ("epoch", "threshold", "temperature", "fitted"):
+            assert getattr(fitted.chosen, name) == getattr(other.chosen, name)
+
+
+KEPT = images(12, 2, 47)
 
 
 def test_training_is_textbook_adamw_with_pytorchs_cosine_schedule(tmp_path, double):
@@ -163,8 +172,8 @@ def test_a_repeated_run_is_the_same_bit_for_bit_and_dropout_is_at_work(tmp_path)
 @pytest.mark.parametrize("norm", [False, True])
 def test_a_stopped_run_goes_on_bit_for_bit_wherever_it_was_stopped(tmp_path, norm, caplog):
     evaluation = images(10, 1, 37)
-    recipe = Recipe(epochs=5, batch_size=8, learning_rate=0.01)
-    uninterrupted = run(tmp_path, Tiny(0.5, norm), recipe)
+    recipe, kept = Recipe(epochs=5, batch_size=8, learning_rate=0.01), KEPT if norm else None
+    uninterrupted = run(tmp_path, Tiny(0.5, norm), recipe, validation=kept)
     for stop in range(1, 6):
 
         class Stopped(Exception):
@@ -179,9 +188,9 @@ def test_a_stopped_run_goes_on_bit_for_bit_wherever_it_was_stopped(tmp_path, nor
             return accuracy(evaluation)(logits)
 
         with pytest.raises(Stopped):
-            run(tmp_path, Tiny(0.5, norm), recipe, score=score)
+            run(tmp_path, Tiny(0.5, norm), recipe, score=score, validation=kept)
         assert (tmp_path / "checkpoint.pt").exists() == (stop > 1)
-        resumed = run(tmp_path, Tiny(0.5, norm), recipe, resume=True)
+        resumed = run(tmp_path, Tiny(0.5, norm), recipe, resume=True, validation=kept)
         assert resumed.resumed_from == (stop - 1 or None)
         same(resumed, uninterrupted)
 
@@ -199,15 +208,17 @@ def stop_at(moment):
 
 
 RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.01)
-EACH = 5 + 2  # checks in an epoch: after each of 37 / 8 steps and of 10 / 8 evaluation batches
+EACH = (
+    5 + 2 + 2
+)  # checks in an epoch: after each of 37 / 8 steps, 10 / 8 evaluation batches and 12 / 8 validation batches
 
 
 @pytest.mark.parametrize("norm", [False, True])
 def test_an_interrupted_run_goes_on_bit_for_bit_with_the_very_next_step(tmp_path, norm, caplog):
-    uninterrupted = run(tmp_path, Tiny(0.5, norm), RECIPE)
+    uninterrupted = run(tmp_path, Tiny(0.5, norm), RECIPE, validation=KEPT)
     for moment in range(1, 3 * EACH + 1):
         with pytest.raises(Interrupted), caplog.at_level(logging.INFO):
-            run(tmp_path, Tiny(0.5, norm), RECIPE, check=stop_at(moment))
+            run(tmp_path, Tiny(0.5, norm), RECIPE, check=stop_at(moment), validation=KEPT)
         epoch, step = divmod(moment - 1, EACH)
         place = f"SIGTERM in epoch {epoch + 1} after step {min(step + 1, 5)} of 5: run the same command to continue from there"
         assert caplog.records[-1].getMessage() == place
@@ -219,7 +230,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit_with_the_very_next_step(tmp_path
                 trained.append(self.training)
                 return super().forward(batch)
 
-        resumed = run(tmp_path, Counting(0.5, norm), RECIPE, resume=True)
+        resumed = run(tmp_path, Counting(0.5, norm), RECIPE, resume=True, validation=KEPT)
         assert resumed.resumed_from == epoch
         assert sum(trained) == 3 * 5 - (epoch * 5 + min(step + 1, 5))  # no step is made twice, none is left out
         same(resumed, uninterrupted)
@@ -237,6 +248,35 @@ def test_the_best_epoch_is_the_earliest_of_the_highest_accuracy(tmp_path):
     assert np.array_equal(fitted.best_logits, seen[1])
     assert np.array_equal(fitted.logits, seen[3])
     assert not np.array_equal(seen[1], seen[3])
+
+
+def test_epoch_threshold_and_temperature_are_chosen_on_the_kept_images_alone(tmp_path):
+    seen, evaluation = [], images(10, 1, 37)
+
+    def score(logits):
+        seen.append(logits.copy())
+        return accuracy(evaluation)(logits)
+
+    recipe = Recipe(epochs=6, batch_size=8, learning_rate=0.1)  # so fast that the last epoch is not the best one
+    fitted = run(tmp_path, Tiny(), recipe, score=score, validation=KEPT)
+    without = run(tmp_path, Tiny(), recipe)
+    assert np.array_equal(fitted.logits, without.logits)  # they change nothing of the training
+    assert without.chosen is None
+    assert "kept_loss" not in without.history[0]
+    losses = [row["kept_loss"] for row in fitted.history]
+    assert fitted.chosen.epoch == 1 + int(np.argmin(losses))
+    expected = (seen[fitted.chosen.epoch - 1].astype(np.float64) - fitted.chosen.threshold) / fitted.chosen.temperature
+    np.testing.assert_allclose(fitted.chosen.logits, expected, rtol=1e-12)
+    # With one epoch, the kept images are evaluated with the same weights as any others.
+    last = Recipe(epochs=1, batch_size=8, learning_rate=0.01)
+    alone = run(tmp_path, Tiny(), last, evaluation=KEPT)
+    chosen = run(tmp_path, Tiny(), last, validation=KEPT)
+    terms = np.logaddexp(0, -np.where(KEPT.labels == 1, 1, -1) * alone.logits.astype(np.float64))
+    assert chosen.history[0]["kept_loss"] == pytest.approx(terms.mean(), rel=1e-12)
+    assert chosen.history[0]["kept_accuracy"] == alone.history[0]["accuracy"]
+    platt = scaling(KEPT.labels, alone.logits)
+    assert (chosen.chosen.threshold, chosen.chosen.temperature) == (platt or (0, 1))
+    assert chosen.chosen.fitted == (platt is not None)
 
 
 def test_evaluation_sees_every_image_in_order_and_leaves_the_module_alone(tmp_path):

@@ -51,6 +51,9 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
     tiny = yaml.safe_load(project.tiny.read_text())
     own = yaml.safe_load((project.folder / "config/studies/own-data.yaml").read_text())
     datasets = own["datasets"] | {"made-up-bach": {"format": "bach", "source": "resources/bach.tar.gz"}}
+    # A pixel of `elsewhere` is half as wide as one that models were trained on, so that a tile is as large as its images
+    # of 32 x 24 pixels are twice: three quarters of it are reflected.
+    datasets["mine"]["microns_per_pixel"], datasets["elsewhere"]["microns_per_pixel"] = {0: 0.5}, 0.25
     block = {
         "dataset": "mine",
         "modes": ["ft", "lp"],
@@ -66,7 +69,7 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
         "models": {"small": tiny["models"]["small"]},
         "modes": {"ft": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "keep_weights": True}, "lp": tiny["modes"]["lp"] | {"keep_weights": True}},
         "grid": [block | {"models": ["small"]}],
-        "external": [block | {"models": ["small"], "on": on, "headline": 0, "modes": modes} for on, modes in (("elsewhere", ["ft", "lp"]), ("made-up-bach", ["ft"]))],
+        "external": [block | {"models": ["small"], "on": on, "headline": 0, "modes": modes, "scales": scales} for on, modes, scales in (("elsewhere", ["ft", "lp"], ["squashed", "matched"]), ("made-up-bach", ["ft"], ["squashed"]))],
         "comparisons": {"magnification": 0},
     }  # fmt: skip
     (project.folder / "config/own.yaml").write_text(yaml.safe_dump(study))
@@ -76,18 +79,34 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
 
     assert len(rows(manifest)) == 24
     metrics = rows(results / "external_metrics.csv")
-    assert sorted((row["on"], row["mode"], row["fold"], row["images"]) for row in metrics) == [
-        *(("elsewhere", mode, fold, "24") for mode in ("ft", "lp") for fold in "12"),
-        *(("made-up-bach", "ft", fold, "8") for fold in "12"),
+    assert sorted((row["on"], row["scale"], row["mode"], row["fold"], row["images"]) for row in metrics) == [
+        *(
+            ("elsewhere", scale, mode, fold, "24")
+            for scale in ("matched", "squashed")
+            for mode in ("ft", "lp")
+            for fold in "12"
+        ),
+        *(("made-up-bach", "squashed", "ft", fold, "8") for fold in "12"),
     ]
     groups = rows(results / "external_groups.csv")
-    assert {row["group"] for row in groups if row["on"] == "made-up-bach"} == {"normal", "benign", "insitu", "invasive"}
-    assert {(row["group"], row["label"]) for row in groups if row["on"] == "elsewhere"} == {
+    assert {row["class"] for row in groups if row["on"] == "made-up-bach"} == {"normal", "benign", "insitu", "invasive"}
+    assert {(row["class"], row["label"]) for row in groups if row["on"] == "elsewhere"} == {
         ("normal", "0"),
         ("invasive", "1"),
     }
     headline = rows(results / "tables/external-results.csv")
     assert [(row["model"], row["mode"]) for row in headline] == [("small", "ft"), ("small", "lp")]
+    geometry = ("pixel_width", "pixel_height", "relative_width", "relative_height", "tiles", "share_covered")
+    assert [(row["mode"], row["scale"], *(row[name] for name in geometry)) for row in rows(results / "tables/external-results-scales.csv")] == [
+        # 32 x 0.25 / 32 px = 0.25 um and 24 x 0.25 / 32 px = 0.19 um; tiles have the 0.5 um and 0.375 um of training.
+        (mode, scale, *numbers)
+        for mode in ("ft", "lp")
+        for scale, numbers in (("squashed", ("0.25", "0.19", "0.50", "0.50", "1", "1.000")), ("matched", ("0.50", "0.38", "1.00", "1.00", "1", "1.000")))
+    ]  # fmt: skip
+    assert (
+        "At unknown magnification 75% of a tile is beyond the edges"
+        in (results / "tables/external-results-scales.md").read_text()
+    )
     assert {row["on"] for row in rows(results / "tables/external.csv")} == {"elsewhere", "made-up-bach"}
     assert "Models start from RANDOM weights." in (results / "tables/external-results.md").read_text()
     for name in ("samples", "external-samples", "external-classes"):
@@ -109,12 +128,15 @@ def test_own_data_trains_and_another_dataset_tests(project, monkeypatch):
     config = command_line.study([Path("config/own.yaml")])
     members = pack.contents(config)
     assert not [name for name in members if "samples" in name]
-    assert len([name for name in members if "/predictions/mine-" in name]) == 6
+    assert (
+        len([name for name in members if "/predictions/" in name and "/mine-" in name.partition("/predictions/")[2]])
+        == 10
+    )
     pack.write(members, config.study, Path("own.tar.gz"))
     images.rename(images.with_name("elsewhere"))
     said: list[str] = []
     assert verify.verify(Path("own.tar.gz"), said.append), said
-    assert "External  6 runs predict each image of the other dataset once" in said
+    assert "External  10 runs predict each image of the other dataset once" in said
     images.with_name("elsewhere").rename(images)
 
     # A wrong row is one message, and deletes nothing that is made.

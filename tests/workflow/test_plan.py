@@ -8,18 +8,18 @@ import pytest
 from tests.workflow.conftest import job_counts
 
 
-def test_the_default_study_lists_280_training_jobs_without_any_data(project):
+def test_the_default_study_lists_the_papers_280_training_jobs_and_60_under_accession_numbers(project):
     output = project.snakemake("-n").stdout
     # It grants one GPU: without it, every core would start a training job on that one.
     assert "Using workflow specific profile profiles/default" in output
     jobs = job_counts(output)
-    assert jobs["train"] == 280
+    assert jobs["train"] == 340
     assert jobs["fetch_weights"] == 5
     # Per vision-language model and magnification: plain images, and twenty augmented views of each.
     assert (jobs["tokens"], jobs["features"]) == (16, 16)
-    assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (2, 2, 1, 2, 1)
-    assert (jobs["predict"], jobs["score_external"], jobs["table_external"]) == (40, 1, 1)
-    assert jobs["table_results"] == 4
+    assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (2, 2, 2, 2, 1)
+    assert (jobs["predict"], jobs["tiles"], jobs["score_external"], jobs["table_external"]) == (80, 4, 1, 1)
+    assert (jobs["table_results"], jobs["table_strict"], jobs["figure_ladder"]) == (4, 1, 1)
     # BACH's licence forbids passing its photographs on: they are drawn for the user, and stay out of the page.
     files = {
         name: re.search(rf"^rule {name}:\n +input: (.*)\n +output: (.*)", output, re.MULTILINE)
@@ -41,13 +41,13 @@ def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(proj
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     profile = ("--workflow-profile", "workflow/profiles/workstation")
     assert needs(project.snakemake("-n", *profile).stdout) == {
-        ("train", "0", "0"): 80,  # linear heads
-        ("train", "1", "2"): 120,  # CNNs
+        ("train", "0", "0"): 120,  # linear heads
+        ("train", "1", "2"): 140,  # CNNs
         ("train", "1", "1"): 80,  # LoRA
         ("tokens", "1", "1"): 16,
         ("features", "1", "1"): 16,
-        ("predict", "1", "2"): 20,
-        ("predict", "1", "1"): 20,
+        ("predict", "1", "2"): 40,
+        ("predict", "1", "1"): 40,
     }
     output = project.snakemake(*profile, "--forcerun", "claims_published", "--", "claims_published").stdout
     assert re.search(r"^Provided resources: gpu=\D*6\b", output, re.MULTILINE), output
@@ -60,5 +60,6 @@ def test_its_downloads_alone(project):
 @pytest.mark.slow
 def test_the_ladder_shares_the_papers_runs(project):
     jobs = project.jobs("--configfile", "config/studies/ladder.yaml")
-    assert jobs["train"] == 60
+    assert jobs["train"] == 120
     assert jobs["figure_ladder"] == 1
+    assert jobs["table_results"] == 3  # of the last epoch, the chosen and the best one

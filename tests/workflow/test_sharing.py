@@ -68,7 +68,7 @@ def test_a_packed_study_is_verified(packed, tmp_path):
     ended = tool("verify", packed, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout
     assert ended.stdout.splitlines()[-1].startswith("VERIFIED ")
-    assert re.search(r"^Runs +14 of 14 predict each image", ended.stdout, re.MULTILINE)
+    assert re.search(r"^Runs +20 of 20 predict each image", ended.stdout, re.MULTILINE)
     assert "different" not in ended.stdout
     assert not any(tmp_path.iterdir())
 

@@ -46,13 +46,18 @@ def test_a_pipe_that_is_closed_ends_the_plan_quietly(project):
     ended = subprocess.run(
         command, shell=True, cwd=project.folder, env=environment, capture_output=True, text=True, check=True
     )
-    assert (ended.stdout, ended.stderr) == ("Study paper: 280 training runs, 280 to do\n", "")
+    assert (ended.stdout, ended.stderr) == (
+        "Study paper: 340 training runs (280 as in the paper, 60 under split accession), 340 to do\n",
+        "",
+    )
 
 
 def test_a_finished_study_is_all_done(finished):
     plan = tool("plan", "--configfile", "config/tiny.yaml", cwd=finished.folder)
     assert plan.returncode == 0, plan.stdout
-    assert plan.stdout.startswith("Study tiny: 14 training runs, 0 to do\n")
+    assert plan.stdout.startswith(
+        "Study tiny: 20 training runs (10 as in the paper, 2 with other seeds, 2 under split accession, 6 others), 0 to do\n"
+    )
     assert "Time: nothing is left to train" in plan.stdout
     doctor = tool("doctor", "--configfile", "config/tiny.yaml", cwd=finished.folder)
-    assert "tiny: 14 of 14 runs are done" in doctor.stdout
+    assert "tiny: 20 of 20 runs are done" in doctor.stdout

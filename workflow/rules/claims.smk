@@ -29,10 +29,11 @@ use rule score as claims with:
         metrics=rules.score.output.metrics,
         summary=rules.score.output.summary,
         intervals=rules.compare.output.intervals,
-        comparisons=rules.compare.output.comparisons,
+        draws=rules.compare.output.draws,
         parameters=rules.check_arms.output,
-        external_metrics=rules.score_external.output.metrics if STUDY.tested else [],
         external_intervals=rules.score_external.output.intervals if STUDY.tested else [],
+        external_draws=rules.score_external.output.draws if STUDY.tested else [],
+        histories=[STUDY.path(paths.HISTORY, **vars(run)) for run in MAIN],
     output:
         report_table(f"{RESULTS}/claims.csv", "claims", "Claims"),
         f"{RESULTS}/claims.md",

@@ -65,7 +65,7 @@ if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
 
 
 wildcard_constraints:
-    **dict.fromkeys(("dataset", "on", "model", "mode", "split", "augmentation"), r"[a-z0-9][a-z0-9._-]*"),
+    **dict.fromkeys(("dataset", "on", "scale", "model", "mode", "split", "augmentation"), r"[a-z0-9][a-z0-9._-]*"),
     **dict.fromkeys(("magnification", "size", "views", "seed", "fold"), r"\d+"),
     **dict.fromkeys(keys.NAMES, "[0-9a-f]{8}"),
 

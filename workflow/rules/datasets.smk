@@ -74,7 +74,26 @@ rule pixels:
         "../../envs/report.yaml"
     threads: 8
     params:
+        tiles="",
         code=code("pixels"),
     shell:
-        'exec python "$HISTOBENCH_SCRIPTS/pixels.py" --source {input.source:q} --manifest {input.manifest:q}'
+        'exec python "$HISTOBENCH_SCRIPTS/pixels.py" --source {input.source:q} --manifest {input.manifest:q} {params.tiles}'
         " --size {wildcards.size} --workers {threads} --output {output:q} > {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+# Tiles of another dataset's images, at the scale of the images that models were trained on.
+use rule pixels as tiles with:
+    input:
+        manifest=lambda w: STUDY.path(paths.MANIFEST, dataset=w.on),
+        source=lambda w: ancient(STUDY.source(w.on)),
+        trained_on=paths.MANIFEST,
+    output:
+        paths.TILES,
+    log:
+        paths.TILES_LOG,
+    params:
+        # Taking `input` keeps this untracked: the path has a key of it.
+        tiles=lambda w, input: shlex.join(
+            ["--trained-on", input.trained_on, "--magnification", w.magnification, "--microns", microns(w)]
+        ),
+        code=code("pixels"),

@@ -38,6 +38,19 @@ use rule score as compare with:
         study=digest([RESOLVED.splits, STUDY.comparisons.pairs, *DRAWS]),
 
 
+use rule score as variance with:
+    input:
+        study=ancient(STUDY_FILE),
+        predictions=PREDICTIONS,
+    output:
+        variance=report_table(f"{RESULTS}/variance.csv", "variance", "Scores"),
+    log:
+        report_log("variance"),
+    params:
+        **script("variance"),
+        study=digest(RESOLVED.splits),
+
+
 use rule score as score_external with:
     input:
         study=ancient(STUDY_FILE),

@@ -102,6 +102,18 @@ use rule score as figure_reliability with:
         **script("figure_reliability"),
 
 
+use rule score as figure_variance with:
+    input:
+        study=STUDY_FILE,
+        variance=rules.variance.output.variance,
+    output:
+        figure("variance"),
+    log:
+        report_log("figure_variance"),
+    params:
+        **script("figure_variance"),
+
+
 use rule score as figure_external with:
     input:
         study=STUDY_FILE,

@@ -123,11 +123,20 @@ def checked(done):
     return {} if done else {"checked": f"{RESULTS}/parameters.csv"}
 
 
+def microns(w):
+    """Micrometres per pixel of the other dataset and of that of training, as JSON."""
+    return canonical_json(
+        [STUDY.datasets[name].model_dump(mode="json")["microns_per_pixel"] for name in (w.on, w.dataset)]
+    )
+
+
 def predict_inputs(w):
     """The images of the other dataset, and the run that predicts them; its weights are beside its predictions."""
+    size, place = STUDY.models[w.model].image_size, dict(w.items())
+    matched = w.scale == "matched"
     return {
         "manifest": STUDY.path(paths.MANIFEST, dataset=w.on),
-        "pixels": pixels(w.on, w.model),
+        "pixels": paths.TILES.format(size=size, **place) if matched else pixels(w.on, w.model),
         "trained_on": STUDY.path(paths.MANIFEST, dataset=w.dataset),
         "run": paths.PREDICTIONS.format(**dict(w.items())),
         **weights(w.model),

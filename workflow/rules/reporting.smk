@@ -49,9 +49,21 @@ use rule score as table_results with:
         report_log("{table}{selection}"),
     wildcard_constraints:
         table="|".join(outputs.named(RESOLVED, ["table4", "table5"])),
-        selection="|-best-epoch",
+        selection="|".join(outputs.SELECTIONS),
     params:
         **script("table_results"),
+
+
+use rule score as table_strict with:
+    input:
+        study=STUDY_FILE,
+        summary=rules.score.output.summary,
+    output:
+        table("table4-strict"),
+    log:
+        report_log("table4-strict"),
+    params:
+        **script("table_strict"),
 
 
 use rule score as table_scores with:
@@ -65,6 +77,18 @@ use rule score as table_scores with:
         report_log("scores"),
     params:
         **script("table_scores"),
+
+
+use rule score as table_variance with:
+    input:
+        study=STUDY_FILE,
+        variance=rules.variance.output.variance,
+    output:
+        table("variance"),
+    log:
+        report_log("table_variance"),
+    params:
+        **script("table_variance"),
 
 
 use rule score as table_folds with:
@@ -84,9 +108,11 @@ use rule score as table_external with:
         study=STUDY_FILE,
         summary=rules.score_external.output.summary,
         groups=rules.score_external.output.groups,
+        intervals=rules.score_external.output.intervals,
+        manifests=[STUDY.path(paths.MANIFEST, dataset=name) for name in TESTED],
         published=beside(6),
     output:
-        table("table6", "table6-beside-published", "external"),
+        table("table6", "table6-beside-published", *outputs.scales(RESOLVED), "external"),
     log:
         report_log("table6"),
     params:
@@ -117,6 +143,6 @@ use rule score as table_intervals with:
         report_log("{table}{selection}-intervals"),
     wildcard_constraints:
         table="|".join(outputs.named(RESOLVED, ["table4", "table5", "table6"])),
-        selection="|-best-epoch",
+        selection="|".join(outputs.SELECTIONS),
     params:
         **script("table_intervals"),

@@ -4,12 +4,13 @@ MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= vars(run).items()]
 INTERVALS = dict.fromkeys((4, 5), f"{RESULTS}/intervals.csv") | {6: f"{RESULTS}/external_intervals.csv"}
 PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in STUDY.runs]
 MAIN_PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN]
-EXTERNAL = [STUDY.path(paths.EXTERNAL, on=on, **vars(run)) for on, run in STUDY.external_runs]
+EXTERNAL = [STUDY.path(paths.EXTERNAL, on=on, scale=scale, **vars(run)) for on, scale, run in STUDY.external_runs]
 CENSUSES = [
     STUDY.path(paths.FOLDS_CENSUS, dataset=dataset, split=split)
     for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs)
 ]
 DRAWS = [STUDY.comparisons.draws, STUDY.comparisons.seed]
+TESTED = [RESOLVED.table6[name] for name in ("on", "dataset")] if RESOLVED.external else []
 SAMPLED = list(outputs.sampled(RESOLVED).values())
 CAPTIONS = os.path.relpath(ROOT / "workflow/report")
 LEDGER = os.path.relpath(ROOT / "resources/paper/claims.yaml")

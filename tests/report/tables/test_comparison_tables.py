@@ -163,8 +163,11 @@ def test_intervals_are_in_the_order_of_the_table() -> None:
     assert "Empty: none of its rows could be made; gaps.csv says" in empty.caption
 
 
+UNITS = {"known_patients": "29", "known_images": "145", "images": "400", "groups": "284"}
+
+
 def test_intervals_of_the_external_test_say_what_they_are() -> None:
-    rows = [interval("resnet34", 40, metric, 0.7) | {"on": "bach", "groups": "400"} for metric in POOLED]
+    rows = [interval("resnet34", 40, metric, 0.7) | {"on": "bach", "scale": "squashed", **UNITS} for metric in POOLED]
     tested = study(external=[EXTERNAL])
     table = intervals_table(rows, read_csv(PUBLISHED / "table6.csv", ()), 6, "last", tested)
     assert table.title == "Table 6, intervals"
@@ -173,6 +176,6 @@ def test_intervals_of_the_external_test_say_what_they_are() -> None:
     empty = intervals_table([], [], 6, "last", tested)
     assert "Empty: none of its rows could be made; external_gaps.csv says" in empty.caption
     assert (
-        "400 patients (24 benign, 57 malignant) of that dataset (an image whose patient is unknown counts as one)"
+        "resample 29 known patients with 145 images, and the other 255 images, each on its own, within class"
         in table.caption
     )

@@ -1,10 +1,13 @@
 """Table 6 and the whole external test, beside the published table."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from histobench.datasets.manifest import Image
 from histobench.evaluation import external as evaluation
 from histobench.io.files import read_csv
 from histobench.report.tables.results_tables import results_tables
+from histobench.report.tables.scales_table import GEOMETRY, scales_table
 from histobench.report.tables.scores_tables import external_table
 from tests.report.studies import EXTERNAL, study
 
@@ -12,9 +15,9 @@ PUBLISHED = Path(__file__).parents[3] / "resources/paper/tables/table6.csv"
 STUDY = study(notes=["The images are SYNTHETIC."], external=[EXTERNAL])
 
 
-def arm(model: str, magnification: int) -> dict[str, object]:
+def arm(model: str, magnification: int, scale: str = "squashed") -> dict[str, object]:
     return {
-        "on": "bach", "dataset": "breakhis", "model": model, "mode": "ft", "split": "patient",
+        "on": "bach", "scale": scale, "dataset": "breakhis", "model": model, "mode": "ft", "split": "patient",
         "magnification": magnification, "augmentation": "none",
     }  # fmt: skip
 
@@ -74,6 +77,35 @@ def test_the_whole_test_stands_beside_it_with_the_rates_of_each_class() -> None:
         *("Normal", "Benign", "Insitu", "Invasive"),
     )
     assert "called malignant, which is right for insitu and invasive" in table.caption
+
+
+def test_both_scales_stand_side_by_side_with_what_a_pixel_covers() -> None:
+    units = {"known_patients": 29, "known_images": 145, "images": 400, "low": 0.5, "high": 0.75}
+    rows = [
+        arm("resnet34", magnification, scale) | units | {"metric": metric, "estimate": value + magnification / 10_000}
+        for scale, value in (("squashed", 0.6), ("matched", 0.7))
+        for magnification in (200, 40)
+        for metric in ("accuracy", "precision", "recall", "f1", "auc", "ece")
+    ]
+    photograph = Image("b001", "benign", "benign", "b001", "b001", "b001", 0, 2048, 1536, "", "")
+    trained_on = [replace(photograph, magnification=scale, width=700, height=460) for scale in (40, 200)]
+    table = scales_table(texts(rows), [photograph], trained_on, STUDY)
+    assert [tuple(row[key] for key in ("model", "magnification", "scale")) for row in table.rows] == [
+        ("ResNet34", magnification, scale) for magnification in ("40", "200") for scale in ("squashed", "matched")
+    ]
+    squashed, matched, _, fine = ([row[name] for name in GEOMETRY] for row in table.rows)
+    # 2048 x 0.42 / 336 = 2.56 and 1536 x 0.42 / 336 = 1.92; 700 x 0.49 / 336 = 1.0208 and 460 x 0.49 / 336 = 0.6708.
+    assert squashed == ["2.56", "1.92", "2.51", "2.86", "1", "1.000"]
+    assert matched == ["1.02", "0.67", "1.00", "1.00", "9", "1.000"]
+    # 700 x 0.1 / 0.42 = 167 and 460 x 0.1 / 0.42 = 110: nine of them are 0.0526 of the photograph.
+    assert fine == ["0.21", "0.14", "1.00", "1.00", "9", "0.053"]
+    assert table.cells[1][-5:-3] == ("0.7040 [0.5000, 0.7500]",) * 2
+    assert "At 40× a pixel of a squashed image of bach is 2.5 times as wide and 2.9 times as high as" in table.caption
+    assert "29 known patients with 145 images, and the other 255 images, each on its own" in table.caption
+    assert "reflection" not in table.caption
+    small = [replace(photograph, width=700, height=537)]  # narrower than a tile of 817 pixels: 117 of 817 are 14 %
+    caption = scales_table(texts(rows), small, trained_on, STUDY).caption
+    assert "At 40× 14% of a tile is beyond the edges of the image, which is continued there by reflection." in caption
 
 
 def test_what_has_gaps_only_is_empty_and_names_them() -> None:

@@ -26,7 +26,8 @@ def load(name: str) -> list[dict[str, str]]:
 
 def arm(model: str, mean: float = 0.9, std: float | str = 0.05, **other: object) -> dict[str, str]:
     identity = {"dataset": "breakhis", "model": model, "mode": "ft", "split": "patient", "magnification": 40}
-    identity |= {"augmentation": "none", "selection": "last", "folds": 5, "one_class": "", "few_groups": ""}
+    identity |= {"augmentation": "none", "selection": "last", "folds": 5, "seeds": 1}
+    identity |= {"one_class": "", "few_groups": ""}
     identity |= {"groups": 81, "benign_groups": 24, "malignant_groups": 57}
     scores = {f"{metric}_mean": mean for metric in METRICS} | {f"{metric}_std": std for metric in METRICS}
     row = {name: str(value) for name, value in (identity | scores | other).items()}
@@ -309,5 +310,9 @@ def test_every_field_of_a_recipe_that_matters_is_in_table_3() -> None:
 
     arms = [PROBE, TUNED]
     one = study(arms=arms)
-    table_3(study(arms=arms, recipes={"smolvlm": {mode: Recorded(of) for mode, of in one.recipes["smolvlm"].items()}}))
+    recipes = {mode: Recorded(of) for mode, of in one.recipes["smolvlm"].items()}
+    recipes["ft"]["validation"] = 0.15
+    table, _ = table_3(study(arms=arms, recipes={"smolvlm": recipes}))
+    kept = next(row["value"] for row in table.rows if row["hyperparameter"].startswith("Kept"))
+    assert kept == "nothing (SmolVLM LP); 0.15 of the training groups (SmolVLM FT)"
     assert set(Recipe.model_fields) - read == {"keep_weights"}

@@ -1,62 +1,82 @@
 """What a study says about cells of the published tables: estimates with 95 % intervals, from its result files."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from histobench.claims.table_cells import CROSS_VALIDATION, EXTERNAL, Cell, Row, Terms, Unavailable, arm_name
+from histobench.claims.table_cells import EXTERNAL, Cell, Row, Terms, Unavailable, arm_name
+from histobench.evaluation.bootstrap import interval
+from histobench.evaluation.summary import ARM
 from histobench.io.files import read_csv
 from histobench.study import paper
 from histobench.study.resolved import Study
+from histobench.study.run_files import HISTORY
+from histobench.study.runs import Run
 
-FILES = ("metrics", "summary", "intervals", "comparisons", "external_metrics", "external_intervals", "parameters")
+FILES = ("metrics", "summary", "intervals", "external_intervals", "parameters")
 """The result files of a study that claims are compared with, without `.csv`."""
+DRAWS = {"draws": (*ARM, "selection", "metric"), "external_draws": ("on", "scale", *ARM, "metric")}
+"""The files of bootstrap draws, without `.npz`, and the columns whose values, joined by slashes, name an array."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number of a study and its 95 % interval."""
+    """A number of a study and its interval."""
 
     effect: float
-    low: float
-    high: float
-    freedom: float = math.inf
-    """Degrees of freedom of a t interval; infinite for a bootstrap interval."""
+    ends: Callable[[int], tuple[float, float]]
+    """Number of cases -> the interval of one of them; the intervals of all are simultaneously 95 % (Bonferroni)."""
+    basis: str = ""
+    """What is random: a clause that ends the evidence."""
 
-    def widened(self, cases: int) -> "Estimate":
-        """Return the interval for one of several cases: simultaneously 95 %, by Bonferroni.
+    @property
+    def low(self) -> float:
+        """Return the lower end of the 95 % interval."""
+        return self.ends(1)[0]
 
-        The distance of both ends from the effect grows by the ratio of the quantiles at 1 - 0.025 / cases and at 0.975,
-        those of Student's t or of the normal distribution. For a bootstrap interval this is an approximation.
-        """
-        from scipy.special import ndtri, stdtrit
-
-        wide, narrow = (
-            float(ndtri(share) if math.isinf(self.freedom) else stdtrit(self.freedom, share))
-            for share in (1 - 0.025 / cases, 0.975)
-        )
-        low, high = (self.effect + (end - self.effect) * wide / narrow for end in (self.low, self.high))
-        return Estimate(self.effect, low, high, self.freedom)
+    @property
+    def high(self) -> float:
+        """Return the upper end of the 95 % interval."""
+        return self.ends(1)[1]
 
 
-def corrected_t(values: np.ndarray, test_to_train: float) -> Estimate:
-    """Return the mean of fold scores with the corrected 95 % t interval.
+@dataclass(frozen=True)
+class Drawn:
+    """The mean over folds of a cell, or of a sum of cells, in a study and in each bootstrap draw of it."""
 
-    Nadeau and Bengio 2003 (Machine Learning 52, 239-281), eq. 9: mean ± t(k - 1) x sd x sqrt(1/k + n_test/n_train).
+    effect: float
+    draws: np.ndarray
+    """(draws,) float32 or float64; cells of a dataset share the drawn groups, so that a sum of draws is paired."""
+    freedom: int
+    """Degrees of freedom of the interval: the smallest of the cells."""
+    units: frozenset[str]
+    """What is resampled, for example `patients`."""
+    seeds: int
+    """Number of seeds that were trained: the smallest of the cells."""
 
-    Args:
-        values: (k,) one number per fold.
-        test_to_train: images tested on over images trained on.
-    """
-    from scipy.special import stdtrit
+    def estimate(self) -> Estimate:
+        """Return the effect with the interval of :func:`histobench.evaluation.bootstrap.interval`."""
+        training = "one seed: training variance is not included"
+        if self.seeds > 1:
+            training = f"{self.seeds} seeds: training variance is included"
+        basis = f"{' and '.join(sorted(self.units))} resampled, {training}"
+        return Estimate(self.effect, lambda cases: interval(self.effect, self.draws, self.freedom, cases=cases), basis)
 
-    folds = len(values)
-    half = float(stdtrit(folds - 1, 0.975) * values.std(ddof=1) * math.sqrt(1 / folds + test_to_train))
-    mean = float(values.mean())
-    return Estimate(mean, mean - half, mean + half, folds - 1)
+
+def total(parts: Iterable[tuple[float, Drawn]]) -> Drawn:
+    """Return a weighted sum, formed in each draw."""
+    weights, cells = zip(*parts, strict=True)
+    return Drawn(
+        sum(weight * cell.effect for weight, cell in zip(weights, cells, strict=True)),
+        np.sum([weight * cell.draws for weight, cell in zip(weights, cells, strict=True)], axis=0),
+        min(cell.freedom for cell in cells),
+        frozenset().union(*(cell.units for cell in cells)),
+        min(cell.seeds for cell in cells),
+    )
 
 
 @dataclass(frozen=True)
@@ -66,33 +86,67 @@ class Results:
     study: Study
     files: Mapping[str, Sequence[Row]]
     """Name in :data:`FILES` -> rows; a file that does not exist has no entry."""
+    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    """Name in :data:`DRAWS` -> name of an array -> (draws,) mean over folds of a score in each bootstrap draw."""
+    histories: Mapping[Run, Row] = field(default_factory=dict)
+    """Run -> last row of its history.csv."""
 
     def estimate(self, terms: Terms) -> Estimate:
-        """Return a weighted sum of cells with its interval.
+        """Return a weighted sum of cells, means over folds, with its bootstrap interval.
 
-        - A single cell: the mean over folds with the patient-clustered bootstrap interval of intervals.csv, in Table 6 of
-          external_intervals.csv.
-        - The difference of two arms in one setting of Tables 4 and 5: the paired interval of comparisons.csv.
-        - Any other sum (across augmentations, magnifications or datasets, or of several differences): formed fold by fold
-          from metrics.csv and external_metrics.csv, with the interval of :func:`corrected_t`. Where the external test is
-          part of the sum, the interval accounts for training on other patients, not for other external images.
+        The sum is formed in each draw, so that it is paired over groups and images. The external test resamples its own
+        images, independently.
 
         Raises:
             Unavailable: the study lacks a file, an arm or an interval.
         """
-        cell = next(iter(terms))
-        if list(terms.values()) == [1]:
-            columns = ("estimate", "low", "high") if cell.table == EXTERNAL else _ends("fold_mean")
-            return _estimate(self._rows("intervals", cell, metric=cell.metric)[0], columns, cell.arm, cell)
-        if len({cell.setting for cell in terms}) == 1 and sorted(terms.values()) == [-1, 1] and cell.table != EXTERNAL:
-            first, second = sorted(terms, key=terms.__getitem__, reverse=True)
-            return self._comparison(first, second)
-        return self._over_folds(terms)
+        return total((float(weight), self.drawn(cell)) for cell, weight in terms.items()).estimate()
 
-    def summary(self, cell: Cell, statistic: str) -> float:
-        """Return the `mean` or the `std` over folds of a cell of Tables 4 and 5."""
-        text = self._rows("summary", cell)[0][f"{cell.metric}_{statistic}"]
-        return _number(text, f"{cell.arm} has no deviation ({cell.setting})")
+    def drawn(self, cell: Cell) -> Drawn:
+        """Return a cell: the `fold_mean` of intervals.csv, in Table 6 the `estimate` of external_intervals.csv.
+
+        Raises:
+            Unavailable: the study lacks it.
+        """
+        file, columns = "draws", ("fold_mean", "fold_mean_low", "freedom")
+        if cell.table == EXTERNAL:
+            file, columns = "external_draws", ("estimate", "low", "freedom")
+        row = self._rows("intervals", cell, metric=cell.metric)[0]
+        if file not in self.draws:
+            raise Unavailable(f"there is no {file}.npz")
+        key, fault = "/".join(row[name] for name in DRAWS[file]), f"no interval of {cell.arm} ({cell.setting})"
+        if key not in self.draws[file]:
+            raise Unavailable(fault)
+        effect, _, freedom = (_number(row[name], fault) for name in columns)
+        unit = f"images of {row['on'].upper()} (by patient where known)" if "on" in row else f"{row['unit']}s"
+        return Drawn(effect, self.draws[file][key], int(freedom), frozenset({unit}), int(row["seeds"]))
+
+    def fold_scores(self, cell: Cell) -> dict[str, float]:
+        """Return fold -> score of a cell of Tables 4 and 5, a mean over seeds."""
+        scores: dict[str, list[float]] = {}
+        for row in self._rows("metrics", cell):
+            scores.setdefault(row["fold"], []).append(_number(row[cell.metric], f"{cell.arm} has no {cell.metric}"))
+        return {fold: float(np.mean(values)) for fold, values in scores.items()}
+
+    def final_losses(self, arm: str, loss: str) -> dict[tuple[int, int], float]:
+        """Return magnification and fold -> a column of history.csv after the last epoch, a mean over seeds.
+
+        Args:
+            arm: `MODEL/MODE`, in the setting of Table 4.
+            loss: the column.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        model, _, mode = arm.rpartition("/")
+        place = self.study.main | {"model": self._name(model), "mode": mode}
+        values: dict[tuple[int, int], list[float]] = {}
+        for run, row in self.histories.items():
+            if place.items() <= vars(run).items():
+                values.setdefault((run.magnification, run.fold), []).append(float(row[loss]))
+        if not values:
+            raise Unavailable(f"there is no history.csv of {arm_name(arm)}")
+        return {key: float(np.mean(of_seeds)) for key, of_seeds in values.items()}
 
     def table4(self) -> list[Row]:
         """Return the rows of summary.csv that Table 4 is made of."""
@@ -141,63 +195,32 @@ class Results:
             raise Unavailable(f"{file}.csv has no row for {cell.arm} ({cell.setting})")
         return found
 
-    def _comparison(self, first: Cell, second: Cell) -> Estimate:
-        names = [f"{self._name(cell.model)}/{cell.mode}" for cell in (first, second)]
-        pair = f"{first.arm} and {second.arm}"
-        for (one, other), sign in ((names, 1), (names[::-1], -1)):
-            columns = {"first": one, "second": other, "metric": first.metric} | self._place(first)
-            for row in self._select("comparisons", columns):
-                value = _estimate(row, _ends("difference"), pair, first)
-                return value if sign > 0 else Estimate(-value.effect, -value.high, -value.low)
-        raise Unavailable(f"comparisons.csv does not compare {pair} ({first.setting})")
 
-    def _over_folds(self, terms: Terms) -> Estimate:
-        scores = {
-            cell: {
-                row["fold"]: _number(row[cell.metric], f"{cell.arm} has no {cell.metric}")
-                for row in self._rows("metrics", cell)
-            }
-            for cell in terms
-        }
-        cell = next(iter(terms))
-        folds = list(scores[cell])
-        if any(set(of_fold) != set(folds) for of_fold in scores.values()) or len(folds) < 2:
-            raise Unavailable(f"the arms do not share two or more complete folds ({cell.arm}, {cell.setting})")
-        values = np.array([sum(float(weight) * scores[cell][fold] for cell, weight in terms.items()) for fold in folds])
-        inner = next((cell for cell in terms if cell.table in CROSS_VALIDATION), None)
-        if inner is None:  # the external test alone: of k folds, one is tested on where k - 1 are trained on
-            return corrected_t(values, 1 / (len(folds) - 1))
-        sizes = np.array([float(row["images"]) for row in self._rows("metrics", inner)])
-        return corrected_t(values, float(np.mean(sizes / (sizes.sum() - sizes))))
-
-
-def read_results(study: Study, paths: Mapping[str, Path | None]) -> Results:
+def read_results(study: Study, paths: Mapping[str, Path | None], histories: Iterable[str] = ()) -> Results:
     """Return the result files of a study, without the arms and settings that are not the paper's.
 
     Args:
         study: the resolved study.
-        paths: name in :data:`FILES` -> path; a name may be absent, and so may the file. Other names are ignored.
+        paths: name in :data:`FILES` or :data:`DRAWS` -> path; a name may be absent, and so may the file. Other names are
+            ignored.
+        histories: paths of history.csv of runs.
     """
-    found = {name: path for name in FILES if (path := paths.get(name)) is not None and Path(path).is_file()}
+    found = {name: path for name in (*FILES, *DRAWS) if (path := paths.get(name)) and Path(path).is_file()}
     study = replace(study, arms=paper.arms(study))
     names = {"/".join(arm.key) for arm in study.arms}
     other = {name for table, name in study.numbered.items() if not paper.is_augmentation(study, table)}
 
-    def belongs(row: Row) -> bool:
-        arms = {row["first"], row["second"]} if "first" in row else {f"{row['model']}/{row['mode']}"}
+    def belongs(row: Mapping[str, Any]) -> bool:
         elsewhere = "on" in row and study.datasets[row["on"]]["format"] != "bach"
-        return arms <= names and row.get("augmentation") not in other and not elsewhere
+        return f"{row['model']}/{row['mode']}" in names and row.get("augmentation") not in other and not elsewhere
 
-    return Results(study, {name: [row for row in read_csv(path, ()) if belongs(row)] for name, path in found.items()})
-
-
-def _ends(column: str) -> tuple[str, ...]:
-    return column, f"{column}_low", f"{column}_high"
-
-
-def _estimate(row: Row, columns: Sequence[str], what: str, cell: Cell) -> Estimate:
-    fault = f"no interval of {what} ({cell.setting})"
-    return Estimate(*(_number(row[name], fault) for name in columns))
+    runs = {Run.of(path): path for path in histories}
+    return Results(
+        study,
+        {name: [row for row in read_csv(found[name], ()) if belongs(row)] for name in FILES if name in found},
+        {name: np.load(found[name]) for name in DRAWS if name in found},
+        {run: read_csv(Path(path), HISTORY)[-1] for run, path in runs.items() if belongs(vars(run))},
+    )
 
 
 def _number(text: str, fault: str) -> float:

@@ -1,27 +1,39 @@
 """The verdicts on claims, and the rule by which a study grades one.
 
 A claim says that an effect lies in a region: above zero, at least 0.93, between two numbers, or at a printed number to
-its last digit. A study *supports* it if the 95 % interval of the effect lies wholly inside the region, *contradicts* it
-if wholly outside, else the claim is *undecided*. A claim about many cases (every model, every magnification) is supported
-if every case is, which needs no correction, and contradicted if there is a case whose interval is outside after widening
-for the number of cases (Bonferroni), since among many intervals some miss by chance. A number printed with four decimals
-can therefore be contradicted or stay undecided, but no study of 82 patients supports it. *Not run*: the study lacks a
-file, an arm or an interval that the claim needs. *Not applicable*: no study can test such a claim.
+its last digit. A claim about many cases (every model, every magnification) is supported if every case is, which needs no
+correction, and contradicted if there is a case whose interval is outside after widening for the number of cases
+(Bonferroni), since among many intervals some miss by chance. A number printed with four decimals can therefore be
+contradicted or stay undecided, but no study of 82 patients supports it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from histobench.claims.evidence import Estimate, Results
-from histobench.claims.table_cells import Terms, Unavailable
+from histobench.claims.evidence import Estimate
+from histobench.claims.table_cells import Unavailable
 
 HOLDS, CONTRADICTED, NOT_CHECKABLE = "holds", "contradicted", "not checkable"
-"""On the published tables; CONTRADICTED also on a study."""
-INCONSISTENT = "inconsistent"
-"""No data can give the printed numbers: they contradict each other, or the method that they are said to come from."""
+IMPOSSIBLE, IMPLAUSIBLE = "impossible", "implausible"
 SUPPORTED, UNDECIDED, NOT_RUN, NOT_APPLICABLE = "supported", "undecided", "not run", "not applicable"
-"""On a study."""
+ON_PAPER = {
+    HOLDS: "the published tables, or the data and models that they describe, agree with the claim",
+    CONTRADICTED: "they disagree with it, by more than rounding",
+    IMPOSSIBLE: "no data can give the printed numbers by the method that is named, which is proved exactly",
+    IMPLAUSIBLE: "data could give the printed numbers, but this is very unlikely: the evidence names the probability, the "
+    "studies or the other printed numbers that say so",
+    NOT_CHECKABLE: "neither the tables nor the data and models can tell",
+}
+"""Verdict on the published tables -> its definition, as page and documentation have it."""
+ON_STUDY = {
+    SUPPORTED: "the 95 % interval of the effect is inside what is claimed, in every case that the claim is about",
+    CONTRADICTED: "the interval is outside, in at least one case also when it is widened for the number of cases (Bonferroni)",
+    UNDECIDED: "the claim is neither supported nor contradicted",
+    NOT_RUN: "the study lacks an arm that is the paper's, a file or an interval",
+    NOT_APPLICABLE: "no study can test the claim",
+}
+"""Verdict on a study -> its definition."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +49,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """A weighted sum of cells, and the region that it is claimed to lie in."""
+    """An effect, and the region that it is claimed to lie in."""
 
     name: str
-    terms: Terms
+    estimate: Callable[[], Estimate]
+    """Raises :class:`Unavailable` where the study lacks what it needs."""
     low: float = 0.0
     high: float = math.inf
 
@@ -50,20 +63,15 @@ def holds(condition: bool, evidence: str) -> Verdict:
     return Verdict(HOLDS if condition else CONTRADICTED, evidence)
 
 
-def side(estimate: Estimate, low: float, high: float) -> int:
-    """Return 1 where the interval is inside the region (ends included, except 0 as the lower end), -1 outside, else 0."""
-    if estimate.high < low or estimate.low > high:
+def side(ends: tuple[float, float], low: float, high: float) -> int:
+    """Return 1 where an interval is inside the region (ends included, except 0 as the lower end), -1 outside, else 0."""
+    if ends[1] < low or ends[0] > high:
         return -1
-    inside = estimate.low >= low and estimate.high <= high
-    return int(inside and not (low == 0 and estimate.low == 0))
+    inside = ends[0] >= low and ends[1] <= high
+    return int(inside and not (low == 0 and ends[0] == 0))
 
 
-def verdict_of(estimate: Estimate, low: float, high: float) -> str:
-    """Return the verdict on a claim about a single interval."""
-    return {1: SUPPORTED, 0: UNDECIDED, -1: CONTRADICTED}[side(estimate, low, high)]
-
-
-def grade(study: Results, cases: Sequence[Case]) -> Verdict:
+def grade(cases: Sequence[Case]) -> Verdict:
     """Return a study's verdict on a claim about some cases, by the rule of this module.
 
     A missing case leaves support open, but not contradiction.
@@ -74,17 +82,15 @@ def grade(study: Results, cases: Sequence[Case]) -> Verdict:
     known, missing = [], []
     for case in cases:
         try:
-            estimate = study.estimate(case.terms)
+            estimate = case.estimate()
         except Unavailable as error:
             missing.append(str(error))
             continue
-        widened = estimate.widened(len(cases)) if len(cases) > 1 else estimate
-        place = side(estimate, case.low, case.high)
-        if place < 0:
-            margin = -max(case.low - estimate.high, estimate.low - case.high)
-        else:
-            margin = min(estimate.low - case.low, case.high - estimate.high)
-        known.append((side(widened, case.low, case.high) != -1, place, margin, case.name, estimate))
+        low, high = estimate.ends(1)
+        place = side((low, high), case.low, case.high)
+        margin = -max(case.low - high, low - case.high) if place < 0 else min(low - case.low, case.high - high)
+        spared = side(estimate.ends(len(cases)), case.low, case.high) != -1
+        known.append((spared, place, margin, case.name, estimate))
     contradicting = sum(not spared for spared, *_ in known)
     if missing and not contradicting:
         part = f"{len(missing)} of {len(cases)} cases: " if len(cases) > 1 else ""
@@ -92,11 +98,9 @@ def grade(study: Results, cases: Sequence[Case]) -> Verdict:
     inside, outside = (sum(place == wanted for _, place, *_ in known) for wanted in (1, -1))
     verdict = CONTRADICTED if contradicting else SUPPORTED if inside == len(cases) else UNDECIDED
     *_, name, estimate = min(known, key=lambda case: case[:3])  # the case that speaks most against the claim
-    if len(cases) == 1:
-        return Verdict(verdict, f"{name}.", estimate)
-    text = f"of {len(known)} intervals {inside} are inside the claim and {outside} outside"
-    if outside:
-        text += f", {contradicting} also when widened for {len(cases)} cases; farthest outside: {name}."
-    else:
-        text += f"; closest: {name}."
-    return Verdict(verdict, text, estimate)
+    text = name
+    if len(cases) > 1:
+        text = f"of {len(known)} intervals {inside} are inside the claim and {outside} outside"
+        widened = f", {contradicting} also when widened for {len(cases)} cases; farthest outside: {name}"
+        text += widened if outside else f"; closest: {name}"
+    return Verdict(verdict, f"{text}{f' ({estimate.basis})' if estimate.basis else ''}.", estimate)

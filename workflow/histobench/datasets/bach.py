@@ -2,12 +2,15 @@
 
 The archive, ICIAR2018_BACH_Challenge.zip of Zenodo record 3632035, is licensed CC BY-NC-ND 4.0: neither its images nor
 resized copies of them may be passed on. Its tree is ``Photos/{Normal,Benign,InSitu,Invasive}/*.tif``; it also holds
-whole slides and lists, which are skipped. It names no patients (some were published later, outside of it), so each
-image counts as a patient of its own. It names no magnification either: 0.42 um per pixel, nearest to BreakHis's 40X.
+whole slides and lists, which are skipped. It names no patients. Those of 145 photographs are known from a list that the
+organisers published later (:data:`PATIENTS`); each other photograph counts as a patient of its own. BACH names no
+magnification either: 0.42 um per pixel.
 """
 
 import hashlib
+import re
 from collections import Counter
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from histobench.datasets.decode import SUFFIXES
@@ -22,6 +25,16 @@ CLASSES = {
     "Invasive": ("malignant", "invasive"),
 }
 """Label and histological type of each class folder."""
+
+PATIENTS = {
+    11: "b32-35", 12: "b36-38", 13: "b39-40", 14: "b70-90 is58-69 iv71-73", 15: "b41", 16: "b42-44 n46-51",
+    17: "b45-58 n52-55", 18: "b59 n56-60", 19: "b60 iv59-60", 20: "b61-63 n63", 21: "b64-69 n64-68",
+    22: "is56 iv58 n61-62", 23: "is40-53", 24: "is57", 25: "is54 iv46", 26: "is55 iv47", 27: "iv41-42",
+    28: "iv43-44", 29: "iv45", 30: "iv48-49", 31: "iv50-53", 32: "iv54-55", 33: "iv56-57", 34: "iv61-62",
+    35: "iv63", 36: "iv64", 37: "iv65-66", 38: "iv67-68", 39: "iv69-70",
+}  # fmt: skip
+"""Patient -> photographs, first to last, of the 29 patients that are known (145 photographs). From the organisers' spreadsheet by way
+of THUNDER (github.com/MICS-Lab/thunder, commit 6fe47e09, src/thunder/datasets/dataset/bach.py), CC BY 4.0; written as ranges here."""
 
 OFFICIAL_COUNT = 100
 """Images of each class."""
@@ -73,5 +86,17 @@ def _facts(member: str) -> Facts | None:
     if path.suffix.lower() not in SUFFIXES:
         return None
     label, subtype = CLASSES[path.parts[-2]]
-    own = dict.fromkeys(("image_id", "patient", "slide", "accession"), path.stem)
-    return own | {"label": label, "subtype": subtype, "magnification": 0}
+    patient = dict.fromkeys(("patient", "slide", "accession"), _patients().get(path.stem, path.stem))
+    return {"image_id": path.stem, **patient, "label": label, "subtype": subtype, "magnification": 0}
+
+
+@cache
+def _patients() -> dict[str, str]:
+    """Return photograph -> patient, for example ``b032`` -> ``patient-11``, of those that are known."""
+    known = {}
+    for patient, ranges in PATIENTS.items():
+        for prefix, first, last in re.findall(r"([a-z]+)(\d+)(?:-(\d+))?", ranges):
+            known |= {
+                f"{prefix}{number:03}": f"patient-{patient}" for number in range(int(first), int(last or first) + 1)
+            }
+    return known

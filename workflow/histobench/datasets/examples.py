@@ -9,15 +9,7 @@ import numpy as np
 from histobench.datasets.archives import members
 from histobench.datasets.decode import decode
 from histobench.datasets.manifest import LABELS, Image
-from histobench.datasets.synthetic import BACH_FIELD, BREAKHIS_FIELD
 from histobench.io.errors import HistoBenchError
-
-FIELDS = {
-    # 700 pixels of about 0.49, 0.20, 0.10 and 0.05 um; no primary source states them.
-    "breakhis": {40: 343.0, 100: 140.0, 200: 70.0, 400: 35.0},
-    "bach": {0: BACH_FIELD},
-}
-"""Width of the whole field of view in um, by format and magnification."""
 
 
 def per_class(images: Sequence[Image]) -> list[list[Image]]:
@@ -47,14 +39,6 @@ def per_group(images: Iterable[Image]) -> list[Image]:
     for image in images:
         first.setdefault((LABELS.index(image.label), image.subtype or image.label), image)
     return [image for (_, _), image in sorted(first.items(), key=lambda item: item[0][0])]
-
-
-def micrometres_per_pixel(image: Image, format: str, synthetic: bool) -> float | None:
-    """Return the approximate size of a pixel in um if the image is a whole field of view; None where it is not known."""
-    if synthetic and format == "breakhis":
-        return BREAKHIS_FIELD / image.magnification / image.width
-    field = FIELDS.get(format, {}).get(image.magnification)
-    return field / image.width if field else None
 
 
 def fetch(source: Path, wanted: Sequence[Image]) -> dict[str, np.ndarray]:

@@ -9,10 +9,12 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
+from histobench.datasets import tiles
 from histobench.datasets.manifest import Image
 from histobench.io.arrays import mapped
 from histobench.io.errors import HistoBenchError
@@ -29,8 +31,17 @@ def squash(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(PIL.Image.fromarray(pixels).resize((size, size), PIL.Image.Resampling.BICUBIC))
 
 
-def build(source: Path, images: Sequence[Image], size: int, path: Path, workers: int = 1) -> None:
+def build(
+    source: Path,
+    images: Sequence[Image],
+    size: int,
+    path: Path,
+    workers: int = 1,
+    cut: Sequence[tiles.Size] | None = None,
+) -> None:
     """Write the pixel store of a dataset: a .npy file, uint8 (images, size, size, 3), RGB, in manifest order.
+
+    With `cut`, an image has a row for each of its tiles instead of one.
 
     The source is read once, in its own order, which need not be the manifest's; each image is written to its row as soon
     as it is done, so memory does not grow with the dataset. The file is written atomically, with a progress bar on stderr.
@@ -41,6 +52,7 @@ def build(source: Path, images: Sequence[Image], size: int, path: Path, workers:
         size: side of the squares in pixels.
         path: the store.
         workers: number of decoding threads.
+        cut: for each image the size of its tiles.
 
     Raises:
         HistoBenchError: the source lacks an image, or holds one that is corrupt or differs from the manifest; the source
@@ -52,8 +64,10 @@ def build(source: Path, images: Sequence[Image], size: int, path: Path, workers:
     from histobench.datasets.scan import in_threads
 
     rows = {image.member: row for row, image in enumerate(images)}
+    counts = [tiles.count(image, tile) for image, tile in zip(images, cut, strict=True)] if cut else [1] * len(images)
+    ends = list(accumulate(counts))
     with atomic_path(path) as temporary, closing(members(source)) as archive:
-        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(images), size, size, 3))
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (ends[-1], size, size, 3))
         if hasattr(os, "posix_fallocate"):  # a full disk is noticed here; a later write would end the process
             with temporary.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
@@ -61,7 +75,9 @@ def build(source: Path, images: Sequence[Image], size: int, path: Path, workers:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         def store(data: bytes, row: int) -> None:
-            pixels[row] = squash(_decoded(data, images[row], source), size)
+            whole = _decoded(data, images[row], source)
+            parts = tiles.cut(whole, cut[row]) if cut else [whole]
+            pixels[ends[row] - counts[row] : ends[row]] = [squash(part, size) for part in parts]
 
         def wanted() -> Iterator[tuple[bytes, int]]:
             for member in archive:
@@ -86,7 +102,7 @@ def load(path: Path, count: int, size: int) -> np.memmap:
 
     Args:
         path: file written by :func:`build`.
-        count: number of images of the manifest.
+        count: number of images of the manifest, or of their tiles.
         size: side of the squares in pixels.
 
     Returns:

@@ -7,6 +7,7 @@ and what differs between patients of both classes. The class acts only on archit
 Slides have the year 99, which BreakHis does not have: ``SOB_B_A-99-10001-40-001`` fits its grammar
 ``SOB_[BM]_TYPE-YEAR-SLIDE-MAGNIFICATION-SEQUENCE``. Benign slides count from 10001, malignant ones from 20001. Every fourth
 slide of a class has the accession number of the one before it, and its suffix is B. Both are drawn independently.
+Images in the tree of BACH count from 101 in each class, after the 100 that BACH has.
 """
 
 import gzip
@@ -76,7 +77,7 @@ def fields(settings: SyntheticSettings) -> Iterator[Field]:
         for label, prefix in BACH_PREFIXES.items():
             for index in range(settings.patients_per_class * settings.images_per_patient):
                 patient = f"{prefix}{index // settings.images_per_patient + 1}"
-                yield Field(patient, label, label, 40, index + 1, f"Photos/{label}/{prefix}{index + 1:03}.tif")
+                yield Field(patient, label, label, 40, index + 1, f"Photos/{label}/{prefix}{index + 101}.tif")
         return
     for first, label in ((10001, "benign"), (20001, "malignant")):
         types = [subtype for subtype, (its_label, _) in SUBTYPES.items() if its_label == label]

@@ -5,7 +5,7 @@ an image as often as it was predicted. What cannot be used becomes a gap, one se
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from typing import Any
 
@@ -28,6 +28,7 @@ from histobench.evaluation.bootstrap import (
 from histobench.evaluation.pooling import Arm, Scored, over_seeds, pool, require_equal_images
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM, GROUPS, few_groups, one_class
+from histobench.evaluation.variance import with_training_variance
 from histobench.metrics import METRICS, decide
 from histobench.study.runs import Run
 
@@ -39,14 +40,15 @@ INTERVALS_COLUMNS = (
 CELL = ("dataset", "split", "magnification", "augmentation", "selection")
 """What two arms have in common when they are compared."""
 COMPARISONS_COLUMNS = (
-    *(*CELL, "first", "second", "metric", "folds", "unit", *GROUPS, "freedom"),
+    *(*CELL, "first", "second", "metric", "folds", "first_seeds", "second_seeds", "unit", *GROUPS, "freedom"),
     *("first_value", "second_value", "difference", "effect_size", "pooled_difference", "low", "high"),
     *("sign_flip_p", "holm_p", "bootstrap_p", "nadeau_bengio_t", "nadeau_bengio_p"),
     *("wilcoxon_p", "wilcoxon_floor", "mcnemar_p", "delong_p", "difference_low", "difference_high"),
 )
 CALIBRATION_COLUMNS = (*ARM, "selection", "bin", "low", "high", "images", "mean_probability", "malignant_share")
 EXTERNAL_INTERVALS_COLUMNS = (
-    *("on", *ARM, "metric", "estimate", "low", "high", "level", "folds", *GROUPS, "freedom", "images", "one_class"),
+    *("on", "scale", *ARM, "metric", "estimate", "low", "high", "level", "folds", "seeds", *GROUPS, "freedom"),
+    *("images", "known_patients", "known_images", "one_class"),
 )
 
 Row = dict[str, Any]
@@ -103,11 +105,13 @@ def analyse(
         groups = next(arm.groups() for arm in chosen.values())  # of every arm in this place
         few = few_groups((row[0], row[2], row[3]) for row in next(iter(chosen.values())).images)
         counts = {"unit": splits[str(place[1])]["unit"], **groups.counts}
-        scored = {name: Scored(arm, selection, groups, resample(groups, draws, seed)) for name, arm in chosen.items()}
+        scored = {
+            name: Scored(arm, selection, groups, resample(groups, draws, seed), seed) for name, arm in chosen.items()
+        }
         for name, arm in chosen.items():
             own = scored[name]
             key = {column: getattr(arm.first, column) for column in ARM} | {"selection": selection}
-            ends = _by_accession(arm, selection, groups, draws, seed)
+            ends = _by_accession(arm, own, selection, groups, draws, seed)
             called = one_class([fold.calls for folds in own.folds for fold in folds])
             for metric in POOLED:
                 row = {"metric": metric, "level": LEVEL, **counts, "images": len(arm.images), "one_class": called}
@@ -133,6 +137,7 @@ def analyse(
                 fold_scores = [one.fold_scores for one in (first, second)]
                 for metric in METRICS:
                     row = key | {"metric": metric, **counts, "sign_flip_p": tests[metric]}
+                    row |= {"first_seeds": len(first.seeds), "second_seeds": len(second.seeds)}
                     row |= _difference(first, second, groups, metric)
                     row |= _of_folds([scores[metric] for scores in fold_scores], chosen[pair[0]].test_to_train)
                     rows.append(row | _of_images(metric, selection, *(chosen[name] for name in pair)))
@@ -154,34 +159,47 @@ def analyse(
 
 
 def external_intervals(
-    runs: Mapping[tuple[str, Run], Predictions], draws: int = 10_000, seed: int = 0
+    runs: Mapping[tuple[str, str, Run], Predictions], draws: int = 10_000, seed: int = 0
 ) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
-    The patients of the other dataset are resampled within class, the same ones for every model; where it names no
-    patients, its images are. The effect of another training set is in the deviation over folds, not here. `runs` holds for
-    each other dataset and run what the run predicts there. The second value is that of :attr:`Findings.draws`, with keys
+    The patients of the other dataset are resampled within class, the same ones for every model; where a patient is
+    not known, the image is. The effect of another training set is in the deviation over folds, not here; that of another seed
+    is, where there are several and no run lacks. `runs` holds for
+    each other dataset, scale and run what the run predicts there. The second value is that of :attr:`Findings.draws`, with keys
     `ON/SCALE/DATASET/MODEL/MODE/SPLIT/MAGNIFICATION/AUGMENTATION/METRIC`.
     """
-    arms: dict[tuple[str, str], list[tuple[Run, Predictions]]] = {}
-    for (on, run), part in runs.items():
-        arms.setdefault((on, run.arm), []).append((run, part))
+    arms: dict[tuple[str, str, str], list[tuple[Run, Predictions]]] = {}
+    for (on, scale, run), part in runs.items():
+        arms.setdefault((on, scale, run.arm), []).append((run, part))
     rows: list[Row] = []
     kept: dict[str, np.ndarray] = {}
-    for (on, name), members in arms.items():
+    for (on, scale, name), members in arms.items():
         first, part = members[0]
+        known = part.group[
+            part.group != part.image_id
+        ]  # an image whose patient is not known is a group by its own name
         groups = Groups.of(part.group, part.label, np.zeros(len(part.label), dtype=int))
         models = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
         weights = resample(groups, draws, seed)
-        means = over_seeds([model.values() for model in models])
+        estimates = [model.values() for model in models]
+        means = over_seeds(estimates)
         drawn = spread(means, over_seeds([model.values(weights) for model in models]), groups)
-        key = {"on": on} | {column: getattr(first, column) for column in ARM}
-        key |= {"level": LEVEL, "folds": len({run.fold for run, _ in members}), **groups.counts}
+        values = {run: estimate for (run, _), estimate in zip(members, estimates, strict=True)}
+        folds, seeds = (sorted({getattr(run, place) for run in values}) for place in ("fold", "seed"))
+        if len(values) == len(folds) * len(seeds):
+            for metric in POOLED:
+                scores = [[values[replace(first, fold=fold, seed=one)][metric][0] for one in seeds] for fold in folds]
+                named = f"{on}/{scale}/{name}/{metric}"
+                drawn[metric] = with_training_variance(drawn[metric], np.array(scores), named, seed)
+        key = {"on": on, "scale": scale} | {column: getattr(first, column) for column in ARM}
+        key |= {"level": LEVEL, "folds": len(folds), "seeds": len(seeds), **groups.counts}
+        key |= {"known_patients": len(np.unique(known)), "known_images": len(known)}
         key |= {"images": len(part.label), "one_class": one_class([model.calls for model in models])}
         for metric in POOLED:
             ends = _ends(("estimate", "low", "high"), means, drawn, groups, metric)
             rows.append(key | {"metric": metric} | ends)
-        kept |= {f"{on}/squashed/{name}/{metric}": drawn[metric].astype(np.float32) for metric in METRICS}
+        kept |= {f"{on}/{scale}/{name}/{metric}": drawn[metric].astype(np.float32) for metric in METRICS}
     return rows, kept
 
 
@@ -228,7 +246,7 @@ def _difference(first: Scored, second: Scored, groups: Groups, metric: str) -> R
     return row | {"difference_low": difference_low, "difference_high": difference_high}
 
 
-def _by_accession(arm: Arm, selection: str, groups: Groups, draws: int, seed: int) -> dict[str, Row]:
+def _by_accession(arm: Arm, own: Scored, selection: str, groups: Groups, draws: int, seed: int) -> dict[str, Row]:
     """Return for each score the mean over folds, with its interval if accession numbers are resampled instead.
 
     They usually occur in several folds, which are no strata then. Nothing if they divide the images as the groups do.
@@ -240,6 +258,7 @@ def _by_accession(arm: Arm, selection: str, groups: Groups, draws: int, seed: in
     means = over_seeds([fold_means(folds, accessions) for folds in by_seed])
     weights = resample(accessions, draws, seed)
     drawn = spread(means, over_seeds([fold_means(folds, accessions, weights) for folds in by_seed]), accessions)
+    drawn = own.with_training(drawn)
     columns = ("fold_mean", "accession_low", "accession_high")
     return {metric: _ends(columns, means, drawn, accessions, metric) for metric in POOLED}
 

@@ -17,10 +17,11 @@ from histobench.io.errors import HistoBenchError
 from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import Run, of_external
 
-KEYS = ("on", *ARM)
+KEYS = ("on", "scale", *ARM)
 METRICS_COLUMNS = (*KEYS, "seed", "fold", *METRICS, "images", *summary.GROUPS, "malignant_calls")
 SUMMARY_COLUMNS = (
     "on",
+    "scale",
     *(name for name in summary.SUMMARY_COLUMNS if name not in ("selection", "few_groups", *summary.GROUPS)),
 )
 RATE = "malignant_rate"
@@ -31,27 +32,31 @@ MEAN = "mean"
 Row = dict[str, object]
 
 
-def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions], list[Gap]]:
+Tested = tuple[str, str, Run]
+"""The dataset that is evaluated on, the scale of its images, and the run."""
+
+
+def read_runs(paths: Iterable[Path]) -> tuple[dict[Tested, Predictions], list[Gap]]:
     """Read the predictions of many runs for other datasets; a file that cannot be used becomes a gap.
 
     Args:
-        paths: files, named results/ON-KEY/predictions/DATASET-KEY/.../fold1.csv.
+        paths: files, named results/ON-KEY/predictions/SCALE-KEY/DATASET-KEY/.../fold1.csv.
 
     Returns:
-        The usable ones by dataset and run, in the order given, and the gaps.
+        The usable ones by dataset, scale and run, in the order given, and the gaps.
 
     Raises:
         HistoBenchError: a path names no run, two name the same one, or two files are not about the same images of a dataset.
     """
-    form = ".../ON-KEY/predictions/DATASET-KEY/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/seed0/fold1.csv"
-    found: dict[tuple[str, Run], Predictions] = {}
+    form = ".../ON-KEY/predictions/SCALE-KEY/DATASET-KEY/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/seed0/fold1.csv"
+    found: dict[Tested, Predictions] = {}
     gaps = []
     examples: dict[str, tuple[Path, list[tuple]]] = {}
-    for (on, run), path in named(paths, of_external, form).items():
+    for (on, scale, run), path in named(paths, of_external, form).items():
         try:
-            part = found[on, run] = read(path)
+            part = found[on, scale, run] = read(path)
         except HistoBenchError as error:
-            gaps.append(Gap.of(f"{on}/{run}", path, error))
+            gaps.append(Gap.of(f"{on}/{scale}/{run}", path, error))
             continue
         images = [part.image_id, part.classes, part.group.tolist(), part.label.tolist()]
         example, expected = examples.setdefault(on, (path, images))
@@ -63,14 +68,21 @@ def read_runs(paths: Iterable[Path]) -> tuple[dict[tuple[str, Run], Predictions]
     return found, gaps
 
 
-def score_run(on: str, run: Run, predictions: Predictions) -> Row:
+def score_run(on: str, scale: str, run: Run, predictions: Predictions) -> Row:
     """Return the row of `external_metrics.csv` for one run."""
     scores = all_scores(predictions.label, predictions.logit["last"], predictions.group)
     calls = int(decide(predictions.logit["last"]).sum())
-    return {"on": on, **asdict(run), **scores, **summary.counts([predictions]), "malignant_calls": calls}
+    return {
+        "on": on,
+        "scale": scale,
+        **asdict(run),
+        **scores,
+        **summary.counts([predictions]),
+        "malignant_calls": calls,
+    }
 
 
-def group_rates(on: str, run: Run, predictions: Predictions) -> list[Row]:
+def group_rates(on: str, scale: str, run: Run, predictions: Predictions) -> list[Row]:
     """Return for each class of the dataset how many of its images one run calls malignant; benign classes first."""
     called, groups = decide(predictions.logit["last"]), np.array(predictions.classes)
     rows: list[Row] = []
@@ -78,7 +90,7 @@ def group_rates(on: str, run: Run, predictions: Predictions) -> list[Row]:
         for group in dict.fromkeys(groups[predictions.label == label].tolist()):
             own = called[groups == group]
             counts = {"images": len(own), "malignant_calls": int(own.sum()), RATE: float(own.mean())}
-            rows.append({"on": on} | asdict(run) | {"class": group, "label": label} | counts)
+            rows.append({"on": on, "scale": scale} | asdict(run) | {"class": group, "label": label} | counts)
     return rows
 
 

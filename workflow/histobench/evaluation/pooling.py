@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from histobench.evaluation.bootstrap import Clustered, Groups, fold_means, spread
 from histobench.evaluation.predictions import AGAIN, SELECTIONS, Gap, Predictions
+from histobench.evaluation.variance import with_training_variance
 from histobench.io.errors import HistoBenchError
 from histobench.study.runs import Run
 
@@ -67,8 +69,9 @@ class Arm:
 class Scored:
     """The scores of an arm with one selection: everything is a mean over seeds."""
 
-    def __init__(self, arm: Arm, selection: str, groups: Groups, weights: np.ndarray):
-        """Score an arm; `weights` are (draws, groups)."""
+    def __init__(self, arm: Arm, selection: str, groups: Groups, weights: np.ndarray, seed: int):
+        """Score an arm; `weights` are (draws, groups), `seed` is that of the draws."""
+        self._name, self._seed = f"{arm.first.arm}/{selection}", seed
         self.seeds = arm.clustered(selection)
         self.folds = arm.folds(selection)
         self.pooled = over_seeds([one.values() for one in self.seeds])
@@ -77,14 +80,24 @@ class Scored:
         self.pooled_drawn = spread(self.pooled, over_seeds([one.values(weights) for one in self.seeds]), groups)
         """Score -> (draws,), as the next."""
         drawn = over_seeds([fold_means(folds, groups, weights) for folds in self.folds])
-        self.means_drawn = spread(self.means, drawn, groups)
+        self.means_drawn = self.with_training(spread(self.means, drawn, groups))
+
+    @cached_property
+    def run_scores(self) -> dict[str, np.ndarray]:
+        """Return each score of each run, (folds, seeds)."""
+        values = [[fold.values() for fold in folds] for folds in self.folds]
+        return {name: np.array([[fold[name][0] for fold in folds] for folds in values]).T for name in self.means}
 
     @property
     def fold_scores(self) -> dict[str, np.ndarray]:
         """Return each score of each fold, (folds,)."""
-        values = [[fold.values() for fold in folds] for folds in self.folds]
+        return {name: scores.mean(axis=1) for name, scores in self.run_scores.items()}
+
+    def with_training(self, drawn: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return draws of the mean over folds with the variance of training, where there are several seeds."""
         return {
-            name: np.mean([[float(fold[name][0]) for fold in folds] for folds in values], axis=0) for name in self.means
+            name: with_training_variance(values, self.run_scores[name], f"{self._name}/{name}", self._seed)
+            for name, values in drawn.items()
         }
 
 

@@ -34,7 +34,8 @@ class Predictions:
     label: np.ndarray
     """(N,) int8: 0 benign, 1 malignant; both occur."""
     logit: dict[str, np.ndarray]
-    """For each of :data:`SELECTIONS`, for another dataset for `last` alone: (N,) float64, the finite logit of malignant."""
+    """For each of :data:`SELECTIONS` that the run has, for another dataset for `last` alone: (N,) float64, the finite logit of
+    malignant."""
     accession: np.ndarray = field(default_factory=lambda: np.array([]))
     """(N,) text: the accession number of each image; not of another dataset."""
     classes: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ def read(path: Path, fold: int | None = None) -> Predictions:
     columns = EXTERNAL if fold is None else PREDICTIONS
     texts, numbers = columns[: columns.index("label")], columns[columns.index("label") + 1 :]
     rows = read_csv(path, columns)
+    numbers = [column for column in SELECTIONS.values() if column in numbers or (rows and column in rows[0])]
     seen: set[str] = set()
     for line, row in enumerate(rows, start=2):
         fault = _fault(row, texts, numbers, seen)

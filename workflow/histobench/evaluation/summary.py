@@ -6,10 +6,8 @@ from typing import Any
 
 from histobench.evaluation.predictions import Predictions
 from histobench.metrics import METRICS, all_scores, decide
-from histobench.study.runs import Run
+from histobench.study.runs import ARM, Run
 
-ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
-"""The columns that name an arm of a study, whose seeds and folds are averaged."""
 GROUPS = ("groups", "benign_groups", "malignant_groups")
 """The columns that say how many groups there are; a group with images of both classes counts in both."""
 METRICS_COLUMNS = (*ARM, "seed", "fold", "selection", *METRICS, "images", *GROUPS, "malignant_calls")
@@ -19,6 +17,7 @@ SUMMARY_COLUMNS = (
     *ARM,
     "selection",
     "folds",
+    "seeds",
     *(f"{metric}_{statistic}" for metric in METRICS for statistic in ("mean", "std")),
     "one_class",
     *GROUPS,
@@ -112,13 +111,14 @@ def summarise(
 
     if not rows:
         return []
-    frame = pd.DataFrame(rows, columns=[*keys, "fold", *metrics])
+    frame = pd.DataFrame(rows, columns=[*keys, "seed", "fold", *metrics])
     of_folds: Any = frame.groupby([*keys, "fold"], sort=False)[list(metrics)].mean()
     groups = of_folds.groupby(list(keys), sort=False)
     # pandas' std has n - 1 in its denominator.
     table = groups.agg(["mean", "std"])
     table.columns = [f"{metric}_{statistic}" for metric, statistic in table.columns]
     table.insert(0, "folds", groups.size())
+    table.insert(1, "seeds", frame.groupby(list(keys), sort=False)["seed"].nunique())
     records = table.astype(object).where(table.notna(), None).reset_index().to_dict(orient="records")
     calls: dict[tuple[object, ...], list[tuple[Any, Any]]] = {}
     for row in rows:

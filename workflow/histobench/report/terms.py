@@ -7,6 +7,7 @@ from typing import Any
 from histobench.datasets.breakhis import SUBTYPES
 from histobench.evaluation.bootstrap import FEWEST
 from histobench.evaluation.summary import FEW
+from histobench.evaluation.variance import training_variance
 from histobench.study.resolved import Study, printed_mode
 
 Texts = Mapping[str, str]
@@ -21,6 +22,8 @@ NO_INTERVAL = "(no interval)"
 WITHOUT = f"{NO_INTERVAL[1:-1].capitalize()}: every draw gives the same value, or a class has no more groups than there are folds."
 HEADS = {
     "on": "Evaluated on",
+    "pixel_width": "Pixel width (µm)",
+    "pixel_height": "Pixel height (µm)",
     "parameters_millions": "Parameters (M)",
     "lora": "LoRA",
     "f1": "F1-score",
@@ -39,7 +42,16 @@ EMPTY = "Empty: none of its rows could be made; gaps.csv says what could not be 
 EMPTY_EXTERNAL = EMPTY.replace("gaps.csv", "external_gaps.csv")
 """A study asks only for tables that its configuration has runs for: rows lack because of gaps."""
 OPTIMISTIC = "The best epoch is optimistic: it is chosen on the very images that it is scored on."
-SELECTIONS = {"last": "last epoch", "best_epoch": "best epoch (optimistic)"}
+HONEST = (
+    "Kept groups: epoch, threshold and temperature are chosen on training groups that do not train, an honest choice."
+)
+SELECTIONS = {
+    "last": "last epoch",
+    "validation": "chosen on kept groups (honest)",
+    "best_epoch": "best epoch (optimistic)",
+}
+WARNINGS = {"last": [], "validation": [HONEST], "best_epoch": [OPTIMISTIC]}
+"""What the caption of a table says of its selection."""
 
 
 def head(column: str) -> str:
@@ -64,6 +76,8 @@ def printed(column: str, text: str) -> str:
             return SELECTIONS[text]
         case "parameters" | "trainable" | "lora":
             return f"{int(text):,}"
+        case _ if column.endswith("_difference"):
+            return minus(text)
         case "input_size":
             return f"{text} × {text}"
     return text
@@ -83,7 +97,7 @@ def bracket(low: str, high: str) -> str:
 def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
     """Return what a reader must know of the arms in rows of a CSV: which call all images alike, and too few groups.
 
-    Rows may have columns `one_class`, `few_groups` and `freedom`; `labels` are the models' names in print.
+    Rows may have columns `one_class`, `few_groups`, and with intervals `freedom` and `seeds`; `labels` are the models' names in print.
     """
     freedom = {float(row["freedom"]) for row in rows if row.get("freedom")}
     several = len({row["split"] for row in rows if "split" in row}) > 1
@@ -98,8 +112,16 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
         for row in rows
         if (found := row.get("one_class"))
     )
+    seeds = {
+        int(row[name])
+        for row in rows
+        if row.get("freedom")
+        for name in ("seeds", "first_seeds", "second_seeds")
+        if row.get(name)
+    }
     said = [f"One class for all images: {', '.join(alike)}."] if alike else []
     said += [f"Folds with fewer than {FEW} groups of a class: {' / '.join(few)}."] if few else []
+    said += [training_variance(seeds)] if seeds else []
     if freedom and min(freedom) < 1:
         said.append("No interval where every fold has a single group of a class.")
     elif freedom and min(freedom) < FEWEST:

@@ -20,6 +20,11 @@ def not_boolean(value: Any) -> Any:
     return value
 
 
+def digits(value: Any) -> Any:
+    """Return a key of digits as a number; :class:`histobench.study.spec.Settings` makes all keys text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 def one_group(pattern: str) -> None:
     """Require a regular expression with exactly one group, which does not match the empty text."""
     try:

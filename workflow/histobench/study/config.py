@@ -157,14 +157,18 @@ class Config(Settings):
         return tuple(block for block in self.external if next(self.expand(block)) in self.runs)
 
     @cached_property
-    def external_runs(self) -> tuple[tuple[str, Run], ...]:
-        """Return each dataset that is evaluated on, with a run that is evaluated on it: every pair once."""
-        return tuple(dict.fromkeys((block.on, run) for block in self.tested for run in self.expand(block)))
+    def external_runs(self) -> tuple[tuple[str, str, Run], ...]:
+        """Return each dataset that is evaluated on, the scale of its images, and a run that is evaluated on it: every one once."""
+        return tuple(
+            dict.fromkeys(
+                (block.on, scale, run) for block in self.tested for scale in block.scales for run in self.expand(block)
+            )
+        )
 
     @property
     def used_datasets(self) -> list[str]:
         """Return the datasets that are trained or evaluated on."""
-        return list(dict.fromkeys([run.dataset for run in self.runs] + [on for on, _ in self.external_runs]))
+        return list(dict.fromkeys([run.dataset for run in self.runs] + [on for on, _, _ in self.external_runs]))
 
     @property
     def unaugmented(self) -> str:

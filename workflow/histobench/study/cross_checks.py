@@ -48,7 +48,9 @@ def _magnifications(config: "Config", place: str, block: Block) -> None:
     """Require that a block's dataset can be trained on, and has images of its magnifications."""
     dataset = config.datasets[block.dataset]
     if dataset.format == "bach":
-        raise ValueError(f"{place}.dataset: {block.dataset!r} names no patients; evaluate on it (`external`) instead")
+        raise ValueError(
+            f"{place}.dataset: most patients of {block.dataset!r} are not known; evaluate on it (`external`) instead"
+        )
     for magnification in block.magnifications:
         here = f"{place}.magnifications: {magnification}"
         if dataset.format == "breakhis" and not magnification:
@@ -111,6 +113,15 @@ def _external(config: "Config", place: str, block: External) -> None:
             raise ValueError(
                 f"{place}: mode {run.mode!r} does not keep the weights of {run.model!r}; set `keep_weights: true` in "
                 f"the mode, or in models.{run.model}.training.{run.mode}"
+            )
+    for name, wanted in (
+        {block.on: [], block.dataset: block.magnifications}.items() if "matched" in block.scales else ()
+    ):
+        known = config.datasets[name].microns_per_pixel
+        if not known or not known.keys() >= set(wanted):
+            at = "" if not known else " at " + ", ".join(f"{number}x" for number in wanted if number not in known)
+            raise ValueError(
+                f"{place}.scales: `matched` needs datasets.{name}.microns_per_pixel{at}; add it, or leave `matched` out"
             )
 
 

@@ -2,13 +2,28 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from histobench.study import checks
 from histobench.study.messages import at
-from histobench.study.spec import PathText, Settings, Sha256, distinct
+from histobench.study.spec import MAGNIFICATIONS, Magnification, Number, PathText, Settings, Sha256, distinct
 from histobench.study.synthetic_settings import SyntheticSettings
 
+Micrometres = Annotated[Number, Field(gt=0)]
+Microns = Annotated[
+    Annotated[Micrometres, Tag("number")]
+    | Annotated[dict[Annotated[Magnification, BeforeValidator(checks.digits)], Micrometres], Tag("mapping")],
+    Discriminator(lambda value: "mapping" if isinstance(value, dict) else "number"),
+]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/\S+$")]
 
 
@@ -38,8 +53,16 @@ class Dataset(Settings):
     """Pinned SHA-256 of the archive. Without it the hash of a download is recorded beside the file."""
     complete: bool = False
     """Require exactly the official images of the dataset, naming what is missing or surplus."""
+    microns_per_pixel: Microns = {}
+    """Size of a pixel of the original images in micrometres: one number, or magnification -> number, which every number becomes.
+    Empty where it is not known. `scales: [matched]` of `external` needs it, and sample images have a scale bar by it."""
     synthetic: SyntheticSettings | None = None
     """Generate the dataset with these settings instead of reading `source`."""
+
+    @field_validator("microns_per_pixel")
+    @classmethod
+    def _at_every_magnification(cls, value: float | dict[int, float]) -> dict[int, float]:
+        return value if isinstance(value, dict) else dict.fromkeys(MAGNIFICATIONS, value)
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Dataset":

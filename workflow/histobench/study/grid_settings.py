@@ -1,6 +1,6 @@
 """Settings that name arms of the study: blocks of the grid, external tests, tables and comparisons."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -67,6 +67,11 @@ class External(Settings):
     augmentations: Names
     seeds: Seeds | None = None
     """Seeds of the runs; that of the study where this is absent."""
+    scales: Annotated[list[Literal["squashed", "matched"]], Field(min_length=1), AfterValidator(distinct)] = [
+        "squashed"
+    ]
+    """How images are brought to the models' square: the whole image `squashed`, or in tiles at a `matched` scale, where a pixel
+    covers as many micrometres as in training."""
     headline: Magnification = 40
     """The magnification that Table 6 shows, with the first split and augmentation of the first block that is used;
     the full table is beside it."""

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 NAMES = {
     "data_key": ("dataset",),
     "on_key": ("on",),
+    "scale_key": ("on", "dataset", "scale"),
     "split_key": ("split",),
     "weights_key": ("model",),
     "feature_key": ("model", "augmentation"),
     "run_key": ("model", "mode", "split", "augmentation"),
 }
 """The wildcard of each key, and the names whose settings it is the hash of."""
-NOT_IMAGES = {"url", "mirrors", "licence", "citation", "sha256"}
+NOT_IMAGES = {"url", "mirrors", "licence", "citation", "sha256", "microns_per_pixel"}
 """Settings of a dataset that do not decide which images it has."""
 NOT_WEIGHTS = {"image_size", "mean", "std", "readout"}
 """Settings of a model that do not decide its parameters before training."""
@@ -37,6 +38,9 @@ def _settings(config: "Config", wildcard: str, *names: str) -> Any:
     match wildcard, names:
         case "data_key" | "on_key", (dataset,):
             return config.datasets[dataset].model_dump(mode="json", exclude=NOT_IMAGES)
+        case "scale_key", (on, dataset, scale):
+            pair = [config.datasets[on].microns_per_pixel, config.datasets[dataset].microns_per_pixel]
+            return [scale, pair if scale == "matched" else []]
         case "split_key", (split,):
             return config.splits[split].model_dump(mode="json")
         case "weights_key", (model,):

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from histobench.study.resolved import Study
 
-SELECTIONS = {"": "last", "-best-epoch": "best_epoch"}
+SELECTIONS = {"": "last", "-validation": "validation", "-best-epoch": "best_epoch"}
 """End of the name of Tables 4 and 5 -> the epoch that is scored."""
 BESIDE, INTERVALS, FULL = "-beside-published", "-intervals", "-honest"
+SCALES, STRICT = "-scales", "-strict"
 CONTENTS = {
     "table1": ("images", "Images"),
     "table2": ("models", "Models"),
@@ -40,16 +41,30 @@ def tables(study: Study) -> list[str]:
         names += ["table1", f"table1{BESIDE}"]
     names += [
         f"table{number}{selection}{suffix}"
-        for number in study.panels
-        for selection in SELECTIONS
+        for number, augmentation in study.panels.items()
+        for selection, which in SELECTIONS.items()
+        if which != "validation" or study.chooses(**study.main | {"augmentation": augmentation})
         for suffix in ("", BESIDE, INTERVALS)
     ]
+    names += [f"table4{STRICT}"] if study.stricter else []
     headline = {**study.main, "magnification": study.comparisons["magnification"]}.items()
     if len({(cell["model"], cell["mode"]) for cell in study.cells if headline <= cell.items()}) > 1:
         names += ["table7", f"table7{BESIDE}", f"table7{FULL}"]
+    if repeated(study):
+        names.append("variance")
     if study.external:
-        names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", "external"]
+        names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
     return sorted(named(study, names))
+
+
+def scales(study: Study) -> list[str]:
+    """Return the companion of Table 6 that compares the scales of images, where its arms are evaluated at a matched one."""
+    return [f"table6{SCALES}"] if study.external and "matched" in study.external[0]["scales"] else []
+
+
+def repeated(study: Study) -> bool:
+    """Return whether an arm is trained with several seeds."""
+    return max(study.seeds.values()) > 1
 
 
 def named(study: Study, names: Iterable[str]) -> list[str]:
@@ -72,7 +87,8 @@ def title(study: Study, name: str) -> str:
 def papers(name: str) -> str:
     """Return the paper's name of a table or figure, whatever it is called in a study; companions keep their endings."""
     known = "|".join(sorted(_PAPERS, key=len, reverse=True))
-    return re.sub(rf"^(?:{known})(?=$|{BESIDE}|{INTERVALS}|-best-epoch)", lambda found: _PAPERS[found[0]], name)
+    ends = "|".join(["$", BESIDE, INTERVALS, SCALES, STRICT, *filter(None, SELECTIONS)])
+    return re.sub(rf"^(?:{known})(?={ends})", lambda found: _PAPERS[found[0]], name)
 
 
 def figures(study: Study) -> list[str]:
@@ -90,12 +106,14 @@ def figures(study: Study) -> list[str]:
         "figure5": study.panels,
         "figure6": main,
         "figure7": main,
-        "ladder": any(len(several) > 1 for several in splits.values()),
+        "ladder": any(len(several) > 1 for several in splits.values())
+        or study.chooses(dataset=study.dataset, augmentation=study.augmentation),
         "roc": main,
         "precision-recall": main,
         "confusion": main,
         "patients": main,
         "reliability": main,
+        "variance": repeated(study),
         "bach": study.external,
         "cost": main,
     }
@@ -119,6 +137,8 @@ def is_private(study: Study, figure: str) -> bool:
 def results(study: Study) -> list[str]:
     """Return the CSVs that the page shows or links, other than tables."""
     names = ["intervals", "comparisons", "gaps", "costs", "summary", "metrics", "parameters", "calibration"]
+    if repeated(study):
+        names.append("variance")
     if study.external:
         names += [f"external_{name}" for name in ("gaps", "summary", "metrics", "groups", "intervals")]
     return [*names, *(["claims"] if study.paper else [])]
@@ -126,4 +146,5 @@ def results(study: Study) -> list[str]:
 
 def numbered(table: str) -> tuple[int, str]:
     """Return the number of a table and which epoch it is of, for example (4, "best_epoch") of `table4-best-epoch`."""
-    return int(papers(table)[len("table")]), "best_epoch" if "-best-epoch" in table else "last"
+    selection = next((which for end, which in SELECTIONS.items() if end and end in table), "last")
+    return int(papers(table)[len("table")]), selection

@@ -1,6 +1,8 @@
 """Which arms of a study are the paper's, trained and tested as it says: only these have published values beside them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -46,6 +48,37 @@ def arms(study: Study) -> list[Arm]:
     ]
 
 
+def counted(study: Study) -> str:
+    """Return how many training runs a study has, and how many of them are as in the paper where it is about the paper.
+
+    As in the paper are the modes `ft` and `lp`, with the study's one seed, the split and the augmentations of Tables 4 and 5.
+    """
+    runs = {
+        (*cell.values(), seed, fold): _kind(study, cell, seed)
+        for block in study.grid
+        for cell in replace(study, grid=[block]).cells
+        for seed in block["seeds"]
+        for fold in range(study.splits[cell["split"]]["folds"])
+    }
+    kinds = Counter(runs.values())
+    parts = ", ".join(
+        f"{kinds[kind]} {kind}" for kind in sorted(kinds, key=lambda kind: (kind != _PAPERS, kind == _OTHERS))
+    )
+    return f"{len(runs)} training runs" + (f" ({parts})" if study.paper and len(kinds) > 1 else "")
+
+
+_PAPERS, _OTHERS = "as in the paper", "others"
+
+
+def _kind(study: Study, cell: Mapping[str, Any], seed: int) -> str:
+    if cell["split"] != study.split:
+        return f"under split {cell['split']}"
+    if seed != study.seed:
+        return "with other seeds"
+    known = cell["dataset"] == study.dataset and cell["augmentation"] in study.numbered.values()
+    return _PAPERS if known and cell["mode"] in ("ft", "lp") else _OTHERS
+
+
 def is_augmentation(study: Study, table: int) -> bool:
     """Return whether Table 4 of a study is without augmentation, or its Table 5 with the paper's."""
     transforms = study.augmentations.get(study.numbered.get(table, ""), [])
@@ -60,6 +93,8 @@ def published(rows: Sequence[Mapping[str, str]], table: int, study: Study) -> li
     if table in (4, 5) and not is_augmentation(study, table):
         return []
     if table == 6 and (not study.external or study.datasets[study.external[0]["on"]]["format"] != "bach"):
+        return []
+    if table == 6 and study.table6["scale"] != "squashed":
         return []
     known = arms(study)
     models, keys = {arm.label for arm in known}, {(arm.label, arm.mode) for arm in known}
@@ -86,5 +121,7 @@ def _is_model(label: str, model: Settings) -> bool:
 def _is_recipe(mode: str, recipe: Settings) -> bool:
     kinds = {"ft": ("all", "lora"), "lp": ("head",)}.get(mode, ())
     lora = Lora() if recipe["lora"] else None
+    if recipe.get("validation"):  # trains on fewer images
+        return False
     default = Recipe(trainable=recipe["trainable"], lora=lora).model_dump(mode="json", exclude=set(OPEN))
     return recipe["trainable"] in kinds and default.items() <= recipe.items()

@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 from histobench.study.run_files import unit_of
+from histobench.study.runs import ARM
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
 
 Settings = Mapping[str, Any]
+
+STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "file": 1, "image": 2}
+"""Order of split policies by what they keep on one side of a fold, the strictest first."""
 
 ORIGIN = {"source", "table", "url", "mirrors", "sha256", "licence", "citation"}
 """Keys of a dataset that say where its images come from, not which they are."""
@@ -91,13 +95,18 @@ class Study:
 
     @cached_property
     def cells(self) -> list[dict[str, Any]]:
-        """Return each combination of the grid's blocks: the columns that identify a run, but its fold."""
-        names = ("model", "mode", "split", "magnification", "augmentation")
-        return [
-            {"dataset": block["dataset"], **dict(zip(names, values, strict=True))}
-            for block in self.grid
-            for values in product(*(block[f"{name}s"] for name in names))
-        ]
+        """Return each combination of the grid's blocks: the columns that identify a run, but its seed and fold."""
+        return [dict(zip(ARM, cell, strict=True)) for cell in self.seeds]
+
+    @cached_property
+    def seeds(self) -> dict[tuple[object, ...], int]:
+        """Return with how many seeds each of :attr:`cells`, as a tuple of its values, is trained."""
+        known: dict[tuple[object, ...], set[int]] = {}
+        for block in self.grid:
+            lists = (block[f"{name}s"] for name in ARM[1:])
+            for values in product([block["dataset"]], *lists):
+                known.setdefault(values, set()).update(block["seeds"])
+        return {cell: len(seeds) for cell, seeds in known.items()}
 
     @property
     def dataset(self) -> str:
@@ -132,6 +141,26 @@ class Study:
         return {"dataset": self.dataset, "split": self.split, "augmentation": self.augmentation}
 
     @property
+    def stricter(self) -> list[str]:
+        """Return the splits stricter than that of Table 4 under which some of its cells are trained too, the strictest first."""
+        cells: dict[str, set[tuple[Any, ...]]] = {}
+        for cell in self.cells:
+            if (cell["dataset"], cell["augmentation"]) == (self.dataset, self.augmentation):
+                cells.setdefault(cell["split"], set()).add((cell["model"], cell["mode"], cell["magnification"]))
+        rank = {name: STRICTNESS[self.splits[name]["by"]] for name in cells}
+        main = cells.get(self.split, set())
+        found = [name for name in cells if rank[name] < rank.get(self.split, 0) and main & cells[name]]
+        return sorted(found, key=lambda name: rank[name])
+
+    def chooses(self, **place: Any) -> bool:
+        """Tell whether an arm at a place of the grid (columns of :attr:`cells`) keeps training groups for choosing."""
+        return any(
+            self.recipes[cell["model"]][cell["mode"]].get("validation")
+            for cell in self.cells
+            if place.items() <= cell.items()
+        )
+
+    @property
     def magnification(self) -> int:
         """Return the magnification of Table 7 and Figure 6: that of `comparisons`, or else the highest of Table 4."""
         known = {cell["magnification"] for cell in self.cells if self.main.items() <= cell.items()}
@@ -146,6 +175,7 @@ class Study:
         block = self.external[0]
         return {
             "on": block["on"],
+            "scale": "squashed" if "squashed" in block["scales"] else "matched",
             "dataset": block["dataset"],
             "split": block["splits"][0],
             "magnification": str(block["headline"]),
@@ -194,14 +224,29 @@ def resolve(config: "Config") -> Study:
             for name in splits
         },
         augmentations={name: config.augmentations[name] for name in augmentations},
-        grid=[block.model_dump(mode="json") for block in config.grid],
+        grid=[block.model_dump(mode="json") | {"seeds": block.seeds or [config.seed]} for block in config.grid],
         tables=config.tables.model_dump(mode="json") | {"dataset": dataset},
         external=[block.model_dump(mode="json") for block in config.tested],
         comparisons=config.comparisons.model_dump(mode="json"),
         paper=bool(config.paper),
     )
-    study = replace(study, comparisons={**study.comparisons, "magnification": study.magnification})
+    study = replace(
+        study,
+        notes=[*study.notes, *_of_seeds(study)],
+        comparisons={**study.comparisons, "magnification": study.magnification},
+    )
     return replace(study, paper=bool(paper.arms(study))) if config.paper is None else study
+
+
+def _of_seeds(study: Study) -> list[str]:
+    """Return which arms are trained with several seeds, as a note."""
+    several = {cell[1:3]: seeds for cell, seeds in study.seeds.items() if seeds > 1}
+    if not several:
+        return []
+    numbers = " or ".join(map(str, sorted(set(several.values()))))
+    names = ", ".join(arm.name for arm in study.arms if arm.key in several)
+    which = "" if min(study.seeds.values()) > 1 else f" ({names})"
+    return [f"A fold's score is the mean over {numbers} seeds{which}."]
 
 
 def write(study: Study, path: Path) -> None:

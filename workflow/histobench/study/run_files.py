@@ -1,22 +1,27 @@
 """The files of a run's results: their columns and keys, for the scripts that write them and all code that reads them."""
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
-SELECTIONS = {"last": "logit", "best_epoch": "best_epoch_logit"}
-"""Which epoch is scored, and the column that holds its logits. `best_epoch` is optimistic: the epoch was chosen on the
-very images that it is scored on."""
+SELECTIONS = {"last": "logit", "validation": "validation_logit", "best_epoch": "best_epoch_logit"}
+"""Which epoch is scored, and the column that holds its logits. `validation` is there where the recipe has a share of that name:
+epoch, threshold and temperature were chosen on training groups that did not train. `best_epoch` is optimistic: the epoch was
+chosen on the very images that it is scored on."""
 
-PREDICTIONS = ("image_id", "accession", "group", "fold", "label", *SELECTIONS.values())
+PREDICTIONS = ("image_id", "accession", "group", "fold", "label", SELECTIONS["last"], SELECTIONS["best_epoch"])
 """Columns of predictions.csv: a row per image of the evaluation fold, in manifest order; label 1 is malignant. `group` is what
-statistics resample (:func:`resampled_with`)."""
+statistics resample (:func:`resampled_with`). The column of the selection `validation` comes last, where it is there: the logit of
+the chosen epoch minus the threshold, over the temperature."""
 
 EXTERNAL = ("image_id", "group", "class", "label", "logit")
 """Columns of a run's predictions on another dataset: `group` is the patient, `class` the dataset's own class."""
 
 SCORES = ("accuracy", "precision", "recall", "f1", "auc", "patient_rate")
-HISTORY = ("epoch", "train_loss", "validation_loss", "learning_rate", *SCORES, "train_seconds", "validation_seconds")
-"""Columns of history.csv: a row per epoch, from 1."""
+SECONDS = ("train_seconds", "validation_seconds")
+KEPT = ("kept_loss", "kept_accuracy")
+HISTORY = ("epoch", "train_loss", "validation_loss", "learning_rate", *SCORES, *SECONDS)
+"""Columns of history.csv: a row per epoch, from 1. `validation_loss` and scores are those of the evaluation fold. Where training
+groups are kept for choosing, the loss and accuracy on their images, :data:`KEPT`, stand before the seconds."""
 
 
 class RunRecord(TypedDict):
@@ -42,8 +47,11 @@ class RunRecord(TypedDict):
     parameters: dict[str, int]
     """`total` and `trainable`."""
     images: dict[str, int]
-    """`training` and `evaluation`."""
+    """`training` and `evaluation`, and `validation` where groups are kept for choosing."""
     best_epoch: int
+    chosen: NotRequired[dict[str, Any]]
+    """Where groups are kept for choosing: `epoch`, `threshold`, `temperature`, the kept `groups` and `images` of each class, and
+    `fitted`, false where the malignant probability did not rise with the logit: threshold and temperature are then 0 and 1."""
     resumed_from: int | None
     """How many epochs an earlier, stopped process had finished; None if there was none."""
     images_per_second: float
@@ -68,11 +76,26 @@ def resampled_with(image: Any, policy: str) -> str:
     return image.accession if policy == "accession" else image.patient
 
 
-def prediction_row(image: Any, group: str, fold: int, last: float, best: float) -> dict[str, object]:
-    """Return a row of predictions.csv for an image of a manifest, with its logits after the last and the best epoch."""
-    logits = dict(zip(SELECTIONS.values(), (_float32(last), _float32(best)), strict=True))
+def prediction_columns(chosen: bool) -> tuple[str, ...]:
+    """Return the columns of predictions.csv of a run that chooses on kept groups, or not."""
+    return (*PREDICTIONS, SELECTIONS["validation"]) if chosen else PREDICTIONS
+
+
+def history_columns(chosen: bool) -> tuple[str, ...]:
+    """Return the columns of history.csv of a run that chooses on kept groups, or not."""
+    return (*HISTORY[: -len(SECONDS)], *KEPT, *SECONDS) if chosen else HISTORY
+
+
+def prediction_row(
+    image: Any, group: str, fold: int, last: float, best: float, chosen: float | None = None
+) -> dict[str, object]:
+    """Return a row of predictions.csv for an image of a manifest, with its logits after the last and the best epoch.
+
+    `chosen`, where there is one, is a float64 and is written so that it is read back: it must order images as its epoch's logit.
+    """
     values = (image.image_id, image.accession, group, fold, int(image.label == "malignant"))
-    return dict(zip(PREDICTIONS, (*values, *logits.values()), strict=True))
+    row: dict[str, object] = dict(zip(PREDICTIONS, (*values, _float32(last), _float32(best)), strict=True))
+    return row if chosen is None else row | {SELECTIONS["validation"]: repr(float(chosen))}
 
 
 def external_row(image: Any, logit: float) -> dict[str, object]:

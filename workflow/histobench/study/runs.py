@@ -1,11 +1,14 @@
 """Training runs: their identity, and whether their results are up to date."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from histobench.study import paths
 from histobench.study.spec import RunSpec
+
+ARM = ("dataset", "model", "mode", "split", "magnification", "augmentation")
+"""The columns that name an arm of a study, whose seeds and folds are averaged."""
 
 
 @dataclass(frozen=True, order=True)
@@ -24,7 +27,7 @@ class Run:
     @property
     def arm(self) -> str:
         """Name of the run's arm, whose seeds and folds are averaged: `breakhis/vgg19/ft/patient/40/none`."""
-        return "/".join(map(str, list(asdict(self).values())[:-2]))
+        return "/".join(str(getattr(self, name)) for name in ARM)
 
     def __str__(self) -> str:
         """Return the run in words of its path: `breakhis/vgg19/ft/patient/40/none/seed0/fold1`."""
@@ -39,12 +42,11 @@ class Run:
         return cls(*names, int(scale.removesuffix("x")), paths.name_of(augmentation), *numbers)
 
 
-def of_external(path: str) -> tuple[str, Run]:
-    """Return the dataset and the run that a path of :data:`histobench.study.paths.EXTERNAL` belongs to."""
-    on, _, *parts, file = PurePosixPath(path).parts[-10:]
-    return paths.name_of(on), Run.of(
-        "/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"])
-    )
+def of_external(path: str) -> tuple[str, str, Run]:
+    """Return the dataset, the scale and the run that a path of :data:`histobench.study.paths.EXTERNAL` belongs to."""
+    on, _, scale, *parts, file = PurePosixPath(path).parts[-11:]
+    run = Run.of("/".join([parts[0], "runs", *parts[1:], file.removesuffix(".csv"), "predictions.csv"]))
+    return paths.name_of(on), paths.name_of(scale), run
 
 
 def is_up_to_date(folder: Path, specification: RunSpec) -> bool:

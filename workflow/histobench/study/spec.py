@@ -277,6 +277,9 @@ class Recipe(Settings):
     """How a vision-language model is fine-tuned; other models leave it out."""
     keep_weights: bool = False
     """Keep the trained weights beside the predictions."""
+    validation: float | None = Field(default=None, gt=0, le=0.5, exclude_if=lambda value: value is None)
+    """Share of the training groups of each class that does not train: on them epoch, threshold and temperature are chosen.
+    Where it is absent, nothing is chosen; it is then left out of specifications, so that those of finished runs stay valid."""
 
 
 class RunSpec(Settings):

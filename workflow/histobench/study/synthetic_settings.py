@@ -45,6 +45,8 @@ class SyntheticSettings(Settings):
             raise ValueError(f"`magnifications` names one twice: {list(self.magnifications)}; name each once")
         if self.kind == "bach" and self.magnifications != (40,):
             raise ValueError("BACH has one scale; leave `magnifications` out, or give [40]")
-        if self.kind == "bach" and self.patients_per_class * self.images_per_patient > 999:
-            raise ValueError("BACH names number images 001 to 999; lower patients_per_class or images_per_patient")
+        if self.kind == "bach" and self.patients_per_class * self.images_per_patient > 899:
+            raise ValueError(
+                "BACH names number images, here 101 to 999; lower patients_per_class or images_per_patient"
+            )
         return self

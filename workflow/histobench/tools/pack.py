@@ -106,7 +106,7 @@ def inputs(config: Config) -> list[str]:
             found.append(config.path(paths.MODEL_CONFIG, model=run.model))
         patterns = (paths.FOLDS, paths.FOLDS_DIGEST, paths.PREDICTIONS, paths.HISTORY, paths.RECORD)
         found += [config.path(pattern, **vars(run)) for pattern in patterns]
-    found += [config.path(paths.EXTERNAL, on=on, **vars(run)) for on, run in config.external_runs]
+    found += [config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run)) for on, scale, run in config.external_runs]
     return list(dict.fromkeys(found))
 
 

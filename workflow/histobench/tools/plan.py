@@ -17,10 +17,12 @@ from statistics import median
 import numpy as np
 from tabulate import tabulate
 
-from histobench.datasets import breakhis
+from histobench.datasets import breakhis, tiles
 from histobench.io.files import read_csv
 from histobench.study import paths
 from histobench.study.config import Config
+from histobench.study.paper import counted
+from histobench.study.resolved import resolve
 from histobench.study.runs import Run, is_up_to_date, record
 from histobench.study.spec import CnnSettings
 from histobench.tools.command_line import amount, device, duration, parser, run_tool, study
@@ -82,7 +84,7 @@ def plan(config: Config, device: str) -> list[str]:
     rows = [[*key, *_numbers(group)] for key, group in groups.items()]
     keys = ["work", "model", "mode", "augmentation", *several]
     to_do = sum(job.what == "training" for job in waiting)
-    lines = [f"Study {config.study}: {len(config.runs)} training runs, {to_do} to do", ""]
+    lines = [f"Study {config.study}: {counted(resolve(config))}, {to_do} to do", ""]
     sides = ["left"] * len(keys) + ["right"] * 5
     header = [*keys, "jobs", "done", "to do", "images", "time"]
     lines.append(tabulate(rows, header, "simple", colalign=sides, disable_numparse=True))
@@ -193,8 +195,9 @@ def shared_work(config: Config, device: str) -> list[Job]:
             if head:
                 steps = steps_of[config.models[run.model].family == "cnn" or tokens]
                 add("embeddings", embeddings, run, Path(embeddings).exists(), passes, *steps)
-    for on, run in config.external_runs:
-        path, passes = config.path(paths.EXTERNAL, on=on, **vars(run)), sum(images(config, on).values()) or UNKNOWN
+    for on, scale, run in config.external_runs:
+        path = config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run))
+        passes = (sum(images(config, on).values()) or UNKNOWN) * (tiles.MOST**2 if scale == "matched" else 1)
         steps = steps_of[config.models[run.model].family == "cnn"]
         add(f"predictions on {on}", path, run, Path(path).exists(), passes, *steps)
     return list(jobs.values())
@@ -274,10 +277,15 @@ def needs(config: Config) -> dict[str, float]:
     for model in dict.fromkeys(run.model for run in config.runs):
         if config.models[model].weights != "random" and not Path(config.path(paths.WEIGHTS, model=model)).exists():
             parts["pretrained weights"].append(WEIGHTS.get(published(config, model), UNKNOWN))
-    used = [(run.dataset, run.model) for run in config.runs] + [(on, run.model) for on, run in config.external_runs]
-    for dataset, size in dict.fromkeys((dataset, config.models[model].image_size) for dataset, model in used):
-        if not Path(config.path(paths.PIXELS, dataset=dataset, size=size)).exists():
-            parts["pixels"].append(3.0 * size**2 * (sum(images(config, dataset).values()) or UNKNOWN))
+    stores: dict[str, tuple[str, int, int]] = {}
+    for on, scale, run in [*((run.dataset, "squashed", run) for run in config.runs), *config.external_runs]:
+        place = vars(run) | {"size": config.models[run.model].image_size, "on": on, "scale": scale}
+        pattern, each = (paths.TILES, tiles.MOST**2) if scale == "matched" else (paths.PIXELS, 1)
+        place |= {} if scale == "matched" else {"dataset": on}
+        stores[config.path(pattern, **place)] = on, place["size"], each
+    for path, (dataset, size, each) in stores.items():
+        if not Path(path).exists():
+            parts["pixels"].append(3.0 * size**2 * each * (sum(images(config, dataset).values()) or UNKNOWN))
     for job in shared_work(config, ""):
         if job.what == "visual tokens" and not job.done:
             parts["visual tokens"].append(TOKENS.get(published(config, job.run.model), UNKNOWN) * job.images)

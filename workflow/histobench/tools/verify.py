@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from histobench.datasets import folds, manifest
+from histobench.datasets import folds, manifest, validation
 from histobench.datasets.archives import members
 from histobench.evaluation import predictions
 from histobench.io.errors import HistoBenchError
@@ -174,7 +174,12 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         path = config.path(paths.PREDICTIONS, **vars(run))
         sides = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
         train, test = ([images[run.dataset][row] for row in side] for side in sides)
-        check_record(config, run, folder, train, test)
+        kept = []
+        if share := config.recipe(run.model, run.mode).validation:
+            place = run.fold, run.magnification, share, run.seed
+            _, rows = validation.divide(images[run.dataset], splits[run.dataset, run.split], *place)
+            kept = [images[run.dataset][row] for row in rows]
+        check_record(config, run, folder, train, test, kept)
         try:
             read = predictions.read(folder / path, run.fold)
         except predictions.OtherFold:
@@ -182,9 +187,11 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         except HistoBenchError:
             unusable += 1  # gaps.csv has to name it
             continue
+        if ("validation" in read.logit) != bool(share):
+            raise HistoBenchError(f"{path}: `validation` of its mode and the columns of its predictions do not agree")
         require_images(path, read, test, config.splits[run.split].by)
-    for on, run in config.external_runs:
-        path = config.path(paths.EXTERNAL, on=on, **vars(run))
+    for on, scale, run in config.external_runs:
+        path = config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run))
         require_images(path, predictions.read(folder / path), images[on], "patient")
     say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
     say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")
@@ -192,14 +199,20 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         say(f"External  {len(config.external_runs)} runs predict each image of the other dataset once")
 
 
-def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: Sequence) -> None:
-    """Require that a run.json has the configured settings, and the images of its fold."""
+def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: Sequence, kept: Sequence) -> None:
+    """Require that a run.json has the configured settings, the images of its fold and, of its training images, those `kept`."""
     place = config.path(paths.RUN, **vars(run))
     path, recorded = f"{place}/run.json", record(folder / place)
     if not is_up_to_date(folder / place, config.specification(run)):
         raise HistoBenchError(f"{path}: has other settings than the configuration gives this run")
-    if recorded.get("images") != {"training": len(train), "evaluation": len(test)}:
-        raise HistoBenchError(f"{path}: has other numbers of images than its fold, {len(train)} and {len(test)}")
+    wanted: dict[str, Any] = {"training": len(train) - len(kept), "evaluation": len(test)}
+    wanted |= {"validation": len(kept)} if kept else {}
+    if recorded.get("images") != wanted:
+        numbers = " and ".join(map(str, wanted.values()))
+        raise HistoBenchError(f"{path}: has other numbers of images than its fold, {numbers}")
+    counted = validation.counts(kept, config.splits[run.split].by) if kept else {}
+    if kept and not counted.items() <= recorded.get("chosen", {}).items():
+        raise HistoBenchError(f"{path}: has not the groups that the seed and the fold keep for choosing")
     for side, some in (("training images", train), ("evaluation images", test)):
         if (recorded.get("sha256") or {}).get(side) not in (None, manifest.digest(some)):
             raise HistoBenchError(f"{path}: its {side} are not those of fold and manifest")
@@ -218,16 +231,27 @@ def require_images(path: str, read: Any, images: Sequence[manifest.Image], polic
 
 
 def wrong_histories(config: Config, folder: Path, made: Mapping[str, bytes]) -> list[str]:
-    """Return one line for each history whose scores, at its last or best epoch, are not those of the predictions."""
+    """Return one line for each history whose scores, at its last, best or chosen epoch, are not those of the predictions.
+
+    The chosen threshold changes all scores but the AUC.
+    """
     faults: dict[str, str] = {}
     metrics = made[f"{paths.STUDY.format(study=config.study)}/metrics.csv"].decode()
     for row in csv.DictReader(metrics.splitlines()):
         path = config.path(paths.HISTORY, **row)
         history = read_csv(folder / path, ("epoch", *METRICS))
-        epoch = record((folder / path).parent).get("best_epoch") if row["selection"] == "best_epoch" else len(history)
+        recorded, selection = record((folder / path).parent), row["selection"]
+        epochs = {"last": len(history), "best_epoch": recorded.get("best_epoch")}
+        epoch = epochs[selection] if selection in epochs else recorded["chosen"]["epoch"]
         if not isinstance(epoch, int) or not 1 <= epoch <= len(history):
             raise HistoBenchError(f"{path}: has no epoch {epoch}, which run.json calls the best")
-        for metric in METRICS:
+        if selection == "validation":
+            losses = [float(line["kept_loss"]) for line in history]
+            if losses[epoch - 1] > min(losses):
+                faults.setdefault(
+                    path, f"{path}: epoch {epoch}, which run.json calls chosen, has not the lowest kept_loss"
+                )
+        for metric in ("auc",) if selection == "validation" else METRICS:
             said, true = history[epoch - 1][metric], row[metric]
             if said != true and not math.isclose(float(said or "nan"), float(true or "nan"), rel_tol=HISTORY_ROUNDING):
                 text = f"{path}, line {epoch + 1}, column {metric}: packed {said}, by the predictions {true}"

@@ -20,14 +20,30 @@ from tqdm import tqdm
 from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.io.hashing import stable_hash
 from histobench.models.cnn import normalises_over_batch
+from histobench.study.run_files import KEPT
 from histobench.study.spec import Recipe
-from histobench.training import data
+from histobench.training import data, platt
 from histobench.training.adamw import AdamW
 from histobench.training.checkpoint import Checkpoint, random_state, set_random_state
 from histobench.training.device import autocast
 from histobench.training.microbatch import MicroBatch
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen on the validation images."""
+
+    epoch: int
+    """The epoch of lowest loss, the earliest of several. With few groups the loss is steadier than the accuracy, which takes few
+    values (Prechelt, "Early stopping - but when?", 1998, stops by it too)."""
+    threshold: float
+    temperature: float
+    fitted: bool
+    """Whether :func:`histobench.training.platt.scaling` found these two; else they are 0 and 1."""
+    logits: np.ndarray
+    """(N,) float64: the evaluation logits after that epoch, minus the threshold, over the temperature."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,8 @@ class Fitted:
     """Images that went through the module at once, at the end."""
     ready: float
     """Reading of `time.perf_counter` just before the first step."""
+    chosen: Chosen | None
+    """None without validation images."""
 
 
 def fit(
@@ -61,6 +79,7 @@ def fit(
     checkpoint: Checkpoint,
     micro_batch: int | None = None,
     check: Callable[[], None] = lambda: None,
+    validation: data.Source | None = None,
 ) -> Fitted:
     """Train `module` and evaluate it after each epoch.
 
@@ -81,6 +100,7 @@ def fit(
         micro_batch: images to put through the module at once, by default the logical batch. The loss of a logical batch
             is the same however it is cut. Halved when GPU memory runs out; not used with batch normalisation.
         check: called after each optimizer step and each evaluation batch; raises `Interrupted` to end there.
+        validation: images for choosing epoch, threshold and temperature, which neither train nor are in `evaluation`.
 
     Raises:
         HistoBenchError: a loss or a logit is not finite, GPU memory does not suffice, or batch normalisation would get a
@@ -97,10 +117,11 @@ def fit(
 
     history: list[dict[str, float]] = []
     best_epoch, logits, best_logits = 0, torch.empty(0), torch.empty(0)
+    chosen: dict[str, Any] = {}
     begun = _NOTHING
     if progress := checkpoint.load(module, optimizer):
         history, best_epoch, best_logits = progress["history"], progress["best_epoch"], progress["best_logits"]
-        begun = progress["begun"]
+        begun, chosen = progress["begun"], progress["chosen"]
         log.info("continuing after epoch %d of %d, step %d", len(history), recipe.epochs, begun["step"])
     resumed_from = len(history) if progress else None
     epochs = range(len(history) + 1, recipe.epochs + 1)
@@ -121,7 +142,8 @@ def fit(
     ready = time.perf_counter()
 
     def state(begun: dict[str, Any]) -> dict[str, Any]:
-        return {"history": history, "best_epoch": best_epoch, "best_logits": best_logits, "begun": begun}
+        best = {"best_epoch": best_epoch, "best_logits": best_logits}
+        return {"history": history, **best, "chosen": chosen, "begun": begun}
 
     with closing(stream), closing(checkpoint), _progress(sizes, len(history), begun["step"], recipe.epochs) as bar:
         for epoch in epochs:
@@ -145,7 +167,11 @@ def fit(
                     check()
                 train_loss = _mean_loss(losses, sizes, epoch)
                 trained = time.perf_counter()
-                logits = micro.retry(partial(predict, module, evaluation, device, check=check), optimizer.zero_grad)
+                logits, *kept = (
+                    micro.retry(partial(predict, module, source, device, check=check), optimizer.zero_grad)
+                    for source in (evaluation, validation)
+                    if source
+                )
             except Interrupted as signal:
                 seconds = (trained or time.perf_counter()) - began
                 begun = {"step": done, "losses": losses[:done], "seconds": seconds, "random": random_state(device)}
@@ -155,21 +181,26 @@ def fit(
                 place = f"epoch {epoch} after step {done} of {steps}"
                 log.info("%s in %s: run the same command to continue from there", signal, place)
                 raise
-            if not logits.isfinite().all():
+            if not torch.cat([logits, *kept]).isfinite().all():
                 raise HistoBenchError(
                     f"training stopped after epoch {epoch}: some evaluation logits are not finite; {_ADVICE}"
                 )
             scores = {name: float(value) for name, value in score(logits.numpy()).items()}
             row = {"epoch": epoch, "train_loss": train_loss, "learning_rate": rates[-1], **scores}
+            if validation:
+                row |= _kept_scores(kept[0].double(), torch.from_numpy(validation.labels).double())
             row |= {"train_seconds": trained - began, "validation_seconds": time.perf_counter() - trained}
             history.append(row)
             if not best_epoch or row["accuracy"] > history[best_epoch - 1]["accuracy"]:
                 best_epoch, best_logits = epoch, logits
+            if validation and (not chosen or row["kept_loss"] < history[chosen["epoch"] - 1]["kept_loss"]):
+                chosen = {"epoch": epoch, "logits": logits, "kept": kept[0]}
             bar.set_postfix(epoch=epoch, loss=f"{train_loss:.4f}", accuracy=f"{row['accuracy']:.4f}", refresh=False)
             begun = _NOTHING
             if epoch < recipe.epochs:
                 checkpoint.save(module, optimizer, state(begun))
-    return Fitted(history, logits.numpy(), best_logits.numpy(), best_epoch, resumed_from, micro.size, ready)
+    choice = _choice(chosen, validation.labels) if validation else None
+    return Fitted(history, logits.numpy(), best_logits.numpy(), best_epoch, resumed_from, micro.size, ready, choice)
 
 
 def cosine(peak: float, step: int, steps: int) -> float:
@@ -196,6 +227,19 @@ def predict(
             logits.append(module(batch).float())
             check()
     return torch.cat(logits).cpu()
+
+
+def _kept_scores(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    accuracy = ((logits >= 0) == (labels > 0.5)).double().mean()
+    return dict(zip(KEPT, map(float, (binary_cross_entropy_with_logits(logits, labels), accuracy)), strict=True))
+
+
+def _choice(chosen: dict[str, Any], label: np.ndarray) -> Chosen:
+    """Return the choice of an epoch with threshold and temperature; `chosen` has its evaluation and validation logits."""
+    found = platt.scaling(label, chosen["kept"].numpy())
+    threshold, temperature = found or (0.0, 1.0)
+    logits = (chosen["logits"].numpy().astype(np.float64) - threshold) / temperature
+    return Chosen(chosen["epoch"], threshold, temperature, found is not None, logits)
 
 
 _NOTHING: dict[str, Any] = {"step": 0, "losses": torch.empty(0), "seconds": 0.0, "random": None}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from histobench.datasets import folds, manifest, pixels
+from histobench.datasets import folds, manifest, pixels, validation
 from histobench.datasets.manifest import Image
 from histobench.io.arrays import mapped
 from histobench.io.errors import HistoBenchError
@@ -35,10 +35,14 @@ class Files:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The two sides of a run's fold."""
+    """The two sides of a run's fold, and what it keeps for choosing."""
 
     training: Source
     evaluation: Source
+    validation: Source | None
+    """Images of the training groups that are kept for choosing; None where the recipe keeps none."""
+    kept: dict[str, dict[str, int]]
+    """Their groups and images of each class (:func:`histobench.datasets.validation.counts`)."""
     images: list[Image]
     """The evaluation images."""
     groups: np.ndarray
@@ -77,18 +81,22 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
     sides = split.rows(images, spec.fold, spec.magnification)
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
     trained, tested = ([images[row] for row in rows] for rows in sides)
+    kept: Sides | tuple[()] = ()
+    if share := spec.recipe.validation:
+        kept = validation.divide(images, split, spec.fold, spec.magnification, share, spec.seed)
+    parts = (kept[0], sides[1], kept[1]) if kept else sides
     if files.features:
-        training, evaluation, digest = _from_features(spec, files, images, labels, sides)
+        sources, digest = _from_features(spec, files, images, labels, sides, parts)
     else:
         assert files.pixels is not None
-        transforms, digest = (spec.augmentation, []), ""
-        training, evaluation = (
-            _from_pixels(spec, files.pixels, images, rows, labels[rows], augmentation, workers)
-            for rows, augmentation in zip(sides, transforms, strict=True)
-        )
+        digest, sources = "", []
+        for rows, augmentation in zip(parts, (spec.augmentation, [], []), strict=False):
+            sources.append(_from_pixels(spec, files.pixels, images, rows, labels[rows], augmentation, workers))
     return Inputs(
-        training=training,
-        evaluation=evaluation,
+        training=sources[0],
+        evaluation=sources[1],
+        validation=sources[2] if kept else None,
+        kept=validation.counts([images[row] for row in kept[1]], files.split_by) if kept else {},
         images=tested,
         groups=np.array([resampled_with(image, files.split_by) for image in tested]),
         digests={
@@ -157,8 +165,14 @@ def _from_pixels(
 
 
 def _from_features(
-    spec: RunSpec, files: Files, images: Sequence[Image], labels: np.ndarray, sides: Sides
-) -> tuple[Source, Source, str]:
+    spec: RunSpec,
+    files: Files,
+    images: Sequence[Image],
+    labels: np.ndarray,
+    sides: Sides,
+    parts: Sequence[np.ndarray],
+) -> tuple[Sequence[Source], str]:
+    """Return a source for each part, the rows that train, evaluate and, where there are any, are kept, and a digest of `sides`."""
     assert files.features is not None
     # Features have a row per image of the magnification.
     here = np.flatnonzero([image.magnification == spec.magnification for image in images])
@@ -172,8 +186,11 @@ def _from_features(
     some = slice(None) if dimensions == 1 else slice(None, None, max(1, len(train) // 16))
     digest = hashlib.sha256(features[0][train[some]].tobytes())
     digest.update(plain[0][test[some]].tobytes())
-    training, evaluation = Stored(features, train, labels[sides[0]]), Stored(plain, test, labels[sides[1]])
-    return training, evaluation, digest.hexdigest()
+    arrays = (features, plain, plain)
+    sources = [
+        Stored(array, np.searchsorted(here, rows), labels[rows]) for array, rows in zip(arrays, parts, strict=False)
+    ]
+    return sources, digest.hexdigest()
 
 
 def features_of(path: Path, views: int, count: int, dimensions: int) -> np.ndarray:

@@ -34,6 +34,18 @@ def run_record(
     training, validation = (sum(row[f"{part}_seconds"] for row in fitted.history) for part in ("train", "validation"))
     share, threads, workers = hardware
     images = {"training": len(inputs.training.labels), "evaluation": len(inputs.evaluation.labels)}
+    images |= {"validation": len(inputs.validation.labels)} if inputs.validation else {}
+    choice = fitted.chosen
+    found = (
+        {
+            "epoch": choice.epoch,
+            "threshold": choice.threshold,
+            "temperature": choice.temperature,
+            "fitted": choice.fitted,
+        }
+        if choice
+        else {}
+    )
     return RunRecord(
         specification=spec.model_dump(mode="json"),
         versions=versions(spec),
@@ -52,6 +64,7 @@ def run_record(
         },
         images=images,
         best_epoch=fitted.best_epoch,
+        **({"chosen": found | inputs.kept} if found else {}),
         resumed_from=fitted.resumed_from,
         images_per_second=round(images["training"] * spec.recipe.epochs / training, 3),
         seconds={

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable
 
-from histobench.claims.checks import census, consistency, differences, printed_values, recipe, significance, variability
+from histobench.claims.checks import (
+    census,
+    consistency,
+    differences,
+    final_losses,
+    printed_values,
+    recipe,
+    significance,
+    variability,
+)
 from histobench.claims.verdicts import Verdict
 
 Check = Callable[..., Verdict]
@@ -18,6 +27,7 @@ CHECKS: dict[str, tuple[Check, Check | None]] = {
     "exceeds": (differences.exceeds, differences.exceeds_in_study),
     "f1_agrees": (consistency.f1_agrees, None),
     "fold_deviations": (variability.fold_deviations, variability.fold_deviations_in_study),
+    "lower_loss": (final_losses.lower_loss, final_losses.lower_loss_in_study),
     "model_sizes": (recipe.model_sizes, None),
     "not_checkable": (recipe.not_checkable, None),
     "patient_count": (census.patient_count, None),

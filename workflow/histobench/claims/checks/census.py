@@ -7,7 +7,7 @@ import numpy as np
 
 from histobench.claims.published import Paper
 from histobench.claims.table_cells import Unavailable, rounding
-from histobench.claims.verdicts import CONTRADICTED, Verdict, holds
+from histobench.claims.verdicts import IMPLAUSIBLE, Verdict, holds
 
 
 def counts(paper: Paper, images: int, benign: int, malignant: int) -> Verdict:
@@ -28,7 +28,7 @@ def class_ratio(paper: Paper, malignant_per_benign: str) -> Verdict:
 
 
 def patient_count(paper: Paper, patients: int) -> Verdict:
-    """Return whether the archive holds so many patients, that is distinct slide ids."""
+    """Return whether the archive holds so many patients, that is distinct slide ids: there cannot be more than these."""
     slides = [patient.slide for patient in paper.census]
     accessions = {patient.accession for patient in paper.census}
     double = sorted({slide for slide in slides if slides.count(slide) > 1})
@@ -36,7 +36,7 @@ def patient_count(paper: Paper, patients: int) -> Verdict:
     return holds(
         len(set(slides)) == patients,
         f"the archive has {len(slides)} pairs of subtype and slide, {len(set(slides))} slides{twice} "
-        f"and {len(accessions)} accession numbers.",
+        f"and {len(accessions)} accession numbers, so that there are at most {len(set(slides))} patients.",
     )
 
 
@@ -67,7 +67,7 @@ def split_of_patients(paper: Paper, train_share: str, fewest: int, most: int, dr
     )
     if exact < sizes or hits >= draws / 1000:
         raise Unavailable(evidence.removesuffix("."))
-    return Verdict(CONTRADICTED, evidence)
+    return Verdict(IMPLAUSIBLE, evidence)
 
 
 def all_partitions(paper: Paper, patients: int, folds: int) -> Verdict:

@@ -1,6 +1,7 @@
 """Claims that one score, or one sum of scores, is higher than another."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from histobench.claims.evidence import Results
@@ -47,7 +48,7 @@ def exceeds(paper: Paper, terms: Mapping[str, Any], each: Each = None) -> Verdic
 
 def exceeds_in_study(study: Results, terms: Mapping[str, Any], each: Each = None) -> Verdict:
     """Return whether the interval of the sum is above zero in every case."""
-    return grade(study, [Case(describe(case), case) for case in cases(terms, each)])
+    return grade([Case(describe(case), partial(study.estimate, case)) for case in cases(terms, each)])
 
 
 def _with_numbers(terms: Terms, paper: Paper) -> str:

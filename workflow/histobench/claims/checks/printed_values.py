@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import partial
 
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
@@ -26,8 +27,8 @@ def printed_in_study(study: Results, cells: Mapping[str, str]) -> Verdict:
     for address, text in cells.items():
         terms, half = {Cell.parse(address): Fraction(1)}, float(rounding(text))
         name = f"{describe(terms)}, where {text} is claimed"
-        claimed.append(Case(name, terms, float(text) - half, float(text) + half))
-    return grade(study, claimed)
+        claimed.append(Case(name, partial(study.estimate, terms), float(text) - half, float(text) + half))
+    return grade(claimed)
 
 
 def within(paper: Paper, cells: str, each: Each = None, at_least: Bound = None, at_most: Bound = None) -> Verdict:
@@ -55,10 +56,8 @@ def within_in_study(
     low, high = map(float, bounds(at_least, at_most))
     one = f"at least {at_least}" if at_least else f"at most {at_most}"
     claimed = f"{at_least} to {at_most}" if at_least and at_most else one
-    return grade(
-        study,
-        [Case(f"{describe(case)}, where {claimed} is claimed", case, low, high) for case in cases({cells: 1}, each)],
-    )
+    found = [(f"{describe(case)}, where {claimed} is claimed", case) for case in cases({cells: 1}, each)]
+    return grade([Case(name, partial(study.estimate, case), low, high) for name, case in found])
 
 
 def ranges(paper: Paper, cells: str, lowest: str, highest: str, each: Each) -> Verdict:

@@ -8,7 +8,7 @@ from typing import Any
 from histobench.claims.evidence import Estimate, Results
 from histobench.claims.published import Paper
 from histobench.claims.table_cells import Bound, Unavailable, arm_name, bounds, decimals, rounding
-from histobench.claims.verdicts import CONTRADICTED, HOLDS, INCONSISTENT, SUPPORTED, Verdict, holds
+from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPOSSIBLE, SUPPORTED, Verdict, holds
 
 
 def configured(paper: Paper, models: Sequence[str], key: str, value: int) -> Verdict:
@@ -39,7 +39,7 @@ def trainable_in_study(study: Results, arms: Sequence[str], at_least: Bound = No
     outside = [value for value in millions if not low <= value <= high]
     shown = (outside or millions)[0]
     text = f"counted exactly: {_listed(numbers)} (effect in millions)."
-    return Verdict(CONTRADICTED if outside else SUPPORTED, text, Estimate(shown, shown, shown))
+    return Verdict(CONTRADICTED if outside else SUPPORTED, text, Estimate(shown, lambda cases: (shown, shown)))
 
 
 def model_sizes(paper: Paper, smallest: str, lowest: str, highest: str) -> Verdict:
@@ -59,10 +59,10 @@ def product(paper: Paper, factors: Sequence[int], result: str, unit: int = 1) ->
 
 
 def crop_scale(paper: Paper, scale: Sequence[str]) -> Verdict:
-    """Return whether a crop can have these shares of an image's area."""
+    """Return whether a crop can have these shares of an image's area: it is a part of the image, so at most all of it."""
     largest = max(map(Fraction, scale))
     if largest > 1:
-        return Verdict(INCONSISTENT, f"a crop of {decimals(largest, 1)} times the area is larger than the image.")
+        return Verdict(IMPOSSIBLE, f"a crop of {decimals(largest, 1)} times the area is larger than the image.")
     return Verdict(HOLDS, "no crop is larger than the image.")
 
 

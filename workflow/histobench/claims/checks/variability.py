@@ -1,15 +1,18 @@
 """Claims about how much accuracy varies over folds or magnifications."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
+from itertools import product
 
 import numpy as np
 
-from histobench.claims.evidence import Estimate, Results
+from histobench.claims.evidence import Estimate, Results, total
 from histobench.claims.published import Paper
 from histobench.claims.table_cells import CROSS_VALIDATION, Cell, Unavailable, arm_name, decimals, span
-from histobench.claims.verdicts import CONTRADICTED, HOLDS, UNDECIDED, Verdict, holds, verdict_of
+from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPLAUSIBLE, Case, Verdict, grade
 
 
 def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: str) -> Verdict:
@@ -33,43 +36,99 @@ def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: st
         for theirs in [spreads(other)]
         for place, value in spreads(one).items()
     ]
-    failing = sum(value >= theirs for value, theirs, *_ in pairs)
+    # Two deviations of three decimals, or four means of four decimals, may be off by half a unit of the last.
+    rounded = Fraction(1, 1000) if over == "folds" else Fraction(2, 10_000)
+    differences = [theirs - value for value, theirs, *_ in pairs]
+    failing = sum(difference <= -rounded for difference in differences)
     value, theirs, one, other, place = max(pairs, key=lambda pair: pair[0] - pair[1])
     shown = f"{arm_name(one)} {decimals(value)} against {arm_name(other)} {decimals(theirs)}{place}"
     what = "standard deviation over folds" if over == "folds" else "range over magnifications"
     if failing:
         text = f"the {what} is not the smaller one in {failing} of {len(pairs)} comparisons: {shown}."
         return Verdict(CONTRADICTED, text)
+    if min(differences) <= rounded:
+        raise Unavailable(f"rounding decides which {what} is the smaller one: {shown}")
     return Verdict(HOLDS, f"the {what} is the smaller one in all {len(pairs)} comparisons, the closest {shown}.")
 
 
 def steadier_in_study(study: Results, first: Sequence[str], second: Sequence[str], over: str) -> Verdict:
-    """Return the smallest difference in variability, always undecided: it has no interval."""
+    """Return whether the accuracy of each arm of `first` varies less in Table 4 than that of each arm of `second`.
 
-    def spread(arm: str) -> float:
+    Over folds the effect is the ratio of two deviations, claimed to be above 1 (:func:`deviation_ratio`), over
+    magnifications the difference of two ranges, claimed to be above 0 (:func:`range_difference`).
+    """
+    cases = []
+    for one, other in product(first, second):
+        names = f"{arm_name(other)} over {arm_name(one)}"
         if over == "folds":
-            return math.sqrt(np.mean([study.summary(cell, "std") ** 2 for cell in _cells(arm)]))
-        return float(np.ptp([study.summary(cell, "mean") for cell in _cells(arm)]))
-
-    most, one = max((spread(arm), arm) for arm in first)
-    least, other = min((spread(arm), arm) for arm in second)
-    what = "root mean square deviation over folds" if over == "folds" else "range over magnifications"
-    return Verdict(
-        UNDECIDED,
-        f"the {what} of accuracy is at most {most:.4f} ({arm_name(one)}) against at least {least:.4f} "
-        f"({arm_name(other)}), but has no interval here.",
-        Estimate(least - most, math.nan, math.nan),
-    )
+            for cells in zip(_cells(one), _cells(other), strict=True):
+                name = f"ratio of the deviations over folds, {names}, {cells[0].magnification}X"
+                cases.append(Case(name, partial(deviation_ratio, study, *cells), low=1.0))
+        else:
+            name = f"difference of the ranges over magnifications, {names}"
+            cases.append(Case(name, partial(range_difference, study, _cells(one), _cells(other))))
+    return grade(cases)
 
 
-def fold_deviations(paper: Paper, arms: Sequence[str], reference: Sequence[str], largest: str, folds: int) -> Verdict:
+def deviation_ratio(study: Results, steadier: Cell, other: Cell) -> Estimate:
+    """Return the standard deviation of a score over folds, `other` over `steadier`, which were scored on the same folds.
+
+    The interval inverts the test of Pitman and of Morgan (Biometrika 31, 1939, 9 and 13) that variances of normal pairs are
+    equal: x - c y and x + c y are uncorrelated if c is the true ratio. With the correlation r of k pairs and K = 1 + 2
+    (1 - r^2) t^2 / (k - 2), t being Student's quantile with k - 2 degrees of freedom, the ratio of variances is divided and
+    multiplied by K + sqrt(K^2 - 1). Simulated with five folds, each tail is missed in 2.2 to 3.0 % of studies, for normal
+    scores and for accuracies of folds of patients.
+
+    Raises:
+        Unavailable: the arms do not share three folds, or a score does not vary.
+    """
+    from scipy.special import stdtrit
+
+    scores = study.fold_scores(steadier), study.fold_scores(other)
+    if scores[0].keys() != scores[1].keys() or len(scores[0]) < 3:
+        raise Unavailable(f"the arms do not share three or more complete folds ({steadier.arm}, {steadier.setting})")
+    values = np.array([[of_arm[fold] for fold in scores[0]] for of_arm in scores])
+    deviations = values.std(axis=1, ddof=1)
+    if deviations.min() < 1e-12:
+        raise Unavailable(f"a score does not vary over folds ({steadier.setting})")
+    ratio, unshared = float(deviations[1] / deviations[0]), 1 - float(np.corrcoef(values)[0, 1]) ** 2
+    freedom = values.shape[1] - 2
+
+    def ends(cases: int) -> tuple[float, float]:
+        k = 1 + 2 * max(unshared, 0.0) * float(stdtrit(freedom, 1 - 0.025 / cases)) ** 2 / freedom
+        factor = math.sqrt(k + math.sqrt(k * k - 1))
+        return ratio / factor, ratio * factor
+
+    return Estimate(ratio, ends, "folds taken as independent")
+
+
+def range_difference(study: Results, steadier: Sequence[Cell], other: Sequence[Cell]) -> Estimate:
+    """Return the range of the means of some cells, `other` minus `steadier`.
+
+    Noise increases a range, so that the ranges of bootstrap draws are too large, and their percentiles miss the truth far
+    too often. But by the triangle inequality no range is farther from the true one than the range of the errors. The
+    difference is therefore given +- the 95 % quantile of the sum of both arms' ranges of errors, draw minus estimate: an
+    interval that is conservative whatever the ranges and the noise. In simulated studies with ranges of 0 to 0.15 and
+    standard errors of 0.005 to 0.03 it missed a tail in at most 1.2 %, the percentiles in up to 99 %.
+    """
+    drawn = [[study.drawn(cell) for cell in cells] for cells in (other, steadier)]
+    effects = [float(np.ptp([cell.effect for cell in cells])) for cells in drawn]
+    error = sum(np.ptp([cell.draws - cell.effect for cell in cells], axis=0) for cells in drawn)
+    effect = effects[0] - effects[1]
+    both = replace(total((1, cell) for cells in drawn for cell in cells), effect=effect)
+    return replace(both, draws=np.concatenate([effect - error, effect + error])).estimate()
+
+
+def fold_deviations(
+    paper: Paper, arms: Sequence[str], reference: Mapping[str, str], largest: str, folds: int
+) -> Verdict:
     """Return whether standard deviations over folds reach what folds of patients give, or look like folds of images.
 
     The accuracy of n independent images has a binomial deviation of sqrt(a (1 - a) / n), here with n a fold's share of
     Table 1. Images of one patient are alike, so that folds of patients deviate more.
 
-    `reference` holds the lowest and the highest deviation of accuracy in published patient-level studies of BreakHis,
-    `largest` is the largest of the paper, with which a study's is compared.
+    `reference` holds the deviation of accuracy in published patient-level studies of BreakHis, by their names; `largest` is
+    the largest of the paper, with which a study's is compared.
     """
     images = paper.images("total")
     rows = [row for _, row in paper.rows(CROSS_VALIDATION) if f"{row['model']}/{row['mode']}" in arms]
@@ -77,17 +136,19 @@ def fold_deviations(paper: Paper, arms: Sequence[str], reference: Sequence[str],
     for row, deviation in zip(rows, deviations, strict=True):
         mean = float(row["accuracy_mean"])
         ratios.append(float(deviation) / math.sqrt(mean * (1 - mean) * folds / images[row["magnification"]]))
-    below = sum(deviation < Fraction(reference[0]) for deviation in deviations)
-    return holds(
-        below < len(rows),
-        f"{below} of {len(rows)} deviations of accuracy ({span(deviations, 3)}) are below the {reference[0]} to "
-        f"{reference[1]} of patient-level folds; they are {min(ratios):.2f} to {max(ratios):.2f} times (mean "
-        f"{np.mean(ratios):.2f}) the binomial deviation of independent images.",
+    lowest = min(map(Fraction, reference.values()))
+    below = sum(deviation < lowest for deviation in deviations)
+    studies = " and ".join(f"{deviation} ({name})" for name, deviation in reference.items())
+    return Verdict(
+        IMPLAUSIBLE if below == len(rows) else HOLDS,
+        f"{below} of {len(rows)} deviations of accuracy ({span(deviations, 3)}) are below those of patient-level studies, "
+        f"{studies}; they are {min(ratios):.2f} to {max(ratios):.2f} times (mean {np.mean(ratios):.2f}) the binomial "
+        "deviation of independent images.",
     )
 
 
 def fold_deviations_in_study(
-    study: Results, arms: Sequence[str], reference: Sequence[str], largest: str, folds: int
+    study: Results, arms: Sequence[str], reference: Mapping[str, str], largest: str, folds: int
 ) -> Verdict:
     """Return whether the study's folds deviate as little as the paper's.
 
@@ -101,14 +162,17 @@ def fold_deviations_in_study(
         raise Unavailable("the study has none of these arms with a deviation over folds")
     freedom = min(int(row["folds"]) for row in found) - 1
     value = math.sqrt(np.mean([float(row["accuracy_std"]) ** 2 for row in found]))
-    low, high = (value * math.sqrt(freedom / float(chdtri(freedom, tail))) for tail in (0.025, 0.975))
-    estimate = Estimate(value, low, high)
-    return Verdict(
-        verdict_of(estimate, 0.0, float(largest)),
+
+    def ends(cases: int) -> tuple[float, float]:
+        tail = 0.025 / cases
+        low, high = (value * math.sqrt(freedom / float(chdtri(freedom, upper))) for upper in (tail, 1 - tail))
+        return low, high
+
+    name = (
         f"deviation of accuracy over {freedom + 1} folds, root mean square of {len(found)} cells, against at most {largest} "
-        "in the paper.",
-        estimate,
+        "in the paper"
     )
+    return grade([Case(name, lambda: Estimate(value, ends), 0.0, float(largest))])
 
 
 def _cells(arm: str) -> list[Cell]:

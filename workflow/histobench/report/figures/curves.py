@@ -1,6 +1,6 @@
-"""ROC and precision-recall curves and confusion matrices of each arm, of the predictions of all its folds together."""
+"""ROC and precision-recall curves and confusion matrices of each arm, of the predictions of all its runs together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -32,7 +32,7 @@ def roc(predictions: Folds, study: Study) -> Figure:
         alarms, hits, _ = roc_curve(label, logit)
         return alarms, hits, float(roc_auc_score(label, logit))
 
-    note = "AUC: of all folds together (mean ± sample standard deviation of the folds' own)."
+    note = "AUC: of all folds together (mean ± sample standard deviation over folds)."
     figure = _panels(predictions, study, curve, note)
     for axis in figure.axes:
         axis.plot([0, 1], [0, 1], zorder=1, **DIAGONAL)
@@ -51,7 +51,7 @@ def precision_recall(predictions: Folds, study: Study) -> Figure:
         precision, recall, _ = precision_recall_curve(label, logit)
         return recall[::-1], precision[::-1], float(average_precision_score(label, logit))
 
-    note = "AP, average precision: of all folds together (mean ± sample standard deviation of the folds' own)."
+    note = "AP, average precision: of all folds together (mean ± sample standard deviation over folds)."
     figure = _panels(predictions, study, curve, note, drawstyle="steps-pre")
     for axis, magnification in zip(figure.axes, _magnifications(predictions), strict=True):
         several = [one.label for run, one in predictions.items() if run.magnification == magnification]
@@ -71,7 +71,7 @@ def confusion(predictions: Folds, study: Study) -> Figure:
             folds = _folds(predictions, arm, magnification)
             if not folds:
                 continue
-            label, logit = _pooled(folds)
+            label, logit = _pooled(folds.values())
             counts = np.bincount(2 * label + decide(logit), minlength=4).reshape(2, 2)
             share = counts / counts.sum(1, keepdims=True)
             shares[2 * place : 2 * place + 2, 2 * at : 2 * at + 2] = share
@@ -123,12 +123,15 @@ def _panels(
             folds = _folds(predictions, arm, magnification)
             if not folds:
                 continue
-            x, y, area = curve(*_pooled(folds))
+            x, y, area = curve(*_pooled(folds.values()))
             look = known[arm.key]
             drawn = {"linestyle": look.line, "linewidth": 0.9, "markersize": 3, **look.marks}
             every = (0.1 + 0.2 * number / len(arms), 0.2)  # of the panel's diagonal: markers of arms do not coincide
             axis.plot(x, y, markevery=every, gid=f"{arm.name}: {magnification}", **drawn, **line)  # type: ignore[arg-type]
-            own = [curve(one.label, one.logit["last"])[2] for one in folds]
+            areas_of: dict[int, list[float]] = {}
+            for run, one in folds.items():
+                areas_of.setdefault(run.fold, []).append(curve(one.label, one.logit["last"])[2])
+            own = [float(np.mean(seeds)) for seeds in areas_of.values()]
             spread = f" ({np.mean(own):.3f} ± {np.std(own, ddof=1):.3f})" if len(own) > 1 else ""
             areas.append(Line2D([], [], label=f"{area:.3f}{spread}", **drawn))  # type: ignore[arg-type]
         legend = axis.legend(
@@ -156,13 +159,13 @@ def _arms(predictions: Folds, study: Study) -> list[Arm]:
     return [arm for arm in study.arms if any((run.model, run.mode) == arm.key for run in predictions)]
 
 
-def _folds(predictions: Folds, arm: Arm, magnification: int) -> list[Predictions]:
+def _folds(predictions: Folds, arm: Arm, magnification: int) -> dict[Run, Predictions]:
     setting = (*arm.key, magnification)
-    return [one for run, one in predictions.items() if (run.model, run.mode, run.magnification) == setting]
+    return {run: one for run, one in predictions.items() if (run.model, run.mode, run.magnification) == setting}
 
 
-def _pooled(folds: Sequence[Predictions]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels and last-epoch logits of all folds, both (N,)."""
+def _pooled(folds: Iterable[Predictions]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels and last-epoch logits of all folds and seeds, both (N,): with S seeds an image is there S times."""
     return tuple(
         np.concatenate(parts) for parts in zip(*((one.label, one.logit["last"]) for one in folds), strict=True)
     )  # type: ignore[return-value]

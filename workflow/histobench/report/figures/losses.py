@@ -23,18 +23,24 @@ Histories = Mapping[Run, Sequence[Texts]]
 
 
 def curves(histories: Histories, arm: Arm, magnification: int, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return one column of the histories of an arm, over the epochs that all its folds have.
+    """Return one column of the histories of an arm, over the epochs that all its folds have: the mean over a fold's seeds.
 
     Returns:
         int (epochs,): numbers of the epochs, and float64 (folds, epochs): the values.
     """
     setting = (*arm.key, magnification)
-    rows = [epochs for run, epochs in histories.items() if (run.model, run.mode, run.magnification) == setting]
-    if not rows:
+    folds: dict[int, list[Sequence[Texts]]] = {}
+    for run, epochs in histories.items():
+        if (run.model, run.mode, run.magnification) == setting:
+            folds.setdefault(run.fold, []).append(epochs)
+    if not folds:
         return np.empty(0, int), np.empty((0, 0))
-    length = min(map(len, rows))
-    values = np.array([[float(epoch[column]) for epoch in fold[:length]] for fold in rows])
-    return np.array([int(epoch["epoch"]) for epoch in rows[0][:length]]), values
+    length = min(len(epochs) for seeds in folds.values() for epochs in seeds)
+    values = [
+        np.mean([[float(epoch[column]) for epoch in epochs[:length]] for epochs in seeds], axis=0)
+        for seeds in folds.values()
+    ]
+    return np.array([int(epoch["epoch"]) for epoch in next(iter(folds.values()))[0][:length]]), np.array(values)
 
 
 def losses(histories: Histories, study: Study) -> Figure:

@@ -1,7 +1,7 @@
 """Accuracy by magnification (Figure 5), the ladder of split policies, and predictions per class of an external dataset."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -15,23 +15,24 @@ from histobench.evaluation.external import MEAN, RATE
 from histobench.evaluation.summary import ARM
 from histobench.io.errors import HistoBenchError
 from histobench.report.figures.style import COLUMN, GREY, PAGE, SMALL, arm_handles, canvas, looks
-from histobench.report.terms import SELECTIONS, Texts, magnified, minus, printed, resampled
-from histobench.study.resolved import Arm, Study
+from histobench.report.terms import Texts, magnified, minus, printed, resampled
+from histobench.study.resolved import STRICTNESS, Arm, Study
 
 Key = tuple[str, str, int]
 """Model, mode and magnification."""
 
 DIAMOND: Mapping[str, Any] = {"marker": "D", "markersize": 3.5, "linestyle": "none", "markerfacecolor": "white"}
+SQUARE: Mapping[str, Any] = {**DIAMOND, "marker": "s"}
 DOT: Mapping[str, Any] = {"color": GREY, "marker": "o", "markersize": 2.2, "markeredgewidth": 0, "linestyle": "none"}
 DASH: Mapping[str, Any] = {"marker": "_", "markersize": 6, "markeredgewidth": 1.6, "linestyle": "none"}
 SHADE = "0.93"
 INTERVALS = (*ARM, "selection", "metric", *summary.GROUPS, "fold_mean", "fold_mean_low", "fold_mean_high")
 SUMMARY = (*ARM, "selection", "accuracy_mean", "accuracy_std")
 METRICS = (*ARM, "fold", "selection", "accuracy")
-GROUPS = ("on", *ARM, "class", "label", "fold", RATE)
+GROUPS = ("on", "scale", *ARM, "class", "label", "fold", RATE)
 """Columns of the study's files that are drawn."""
-STRICTNESS = {"accession": 0, "patient": 1, "official": 1, "file": 1, "image": 2}
-"""Order of split policies by what they keep on one side of a fold, the strictest first."""
+STEPS = {"last": "last epoch", "validation": "kept groups", "best_epoch": "best epoch"}
+"""Selections in the labels of the ladder's steps."""
 MEANS = "Markers: mean over folds; bars: 95 % interval, {} resampled."
 
 
@@ -100,53 +101,62 @@ def accuracy(intervals: Sequence[Texts], published: Mapping[int, Sequence[Texts]
 def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Study) -> Figure:
     """Return how much each optimistic choice adds to the accuracy of the same arm.
 
-    The steps are the last epoch under split policies from the strictest to the loosest, and then the best epoch under the
-    loosest, which is chosen on the evaluation fold. Hollow marks show the best epoch under the other policies. The rows of
-    `metrics.csv` are of one dataset and one augmentation.
+    The steps are the last epoch under split policies from the strictest to the loosest, and then, under the loosest, the epoch
+    that is chosen on kept training groups, where there are some, and the best epoch, which is chosen on the evaluation fold.
+    Hollow marks show these two under every policy. The rows of `metrics.csv` are of one dataset and one augmentation.
 
     Raises:
-        HistoBenchError: no arm has been trained under two split policies.
+        HistoBenchError: no arm has been trained under two split policies, or keeps training groups.
     """
     folds: dict[Key, dict[tuple[str, str], list[float]]] = {}
     for row in metrics:
         steps = folds.setdefault(_key(row), {})
         steps.setdefault((row["split"], row["selection"]), []).append(float(row["accuracy"]))
     arms = {arm.key: arm for arm in study.arms}
-    keys = [key for key, steps in folds.items() if len({split for split, _ in steps}) > 1]
+    keys = [
+        key
+        for key, steps in folds.items()
+        if len({split for split, _ in steps}) > 1 or any(selection == "validation" for _, selection in steps)
+    ]
     keys.sort(key=lambda key: (list(arms).index(key[:2]), key[2]))
     if not keys:
         raise HistoBenchError("ladder: no arm was trained under two split policies; add some to `grid.splits`")
     known = looks(study.arms)
-    columns = min(len(keys), 2)
+    ladders = {key: _places(folds[key], study) for key in keys}
+    chooses = any(selection == "validation" for places in ladders.values() for _, selection in places)
+    # A row for each arm, where its magnifications fit beside each other.
+    narrow = max(map(len, ladders.values())) <= 3 and len({key[2] for key in keys}) > 2
+    columns = min(len(keys), 4 if narrow else 2)
     rows = -(-len(keys) // columns)
     handles: list[Artist] = [
         Line2D([], [], color="0.2", linewidth=2.4, label="mean over folds"),
-        Line2D([], [], label="one fold", **DOT),
+        Line2D([], [], label="one run", **DOT),
+        *([Line2D([], [], color="0.2", label="mean, chosen on kept groups", **SQUARE)] if chooses else []),
         Line2D([], [], color="0.2", label="mean of the best epoch", **DIAMOND),
     ]
-    figure = canvas(COLUMN if columns == 1 else PAGE, 4 + 58 * rows, study.notes, handles, 3)
+    figure = canvas(
+        COLUMN if columns == 1 else PAGE, 4 + min(58 * rows, 232), study.notes, handles, 2 if columns == 1 else 4
+    )
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axis in axes[len(keys) :]:
         axis.set_visible(False)
     for number, (axis, key) in enumerate(zip(axes, keys, strict=False)):
-        steps, colour = folds[key], known[key[:2]].colour
-        splits = sorted({split for split, _ in steps}, key=lambda name: (STRICTNESS[study.splits[name]["by"]], name))
-        places = [(split, "last") for split in splits] + [(splits[-1], "best_epoch")]
-        places = [place for place in places if place in steps]
+        steps, colour, places = folds[key], known[key[:2]].colour, ladders[key]
         means = [float(np.mean(steps[place])) for place in places]
         for x, (place, mean) in enumerate(zip(places, means, strict=True)):
             values = steps[place]
             spread = x + 0.2 * (np.arange(len(values)) - (len(values) - 1) / 2) / max(len(values) - 1, 1)
             axis.plot(spread, values, gid="folds", **DOT)
             axis.plot([x - 0.3, x + 0.3], [mean, mean], color=colour, linewidth=2.4, solid_capstyle="butt", gid="mean")
-            best = steps.get((place[0], "best_epoch"))
-            if best and place[1] == "last":
-                axis.plot([x - 0.22], [float(np.mean(best))], color=colour, gid="best epoch", **DIAMOND)
+            for selection, aside, marks in (("best_epoch", -0.22, DIAMOND), ("validation", 0.22, SQUARE)):
+                other = steps.get((place[0], selection))
+                if other and place[1] == "last":
+                    axis.plot([x + aside], [float(np.mean(other))], color=colour, gid=STEPS[selection], **marks)
         for x, (before, after) in enumerate(pairwise(means)):
             axis.plot([x + 0.3, x + 0.5, x + 0.5, x + 0.7], [before, before, after, after], color=colour, linewidth=0.6)
             axis.annotate(
-                minus(f"{after - before:+.3f}"), (x + 0.5, min(before, after)), (0, -3),
-                textcoords="offset points", ha="center", va="top", size=SMALL,
+                minus(f"{after - before:+.3f}"), (x + 0.5, 0), (0, 2), xycoords=("data", "axes fraction"),
+                textcoords="offset points", ha="center", size=SMALL,
             )  # fmt: skip
         if key in published:
             axis.axhline(published[key], color="black", linestyle=(0, (4, 2)), linewidth=0.8, gid="published")
@@ -155,8 +165,7 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
                 textcoords="offset points", size=SMALL,
             )  # fmt: skip
         labels = [
-            f"{split}\n{SELECTIONS[selection].split(' (')[0]}\n{mean:.3f}"
-            for (split, selection), mean in zip(places, means, strict=True)
+            f"{split}\n{STEPS[selection]}\n{mean:.3f}" for (split, selection), mean in zip(places, means, strict=True)
         ]
         axis.margins(y=0.12)
         axis.set_xticks(range(len(places)), labels)
@@ -168,36 +177,43 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
     return figure
 
 
+def _places(steps: Mapping[tuple[str, str], Sequence[float]], study: Study) -> list[tuple[str, str]]:
+    """Return split and selection of each step of an arm's ladder, from what it was scored under."""
+    splits = sorted({split for split, _ in steps}, key=lambda name: (STRICTNESS[study.splits[name]["by"]], name))
+    places = [(split, "last") for split in splits] + [(splits[-1], "validation"), (splits[-1], "best_epoch")]
+    return [place for place in places if place in steps]
+
+
 def external(groups: Sequence[Texts], study: Study) -> Figure:
-    """Return the share of images classified as malignant, for each class of the external dataset.
+    """Return the share of images classified as malignant, for each class of the external dataset; a row of panels per scale.
 
     The rows of `external_groups.csv` are of one split and augmentation: one per fold, and one whose fold is `mean`.
     """
-    rates: dict[Key, dict[str, list[float]]] = {}
-    means: dict[Key, dict[str, float]] = {}
+    rates: dict[tuple[Key, str], dict[str, list[float]]] = {}
+    means: dict[tuple[Key, str], dict[str, float]] = {}
     malignant: dict[str, bool] = {}
     for row in groups:
-        malignant[row["class"]] = row["label"] == "1"
+        malignant[row["class"]], key = row["label"] == "1", (_key(row), row["scale"])
         if row["fold"] == MEAN:
-            means.setdefault(_key(row), {})[row["class"]] = float(row[RATE])
+            means.setdefault(key, {})[row["class"]] = float(row[RATE])
         else:
-            rates.setdefault(_key(row), {}).setdefault(row["class"], []).append(float(row[RATE]))
+            rates.setdefault(key, {}).setdefault(row["class"], []).append(float(row[RATE]))
     names = sorted(malignant, key=malignant.__getitem__)  # stable: benign classes first, in the order of the file
-    shown = [arm for arm in study.arms if any(key[:2] == arm.key for key in means)]
+    shown = [arm for arm in study.arms if any(key[:2] == arm.key for key, _ in means)]
     if not shown:
         return _nothing("external_gaps.csv", study)
-    magnifications = sorted({key[2] for key in means})
+    magnifications, scales = sorted({key[2] for key, _ in means}), list(dict.fromkeys(scale for _, scale in means))
     wide = len(magnifications) > 1
     known, step = looks(study.arms), 0.7 / len(shown)
     handles = arm_handles(shown, known, line=False)
-    handles += [Line2D([], [], label="one fold", **DOT), Patch(color=SHADE, label="malignant classes")]
-    figure = canvas(PAGE if wide else COLUMN, 58, study.notes, handles, 4 if wide else 2)
-    axes = figure.subplots(1, len(magnifications), sharey=True, squeeze=False)[0]
-    for axis, magnification in zip(axes, magnifications, strict=True):
+    handles += [Line2D([], [], label="one run", **DOT), Patch(color=SHADE, label="malignant classes")]
+    figure = canvas(PAGE if wide else COLUMN, 58 * len(scales), study.notes, handles, 4 if wide else 2)
+    axes = figure.subplots(len(scales), len(magnifications), sharey=True, squeeze=False)
+    for axis, (scale, magnification) in zip(axes.ravel(), product(scales, magnifications), strict=True):
         first = len(names) - sum(malignant.values()) - 0.5
         axis.axvspan(first, len(names) - 0.5, color=SHADE, zorder=0, linewidth=0)
         for place, arm in enumerate(shown):
-            key = (*arm.key, magnification)
+            key = ((*arm.key, magnification), scale)
             offset = (place - (len(shown) - 1) / 2) * step
             for at, name in enumerate(names):
                 values = rates.get(key, {}).get(name, [])
@@ -211,7 +227,9 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
         axis.set_ylim(-0.03, 1.03)
         axis.set_title(f"trained at {magnified(magnification)}", loc="left")
         axis.grid(axis="y")
-    axes[0].set_ylabel(f"{study.table6['on']}: share called malignant")
+    for axis, scale in zip(axes[:, 0], scales, strict=True):
+        of = f" ({scale})" if len(scales) > 1 else ""
+        axis.set_ylabel(f"{study.table6['on']}{of}: share called malignant")
     return figure
 
 

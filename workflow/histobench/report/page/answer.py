@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from histobench.claims.verdicts import ON_PAPER, ON_STUDY
 from histobench.report.page.cells import Cell, Row, RowCount, Source, Value, View, shown
 from histobench.report.terms import ABSENT, Texts, magnified
 
 TALLIES = (
-    ("By the paper's own numbers", "published_verdict", ("holds", "contradicted", "inconsistent", "not checkable")),
-    ("By this study", "study_verdict", ("supported", "contradicted", "undecided", "not run", "not applicable")),
+    ("By the paper's own numbers", "published_verdict", ON_PAPER),
+    ("By this study", "study_verdict", ON_STUDY),
 )
+"""Title, column, and the definition of each verdict."""
 LEVEL = 0.05
 """Significance level of Holm's p."""
 CAPTION = (
@@ -19,7 +21,8 @@ CAPTION = (
 )
 """To be filled in with the groups, and twice with what a group is."""
 NOTABLE = (
-    ("Inconsistent with the paper's own numbers", "published_verdict", "inconsistent", "published_evidence"),
+    ("Impossible by the paper's own numbers", "published_verdict", "impossible", "published_evidence"),
+    ("Implausible by the paper's own numbers", "published_verdict", "implausible", "published_evidence"),
     ("Contradicted by the paper's own tables", "published_verdict", "contradicted", "published_evidence"),
     ("Contradicted by this study", "study_verdict", "contradicted", "study_evidence"),
     ("Supported by this study", "study_verdict", "supported", "study_evidence"),

@@ -142,6 +142,7 @@ def _claims(claims: Source | None) -> dict[str, Any] | None:
     columns = ("published_verdict", "study_verdict")
     return {
         "tallies": answer.tallies(claims),
+        "definitions": [(title, definitions) for title, _, definitions in answer.TALLIES],
         "notable": answer.notable(claims),
         "ledger": replace(view(claims, "All claims", "", CLAIMS), cards=True),
         "verdicts": {column: list(dict.fromkeys(row[column] for row in claims.rows)) for column in columns},

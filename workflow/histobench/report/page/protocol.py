@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from histobench.report.terms import count, magnified
+from histobench.study.paper import counted
 from histobench.study.resolved import Settings, Study, printed_mode
 
 NUMBERED = "as the dataset's authors number them (slide number)"
@@ -86,11 +87,19 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     }
     external = (
         f"every run of {', '.join(block['models'])} ({', '.join(map(printed_mode, block['modes']))}) trained at "
-        f"{', '.join(map(magnified, block['magnifications']))} is evaluated on {block['on']}; the headline is "
+        f"{', '.join(map(magnified, block['magnifications']))} is evaluated on {block['on']}, images {' and '.join(block['scales'])}; the headline is "
         f"{magnified(block['headline'])}, another table has all"
         for block in study.external
     )
+    kept = sorted({recipe["validation"] for recipe in recipes if recipe.get("validation")})
+    choice = (
+        f"; modes with `validation` keep {_list(f'{share:g}' for share in kept)} of the training groups for choosing epoch, threshold "
+        "and temperature, an honest choice"
+        if kept
+        else ""
+    )
     points = [
+        ("Training runs", "280: seven arms, four magnifications, five folds, two augmentations", counted(study)),
         ("Patients", "82 patients", "; ".join(patients)),
         (
             "Folds",
@@ -102,7 +111,7 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
             "Which epoch counts",
             "model selection and performance estimation by cross-validation",
             "the last: nothing is chosen on the evaluation fold; the best epoch on that fold is reported too, labelled "
-            "optimistic",
+            f"optimistic{choice}",
         ),
         (
             "Cosine annealing",
@@ -173,6 +182,8 @@ def _recipe(recipe: Settings) -> str:
         f"learning rate {recipe['learning_rate']:g}, cosine",
         f"weight decay {recipe['weight_decay']:g}",
     ]
+    if share := recipe.get("validation"):
+        parts.append(f"{share:g} of the training groups kept for choosing epoch, threshold and temperature")
     if lora := recipe["lora"]:
         parts.append(f"rank {lora['rank']}, alpha {lora['alpha']}, dropout {lora['dropout']:g}")
     return ", ".join(parts)

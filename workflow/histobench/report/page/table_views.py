@@ -11,7 +11,7 @@ from histobench.report.tables.comparison_tables import excludes_zero
 from histobench.report.tables.folds_table import ALL
 from histobench.report.tables.results_tables import best_means
 from histobench.report.terms import head, remarks, resampled
-from histobench.study.outputs import BESIDE, INTERVALS, papers
+from histobench.study.outputs import BESIDE, INTERVALS, SCALES, papers
 from histobench.study.resolved import Study
 
 FOLD = ("dataset", "split", "augmentation", "selection", "folds", "level")
@@ -41,12 +41,12 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
     """
     found = {path.stem: path for path in files}
     views = []
-    for stem in sorted((stem for stem in found if not stem.endswith((BESIDE, INTERVALS))), key=order):
+    for stem in sorted((stem for stem in found if not stem.endswith((BESIDE, INTERVALS, SCALES))), key=order):
         source = Source.read(found[stem], folder, names)
         shown = view(source, *_heading(source.path), fold=FOLD)
         shown.identity = stem
         shown.best = _bold(stem, source)
-        for suffix, make in ((BESIDE, beside), (INTERVALS, view)):
+        for suffix, make in ((BESIDE, beside), (INTERVALS, view), (SCALES, view)):
             if f"{stem}{suffix}" in found:
                 companion = Source.read(found[f"{stem}{suffix}"], folder, names)
                 below = make(companion, *_heading(companion.path))
@@ -82,7 +82,7 @@ def _heading(path: Path) -> tuple[str, str]:
 
 def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
     """Return (row, column) of the bold values of a table, which are the same as in its Markdown and LaTeX files."""
-    if re.fullmatch(r"table[45](-best-epoch)?", papers(stem)):
+    if re.fullmatch(r"table[45](-validation|-best-epoch)?", papers(stem)):
         return best_means(source.rows)
     if papers(stem).startswith("table7") and "difference_low" in source.columns:
         return {(index, "difference") for index, row in enumerate(source.rows) if excludes_zero(row)}

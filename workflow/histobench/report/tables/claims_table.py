@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
+from histobench.claims.verdicts import ON_PAPER, ON_STUDY
 from histobench.report.render import Bold, Table
 from histobench.report.terms import minus
 from histobench.study.resolved import Study
@@ -16,7 +17,7 @@ def published_table(rows: Rows) -> Table:
     """Return the claims as the published tables leave them, as rows of :func:`histobench.claims.ledger.on_paper`."""
     return Table(
         title="Claims of the paper on its own tables",
-        caption=f"{_counted(rows, 'published_verdict')} Evidence is recomputed from the published tables alone.",
+        caption=f"{_counted(rows, 'published_verdict')} Evidence is recomputed from the published tables alone. {_defined(ON_PAPER)}",
         columns=PUBLISHED_COLUMNS,
         rows=rows,
         header=("Claim", "Section", "Sentence", "Verdict", "Evidence"),
@@ -31,8 +32,7 @@ def study_table(rows: Rows, study: Study) -> Table:
         caption=study.caption(
             f"On the published tables: {_counted(rows, 'published_verdict')}",
             f"On this study: {_counted(rows, 'study_verdict')}",
-            "Supported: the 95 % interval of the effect is wholly inside what is claimed; contradicted: wholly outside; "
-            "a claim about many cases is contradicted by one whose interval, widened for their number, is outside.",
+            _defined(ON_STUDY),
         ),
         columns=COLUMNS,
         rows=rows,
@@ -57,6 +57,12 @@ def _interval(row: Mapping[str, object]) -> str:
     """Return `effect [low, high]`, without what a claim does not have."""
     known = [minus(f"{row[name]:+.4f}") for name in ("effect", "low", "high") if isinstance(row[name], float)]
     return f"{known[0]} [{known[1]}, {known[2]}]" if len(known) == 3 else "".join(known[:1])
+
+
+def _defined(definitions: Mapping[str, str]) -> str:
+    """Return the meaning of verdicts as one sentence."""
+    text = "; ".join(f"{verdict}: {meaning}" for verdict, meaning in definitions.items())
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _counted(rows: Rows, column: str) -> str:

@@ -35,7 +35,8 @@ def table(records: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[dict[str, ob
     """Return a row per arm, in the order of its first run.
 
     `seconds` and `training_seconds` (wall clock of the whole job, and of training alone) are summed over runs;
-    `feature_seconds` are those of the embeddings or visual tokens that all runs share, empty if they are not known.
+    `feature_seconds` are those of the embeddings or visual tokens that runs share, of each store once (seeds with stores of
+    their own differ in them), empty if they are not known.
     `images_per_second` is averaged, memory (MiB) is the highest of any run. What runs of one arm do not share, devices for
     example, is joined with a semicolon.
     """
@@ -52,7 +53,7 @@ def table(records: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[dict[str, ob
             "trainable": _listed(str(run["parameters"]["trainable"]) for run in runs),
             "seconds": f"{sum(run['seconds']['total'] for run in runs):.1f}",
             "training_seconds": f"{sum(run['seconds']['training'] for run in runs):.1f}",
-            "feature_seconds": "" if None in features else f"{max(features):.1f}",
+            "feature_seconds": "" if None in features else f"{sum(set(features)):.1f}",
             "images_per_second": f"{sum(speeds) / len(speeds):.1f}" if speeds else "",
             "device": _listed(run["device"] for run in runs),
             "precision": _listed(run["precision"] for run in runs),

@@ -17,8 +17,9 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     A value that not all arms share is followed by the arms that have it.
     """
     owners: dict[str, dict[str, dict[str, list[str]]]] = {}  # category -> name -> value -> arms
+    kept = any("validation" in study.recipes[arm.model][arm.mode] for arm in study.arms)
     for arm in study.arms:
-        for category, values in _values(study.recipes[arm.model][arm.mode]).items():
+        for category, values in _values(study.recipes[arm.model][arm.mode], kept).items():
             names = owners.setdefault(category, {})
             for name, value in values.items():
                 names.setdefault(name, {}).setdefault(value, []).append(arm.name)
@@ -42,8 +43,11 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     return table, beside(table.title, [*rows, *only_published], published, COLUMNS[:2], COLUMNS[2:], caption)
 
 
-def _values(recipe: Settings) -> dict[str, dict[str, str]]:
-    """Return for each category the name and value of each setting of a recipe; what does not apply is left out."""
+def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
+    """Return for each category the name and value of each setting of a recipe; what does not apply is left out.
+
+    `kept` tells whether any recipe of the study keeps training groups for choosing.
+    """
     optimization = {
         "Learning rate": _scientific(recipe["learning_rate"]),
         "Optimizer": "AdamW",
@@ -70,6 +74,9 @@ def _values(recipe: Settings) -> dict[str, dict[str, str]]:
     }
     if recipe["trainable"] == "head":
         training["Embeddings standardised"] = "yes" if recipe["standardise"] else "no"
+    if kept:
+        share = f"{recipe['validation']:g} of the training groups" if "validation" in recipe else "nothing"
+        training["Kept for choosing epoch, threshold and temperature"] = share
     return {"Optimization": optimization, "LoRA (FT only)": adapters, "Training": training}
 
 

@@ -12,20 +12,18 @@ from histobench.io.errors import HistoBenchError
 from histobench.metrics import SCORES
 from histobench.report.published_tables import COMPARED, beside
 from histobench.report.render import Table
-from histobench.report.tables.scores_tables import OWN, folds, new_classes, spreads, with_scores
+from histobench.report.tables.scores_tables import OWN, external_units, folds, new_classes, spreads, with_scores
 from histobench.report.terms import (
     EMPTY,
     EMPTY_EXTERNAL,
-    OPTIMISTIC,
+    WARNINGS,
     WITHOUT,
     Texts,
-    count,
     fixed,
     magnified,
     printed,
     remarks,
     resampled,
-    span,
 )
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
@@ -46,7 +44,12 @@ The second is left out where accession numbers are the groups, or as good as the
 
 
 def results_tables(
-    summary: Sequence[Texts], published: Sequence[Texts], number: int, selection: str, study: Study
+    summary: Sequence[Texts],
+    published: Sequence[Texts],
+    number: int,
+    selection: str,
+    study: Study,
+    more: Sequence[str] = (),
 ) -> tuple[Table, Table]:
     """Return Table 4, 5 or 6, the scores per arm and magnification, and its companion.
 
@@ -54,7 +57,7 @@ def results_tables(
     of the external test, and of one training magnification.
 
     `summary` are the rows of `summary.csv`, for Table 6 of `external_summary.csv`, and `published` those of the published
-    table. The selection is `last` or `best_epoch`; Table 6 has only the last epoch.
+    table. The selection is one of a run's; Table 6 has only the last epoch. `more` are sentences for its captions.
 
     Raises:
         HistoBenchError: two models have the same name in print.
@@ -73,10 +76,10 @@ def results_tables(
     if number == 6:
         trained = f" at {magnified(setting['magnification'])}"
         about = companion = (
-            f"External test on dataset {setting['on']} of models trained on {setting['dataset']}{trained}, split policy "
-            f"{setting['split']}, augmentation {setting['augmentation']}: {over}"
+            f"External test on dataset {setting['on']}, images {setting['scale']}, of models trained on {setting['dataset']}"
+            f"{trained}, split policy {setting['split']}, augmentation {setting['augmentation']}: {over}"
         )
-        own = [OWN, "All training magnifications, and the rates of each class: external.csv."]
+        own = [OWN, *more, "All training magnifications and scales, and the rates of each class: external.csv."]
         last = new_classes(study)
     else:
         about, companion = (
@@ -84,7 +87,7 @@ def results_tables(
             f"augmentation {setting['augmentation']}, {printed('selection', selection)}, {resampled(chosen, study)}, {over}"
             for which in ("", " beside the published ones")
         )
-        empty = [*_warning(selection), *empty]
+        empty = [*WARNINGS[selection], *empty]
         own = ["Bold: best per metric and magnification."]
         last = []
     own += remarks(chosen, study.labels)
@@ -97,7 +100,7 @@ def results_tables(
         bold=() if number == 6 else {(row, column.removesuffix("_mean")) for row, column in best_means(rows)},
     )
     compared = f"{COMPARED} Means are shown; the CSV has the standard deviations too."
-    caption = " ".join([study.caption(companion, *empty, compared), *last])
+    caption = " ".join([study.caption(companion, *empty, compared, *more), *last])
     return table, beside(table.title, rows, published, keys, spreads(SCORES), caption)
 
 
@@ -137,14 +140,14 @@ def intervals_table(
     where = ", ".join(f"{column} {value}" for column, value in setting.items())
     if number == 6:
         about = [
-            f"Mean over the models of all folds of their scores on another dataset, with 95 % intervals: {where}; "
-            f"{_groups(chosen)} of that dataset (an image whose patient is unknown counts as one), resampled within class.",
+            f"Mean over the models of all folds of their scores on another dataset, with 95 % intervals: {where}.",
+            *external_units(chosen),
         ]
     else:
         about = [
             f"Scores with 95 % intervals: {where.replace('_', ' ')}; {resampled(chosen, study)}, resampled within class and fold.",
             *([BY_ACCESSION] if ACCESSION in wanted else []),
-            *_warning(selection),
+            *WARNINGS[selection],
             f"The mean over folds is that of {_title(number, selection, study)}. The pooled score, of the out-of-fold "
             "predictions of all folds together, is another number: folds differ in size, and the AUC ranks images of all "
             "folds together. The mean ECE is too high where folds are small.",
@@ -166,13 +169,6 @@ def intervals_table(
     )
 
 
-def _groups(rows: Sequence[Texts]) -> str:
-    """Return how many patients of another dataset scores rest on."""
-    numbers = [span(int(row[f"{name}_groups"]) for row in rows) for name in ("benign", "malignant")] if rows else []
-    patients = count((int(row["groups"]) for row in rows), "patient") if rows else "no patient"
-    return f"{patients} ({numbers[0]} benign, {numbers[1]} malignant)" if rows else patients
-
-
 def _setting(number: int, selection: str, study: Study) -> dict[str, str]:
     """Return the columns that select the rows of a table."""
     if number == 6:
@@ -181,11 +177,9 @@ def _setting(number: int, selection: str, study: Study) -> dict[str, str]:
 
 
 def _title(number: int, selection: str, study: Study) -> str:
-    return title(study, f"table{number}") + (", best epoch" if selection == "best_epoch" else "")
-
-
-def _warning(selection: str) -> list[str]:
-    return [OPTIMISTIC] if selection == "best_epoch" else []
+    return title(study, f"table{number}") + {"validation": ", kept groups", "best_epoch": ", best epoch"}.get(
+        selection, ""
+    )
 
 
 def _ordered(rows: Sequence[dict[str, str]], published: Sequence[Texts]) -> list[dict[str, str]]:

@@ -2,24 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 
+from histobench.datasets.tiles import MOST
 from histobench.evaluation.external import KEYS, MEAN, RATE
 from histobench.metrics import METRICS, SCORES
 from histobench.report.render import Table
-from histobench.report.terms import EMPTY_EXTERNAL, OPTIMISTIC, Texts, count, fixed, head, remarks, resampled
+from histobench.report.terms import EMPTY_EXTERNAL, SELECTIONS, WARNINGS, Texts, count, fixed, head, remarks, resampled
 from histobench.study.resolved import Study
 
 OWN = "Every fold's model predicts all images; no fine-tuning, nothing is chosen on them."
+SCALES = (
+    "Squashed: the whole image fills the model's square. Matched: tiles as large as the field of view of training fill it, at most "
+    f"{MOST} x {MOST} in an image, and their logits are averaged."
+)
 
 
 def scores_table(summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str], int], study: Study) -> Table:
-    """Return the scores of every arm of a study, under every split policy and both selections.
+    """Return the scores of every arm of a study, under every split policy and selection.
 
     Split policies and selections of one arm follow each other, in the order of the rows of `summary.csv`. `equal_pixels`
     holds for each (dataset, split) the number of pairs of images with equal pixels on both sides of a fold, in all folds.
     """
     keys = ("dataset", "model", "mode", "magnification", "augmentation", "split", "selection")
     rows = [with_scores(row, (*keys, "folds"), METRICS, study) for row in _arranged(summary, keys)]
-    datasets, splits = (list(dict.fromkeys(row[key] for row in summary)) for key in ("dataset", "split"))
+    datasets, splits, selections = (
+        list(dict.fromkeys(row[key] for row in summary)) for key in ("dataset", "split", "selection")
+    )
     return Table.of(
         "Scores of every arm",
         study.caption(
@@ -38,7 +45,7 @@ def scores_table(summary: Sequence[Texts], equal_pixels: Mapping[tuple[str, str]
                 for (dataset, split), pairs in equal_pixels.items()
                 if pairs
             ),
-            OPTIMISTIC,
+            *(line for selection in SELECTIONS for line in WARNINGS[selection] if selection in selections),
             *remarks(summary, study.labels),
         ),
         (*keys, "folds", *spreads(METRICS)),
@@ -58,7 +65,9 @@ def external_table(summary: Sequence[Texts], groups: Sequence[Texts], study: Stu
     rates = {(*(row[key] for key in KEYS), row["class"]): row for row in means}
     columns = [f"rate_{name}" for name in names]
     rows = []
-    for line in _arranged(summary, (*(key for key in KEYS if key != "magnification"), "magnification")):
+    for line in _arranged(
+        summary, (*(key for key in KEYS if key not in ("scale", "magnification")), "magnification", "scale")
+    ):
         found = [rates.get((*(line[key] for key in KEYS), name), {}) for name in names]
         shares = {f"{column}_mean": rate.get(RATE, "") for column, rate in zip(columns, found, strict=True)}
         shares |= {f"{column}_std": rate.get(f"{RATE}_std", "") for column, rate in zip(columns, found, strict=True)}
@@ -69,6 +78,7 @@ def external_table(summary: Sequence[Texts], groups: Sequence[Texts], study: Stu
         f"External test of every arm{f' ({constant})' if constant else ''}: mean ± sample standard deviation over "
         f"{folds(rows)}; magnification is that of the training images.",
         OWN,
+        *([SCALES] if "scale" in shown else []),
         f"{', '.join(name.capitalize() for name in names)}: share of the images of this class that are called "
         f"malignant, which is right for {' and '.join(name for name in names if label[name] == '1')}."
         if rows
@@ -97,8 +107,12 @@ def spreads(metrics: Sequence[str]) -> tuple[str, ...]:
 
 
 def folds(rows: Sequence[Texts]) -> str:
-    """Return over how many folds the scores of rows are, for example `5 folds`."""
-    return count((int(row["folds"]) for row in rows), "fold") if rows else "no fold"
+    """Return over how many folds the scores of rows are, for example `5 folds`, or `5 folds, each the mean over 3 seeds`."""
+    if not rows:
+        return "no fold"
+    seeds = [int(row.get("seeds") or 1) for row in rows]
+    averaged = f", each the mean over {count(seeds, 'seed')}" if max(seeds) > 1 else ""
+    return count((int(row["folds"]) for row in rows), "fold") + averaged
 
 
 def new_classes(study: Study) -> list[str]:
@@ -108,6 +122,18 @@ def new_classes(study: Study) -> list[str]:
     }
     new = "BreakHis has neither normal tissue nor carcinoma in situ: two of BACH's four classes are new to the models."
     return [new] if ("breakhis", "bach") in formats else []
+
+
+def external_units(intervals: Sequence[Texts]) -> list[str]:
+    """Return what rows of `external_intervals.csv`, of one dataset, resample, as a sentence; nothing without rows."""
+    if not intervals:
+        return []
+    known, of, images = (int(intervals[0][column]) for column in ("known_patients", "known_images", "images"))
+    alone = images - of
+    if not known:
+        return [f"Intervals resample {count([images], 'image')}, whose patients are not known, within class."]
+    rest = f", and the other {count([alone], 'image')}, each on its own" if alone else ""
+    return [f"Intervals resample {count([known], 'known patient')} with {count([of], 'image')}{rest}, within class."]
 
 
 def _arranged(summary: Sequence[Texts], keys: Sequence[str]) -> list[Texts]:

@@ -1,0 +1,88 @@
+"""The companion of Table 6 that compares the scales at which images of another dataset are shown to the models."""
+
+from collections.abc import Sequence
+from itertools import product
+
+from histobench.datasets import tiles
+from histobench.datasets.manifest import Image
+from histobench.metrics import SCORES
+from histobench.report.render import Table
+from histobench.report.tables.scores_tables import OWN, SCALES, external_units
+from histobench.report.terms import EMPTY_EXTERNAL, Texts, fixed, magnified
+from histobench.study.outputs import title
+from histobench.study.resolved import Study
+
+KEYS = ("model", "mode", "magnification", "scale")
+GEOMETRY = ("pixel_width", "pixel_height", "relative_width", "relative_height", "tiles", "share_covered")
+PARTS = ("estimate", "low", "high")
+
+
+def scales_table(
+    intervals: Sequence[Texts], images: Sequence[Image], trained_on: Sequence[Image], study: Study
+) -> Table:
+    """Return what a pixel covers, and the scores with 95 % intervals, for each arm, training magnification and scale.
+
+    Args:
+        intervals: rows of `external_intervals.csv`.
+        images: manifest of the dataset of Table 6.
+        trained_on: manifest of the dataset that its models were trained on.
+        study: with `matched` among the scales of the first block of `external`.
+    """
+    setting = {key: value for key, value in study.table6.items() if key not in ("scale", "magnification")}
+    arms, rows = [arm.key for arm in study.arms], dict[tuple[str, ...], dict[str, str]]()
+    chosen = [row for row in intervals if setting.items() <= row.items() and row["metric"] in SCORES]
+    chosen.sort(
+        key=lambda row: (arms.index((row["model"], row["mode"])), int(row["magnification"]), row["scale"] == "matched")
+    )
+    notes: dict[str, None] = {}
+    for row in chosen:
+        key = tuple(row[name] for name in KEYS)
+        if key not in rows:
+            shape, said = _geometry(images, trained_on, row, study)
+            notes |= dict.fromkeys(said)
+            rows[key] = dict(zip(KEYS, key, strict=True)) | {"model": study.label(row["model"])} | shape
+        rows[key] |= {f"{row['metric']}_{part}": fixed(row[part]) for part in PARTS}
+    caption = study.caption(
+        f"External test on dataset {setting['on']} of models trained on {setting['dataset']}, by the scale of its images: mean over "
+        "the models of all folds with 95 % intervals; magnification is that of the training images.",
+        OWN,
+        SCALES,
+        "Width and height of a pixel that the model sees are in µm of the original, and relative to a pixel of training; both are by "
+        "the stated `microns_per_pixel`.",
+        *notes,
+        *external_units(chosen),
+        *([] if rows else [EMPTY_EXTERNAL]),
+    )
+    columns = (*KEYS, *GEOMETRY, *(f"{metric}_{part}" for metric, part in product(SCORES, PARTS)))
+    return Table.of(
+        f"{title(study, 'table6')}, scales", caption, columns, list(rows.values()), (*KEYS, *GEOMETRY, *SCORES)
+    )
+
+
+def _geometry(
+    images: Sequence[Image], trained_on: Sequence[Image], row: Texts, study: Study
+) -> tuple[dict[str, str], list[str]]:
+    """Return the values of :data:`GEOMETRY` for the images of most frequent size, and what a reader must know of them."""
+    microns = (study.datasets[row["on"]]["microns_per_pixel"], study.datasets[row["dataset"]]["microns_per_pixel"])
+    magnification, side = int(row["magnification"]), study.models[row["model"]]["image_size"]
+    image, field = tiles.most_frequent(images), tiles.most_frequent(trained_on, magnification)
+    (tile,) = tiles.sizes([image], trained_on, magnification, microns)
+    matched, at = row["scale"] == "matched", f"At {magnified(magnification)}"
+    shown = tile if matched else (image.width, image.height)
+    pixel = [length * microns[0][str(image.magnification)] / side for length in shown]
+    theirs = [length * microns[1][str(magnification)] / side for length in (field.width, field.height)]
+    wide, high = (own / other for own, other in zip(pixel, theirs, strict=True))
+    covered, beyond = (tiles.covered(image, tile), tiles.mirrored(image, tile)) if matched else (1.0, 0.0)
+    said = []
+    if row["magnification"] == study.table6["magnification"] and not matched:
+        said.append(
+            f"{at} a pixel of a squashed image of {row['on']} is {wide:.1f} times as wide and {high:.1f} times as high as a pixel "
+            "of training."
+        )
+    if beyond > 0:
+        said.append(
+            f"{at} {beyond:.0%} of a tile is beyond the edges of the image, which is continued there by reflection."
+        )
+    numbers = [f"{number:.2f}" for number in (*pixel, wide, high)]
+    count = tiles.count(image, tile) if matched else 1
+    return dict(zip(GEOMETRY, (*numbers, str(count), f"{covered:.3f}"), strict=True)), said
