@@ -62,7 +62,9 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
     found = analysed(runs)
     assert found.gaps == []
     assert len(found.intervals) == 3 * 2 * len(bootstrap.POOLED)
-    accession = {"accession_low", "accession_high"}  # which are only where accession numbers are not the groups
+    accession = {
+        f"accession_{name}" for name in ("low", "high", "benign", "malignant")
+    }  # which are only where accession numbers are not the groups
     assert all(row.keys() | accession == set(INTERVALS_COLUMNS) for row in found.intervals)
     parts = [runs[Run("small", "alexnet", "ft", "patient", 40, "none", 0, fold)] for fold in (1, 2, 3)]
     label = np.concatenate([part.label for part in parts])
@@ -229,7 +231,7 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
     # Three models that say the same are one model: the same patients are drawn for each of them.
     same, _ = external_intervals(dict.fromkeys(runs, parts[0]), 400)
     (alone, *_), kept = external_intervals(dict.fromkeys(list(runs)[:1], parts[0]), 400)
-    place = "bach/squashed/small/vgg19/ft/patient/40/none"
+    place = "bach/matched/small/vgg19/ft/patient/40/none"
     assert list(draws) == list(kept) == [f"{place}/{metric}" for metric in METRICS]
     assert kept[f"{place}/auc"].shape == (400,)
     assert (same[0]["low"], same[0]["high"]) == pytest.approx((alone["low"], alone["high"]))
@@ -344,6 +346,7 @@ def test_accession_numbers_are_resampled_beside_the_patients_that_share_them() -
     row = next(row for row in analysed(runs).intervals if (row["metric"], row["selection"]) == ("auc", "last"))
     plain = next(row for row in analysed(made(("vgg19",))).intervals if row["metric"] == "auc")
     assert "accession_low" not in plain
+    assert (row["accession_benign"], row["accession_malignant"]) == (4, 9)
     assert (row["groups"], row["fold_mean_low"]) == (15, plain["fold_mean_low"])
     assert row["accession_low"] < row["fold_mean"] < row["accession_high"]
     groups = bootstrap.Groups.of(
