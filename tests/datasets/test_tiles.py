@@ -1,6 +1,5 @@
 """Tiles at the scale of training: sizes and places worked out by hand, and what a pixel covers."""
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,8 +104,10 @@ def test_images_of_several_magnifications_have_tiles_of_several_sizes() -> None:
 def test_the_demo_states_the_scale_at_which_its_images_are_drawn() -> None:
     demo = yaml.safe_load((Path(__file__).parents[2] / "config/demo.yaml").read_text())["datasets"]
     of = {name: Dataset.model_validate(settings) for name, settings in demo.items()}
-    drawn = {scale: synthetic.BREAKHIS_FIELD / scale / of["synthetic"].synthetic.width for scale in (40, 200)}
-    assert of["synthetic"].microns_per_pixel == pytest.approx(drawn)
-    bach = of["synthetic-bach"]
-    assert bach.microns_per_pixel[0] == pytest.approx(synthetic.BACH_FIELD / bach.synthetic.width)
-    assert Counter(type(value) for value in bach.microns_per_pixel.values()) == {float: 5}
+    for name, field in (("synthetic", synthetic.BREAKHIS_FIELD / 40), ("synthetic-bach", synthetic.BACH_FIELD)):
+        settings, microns = of[name].synthetic, of[name].microns_per_pixel
+        assert settings
+        assert isinstance(microns, dict)
+        assert microns[40] * settings.width == pytest.approx(field)
+    assert of["synthetic"].microns_per_pixel == {40: 7.0, 200: 7.0 / 5}
+    assert of["synthetic-bach"].microns_per_pixel == dict.fromkeys((0, 40, 100, 200, 400), 860 / 128)

@@ -235,6 +235,15 @@ def test_the_external_test_has_intervals_of_the_mean_over_folds() -> None:
     assert list(draws) == list(kept) == [f"{place}/{metric}" for metric in METRICS]
     assert kept[f"{place}/auc"].shape == (400,)
     assert (same[0]["low"], same[0]["high"]) == pytest.approx((alone["low"], alone["high"]))
+    # Two seeds that differ add the variance of training; two that are alike add none.
+    first = next(iter(runs))
+    second = (first[0], replace(first[1], seed=1))
+    twice, _ = external_intervals({first: parts[0], second: parts[0]}, 400)
+    assert (twice[0]["low"], twice[0]["high"]) == pytest.approx((alone["low"], alone["high"]))
+    assert (twice[0]["folds"], twice[0]["seeds"], alone["seeds"]) == (1, 2, 1)
+    _, both = external_intervals({first: parts[0], second: parts[1]}, 400)
+    _, other = external_intervals({second: parts[1]}, 400)
+    assert both[f"{place}/auc"].std() > 1.2 * ((kept[f"{place}/auc"] + other[f"{place}/auc"]) / 2).std()
 
 
 def test_known_patients_of_another_dataset_are_resampled_whole() -> None:

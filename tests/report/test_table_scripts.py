@@ -33,6 +33,7 @@ def folder(tmp_path_factory) -> Path:
     images = manifest.load(folder / "manifest.csv")
     folds.save(make_folds.stratified(images, "patient", 5, 0), images, folder / "patient.csv")
     arm = {"dataset": "breakhis", "model": "alexnet", "mode": "ft", "split": "patient", "magnification": 40}
+    arm |= {"groups": 10, "benign_groups": 5, "malignant_groups": 5}
     arm |= {"augmentation": "none", "folds": 5} | dict.fromkeys((f"{metric}_mean" for metric in METRICS), 0.9)
     rows = [arm | {"selection": "last"}, arm | {"selection": "best_epoch", "auc_mean": 0.91}]
     write_csv(folder / "summary.csv", SUMMARY_COLUMNS, rows)

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from matplotlib.patches import Rectangle
 
 from histobench.evaluation.variance import COLUMNS
 from histobench.report.figures import losses
 from histobench.report.figures.variance_shares import shares
+from histobench.report.tables.scores_tables import folds
 from histobench.report.tables.variance_table import variance_table
 from histobench.report.terms import remarks
 from histobench.study import outputs
@@ -66,10 +68,12 @@ def test_the_table_has_the_shares_of_accuracy_and_auc_at_the_last_epoch() -> Non
 def test_the_bars_of_the_figure_are_the_shares() -> None:
     figure = shares(rows(), study())
     left, right = figure.axes
-    widths = {bar.get_gid(): (bar.get_x(), bar.get_width()) for bar in left.patches}
+    widths = {bar.get_gid(): (bar.get_x(), bar.get_width()) for bar in left.patches if isinstance(bar, Rectangle)}
     assert widths["ResNet34 FT, 40×: accuracy seed"] == (0, 0.8)
     assert widths["ResNet34 FT, 40×: accuracy group"] == pytest.approx((0.8, 0.2))
-    assert sum(bar.get_width() for bar in right.patches) == pytest.approx(1)  # the AUC at 100x does not vary
+    assert sum(bar.get_width() for bar in right.patches if isinstance(bar, Rectangle)) == pytest.approx(
+        1
+    )  # the AUC at 100x does not vary
     assert [text.get_text() for text in left.texts] == ["SD 0.045"] * 2
     shares([], study()).draw_without_rendering()
 
@@ -77,8 +81,8 @@ def test_the_bars_of_the_figure_are_the_shares() -> None:
 @pytest.mark.parametrize(("seeds", "has"), [([0], False), ([0, 1], True)])
 def test_a_study_has_them_where_an_arm_has_several_seeds(seeds: list[int], has: bool) -> None:
     made = study(grid=repeated(seeds))
-    for names in (outputs.tables(made), outputs.figures(made), outputs.results(made)):
-        assert ("variance" in names) == has
+    assert ("variance" in outputs.tables(made)) == ("variance" in outputs.results(made)) == has
+    assert ("variance-shares" in outputs.figures(made)) == has
     apart = study(grid=[*repeated([0]), *repeated(seeds)])  # blocks that name an arm again add to its seeds
     assert ("variance" in outputs.tables(apart)) == has
 
@@ -91,6 +95,12 @@ def test_captions_of_intervals_say_whether_they_include_training() -> None:
     assert said({"seeds": "3"}, {"seeds": "3"}) == ["Intervals include the variance of training, by 3 seeds."]
     assert "where an arm has several seeds" in said({"first_seeds": "3", "second_seeds": "1"})[0]
     assert remarks([{"seeds": "3"}], {}) == []  # there are no intervals
+
+
+def test_captions_of_scores_say_over_how_many_seeds_they_are() -> None:
+    assert folds([{"folds": "5", "seeds": "3"}]) == "5 folds, each the mean over 3 seeds"
+    assert folds([{"folds": "5", "seeds": "1"}]) == "5 folds"
+    assert folds([{"folds": "5", "seeds": "1"}, {"folds": "5", "seeds": "3"}]).endswith("the mean over 1 to 3 seeds")
 
 
 def test_losses_are_means_over_the_seeds_of_a_fold() -> None:

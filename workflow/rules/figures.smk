@@ -107,7 +107,7 @@ use rule score as figure_variance with:
         study=STUDY_FILE,
         variance=rules.variance.output.variance,
     output:
-        figure("variance"),
+        figure("variance-shares"),
     log:
         report_log("figure_variance"),
     params:

@@ -5,7 +5,7 @@ Each function raises ValueError at its first fault, with one sentence that begin
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from histobench.study.grid_settings import Block, External
 from histobench.study.messages import meant, shown
@@ -117,7 +117,7 @@ def _external(config: "Config", place: str, block: External) -> None:
     for name, wanted in (
         {block.on: [], block.dataset: block.magnifications}.items() if "matched" in block.scales else ()
     ):
-        known = config.datasets[name].microns_per_pixel
+        known = cast("dict[int, float]", config.datasets[name].microns_per_pixel)  # a number has become one
         if not known or not known.keys() >= set(wanted):
             at = "" if not known else " at " + ", ".join(f"{number}x" for number in wanted if number not in known)
             raise ValueError(

@@ -113,7 +113,7 @@ def figures(study: Study) -> list[str]:
         "confusion": main,
         "patients": main,
         "reliability": main,
-        "variance": repeated(study),
+        "variance-shares": repeated(study),
         "bach": study.external,
         "cost": main,
     }

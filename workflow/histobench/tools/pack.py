@@ -36,7 +36,7 @@ from histobench.tools.command_line import parser, run_tool, study
 ROOT = Path(__file__).parents[3]
 README, CHECKSUMS = "README.md", "CHECKSUMS.sha256"
 CONFIGURATION, ENVIRONMENT = "configuration.json", "environment.json"
-REPORT = ("score", "compare", "check_arms", "costs", "claims", "table_", "figure_", "page")
+REPORT = ("score", "compare", "variance", "check_arms", "costs", "claims", "table_", "figure_", "page")
 """Beginnings of the names of the rules that make the report from predictions, but for figure_samples: no others are run."""
 SAMPLES = ("figure1", "figure2", CONTENTS["figure1"][0], CONTENTS["figure2"][0])
 """Figures that show images of a dataset: they are not packed."""

@@ -29,11 +29,8 @@ def variance_table(variance: Sequence[Texts], study: Study) -> Table:
         for row in rows
     ]
     shown = (*keys, "metric", "seeds", *numbers)
-    names = [
-        f"{'Total' if name == 'total_std' else head(name.rpartition('_')[0])}, {kind}"
-        for name in numbers
-        for kind in [{"share": "share", "std": "SD"}[name.rpartition("_")[2]]]
-    ]
+    names = [f"{source.capitalize()}, share" for source in SOURCES]
+    names += [f"{source.capitalize()}, SD" for source in (*SOURCES, "total")]
     return Table.of(
         "Shares of variance",
         study.caption(*about(rows)),
