@@ -128,7 +128,7 @@ def test_groups_are_drawn_within_class_and_fold_with_an_unbiased_variance() -> N
         ([3, 3, 3, 3, 3], [11, 11, 11, 11, 10], 10, 1.0),
         ([16], [54], 15, 1.0),
         ([2, 2], [1, 1], 0, 1.0),
-        # 1 + 1/3 of the variance, of which the fold with three groups has 1/3.
+        # The fold with three groups has 1/3 of the variance 1 + 1/3.
         ([1, 3], [5, 5], 2, 2.0),
     ],
 )
@@ -227,6 +227,18 @@ def test_of_few_groups_the_interval_of_a_mean_is_students() -> None:
     assert bootstrap.interval(0, draws, n - 1, cases=4) == pytest.approx((-together, together), rel=1e-3)
     # Moved so that 0 is at its end, its p is 0.05.
     assert bootstrap.bootstrap_p(draws + expected, n - 1) == pytest.approx(0.05, rel=0.01)
+
+
+def test_skewed_draws_have_other_percentiles() -> None:
+    # Draws exp(0.2 w) of normal w have quantiles exp(0.2 u) where w has u = z / (1 - a z).
+    w = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
+    drawn = np.exp(0.2 * w)
+    a = stats.skew(drawn) / 6
+    z = stats.t.ppf(0.975, 12)
+    low, high = bootstrap.interval(1.0, drawn, 12)
+    assert (np.log(low) / 0.2, np.log(high) / 0.2) == pytest.approx((-z / (1 + a * z), z / (1 - a * z)), rel=1e-3)
+    for end in (low, high):  # moved so that 0 is at its end, its p is 0.05
+        assert bootstrap.bootstrap_p(drawn - end, 12) == pytest.approx(0.05, rel=0.01)
 
 
 def test_reliability_curve_of_six_images() -> None:

@@ -62,7 +62,9 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
     found = analysed(runs)
     assert found.gaps == []
     assert len(found.intervals) == 3 * 2 * len(bootstrap.POOLED)
-    accession = {"accession_low", "accession_high"}  # which are only where accession numbers are not the groups
+    accession = {
+        f"accession_{name}" for name in ("low", "high", "benign", "malignant")
+    }  # which are only where accession numbers are not the groups
     assert all(row.keys() | accession == set(INTERVALS_COLUMNS) for row in found.intervals)
     parts = [runs[Run("small", "alexnet", "ft", "patient", 40, "none", 0, fold)] for fold in (1, 2, 3)]
     label = np.concatenate([part.label for part in parts])
@@ -72,7 +74,12 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
             assert row["estimate"] == pytest.approx(pooled[row["metric"]])
             assert row["low"] < row["estimate"] < row["high"]
             assert (row["level"], row["groups"], row["images"]) == (0.95, 15, 60)
-            assert (row["unit"], row["benign_groups"], row["malignant_groups"], row["freedom"]) == ("patient", 6, 9, 3)
+            assert (row["unit"], row["benign_groups"], row["malignant_groups"], row["freedom"]) == (
+                "patient",
+                6,
+                9,
+                3,
+            )
     assert len(found.calibration) == 3 * 2 * 10
     assert all(tuple(row) == CALIBRATION_COLUMNS for row in found.calibration)
 
@@ -349,6 +356,7 @@ def test_accession_numbers_are_resampled_beside_the_patients_that_share_them() -
     row = next(row for row in analysed(runs).intervals if (row["metric"], row["selection"]) == ("auc", "last"))
     plain = next(row for row in analysed(made(("vgg19",))).intervals if row["metric"] == "auc")
     assert "accession_low" not in plain
+    assert (row["accession_benign"], row["accession_malignant"]) == (4, 9)
     assert (row["groups"], row["fold_mean_low"]) == (15, plain["fold_mean_low"])
     assert row["accession_low"] < row["fold_mean"] < row["accession_high"]
     groups = bootstrap.Groups.of(

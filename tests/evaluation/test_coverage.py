@@ -12,16 +12,15 @@ ERROR = 4 * (0.05 * 0.95 / STUDIES) ** 0.5  # four standard errors of a share of
 
 
 def drawn(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, bootstrap.Groups]:
-    """Return the means over folds of standard normal groups in many studies, (studies,), in each draw, and the groups."""
-    fold = np.repeat(np.arange(len(sizes)), sizes)
-    # As many malignant groups as benign ones; the score is that of the benign ones.
-    label = np.repeat([0, 1], len(fold))
-    groups = bootstrap.Groups.of(np.array([f"g{n:03d}" for n in range(len(label))]), label, np.tile(fold, 2))
-    weights = bootstrap.resample(groups, 500, 0)[:, : len(fold)]
+    """Return means over folds of standard normal benign groups in studies, (studies,), in each draw, and the groups."""
+    fold = np.tile(np.repeat(np.arange(len(sizes)), sizes), 2)  # as many malignant groups as benign ones
+    label = np.repeat([0, 1], len(fold) // 2)
+    groups = bootstrap.Groups.of(np.array([f"g{n:03d}" for n in range(len(label))]), label, fold)
+    weights = bootstrap.resample(groups, 500, 0)
     values = np.random.default_rng(1).standard_normal((STUDIES, len(fold)))
-    per_fold = [(values[:, fold == f], weights[:, fold == f]) for f in range(len(sizes))]
-    means = np.mean([part.mean(axis=1) for part, _ in per_fold], axis=0)
-    draws = np.mean([part @ (own / own.sum(axis=1, keepdims=True)).T for part, own in per_fold], axis=0)
+    strata = [(label == 0) & (fold == number) for number in range(len(sizes))]
+    means = np.mean([values[:, own].mean(axis=1) for own in strata], axis=0)
+    draws = np.mean([values[:, own] @ (weights[:, own] / own.sum()).T for own in strata], axis=0)
     return means, draws, groups
 
 
@@ -32,10 +31,11 @@ def test_few_groups_in_every_fold_keep_the_level(sizes: tuple[int, ...]) -> None
     ends = np.array([bootstrap.interval(m, d, groups.freedom) for m, d in zip(means, widened, strict=True)])
     covered = np.mean((ends[:, 0] <= 0) & (ends[:, 1] >= 0))
     assert covered == pytest.approx(0.95, abs=ERROR)
-    # The variance of a mean over folds of n groups each is the mean of 1/n over k. Estimates of it deviate by sqrt(2 / freedom).
-    assert np.mean(widened.var(axis=1)) == pytest.approx(
-        np.mean(1 / np.array(sizes)) / len(sizes), rel=4 * (2 / groups.freedom / STUDIES) ** 0.5
-    )
+    # A mean over k folds of n groups each has the variance sum of 1/n over k^2. Estimates of it have a relative variance of
+    # 2 / freedom, and 500 draws estimate a variance with a relative deviation of sqrt(2 / 500), for all studies at once.
+    expected = np.sum(1 / np.array(sizes)) / len(sizes) ** 2
+    error = 4 * (2 / groups.freedom / STUDIES + 2 / 500) ** 0.5
+    assert np.mean(widened.var(axis=1)) == pytest.approx(expected, rel=error)
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ class Drawn:
     effect: float
     draws: np.ndarray
     """(draws,) float32 or float64; cells of a dataset share the drawn groups, so that a sum of draws is paired."""
-    freedom: int
+    freedom: float
     """Degrees of freedom of the interval: the smallest of the cells."""
     units: frozenset[str]
     """What is resampled, for example `patients`."""
@@ -119,7 +119,7 @@ class Results:
             raise Unavailable(fault)
         effect, _, freedom = (_number(row[name], fault) for name in columns)
         unit = f"images of {row['on'].upper()} (by patient where known)" if "on" in row else f"{row['unit']}s"
-        return Drawn(effect, self.draws[file][key], int(freedom), frozenset({unit}), int(row["seeds"]))
+        return Drawn(effect, self.draws[file][key], freedom, frozenset({unit}), int(row["seeds"]))
 
     def fold_scores(self, cell: Cell) -> dict[str, float]:
         """Return fold -> score of a cell of Tables 4 and 5, a mean over seeds."""

@@ -34,7 +34,17 @@ from histobench.study.runs import Run
 
 INTERVALS_COLUMNS = (
     *(*ARM, "selection", "metric", "estimate", "low", "high", "level", "unit", *GROUPS, "freedom", "images"),
-    *("folds", "seeds", "fold_mean", "fold_mean_low", "fold_mean_high", "accession_low", "accession_high"),
+    *(
+        "folds",
+        "seeds",
+        "fold_mean",
+        "fold_mean_low",
+        "fold_mean_high",
+        "accession_low",
+        "accession_high",
+        "accession_benign",
+        "accession_malignant",
+    ),
     *("one_class", "few_groups"),
 )
 CELL = ("dataset", "split", "magnification", "augmentation", "selection")
@@ -260,7 +270,8 @@ def _by_accession(arm: Arm, own: Scored, selection: str, groups: Groups, draws: 
     drawn = spread(means, over_seeds([fold_means(folds, accessions, weights) for folds in by_seed]), accessions)
     drawn = own.with_training(drawn)
     columns = ("fold_mean", "accession_low", "accession_high")
-    return {metric: _ends(columns, means, drawn, accessions, metric) for metric in POOLED}
+    counts = {f"accession_{name}": accessions.counts[f"{name}_groups"] for name in ("benign", "malignant")}
+    return {metric: counts | _ends(columns, means, drawn, accessions, metric) for metric in POOLED}
 
 
 def _known(value: float) -> float | None:

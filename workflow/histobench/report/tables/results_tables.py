@@ -24,6 +24,7 @@ from histobench.report.terms import (
     printed,
     remarks,
     resampled,
+    span,
 )
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
@@ -31,8 +32,8 @@ from histobench.study.resolved import Study
 KEYS = ("model", "mode", "magnification")
 ACCESSION = "mean over folds, by accession number"
 BY_ACCESSION = (
-    "By accession number: accession numbers are resampled instead, within class, because slides of one number may be of one "
-    "patient."
+    "By accession number: accession numbers ({}) are resampled instead, within class, because slides of one number may be of "
+    "one patient."
 )
 ESTIMATORS = {
     "mean over folds": ("fold_mean", "fold_mean_low", "fold_mean_high"),
@@ -146,7 +147,7 @@ def intervals_table(
     else:
         about = [
             f"Scores with 95 % intervals: {where.replace('_', ' ')}; {resampled(chosen, study)}, resampled within class and fold.",
-            *([BY_ACCESSION] if ACCESSION in wanted else []),
+            *([BY_ACCESSION.format(_accessions(chosen))] if ACCESSION in wanted else []),
             *WARNINGS[selection],
             f"The mean over folds is that of {_title(number, selection, study)}. The pooled score, of the out-of-fold "
             "predictions of all folds together, is another number: folds differ in size, and the AUC ranks images of all "
@@ -166,6 +167,14 @@ def intervals_table(
         (*KEYS, "estimator", *(f"{metric}_{part}" for metric in POOLED for part in parts)),
         _ordered(list(arms.values()), published),
         (*KEYS, "estimator", *POOLED),
+    )
+
+
+def _accessions(rows: Sequence[Texts]) -> str:
+    """Return how many accession numbers of each class images are of."""
+    known = [row for row in rows if row["accession_low"]]
+    return " and ".join(
+        f"{span(int(row[f'accession_{name}']) for row in known)} {name}" for name in ("benign", "malignant")
     )
 
 
