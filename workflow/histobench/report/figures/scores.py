@@ -225,11 +225,10 @@ def external(groups: Sequence[Texts], study: Study) -> Figure:
         axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         axis.set_xlim(-0.5, len(names) - 0.5)
         axis.set_ylim(-0.03, 1.03)
-        axis.set_title(f"trained at {magnified(magnification)}", loc="left")
+        axis.set_title(f"trained at {magnified(magnification)}{f', {scale}' if len(scales) > 1 else ''}", loc="left")
         axis.grid(axis="y")
-    for axis, scale in zip(axes[:, 0], scales, strict=True):
-        of = f" ({scale})" if len(scales) > 1 else ""
-        axis.set_ylabel(f"{study.table6['on']}{of}: share called malignant")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f"{study.table6['on']}: share called malignant")
     return figure
 
 
