@@ -16,7 +16,7 @@ from tests.workflow.conftest import Project
 TINY = ("--configfile", "config/tiny.yaml")
 FIGURES = {
     *("figure_samples", "figure_methods", "figure_accuracy", "figure_losses", "figure_ladder", "figure_curves"),
-    *("figure_patients", "figure_reliability", "figure_external", "figure_cost"),
+    *("figure_patients", "figure_reliability", "figure_external", "figure_cost", "figure_variance"),
 }
 TABLES = {
     f"table_{name}"
@@ -30,10 +30,12 @@ TABLES = {
         "comparisons",
         "intervals",
         "external",
+        "strict",
+        "variance",
     )
 }
 REPORT = TABLES | FIGURES | {"claims", "claims_published", "page"}
-SCORES = {"score", "compare", "costs", "check_arms"}
+SCORES = {"score", "compare", "costs", "check_arms", "variance"}
 """What is computed again from runs, and then REPORT from it."""
 CONFIG, LIBRARY = "config/tiny.yaml", "workflow/histobench"
 RETRAINED = {"train", "features"} | SCORES | REPORT
@@ -83,20 +85,20 @@ def test_the_profile_re_runs_nothing(restored):
         ((CONFIG, "small: {arch", "small: {label: Small, arch"), {"page": 1}, REPORT),
         slow((CONFIG, "device: cpu", "device: cpu\nnote: Another."), {"page": 1}, REPORT),
         slow((CONFIG, "device: cpu", "device: cpu\ncomparisons: {draws: 150}"), {"compare": 1}, {"compare"} | REPORT),
-        slow((CONFIG, "models: [small, smaller]", "models: [small]"), {"score": 1}, SCORES | REPORT),
+        slow((CONFIG, "modes: [lp, ft, ft-live]", "modes: [lp, ft]"), {"score": 1}, SCORES | REPORT),
         (
             (CONFIG, "smaller: {arch", "smaller: {training: {ft: {learning_rate: 0.01}}, arch"),
-            {"train": 2, "score": 1},
+            {"train": 4, "score": 1},
             {"train"} | SCORES | REPORT,
         ),
         slow((f"{LIBRARY}/report/page/template.html", "</body>", "\n</body>"), {"page": 1}, {"page"}),
         ((f"{LIBRARY}/training/fit.py", "import torch\n", "import torch\n\nCHANGED = 1\n"), {"train": 20}, RETRAINED),
         # A model's own code: two folds of a linear head for each two stores of embeddings.
         slow((f"{LIBRARY}/models/families/smolvlm.py", "import torch", "CHANGED = 1\nimport torch"), {"train": 6, "features": 2}, RETRAINED),
-        slow((f"{LIBRARY}/models/cnn.py", "import torch\n", "CHANGED = 1\nimport torch\n"), {"train": 8, "features": 2}, RETRAINED),
+        slow((f"{LIBRARY}/models/cnn.py", "import torch\n", "CHANGED = 1\nimport torch\n"), {"train": 14, "features": 2}, RETRAINED),
         slow((f"{LIBRARY}/models/families/qwen2_vl.py", "import torch", "CHANGED = 1\nimport torch"), {}, SCORES | REPORT),
         # Linear heads of both kinds and LoRA, stored and live, in two folds each, but no CNN.
-        slow(("scripts/features.py", "BATCH = 32", "BATCH = 33"), {"train": 8, "features": 4}, RETRAINED),
+        slow(("scripts/features.py", "BATCH = 32", "BATCH = 33"), {"train": 10, "features": 4}, RETRAINED),
         slow((f"{LIBRARY}/datasets/augment.py", "\nclass ", "\nCHANGED = 1\n\n\nclass "), {"features": 4}, RETRAINED),
     ],
     ids=[
