@@ -153,7 +153,7 @@ def faults() -> dict[str, str]:
         study["augmentations"][f"a{number}"] = [{"VerticalFlip": {}}, transform]
     grid = [{"models": ["good"], "augmentations": list(study["augmentations"])}]
     sizes, found = check({**study, "grid": grid}, {})
-    assert list(sizes) == [("good", "lp"), ("good", "ft")]
+    assert list(sizes) == [("good", "lp"), ("good", "ft"), ("good", "lp-validated")]
     return {re.search(r"(?:models|augmentations)\.(\w+)", fault)[1]: fault for fault in found}
 
 
