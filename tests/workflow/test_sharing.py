@@ -95,8 +95,8 @@ def test_changed_numbers_are_found(packed, tmp_path):
 
     def flip(members: Members) -> None:
         lines = members[f"{RUN}/predictions.csv"].decode().splitlines()
-        image, patient, fold, label, logit, best = lines[1].split(",")
-        lines[1] = ",".join((image, patient, fold, label, f"-{logit}".replace("--", ""), best))
+        *names, label, logit, best = lines[1].split(",")
+        lines[1] = ",".join((*names, label, f"-{logit}".replace("--", ""), best))
         members[f"{RUN}/predictions.csv"] = ("\n".join(lines) + "\n").encode()
         before = next(csv.DictReader(io.StringIO(members[f"{STUDY}/metrics.csv"].decode())))
         expected["before"] = float(before["accuracy"])
