@@ -43,7 +43,7 @@ def test_what_no_honest_dataset_holds_is_named(project):
     truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
     datasets = {kind: {"source": name} for kind, (_, name, _) in sources.items()}
     datasets["incomplete"]["complete"] = True
-    block = yaml.safe_load(project.tiny.read_text())["grid"][0] | {"models": ["small"]}
+    block = yaml.safe_load(project.tiny.read_text())["grid"][0] | {"models": ["small"], "splits": ["patient"]}
     project.configure("given", datasets=datasets, grid=[block | {"dataset": kind} for kind in sources])
     output = project.refusal(*BAD, "--keep-going", "--until", "folds")
     assert "Still to be downloaded" not in output
@@ -65,7 +65,7 @@ def test_a_fold_file_edited_by_hand_stops_the_study_and_costs_no_run(restored):
     path = restored.path(paths.FOLDS, dataset="made-up", split="patient")
     path.write_text(path.read_text().replace("train,test", "test,train", 1))
     made = sorted((path.parents[1] / "runs").rglob("*.*"))
-    assert len(made) == 12 * 3
+    assert len(made) == 18 * 3
     kept = [file.read_bytes() for file in made]
     output = restored.refusal("--configfile", "config/tiny.yaml", "--cores", "1")
     assert f"{path.relative_to(restored.folder)}: was edited after it was made" in output

@@ -155,8 +155,8 @@ def test_one_image_re_runs_its_dataset_and_no_other(restored, change, retrains):
         restored.snakemake(*TINY, "--cores", "1", "--until", "manifest")
         jobs = restored.jobs(*TINY)
         if retrains:
-            assert jobs["train"] == 12
-            assert (jobs["pixels"], jobs["folds"], jobs["features"]) == (1, 1, 4)
+            assert jobs["train"] == 18
+            assert (jobs["pixels"], jobs["folds"], jobs["features"]) == (1, 2, 4)
         else:
             assert jobs == {}
     finally:
@@ -185,7 +185,7 @@ def test_a_second_study_trains_only_what_the_first_has_not(restored):
     restored.configure("second", **config)
     jobs = restored.jobs("--configfile", "config/second.yaml")
     (restored.folder / "config/second.yaml").unlink()
-    assert jobs["train"] == 2
+    assert jobs["train"] == 4
     assert jobs.keys().isdisjoint({"manifest", "folds", "pixels", "features"})
     assert restored.jobs(*TINY) == {}
 
@@ -203,7 +203,7 @@ def test_a_study_that_means_something_else_by_the_same_names_leaves_the_first_as
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
     other = ("--configfile", "config/meaning.yaml", "--cores", "2", "--resources", "gpu=2", "--set-threads", "train=1")
     both.snakemake(*other, "--until", "score")
-    assert len(list(both.folder.glob("results/made-up-*/runs/small/ft/*/*/*/*/run.json"))) == 2 * 2
+    assert len(list(both.folder.glob("results/made-up-*/runs/small/ft/*/*/*/*/*/run.json"))) == 2 * 4
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
     assert both.jobs(*TINY) == {}
 

@@ -56,7 +56,7 @@ def test_a_finished_study_is_all_done(finished):
     plan = tool("plan", "--configfile", "config/tiny.yaml", cwd=finished.folder)
     assert plan.returncode == 0, plan.stdout
     assert plan.stdout.startswith(
-        "Study tiny: 20 training runs (10 as in the paper, 2 with other seeds, 2 under split accession, 6 others), 0 to do\n"
+        "Study tiny: 20 training runs (10 as in the paper, 2 under split accession, 2 with other seeds, 6 others), 0 to do\n"
     )
     assert "Time: nothing is left to train" in plan.stdout
     doctor = tool("doctor", "--configfile", "config/tiny.yaml", cwd=finished.folder)
