@@ -42,7 +42,7 @@ def study(project):
         "mirrors": ["http://localhost/{c}"],
     }
     config = project.configure("text")
-    block = config["grid"][0] | {"dataset": "mine", "models": ["small"], "magnifications": [0]}
+    block = config["grid"][0] | {"dataset": "mine", "models": ["small"], "splits": ["patient"], "magnifications": [0]}
     small = config["models"]["small"] | terms | {"label": HOSTILE["label"]}
     (project.folder / f"{FOLDER}.pth").write_bytes(b"")
     own = small | {"label": "{own}", "width": 1.0, "weights": {"file": f"{FOLDER}.pth", "sha256": "0" * 64}}
