@@ -42,9 +42,7 @@ EMPTY = "Empty: none of its rows could be made; gaps.csv says what could not be 
 EMPTY_EXTERNAL = EMPTY.replace("gaps.csv", "external_gaps.csv")
 """A study asks only for tables that its configuration has runs for: rows lack because of gaps."""
 OPTIMISTIC = "The best epoch is optimistic: it is chosen on the very images that it is scored on."
-HONEST = (
-    "Kept groups: epoch, threshold and temperature are chosen on training groups that do not train, an honest choice."
-)
+HONEST = "Kept groups: a share of the training groups does not train; epoch, threshold and temperature are chosen on them, never on the evaluation fold."
 SELECTIONS = {
     "last": "last epoch",
     "validation": "chosen on kept groups (honest)",
@@ -126,8 +124,8 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
         said.append("No interval where every fold has a single group of a class.")
     elif freedom and min(freedom) < FEWEST:
         said.append(
-            f"Only {min(freedom):g} degrees of freedom (about the groups of the class that has fewer, less the folds): intervals "
-            f"with fewer than {FEWEST} do not reach their level."
+            f"Only {min(freedom):g} degrees of freedom (the effective number of groups of the class that has fewer, less that of folds): below "
+            f"{FEWEST}, 95 % intervals cover the true value less often."
         )
     return said
 

@@ -23,7 +23,12 @@ CAPTION = (
 NOTABLE = (
     ("Impossible by the paper's own numbers", "published_verdict", "impossible", "published_evidence"),
     ("Implausible by the paper's own numbers", "published_verdict", "implausible", "published_evidence"),
-    ("Contradicted by the paper's own tables", "published_verdict", "contradicted", "published_evidence"),
+    (
+        "Contradicted by the paper's tables, its data or its models",
+        "published_verdict",
+        "contradicted",
+        "published_evidence",
+    ),
     ("Contradicted by this study", "study_verdict", "contradicted", "study_evidence"),
     ("Supported by this study", "study_verdict", "supported", "study_evidence"),
 )
