@@ -21,6 +21,8 @@ pytestmark = pytest.mark.slow
 
 NAMES = {"dataset": "made-up", "model": "small", "mode": "ft", "split": "patient", "magnification": 40}
 RUN = TINY_STUDY.path(paths.RUN, augmentation="none", seed=0, fold=1, **NAMES)
+KEPT = TINY_STUDY.path(paths.RUN, augmentation="none", seed=0, fold=1, **NAMES | {"mode": "lp-validated"})
+"""A run that keeps training groups for choosing."""
 FOLDS = TINY_STUDY.path(paths.FOLDS, **NAMES)
 STUDY = "results/studies/tiny"
 Members = dict[str, bytes]
@@ -90,7 +92,7 @@ def test_what_is_packed_is_what_the_study_has_without_images_and_paths(packed, f
 
 
 def test_changed_numbers_are_found(packed, tmp_path):
-    """One logit with the other sign, so that one image of twelve is called otherwise; a table; a number on the page."""
+    """One logit with the other sign, so that one image of twelve is called otherwise; a table; the loss that chose an epoch."""
     expected: dict[str, float] = {}
 
     def flip(members: Members) -> None:
@@ -103,7 +105,16 @@ def test_changed_numbers_are_found(packed, tmp_path):
         expected["after"] = expected["before"] + (-1 if (float(logit) >= 0) == (label == "1") else 1) / 12
 
     table = edited(f"{STUDY}/tables/table3.csv", r"\d(?=\d*\n)", "x")
-    archive = changed(packed, tmp_path / "a.tar.gz", flip, table)
+
+    def lower(members: Members) -> None:
+        """Give the epoch that was not chosen the lowest loss on the kept groups."""
+        chosen = json.loads(members[f"{KEPT}/run.json"])["chosen"]["epoch"]
+        rows = list(csv.DictReader(io.StringIO(members[f"{KEPT}/history.csv"].decode())))
+        rows[2 - chosen]["kept_loss"] = "0"
+        lines = [rows[0].keys(), *(row.values() for row in rows)]
+        members[f"{KEPT}/history.csv"] = "".join(",".join(line) + "\n" for line in lines).encode()
+
+    archive = changed(packed, tmp_path / "a.tar.gz", flip, table, lower)
     ended = tool("verify", archive, cwd=tmp_path)
     assert ended.returncode == 1, ended.stdout
     found = re.search(r"studies/tiny/metrics.csv, line 2, column accuracy: packed (\S+), rebuilt (\S+)", ended.stdout)
@@ -113,6 +124,7 @@ def test_changed_numbers_are_found(packed, tmp_path):
         assert f"  studies/tiny/{name}, line " in ended.stdout
     assert "tables/table2.csv" not in ended.stdout
     assert f"{RUN.removeprefix('results/')}/history.csv, line 2, column accuracy: " in ended.stdout
+    assert "which run.json calls chosen, has not the lowest kept_loss" in ended.stdout
     assert ended.stdout.splitlines()[-1].startswith("DIFFERENT ")
 
 
@@ -138,6 +150,12 @@ def shortened(members: Members) -> None:
     members[f"{RUN}/predictions.csv"] = b"\n".join(lines) + b"\n"
 
 
+def unchosen(members: Members) -> None:
+    """Leave out the last column of the predictions, the logits of the chosen epoch."""
+    lines = members[f"{KEPT}/predictions.csv"].decode().splitlines()
+    members[f"{KEPT}/predictions.csv"] = "".join(line.rpartition(",")[0] + "\n" for line in lines).encode()
+
+
 def exchanged(members: Members) -> None:
     members[f"{RUN}/predictions.csv"] = members[f"{RUN.replace('fold1', 'fold2')}/predictions.csv"]
 
@@ -156,6 +174,11 @@ def exchanged(members: Members) -> None:
             edited(f"{RUN}/run.json", '"training images": "', '"training images": "0'),
             f"{RUN}/run.json: its training images are not those of fold and manifest",
         ),
+        (
+            edited(f"{KEPT}/run.json", r'("groups": \{\s*"benign": )1', r"\g<1>2"),
+            f"{KEPT}/run.json: its kept groups are not those that the seed and the fold give",
+        ),
+        (unchosen, f"{KEPT}/predictions.csv: `validation` of its mode and the columns of its predictions do not agree"),
         (edited(pack.CONFIGURATION, '"study": "tiny"', '"study": "other"'), "its folder is tiny, but its configuration"),
         (edited(pack.CONFIGURATION, '"study"', '"surprise": 1, "study"'), "surprise: unknown key"),
         (lambda members: members.pop(f"{RUN}/history.csv"), f"{RUN}/history.csv is missing"),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from histobench.study import paper
 from histobench.study.resolved import Study
 from histobench.study.run_files import HISTORY
 from histobench.study.runs import Run
+
+Key = TypeVar("Key")
 
 FILES = ("metrics", "summary", "intervals", "external_intervals", "parameters")
 """The result files of a study that claims are compared with, without `.csv`."""
@@ -123,10 +125,8 @@ class Results:
 
     def fold_scores(self, cell: Cell) -> dict[str, float]:
         """Return fold -> score of a cell of Tables 4 and 5, a mean over seeds."""
-        scores: dict[str, list[float]] = {}
-        for row in self._rows("metrics", cell):
-            scores.setdefault(row["fold"], []).append(_number(row[cell.metric], f"{cell.arm} has no {cell.metric}"))
-        return {fold: float(np.mean(values)) for fold, values in scores.items()}
+        fault = f"{cell.arm} has no {cell.metric}"
+        return _means((row["fold"], _number(row[cell.metric], fault)) for row in self._rows("metrics", cell))
 
     def final_losses(self, arm: str, loss: str) -> dict[tuple[int, int], float]:
         """Return magnification and fold -> a column of history.csv after the last epoch, a mean over seeds.
@@ -140,13 +140,14 @@ class Results:
         """
         model, _, mode = arm.rpartition("/")
         place = self.study.main | {"model": self._name(model), "mode": mode}
-        values: dict[tuple[int, int], list[float]] = {}
-        for run, row in self.histories.items():
-            if place.items() <= vars(run).items():
-                values.setdefault((run.magnification, run.fold), []).append(float(row[loss]))
-        if not values:
+        found = _means(
+            ((run.magnification, run.fold), float(row[loss]))
+            for run, row in self.histories.items()
+            if place.items() <= vars(run).items()
+        )
+        if not found:
             raise Unavailable(f"there is no history.csv of {arm_name(arm)}")
-        return {key: float(np.mean(of_seeds)) for key, of_seeds in values.items()}
+        return found
 
     def table4(self) -> list[Row]:
         """Return the rows of summary.csv that Table 4 is made of."""
@@ -221,6 +222,14 @@ def read_results(study: Study, paths: Mapping[str, Path | None], histories: Iter
         {name: np.load(found[name]) for name in DRAWS if name in found},
         {run: read_csv(Path(path), HISTORY)[-1] for run, path in runs.items() if belongs(vars(run))},
     )
+
+
+def _means(values: Iterable[tuple[Key, float]]) -> dict[Key, float]:
+    """Return the mean of the values of each key."""
+    of_key: dict[Key, list[float]] = {}
+    for key, value in values:
+        of_key.setdefault(key, []).append(value)
+    return {key: float(np.mean(own)) for key, own in of_key.items()}
 
 
 def _number(text: str, fault: str) -> float:

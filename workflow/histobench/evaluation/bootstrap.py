@@ -10,7 +10,7 @@ The trained models are fixed: the intervals do not include the effect of another
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -206,6 +206,11 @@ class Groups:
         strata = folds if np.array_equal(folds[index], fold) else np.zeros_like(folds)
         return cls(*(tuple(values.tolist()) for values in (names, classes, strata)))
 
+    @property
+    def described(self) -> list[str]:
+        """Return each group with its classes and its fold, as text."""
+        return [str(group) for group in zip(self.names, self.classes, self.folds, strict=True)]
+
     def per_fold(self, name: str) -> np.ndarray:
         """Return (folds,) how many groups have images of a class; a group with both classes counts in both."""
         folds = np.unique(self.folds, return_inverse=True)[1]
@@ -255,7 +260,7 @@ def resample(groups: Groups, draws: int, seed: int) -> np.ndarray:
     of the American Statistical Association 83, 1988, 231-241). A single group is always drawn once. The draws depend on
     the seed of the study and on the groups only, so that all arms with the same groups share them.
     """
-    rng = _generator("bootstrap", seed, groups)
+    rng = generator("bootstrap", seed, groups.described)
     weights = np.ones((draws, len(groups.names)))
     strata = np.array([groups.classes, groups.folds])
     for stratum in np.unique(strata, axis=1).T:
@@ -268,7 +273,9 @@ def resample(groups: Groups, draws: int, seed: int) -> np.ndarray:
 @lru_cache(maxsize=4)
 def flips(groups: Groups, draws: int, seed: int) -> np.ndarray:
     """Return (draws, G): -1 where a group is swapped, else 1. The draws depend on the seed and the groups only."""
-    return 1.0 - 2.0 * _generator("sign flip", seed, groups).integers(0, 2, (draws, len(groups.names)), dtype=np.int8)
+    return 1.0 - 2.0 * generator("sign flip", seed, groups.described).integers(
+        0, 2, (draws, len(groups.names)), dtype=np.int8
+    )
 
 
 def spread(
@@ -379,6 +386,7 @@ def sign_flip_p(pairs: Sequence[tuple[Clustered, Clustered]], signs: np.ndarray)
     }
 
 
-def _generator(purpose: str, seed: int, groups: Groups) -> np.random.Generator:
-    text = "\n".join([purpose, str(seed), *map(str, zip(groups.names, groups.classes, groups.folds, strict=True))])
+def generator(purpose: str, seed: int, names: Iterable[str]) -> np.random.Generator:
+    """Return random numbers that depend on what they are for, on a seed and on the names of what they are drawn for."""
+    text = "\n".join([purpose, str(seed), *names])
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))

@@ -34,18 +34,8 @@ from histobench.study.runs import Run
 
 INTERVALS_COLUMNS = (
     *(*ARM, "selection", "metric", "estimate", "low", "high", "level", "unit", *GROUPS, "freedom", "images"),
-    *(
-        "folds",
-        "seeds",
-        "fold_mean",
-        "fold_mean_low",
-        "fold_mean_high",
-        "accession_low",
-        "accession_high",
-        "accession_benign",
-        "accession_malignant",
-    ),
-    *("one_class", "few_groups"),
+    *("folds", "seeds", "fold_mean", "fold_mean_low", "fold_mean_high"),
+    *("accession_low", "accession_high", "accession_benign", "accession_malignant", "one_class", "few_groups"),
 )
 CELL = ("dataset", "split", "magnification", "augmentation", "selection")
 """What two arms have in common when they are compared."""
@@ -186,9 +176,8 @@ def external_intervals(
     kept: dict[str, np.ndarray] = {}
     for (on, scale, name), members in arms.items():
         first, part = members[0]
-        known = part.group[
-            part.group != part.image_id
-        ]  # an image whose patient is not known is a group by its own name
+        # An image whose patient is not known is a group by its own name.
+        known = part.group[part.group != part.image_id]
         groups = Groups.of(part.group, part.label, np.zeros(len(part.label), dtype=int))
         models = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
         weights = resample(groups, draws, seed)

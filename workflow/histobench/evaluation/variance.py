@@ -15,12 +15,11 @@ of the stratified delete-one jackknife (Rust and Rao, Statistical Methods in Med
 no bias for means, however few the groups of a class are, as a bootstrap has without the factor n / (n - 1).
 """
 
-import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from histobench.evaluation.bootstrap import Clustered
+from histobench.evaluation.bootstrap import Clustered, generator
 from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.summary import ARM
 from histobench.metrics import METRICS
@@ -136,16 +135,5 @@ def with_training_variance(drawn: np.ndarray, scores: np.ndarray, name: str, see
     if seeds < 2:
         return drawn
     variance = max(scores.var(axis=1, ddof=1).mean() / folds, scores.mean(axis=0).var(ddof=1)) / seeds
-    digest = hashlib.sha256(f"training\n{seed}\n{name}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:16], "big"))
-    return np.clip(drawn + variance**0.5 * rng.standard_t(folds * (seeds - 1), len(drawn)), 0, 1)
-
-
-def training_variance(seeds: Collection[int]) -> str:
-    """Return whether intervals of arms with these numbers of seeds include the variance of training, as a sentence."""
-    single, *several = sorted({1, *seeds})
-    if single not in seeds:
-        return f"Intervals include the variance of training, by {' or '.join(map(str, several))} seeds."
-    if several:
-        return "Intervals include the variance of training where an arm has several seeds, and leave it out where it has one."
-    return "One seed: intervals leave out the variance of training."
+    moved = generator("training", seed, [name]).standard_t(folds * (seeds - 1), len(drawn))
+    return np.clip(drawn + variance**0.5 * moved, 0, 1)

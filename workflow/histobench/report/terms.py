@@ -1,13 +1,12 @@
 """How the names of the study's files read in print."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from histobench.datasets.breakhis import SUBTYPES
 from histobench.evaluation.bootstrap import FEWEST
 from histobench.evaluation.summary import FEW
-from histobench.evaluation.variance import training_variance
 from histobench.study.resolved import Study, printed_mode
 
 Texts = Mapping[str, str]
@@ -119,7 +118,7 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
     }
     said = [f"One class for all images: {', '.join(alike)}."] if alike else []
     said += [f"Folds with fewer than {FEW} groups of a class: {' / '.join(few)}."] if few else []
-    said += [training_variance(seeds)] if seeds else []
+    said += [_training_variance(seeds)] if seeds else []
     if freedom and min(freedom) < 1:
         said.append("No interval where every fold has a single group of a class.")
     elif freedom and min(freedom) < FEWEST:
@@ -128,6 +127,16 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
             f"{FEWEST}, 95 % intervals cover the true value less often."
         )
     return said
+
+
+def _training_variance(seeds: Collection[int]) -> str:
+    """Return whether intervals of arms with these numbers of seeds include the variance of training, as a sentence."""
+    single, *several = sorted({1, *seeds})
+    if single not in seeds:
+        return f"Intervals include the variance of training, by {' or '.join(map(str, several))} seeds."
+    if several:
+        return "Intervals include the variance of training where an arm has several seeds, and leave it out where it has one."
+    return "One seed: intervals leave out the variance of training."
 
 
 def resampled(rows: Sequence[Texts], study: Study) -> str:

@@ -279,10 +279,12 @@ def needs(config: Config) -> dict[str, float]:
             parts["pretrained weights"].append(WEIGHTS.get(published(config, model), UNKNOWN))
     stores: dict[str, tuple[str, int, int]] = {}
     for on, scale, run in [*((run.dataset, "squashed", run) for run in config.runs), *config.external_runs]:
-        place = vars(run) | {"size": config.models[run.model].image_size, "on": on, "scale": scale}
-        pattern, each = (paths.TILES, tiles.MOST**2) if scale == "matched" else (paths.PIXELS, 1)
-        place |= {} if scale == "matched" else {"dataset": on}
-        stores[config.path(pattern, **place)] = on, place["size"], each
+        size = config.models[run.model].image_size
+        if scale == "matched":
+            path, each = config.path(paths.TILES, **vars(run), size=size, on=on, scale=scale), tiles.MOST**2
+        else:
+            path, each = config.path(paths.PIXELS, dataset=on, size=size), 1
+        stores[path] = on, size, each
     for path, (dataset, size, each) in stores.items():
         if not Path(path).exists():
             parts["pixels"].append(3.0 * size**2 * each * (sum(images(config, dataset).values()) or UNKNOWN))
