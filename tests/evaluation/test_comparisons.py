@@ -347,6 +347,31 @@ def test_several_seeds_are_averaged() -> None:
     assert "fold 2 of seed 1 is missing" in gap.what
 
 
+def test_arms_with_as_many_seeds_are_swapped_seed_by_seed() -> None:
+    said = {("vgg19", 0): "vgg19", ("vgg19", 1): "resnet34", ("alexnet", 0): "alexnet", ("alexnet", 1): "densenet"}
+    runs = {
+        replace(run, seed=seed, model=model): part
+        for (model, seed), speaker in said.items()
+        for run, part in made((speaker,)).items()
+    }
+    counted = {
+        key: bootstrap.Clustered(
+            *(
+                np.concatenate(values)
+                for values in zip(
+                    *((part.label, part.logit["last"], part.group) for part in made((speaker,)).values()), strict=True
+                )
+            )
+        )
+        for key, speaker in said.items()
+    }
+    pairs = [(counted["vgg19", seed], counted["alexnet", seed]) for seed in (0, 1)]
+    expected = bootstrap.sign_flip_p(pairs, bootstrap.flips(GROUPS, 200, 0))
+    found = [row for row in analysed(runs).comparisons if row["selection"] == "last"]
+    assert {row["metric"]: row["sign_flip_p"] for row in found} == expected
+    assert {(row["first_seeds"], row["second_seeds"]) for row in found} == {(2, 2)}
+
+
 def test_accession_numbers_are_resampled_beside_the_patients_that_share_them() -> None:
     # Every benign patient of folds 1 and 2 with one number: 4 patients, 2 accession numbers, each in both folds.
     def shared(group: np.ndarray) -> np.ndarray:

@@ -164,10 +164,17 @@ def external_intervals(
     """Return the intervals of an external test: of the mean over the models of an arm's folds, as Table 6 shows it.
 
     The patients of the other dataset are resampled within class, the same ones for every model; where a patient is
-    not known, the image is. The effect of another training set is in the deviation over folds, not here; that of another seed
-    is, where there are several and no run lacks. `runs` holds for
-    each other dataset, scale and run what the run predicts there. The second value is that of :attr:`Findings.draws`, with keys
-    `ON/SCALE/DATASET/MODEL/MODE/SPLIT/MAGNIFICATION/AUGMENTATION/METRIC`.
+    not known, the image is. The intervals leave out the choice of training images, which the deviation over folds shows. They
+    include the variance of training where an arm has several seeds and no run of them is missing.
+
+    Args:
+        runs: for each other dataset, scale of its images and run, what the run predicts there.
+        draws: number of bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        Rows of external_intervals.csv, and the draws as in :attr:`Findings.draws`, with keys
+        `ON/SCALE/DATASET/MODEL/MODE/SPLIT/MAGNIFICATION/AUGMENTATION/METRIC`.
     """
     arms: dict[tuple[str, str, str], list[tuple[Run, Predictions]]] = {}
     for (on, scale, run), part in runs.items():
