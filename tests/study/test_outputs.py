@@ -124,7 +124,7 @@ def test_tables_of_kept_groups_and_of_a_stricter_split_are_there_where_the_study
     names = [name for name in outputs.tables(ladder) if "validation" in name]
     assert names == ["table4-validation", "table4-validation-beside-published", "table4-validation-intervals"]
     assert outputs.numbered("table4-validation-intervals") == (4, "validation")
-    own = resolved.resolve(load(merged("config/tiny.yaml")))
+    own = resolved.resolve(load(merged("tests/workflow/tiny.yaml") | {"paper": None}))
     assert {"results-strict", "results-validation", "results-validation-intervals"} <= {*outputs.tables(own)}
     assert [outputs.papers(name) for name in ("results-strict", "results-validation")] == [
         "table4-strict",
