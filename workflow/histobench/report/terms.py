@@ -53,13 +53,14 @@ WARNINGS = {"last": [], "validation": [HONEST], "best_epoch": [OPTIMISTIC]}
 
 def head(column: str) -> str:
     """Return the name in print of a column, for example `F1-score` of `f1` and of `f1_mean`, and `AUC p` of `auc_p`."""
+    column = column.removesuffix("_mean").removesuffix("_estimate")
     if column in HEADS:
         return HEADS[column]
-    if column.endswith("_p"):
-        return f"{head(column[:-2])} p"
-    stem = column.removesuffix("_mean").removesuffix("_estimate")
-    words = stem.replace("_", " ")
-    return HEADS.get(stem, words[:1].upper() + words[1:])
+    stem, _, last = column.rpartition("_")
+    if stem and last in ("p", "floor", "strict", "difference"):
+        return f"{head(stem)} {last}"
+    words = column.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def printed(column: str, text: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from histobench.evaluation.summary import GROUPS
 from histobench.io.errors import HistoBenchError
 from histobench.report.page.cells import Cell, Column, Source, View, beside, columns_of, pivot, plain, view
 from histobench.report.tables.comparison_tables import excludes_zero
@@ -14,7 +15,11 @@ from histobench.report.terms import head, remarks, resampled
 from histobench.study.outputs import BESIDE, INTERVALS, SCALES, papers
 from histobench.study.resolved import Study
 
-FOLD = ("dataset", "split", "augmentation", "selection", "folds", "level")
+FOLD = (
+    *("dataset", "split", "augmentation", "selection", "folds", "level", "unit", *GROUPS),
+    *("strict_split", "strict_unit", *(f"strict_{name}" for name in GROUPS)),
+)
+"""Columns that are shown once above a table, where they are the same in all its rows."""
 SETTING = ("dataset", "split", "augmentation", "magnification")
 COMPARED = (
     *plain(*SETTING, "first", "second"),
