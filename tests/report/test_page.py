@@ -242,7 +242,7 @@ def test_a_degenerate_study_of_own_data_is_told_in_words(made):
     )
     assert "One class for all images: SmolVLM FT (unknown magnification, always malignant)." in text
     assert (
-        "Only 3 degrees of freedom (the effective number of groups of the class that has fewer, less that of folds): below 6, 95 %"
+        "Fewer than 6 degrees of freedom (the effective number of groups of the class that has fewer, less that of folds): 95 %"
         in text
     )
     assert "Best without augmentation: SmolVLM FT at unknown magnification" in text

@@ -187,7 +187,7 @@ def test_the_papers_study_can_be_planned_where_there_is_neither_slurm_nor_a_gpu(
     trained = [asked for (rule, _), asked in jobs.items() if rule == "train"]
     # The cores of this machine do not bound what is asked of another.
     asked = Counter((asked["threads"], asked["gpu"], asked["mem_mb"], asked["runtime"]) for asked in trained)
-    assert asked == {("4", "0", "24000", "240"): 80, ("4", "1", "24000", "240"): 200}
+    assert asked == {("4", "0", "24000", "240"): 120, ("4", "1", "24000", "240"): 220}
     again = dry_run(project, elsewhere, "--attempt", "2")
     assert again.keys() == jobs.keys()
     for job, asked in jobs.items():

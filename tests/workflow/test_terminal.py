@@ -18,7 +18,7 @@ ALONE = "ARGS=--set-threads train=1"
 def project(tmp_path_factory) -> Project:
     """A copy of the project with config/one.yaml, a study of two trainings."""
     project = copy_project(tmp_path_factory.mktemp("mein Projekt ü"))
-    block = project.configure("one")["grid"][0] | {"models": ["small"]}
+    block = project.configure("one")["grid"][0] | {"splits": ["patient"]}
     project.configure("one", grid=[block])
     project.make("help").communicate()  # puts what make needs into the copy
     return project

@@ -92,8 +92,8 @@ def test_an_interval_that_means_nothing_is_said_to() -> None:
     *_, full = comparison_tables(rows, [], STUDY)
     assert full.cells[0][4] == "+0.0300 (no interval)"
     assert "No interval: every draw gives the same value" in full.caption
-    few = "Only 2 degrees of freedom (the effective number of groups of the class that has fewer, less that of folds)"
-    assert f"{few}: below 6, 95 % intervals cover the true value less often." in full.caption
+    few = "Fewer than 6 degrees of freedom (the effective number of groups of the class that has fewer, less that of folds)"
+    assert f"{few}: 95 % intervals cover the true value less often." in full.caption
     *_, full = comparison_tables([row | {"freedom": "0"} for row in ROWS], [], STUDY)
     assert "No interval where every fold has a single group of a class." in full.caption
     *_, full = comparison_tables(ROWS, [], STUDY)

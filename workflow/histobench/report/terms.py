@@ -124,8 +124,8 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
         said.append("No interval where every fold has a single group of a class.")
     elif freedom and min(freedom) < FEWEST:
         said.append(
-            f"Only {min(freedom):g} degrees of freedom (the effective number of groups of the class that has fewer, less that of folds): below "
-            f"{FEWEST}, 95 % intervals cover the true value less often."
+            f"Fewer than {FEWEST} degrees of freedom (the effective number of groups of the class that has fewer, less that of "
+            "folds): 95 % intervals cover the true value less often."
         )
     return said
 
