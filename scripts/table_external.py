@@ -3,6 +3,8 @@
 --manifests are those of the dataset of Table 6 and of the one that its models were trained on.
 """
 
+import numpy as np
+
 from histobench.datasets import manifest
 from histobench.evaluation.comparisons import EXTERNAL_INTERVALS_COLUMNS
 from histobench.evaluation.external import GROUPS_COLUMNS, SUMMARY_COLUMNS
@@ -16,7 +18,7 @@ from histobench.study import arguments, outputs, resolved
 
 
 def main() -> None:
-    files = ("study", "summary", "groups", "intervals", "output_prefix")
+    files = ("study", "summary", "groups", "intervals", "draws", "output_prefix")
     given = arguments.parse(__doc__, *files, several=["manifests"], optional=["published"])
     study = resolved.load(given.study)
     summary, groups = read_csv(given.summary, SUMMARY_COLUMNS), read_csv(given.groups, GROUPS_COLUMNS)
@@ -27,7 +29,10 @@ def main() -> None:
     render.write(table, given.output_prefix, beside if study.paper else None)
     for name in outputs.named(study, outputs.scales(study)):
         images, trained_on = map(manifest.load, given.manifests)
-        render.write(scales_table(intervals, images, trained_on, study), given.output_prefix.with_name(name))
+        render.write(
+            scales_table(intervals, np.load(given.draws), images, trained_on, study),
+            given.output_prefix.with_name(name),
+        )
     render.write(external_table(summary, groups, study), given.output_prefix.with_name("external"))
 
 

@@ -331,10 +331,10 @@ def test_the_ladder_shows_the_choice_on_kept_groups_beside_the_other_two() -> No
     ]
     figure = scores.ladder(lines, {}, made())
     assert [y[0] for _, y in marked(figure, "mean")] == pytest.approx([0.85, 0.95, 0.96, 0.97])
-    assert [y[0] for _, y in marked(figure, "kept groups")] == pytest.approx([0.86, 0.96])
+    assert [y[0] for _, y in marked(figure, "validation groups")] == pytest.approx([0.86, 0.96])
     ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    assert ticks[2] == "image\nkept groups\n0.960"
-    # An arm under a single split has a ladder where it chooses on kept groups.
+    assert ticks[2] == "image\nvalidation groups\n0.960"
+    # An arm under a single split has a ladder where it chooses on validation groups.
     alone = scores.ladder([line for line in lines if line["split"] == "image"], {}, made())
     assert len(marked(alone, "mean")) == 3
 

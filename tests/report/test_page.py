@@ -275,6 +275,8 @@ def test_claims_are_counted_and_the_impossible_come_first(made):
     titles = [title for title, _ in answer.notable(claims)]
     assert titles[0] == "Impossible by the paper's own numbers"
     assert titles[-1] == "Supported by this study"
+    many = replace(claims, rows=[*claims.rows, *claims.rows])
+    assert answer.notable(many, most=1)[0][0] == "Impossible by the paper's own numbers (1 of 2)"
 
 
 def decided(study: Study) -> dict[str, str]:
@@ -368,12 +370,12 @@ def test_the_script_writes_the_page_that_the_library_makes(made, monkeypatch, ca
 def test_arms_whose_auc_is_not_above_that_of_guessing_are_named():
     ends = {"good": ("0.51", "0.9"), "vague": ("0.45", "0.55"), "bad": ("0.1", "0.49"), "unknown": ("", "")}
     rows = [
-        {"model": model, "mode": "ft", "fold_mean_low": low, "fold_mean_high": high}
+        {"model": model, "mode": "ft", "magnification": "40", "fold_mean_low": low, "fold_mean_high": high}
         for model, (low, high) in ends.items()
     ]
     assert answer.guesses(rows, {model: model.upper() for model in ends}) == [
-        "AUC that does not differ from that of guessing: VAGUE FT.",
-        "AUC that is below that of guessing: BAD FT.",
+        "At 40×, the AUC of these arms does not differ from that of guessing: VAGUE FT.",
+        "At 40×, the AUC of these arms is below that of guessing: BAD FT.",
     ]
 
 
@@ -384,8 +386,7 @@ def test_the_page_says_what_the_folds_keep_apart_and_what_also_trains(made):
     assert "Whether such slides are of one patient is not known." in text
     # 101 to 105 images of which 0.1 to 0.5: 155.5 of 515
     assert (
-        "of the 515 benign images that evaluate, a share of 0.0000 has its slide in training too, 0.3019 its acc"
-        in text
+        "of the 515 benign images that evaluate, none has its slide, a share of 0.3019 has its accession number" in text
     )
     own = replace(made[0].study, datasets={"breakhis": {"format": "csv"}})
     text = text_of(built(*made, study=own))

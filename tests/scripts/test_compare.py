@@ -171,7 +171,7 @@ def test_a_small_study_with_a_gap_goes_all_the_way_to_its_page(tmp_path: Path, a
         ("table_intervals", 4, "--intervals", "intervals.csv", "--output-prefix", "tables/table4-intervals"),
         ("table_comparisons", 7, "--comparisons", "comparisons.csv", "--output-prefix", "tables/table7"),
         ("table_external", 6, "--summary", "external_summary.csv", "--groups", "external_groups.csv", "--intervals",
-         "external_intervals.csv", "--manifests", "none.csv", "--output-prefix", "tables/table6"),
+         "external_intervals.csv", "--draws", "external_draws.npz", "--manifests", "none.csv", "--output-prefix", "tables/table6"),
         ("table_intervals", 6, "--intervals", "external_intervals.csv", "--output-prefix", "tables/table6-intervals"),
         ("page", 0, "--tables", *("tables/table4.csv", "tables/table4-beside-published.csv",
          "tables/table4-intervals.csv", "tables/table6.csv", "tables/table6-beside-published.csv",

@@ -107,7 +107,7 @@ def test_changed_numbers_are_found(packed, tmp_path):
     table = edited(f"{STUDY}/tables/table3.csv", r"\d(?=\d*\n)", "x")
 
     def lower(members: Members) -> None:
-        """Give the epoch that was not chosen the lowest loss on the kept groups."""
+        """Give the epoch that was not chosen the lowest loss on the validation groups."""
         chosen = json.loads(members[f"{KEPT}/run.json"])["chosen"]["epoch"]
         rows = list(csv.DictReader(io.StringIO(members[f"{KEPT}/history.csv"].decode())))
         rows[2 - chosen]["kept_loss"] = "0"
@@ -176,7 +176,7 @@ def exchanged(members: Members) -> None:
         ),
         (
             edited(f"{KEPT}/run.json", r'("groups": \{\s*"benign": )1', r"\g<1>2"),
-            f"{KEPT}/run.json: its kept groups are not those that the seed and the fold give",
+            f"{KEPT}/run.json: its validation groups are not those that the seed and the fold give",
         ),
         (unchosen, f"{KEPT}/predictions.csv: `validation` of its mode and the columns of its predictions do not agree"),
         (edited(pack.CONFIGURATION, '"study": "tiny"', '"study": "other"'), "its folder is tiny, but its configuration"),

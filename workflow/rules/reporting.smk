@@ -109,6 +109,7 @@ use rule score as table_external with:
         summary=rules.score_external.output.summary,
         groups=rules.score_external.output.groups,
         intervals=rules.score_external.output.intervals,
+        draws=rules.score_external.output.draws,
         manifests=[STUDY.path(paths.MANIFEST, dataset=name) for name in TESTED],
         published=beside(6),
     output:

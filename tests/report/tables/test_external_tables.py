@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from histobench.datasets.manifest import Image
 from histobench.evaluation import external as evaluation
 from histobench.io.files import read_csv
@@ -80,7 +82,7 @@ def test_the_whole_test_stands_beside_it_with_the_rates_of_each_class() -> None:
 
 
 def test_both_scales_stand_side_by_side_with_what_a_pixel_covers() -> None:
-    units = {"known_patients": 29, "known_images": 145, "images": 400, "low": 0.5, "high": 0.75}
+    units = {"known_patients": 29, "known_images": 145, "images": 400, "low": 0.5, "high": 0.75, "freedom": 139}
     rows = [
         arm("resnet34", magnification, scale) | units | {"metric": metric, "estimate": value + magnification / 10_000}
         for scale, value in (("squashed", 0.6), ("matched", 0.7))
@@ -89,7 +91,14 @@ def test_both_scales_stand_side_by_side_with_what_a_pixel_covers() -> None:
     ]
     photograph = Image("b001", "benign", "benign", "b001", "b001", "b001", 0, 2048, 1536, "", "")
     trained_on = [replace(photograph, magnification=scale, width=700, height=460) for scale in (40, 200)]
-    table = scales_table(texts(rows), [photograph], trained_on, STUDY)
+    wide = np.linspace(0.3, 0.9, 1000)  # a draw of matched less one of squashed is from -0.1 to +0.2
+    draws = {
+        f"bach/{scale}/breakhis/resnet34/ft/patient/{magnification}/none/{metric}": drawn
+        for scale, drawn in (("squashed", wide), ("matched", wide + np.linspace(-0.1, 0.2, 1000)))
+        for magnification in (200, 40)
+        for metric in evaluation.METRICS
+    }
+    table = scales_table(texts(rows), draws, [photograph], trained_on, STUDY)
     assert [tuple(row[key] for key in ("model", "magnification", "scale")) for row in table.rows] == [
         ("ResNet34", magnification, scale) for magnification in ("40", "200") for scale in ("squashed", "matched")
     ]
@@ -99,12 +108,17 @@ def test_both_scales_stand_side_by_side_with_what_a_pixel_covers() -> None:
     assert matched == ["1.02", "0.67", "1.00", "1.00", "9", "1.000"]
     # 700 x 0.1 / 0.42 = 167 and 460 x 0.1 / 0.42 = 110: nine of them are 0.0526 of the photograph.
     assert fine == ["0.21", "0.14", "1.00", "1.00", "9", "0.053"]
-    assert table.cells[1][-5:-3] == ("0.7040 [0.5000, 0.7500]",) * 2
+    assert table.cells[1][-7:-5] == ("0.7040 [0.5000, 0.7500]",) * 2
+    assert table.cells[0][-2:] == ("", "")
+    low, high = (table.rows[1][f"auc_difference_{end}"] for end in ("low", "high"))
+    assert -0.1 <= float(low) < -0.09
+    assert 0.19 < float(high) <= 0.2
+    assert table.cells[1][-1] == f"+0.1000 [{low}, {high}]".replace("-", "−")
     assert "At 40× a pixel of a squashed image of bach is 2.5 times as wide and 2.9 times as high as" in table.caption
     assert "29 known patients with 145 images, and the other 255 images, each on its own" in table.caption
     assert "reflection" not in table.caption
     small = [replace(photograph, width=700, height=537)]  # narrower than a tile of 817 pixels: 117 of 817 are 14 %
-    caption = scales_table(texts(rows), small, trained_on, STUDY).caption
+    caption = scales_table(texts(rows), draws, small, trained_on, STUDY).caption
     assert "At 40× 14% of a tile is beyond the edges of the image, which is continued there by reflection." in caption
 
 

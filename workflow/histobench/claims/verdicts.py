@@ -20,7 +20,8 @@ SUPPORTED, UNDECIDED, NOT_RUN, NOT_APPLICABLE = "supported", "undecided", "not r
 ON_PAPER = {
     HOLDS: "the published tables, or the data and models that they describe, agree with the claim",
     CONTRADICTED: "they disagree with it, by more than rounding",
-    IMPOSSIBLE: "no data can give the printed numbers by the method that is named, which is proved exactly",
+    IMPOSSIBLE: "no data can give the printed numbers by the method that is named, or the method cannot be carried out as "
+    "printed; this is proved exactly",
     IMPLAUSIBLE: "data could give the printed numbers, but this is very unlikely: the evidence names the probability, the "
     "studies or the other printed numbers that say so",
     NOT_CHECKABLE: "neither the tables nor the data and models can tell",

@@ -1,5 +1,6 @@
 """How the names of the study's files read in print."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -41,10 +42,10 @@ EMPTY = "Empty: none of its rows could be made; gaps.csv says what could not be 
 EMPTY_EXTERNAL = EMPTY.replace("gaps.csv", "external_gaps.csv")
 """A study asks only for tables that its configuration has runs for: rows lack because of gaps."""
 OPTIMISTIC = "The best epoch is optimistic: it is chosen on the very images that it is scored on."
-HONEST = "Kept groups: a share of the training groups does not train; epoch, threshold and temperature are chosen on them, never on the evaluation fold."
+HONEST = "Validation groups: a share of the training groups does not train; epoch, threshold and temperature are chosen on them, never on the evaluation fold."
 SELECTIONS = {
     "last": "last epoch",
-    "validation": "chosen on kept groups (honest)",
+    "validation": "chosen on validation groups (honest)",
     "best_epoch": "best epoch (optimistic)",
 }
 WARNINGS = {"last": [], "validation": [HONEST], "best_epoch": [OPTIMISTIC]}
@@ -186,6 +187,11 @@ def fixed(number: str) -> str:
     return f"{float(number):.4f}" if number else ""
 
 
+def signed(number: float) -> str:
+    """Return a difference with four decimals and its sign; empty for NaN."""
+    return "" if math.isnan(number) else f"{number:+.4f}"
+
+
 def minus(text: str) -> str:
     """Return a printed number with true minus signs; one that starts with a plus sign keeps it."""
     return text.replace("-", "−")
@@ -195,6 +201,8 @@ def cell(row: Texts, column: str) -> str:
     """Return what a table shows in one cell: `mean ± deviation`, `estimate [low, high]`, or the text of the column."""
     if f"{column}_estimate" in row:
         return f"{row[f'{column}_estimate']} {bracket(row[f'{column}_low'], row[f'{column}_high'])}"
+    if row.get(f"{column}_low"):
+        return minus(f"{row[column]} {bracket(row[f'{column}_low'], row[f'{column}_high'])}")
     if f"{column}_mean" in row:
         return " ± ".join(filter(None, (row[f"{column}_mean"], row[f"{column}_std"])))
     return printed(column, row[column])

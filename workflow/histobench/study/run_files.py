@@ -77,12 +77,12 @@ def resampled_with(image: Any, policy: str) -> str:
 
 
 def prediction_columns(chosen: bool) -> tuple[str, ...]:
-    """Return the columns of predictions.csv of a run that chooses on kept groups, or not."""
+    """Return the columns of predictions.csv of a run that chooses on validation groups, or not."""
     return (*PREDICTIONS, SELECTIONS["validation"]) if chosen else PREDICTIONS
 
 
 def history_columns(chosen: bool) -> tuple[str, ...]:
-    """Return the columns of history.csv of a run that chooses on kept groups, or not."""
+    """Return the columns of history.csv of a run that chooses on validation groups, or not."""
     return (*HISTORY[: -len(SECONDS)], *KEPT, *SECONDS) if chosen else HISTORY
 
 

@@ -212,7 +212,7 @@ def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: 
         raise HistoBenchError(f"{path}: has other numbers of images than its fold, {numbers}")
     counted = validation.counts(kept, config.splits[run.split].by) if kept else {}
     if kept and not counted.items() <= recorded.get("chosen", {}).items():
-        raise HistoBenchError(f"{path}: its kept groups are not those that the seed and the fold give")
+        raise HistoBenchError(f"{path}: its validation groups are not those that the seed and the fold give")
     for side, some in (("training images", train), ("evaluation images", test)):
         if (recorded.get("sha256") or {}).get(side) not in (None, manifest.digest(some)):
             raise HistoBenchError(f"{path}: its {side} are not those of fold and manifest")

@@ -46,7 +46,11 @@ def significant(
     )
     if float(min(values) + HALF) < lowest:
         return Verdict(IMPOSSIBLE, f"{text}.")
-    return Verdict(IMPLAUSIBLE, f"{text}, which {none} of the {len(_printed(paper))} p-values of Table 7 are.")
+    return Verdict(
+        IMPLAUSIBLE,
+        f"{text}; only an approximation could give it, but {none} of the {len(_printed(paper))} p-values of Table 7 are below "
+        "what any approximation gives.",
+    )
 
 
 def significant_in_study(

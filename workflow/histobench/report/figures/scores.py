@@ -31,7 +31,7 @@ SUMMARY = (*ARM, "selection", "accuracy_mean", "accuracy_std")
 METRICS = (*ARM, "fold", "selection", "accuracy")
 GROUPS = ("on", "scale", *ARM, "class", "label", "fold", RATE)
 """Columns of the study's files that are drawn."""
-STEPS = {"last": "last epoch", "validation": "kept groups", "best_epoch": "best epoch"}
+STEPS = {"last": "last epoch", "validation": "validation groups", "best_epoch": "best epoch"}
 """Selections in the labels of the ladder's steps."""
 MEANS = "Markers: mean over folds; bars: 95 % interval, {} resampled."
 
@@ -131,7 +131,7 @@ def ladder(metrics: Sequence[Texts], published: Mapping[Key, float], study: Stud
     handles: list[Artist] = [
         Line2D([], [], color="0.2", linewidth=2.4, label="mean over folds"),
         Line2D([], [], label="one run", **DOT),
-        *([Line2D([], [], color="0.2", label="mean, chosen on kept groups", **SQUARE)] if chooses else []),
+        *([Line2D([], [], color="0.2", label="mean, chosen on validation groups", **SQUARE)] if chooses else []),
         Line2D([], [], color="0.2", label="mean of the best epoch", **DIAMOND),
     ]
     figure = canvas(

@@ -15,11 +15,12 @@ TALLIES = (
 LEVEL = 0.05
 """Significance level of Holm's p."""
 CAPTION = (
-    "Accuracy, mean over folds, with its 95 % interval: {} are resampled within class and fold. Differences are paired by {}. "
+    "Accuracy, mean over folds, with its 95 % interval: {} are resampled within class and fold, since images of one {} are not "
+    "independent. Differences are paired by {}. "
     "An arm is significantly worse if the interval of its difference excludes zero and Holm's p over all declared pairs, of "
     "sign flips of {}s in the pooled predictions, is below 0.05."
 )
-"""To be filled in with the groups, and twice with what a group is."""
+"""To be filled in with the groups, and three times with what a group is."""
 NOTABLE = (
     ("Impossible by the paper's own numbers", "published_verdict", "impossible", "published_evidence"),
     ("Implausible by the paper's own numbers", "published_verdict", "implausible", "published_evidence"),
@@ -146,7 +147,7 @@ def table(winners: Sequence[Winner], link: str, groups: str, unit: str) -> View:
     return View(
         "best-arms",
         title,
-        CAPTION.format(groups, unit, unit),
+        CAPTION.format(groups, unit, unit, unit),
         link,
         list(columns),
         list(columns.values()),
@@ -156,13 +157,14 @@ def table(winners: Sequence[Winner], link: str, groups: str, unit: str) -> View:
 
 
 def guesses(aucs: Sequence[Texts], names: Mapping[str, str]) -> list[str]:
-    """Return sentences on the arms whose AUC is not above that of guessing, given their rows of intervals.csv."""
+    """Return sentences on the arms whose AUC is not above that of guessing, given rows of intervals.csv of one magnification."""
     known = [row for row in aucs if row["fold_mean_low"] and row["fold_mean_high"]]
     below = [row for row in known if float(row["fold_mean_high"]) < 0.5]
     similar = [row for row in known if float(row["fold_mean_low"]) <= 0.5 and row not in below]
     kinds = {"does not differ from": similar, "is below": below}
     return [
-        f"AUC that {what} that of guessing: {', '.join(shown('first', _arm(row), names) for row in rows)}."
+        f"At {magnified(rows[0]['magnification'])}, the AUC of these arms {what} that of guessing: "
+        f"{', '.join(shown('first', _arm(row), names) for row in rows)}."
         for what, rows in kinds.items()
         if rows
     ]
@@ -196,7 +198,7 @@ def notable(claims: Source, most: int = 4) -> list[tuple[str, list[dict[str, Val
         parts = {"sentence": "sentence", "wording": "wording", "section": "section", "evidence": evidence}
         if rows:
             shows = ({part: claims.value(row, name, away=True) for part, name in parts.items()} for row in rows[:most])
-            found.append((title, list(shows)))
+            found.append((f"{title} ({most} of {len(rows)})" if len(rows) > most else title, list(shows)))
     return found
 
 

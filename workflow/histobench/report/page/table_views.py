@@ -29,10 +29,12 @@ COMPARED = (
     Column("Wilcoxon p (floor)", "{wilcoxon_p} ({wilcoxon_floor})"),
     *plain("nadeau_bengio_p"),
 )
-ALSO_TRAINS = (
-    "of the {images} {label} images that evaluate, a share of {slide_in_training} has its slide in training too, "
-    "{accession_in_training} its accession number, and {pixels_in_training} an image with equal pixels"
-)
+ALSO_TRAINS = {
+    "slide_in_training": "its slide",
+    "accession_in_training": "its accession number",
+    "pixels_in_training": "an image with equal pixels",
+}
+"""Column of the table of the folds -> what a share of the evaluation images has in training too."""
 SECONDARY = {
     "accuracy": Column("McNemar p (secondary)", "{mcnemar_p}"),
     "auc": Column("DeLong p (secondary)", "{delong_p}"),
@@ -66,7 +68,14 @@ def also_train(source: Source) -> list[tuple[str, str, list[Cell]]]:
     found: dict[tuple[str, str], list[Cell]] = {}
     for index, row in enumerate(source.rows):
         if row["fold"] == ALL:
-            found.setdefault((row["dataset"], row["split"]), []).append(source.fill(ALSO_TRAINS, index, away=True))
+            shares = ", ".join(
+                f"{f'a share of {{{column}}}' if float(row[column]) else 'none'} has {what}"
+                for column, what in ALSO_TRAINS.items()
+            )
+            clause = source.fill(
+                f"of the {{images}} {{label}} images that evaluate, {shares} in training too", index, away=True
+            )
+            found.setdefault((row["dataset"], row["split"]), []).append(clause)
     return [(*names, clauses) for names, clauses in found.items()]
 
 

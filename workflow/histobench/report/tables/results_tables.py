@@ -186,7 +186,7 @@ def _setting(number: int, selection: str, study: Study) -> dict[str, str]:
 
 
 def _title(number: int, selection: str, study: Study) -> str:
-    return title(study, f"table{number}") + {"validation": ", kept groups", "best_epoch": ", best epoch"}.get(
+    return title(study, f"table{number}") + {"validation": ", validation groups", "best_epoch": ", best epoch"}.get(
         selection, ""
     )
 

@@ -1,29 +1,40 @@
 """The companion of Table 6 that compares the scales at which images of another dataset are shown to the models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+
+import numpy as np
 
 from histobench.datasets import tiles
 from histobench.datasets.manifest import Image
+from histobench.evaluation import external
+from histobench.evaluation.bootstrap import interval
 from histobench.metrics import SCORES
 from histobench.report.render import Table
 from histobench.report.tables.scores_tables import OWN, SCALES, external_units
-from histobench.report.terms import EMPTY_EXTERNAL, Texts, fixed, magnified
+from histobench.report.terms import EMPTY_EXTERNAL, Texts, fixed, magnified, signed
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
 
 KEYS = ("model", "mode", "magnification", "scale")
 GEOMETRY = ("pixel_width", "pixel_height", "relative_width", "relative_height", "tiles", "share_covered")
-PARTS = ("estimate", "low", "high")
+PARTS = ("estimate", "low", "high", "difference", "difference_low", "difference_high")
 
 
 def scales_table(
-    intervals: Sequence[Texts], images: Sequence[Image], trained_on: Sequence[Image], study: Study
+    intervals: Sequence[Texts],
+    draws: Mapping[str, np.ndarray],
+    images: Sequence[Image],
+    trained_on: Sequence[Image],
+    study: Study,
 ) -> Table:
     """Return what a pixel covers, and the scores with 95 % intervals, for each arm, training magnification and scale.
 
+    Rows of scale `matched` have the difference from `squashed`, too.
+
     Args:
         intervals: rows of `external_intervals.csv`.
+        draws: arrays of `external_draws.npz`.
         images: manifest of the dataset of Table 6.
         trained_on: manifest of the dataset that its models were trained on.
         study: with `matched` among the scales of the first block of `external`.
@@ -35,18 +46,25 @@ def scales_table(
         key=lambda row: (arms.index((row["model"], row["mode"])), int(row["magnification"]), row["scale"] == "matched")
     )
     notes: dict[str, None] = {}
+    known = {_drawn(row): row for row in chosen}
     for row in chosen:
         key = tuple(row[name] for name in KEYS)
         if key not in rows:
             shape, said = _geometry(images, trained_on, row, study)
             notes |= dict.fromkeys(said)
             rows[key] = dict(zip(KEYS, key, strict=True)) | {"model": study.label(row["model"])} | shape
-        rows[key] |= {f"{row['metric']}_{part}": fixed(row[part]) for part in PARTS}
+        squashed = known.get(_drawn({**row, "scale": "squashed"})) if row["scale"] == "matched" else None
+        values = [
+            *map(fixed, (row[part] for part in PARTS[:3])),
+            *(_difference(row, squashed, draws) if squashed else [""] * 3),
+        ]
+        rows[key] |= {f"{row['metric']}_{part}": value for part, value in zip(PARTS, values, strict=True)}
     caption = study.caption(
         f"External test on dataset {setting['on']} of models trained on {setting['dataset']}, by the scale of its images: mean over "
         "the models of all folds with 95 % intervals; magnification is that of the training images.",
         OWN,
         SCALES,
+        "Differences are matched minus squashed, of the same models and paired over images; that of every score is in the CSV.",
         "Width and height of a pixel that the model sees are in µm of the original, and relative to a pixel of training; both are by "
         "the stated `microns_per_pixel`.",
         *notes,
@@ -55,8 +73,24 @@ def scales_table(
     )
     columns = (*KEYS, *GEOMETRY, *(f"{metric}_{part}" for metric, part in product(SCORES, PARTS)))
     return Table.of(
-        f"{title(study, 'table6')}, scales", caption, columns, list(rows.values()), (*KEYS, *GEOMETRY, *SCORES)
+        f"{title(study, 'table6')}, scales",
+        caption,
+        columns,
+        list(rows.values()),
+        (*KEYS, *GEOMETRY, *SCORES, "accuracy_difference", "auc_difference"),
     )
+
+
+def _drawn(row: Texts) -> str:
+    """Return the name of the draws of a row of `external_intervals.csv`."""
+    return "/".join(row[name] for name in (*external.KEYS, "metric"))
+
+
+def _difference(row: Texts, other: Texts, draws: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the difference of the estimates of two rows and the ends of its interval, empty where there is none."""
+    difference = float(row["estimate"]) - float(other["estimate"])
+    ends = interval(difference, draws[_drawn(row)] - draws[_drawn(other)], float(row["freedom"]))
+    return [signed(value) for value in (difference, *ends)]
 
 
 def _geometry(

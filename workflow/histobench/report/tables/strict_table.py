@@ -6,7 +6,7 @@ from histobench.evaluation.summary import GROUPS
 from histobench.metrics import SCORES
 from histobench.report.render import Table
 from histobench.report.tables.scores_tables import folds
-from histobench.report.terms import EMPTY, Texts, fixed, head, remarks, resampled
+from histobench.report.terms import EMPTY, Texts, fixed, head, remarks, resampled, signed
 from histobench.study.outputs import title
 from histobench.study.resolved import Study
 
@@ -38,7 +38,7 @@ def strict_table(summary: Sequence[Texts], study: Study) -> Table:
                 for name, values in ((score, own), (f"{score}_strict", strict)):
                     row |= {f"{name}_{part}": fixed(values[f"{score}_{part}"]) for part in ("mean", "std")}
                 change = float(row[f"{score}_strict_mean"]) - float(row[f"{score}_mean"])
-                row[f"{score}_difference"] = f"{change:+.4f}"
+                row[f"{score}_difference"] = signed(change)
             rows.append(row)
     scores = [f"{score}{part}" for score in SHOWN for part in ("", "_strict", "_difference")]
     heads = [
@@ -49,8 +49,8 @@ def strict_table(summary: Sequence[Texts], study: Study) -> Table:
     return Table.of(
         f"{title(study, 'table4')}, stricter split",
         study.caption(
-            f"The same arms under a stricter split: dataset {study.dataset}, augmentation {study.augmentation}, last epoch, mean "
-            f"± sample standard deviation over {folds(used)}. Difference: stricter minus {main}.",
+            f"The same arms, trained again under a stricter split: dataset {study.dataset}, augmentation {study.augmentation}, last epoch, mean "
+            f"± sample standard deviation over {folds(used)}. Difference: stricter minus {main}, without an interval.",
             f"Groups, which statistics resample: {resampled(used, study)}." if used else EMPTY,
             *remarks(used, study.labels),
         ),
