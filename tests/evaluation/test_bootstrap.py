@@ -259,3 +259,21 @@ def test_reliability_curve_of_six_images() -> None:
 def test_probabilities_of_extreme_logits() -> None:
     assert calibration.probability(np.array([-800.0, 0, 800])).tolist() == [0, 0.5, 1]
     assert calibration.bins(np.array([0.0, 0.1, 0.999, 1])).tolist() == [0, 1, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("fold", "freedom", "widening"),
+    [("bxm", 0.0, 1.0), ("bxxm", 3.0, 1.5**0.5), ("bbmm", 3.0, 1.0), ("xxx", 6.0, 1.0), ("bbxmm", 3.0, 1.5**0.5)],
+)
+def test_groups_with_both_classes_are_a_stratum_of_their_own(fold: str, freedom: float, widening: float) -> None:
+    """A fold has groups with benign (b), malignant (m) or both (x) images; a stratum of one group does not vary."""
+    names = tuple(f"{number}{place}{kind}" for number in (1, 2, 3) for place, kind in enumerate(fold))
+    classes = tuple({"b": 2, "m": 1, "x": 3}[name[-1]] for name in names)
+    groups = bootstrap.Groups(names, classes, tuple(int(name[0]) for name in names))
+    assert groups.freedom == freedom
+    assert groups.widening == pytest.approx(widening)
+
+
+def test_a_draw_without_a_score_is_left_out_of_the_p_value() -> None:
+    drawn = np.linspace(-0.2, 0.6, 400)
+    assert bootstrap.bootstrap_p(np.append(drawn, np.full(400, np.nan)), 10) == bootstrap.bootstrap_p(drawn, 10)

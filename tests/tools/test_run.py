@@ -53,10 +53,14 @@ def test_a_second_one_in_the_folder_is_refused_until_the_first_ends(tmp_path, mo
 
 def scores(arms: int) -> str:
     """A table as tables/scores.md has it."""
-    rows = ["**Scores.** Study: x.", "", "| Model | Mode | Split | Selection | Folds | Accuracy | F1-score | AUC |"]
+    rows = [
+        "**Scores.** Dataset x: mean. Much more. Study: x.",
+        "",
+        "| Model | Mode | Split | Selection | Folds | Accuracy | F1-score | AUC |",
+    ]
     rows += ["| --- | --- | --- | --- | --: | --: | --: | --: |"]
     for arm in range(arms):
-        for selection in ("last epoch", "best epoch (optimistic)"):
+        for selection in ("last epoch", "chosen on validation groups (honest)", "best epoch (optimistic)"):
             rows.append(f"| m{arm} \\| x | FT | patient | {selection} | 5 | 0.{arm:04} | 0.5 | 0.{arm + 1:04} |")
     return "\n".join([*rows, ""])
 
@@ -68,8 +72,9 @@ def test_a_study_ends_with_its_scores_and_where_they_are(tmp_path, arms):
     (results / "tables").mkdir(parents=True)
     (results / "report.html").touch()
     (results / "tables/scores.md").write_text(scores(arms))
+    (results / "study.json").write_text('{"notes": ["SYNTHETIC.", "RANDOM."]}')
     caption, table, end = run.ending(results).strip().split("\n\n")
-    assert caption == "**Scores.** Study: x."
+    assert caption == "Dataset x: mean. SYNTHETIC. RANDOM."
     shown = table.splitlines()
     assert shown[0] == " Model | Accuracy | AUC"  # Mode and Split are the same everywhere
     assert shown[2] == " m0 \\| x | 0.0000 | 0.0001"

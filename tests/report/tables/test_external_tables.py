@@ -82,7 +82,15 @@ def test_the_whole_test_stands_beside_it_with_the_rates_of_each_class() -> None:
 
 
 def test_both_scales_stand_side_by_side_with_what_a_pixel_covers() -> None:
-    units = {"known_patients": 29, "known_images": 145, "images": 400, "low": 0.5, "high": 0.75, "freedom": 139}
+    units = {
+        "known_patients": 29,
+        "known_images": 145,
+        "images": 400,
+        "low": 0.5,
+        "high": 0.75,
+        "freedom": 139,
+        "folds": 5,
+    }
     rows = [
         arm("resnet34", magnification, scale) | units | {"metric": metric, "estimate": value + magnification / 10_000}
         for scale, value in (("squashed", 0.6), ("matched", 0.7))
@@ -117,6 +125,21 @@ def test_both_scales_stand_side_by_side_with_what_a_pixel_covers() -> None:
     assert "At 40× a pixel of a squashed image of bach is 2.5 times as wide and 2.9 times as high as" in table.caption
     assert "29 known patients with 145 images, and the other 255 images, each on its own" in table.caption
     assert "reflection" not in table.caption
+    # Models of other folds are not compared, and nothing is said of differences where there are none.
+    gap = [row | {"folds": 4} if row["scale"] == "matched" else row for row in rows]
+    without = scales_table(texts(gap), draws, [photograph], trained_on, STUDY)
+    assert {row["auc_difference"] for row in without.rows} == {""}
+    assert "ifferences" in table.caption
+    assert "ifferences" not in without.caption
+    # Where no image of a training magnification was matched, the size of its pixels may not be known.
+    some = scales_table(
+        texts([row for row in rows if (row["scale"], row["magnification"]) != ("matched", 200)]),
+        draws,
+        [photograph],
+        trained_on,
+        STUDY,
+    )
+    assert {row["magnification"] for row in some.rows} == {"40"}
     small = [replace(photograph, width=700, height=537)]  # narrower than a tile of 817 pixels: 117 of 817 are 14 %
     caption = scales_table(texts(rows), draws, small, trained_on, STUDY).caption
     assert "At 40× 14% of a tile is beyond the edges of the image, which is continued there by reflection." in caption

@@ -17,6 +17,7 @@ assignment serves all magnifications, so a group is in the same fold at each of 
 numpy only, because every training job does it.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -164,15 +165,13 @@ def census(images: Sequence[Image], folds: Folds) -> list[dict[str, Any]]:
     Returns:
         A row for each fold and class with :data:`CENSUS_COLUMNS`. Images and groups are those of the class, on each side, all
         magnifications together. The rest is about the evaluation images of the class, against training images of both
-        classes: pairs of :func:`twins` that the fold divides, patients who have images on both sides, and the shares of images
+        classes: pairs of an evaluation and a training image with equal pixels, patients who have images on both sides, and the shares of images
         whose slide, whose accession number, and whose decoded pixels also train.
     """
     train, test = folds.sides(images)
     labels, groups = np.array([image.label for image in images]), [group_of(image, folds.policy) for image in images]
     columns = {name: np.array([getattr(image, name) for image in images]) for name in ("patient", *SHARED)}
     columns["group"] = np.array(groups)
-    row_of = {image.image_id: row for row, image in enumerate(images)}
-    pairs = [(row_of[one], row_of[other]) for one, other in twins(images, folds.policy)]
     rows = []
     for fold, label in product(range(folds.count), LABELS):
         trains, here = train[:, fold], test[:, fold] & (labels == label)
@@ -180,7 +179,8 @@ def census(images: Sequence[Image], folds: Folds) -> list[dict[str, Any]]:
         for side, chosen in (("train", trains & (labels == label)), ("test", here)):
             row |= {f"{side}_images": int(chosen.sum()), f"{side}_groups": len(set(columns["group"][chosen]))}
         also = {name: np.isin(values[here], values[trains]) for name, values in columns.items()}
-        row["equal_pixels"] = int(sum((trains[a] & here[b]) | (trains[b] & here[a]) for a, b in pairs))
+        copies = Counter(columns["sha256"][trains].tolist())
+        row["equal_pixels"] = sum(copies[pixels] for pixels in columns["sha256"][here].tolist())
         row["shared_patients"] = len(set(columns["patient"][here][also["patient"]]))
         rows.append(row | {column: float(also[name].mean()) for name, column in SHARED.items()})
     return rows

@@ -43,10 +43,11 @@ def divide(
     for label, name in enumerate(LABELS):
         own = rows[malignant[rows] == label]
         if not all(np.isin(own, side).any() for side in sides):
+            chose = len(set(group[own]) & set(kept))
             raise HistoBenchError(
-                f"validation: class {name} has {len(np.unique(group[own]))} {unit_of(folds.policy)}(s) to train on in fold "
-                f"{fold} at {magnification}x, too few to keep {share:g} of them and train on the others; give more images, "
-                "or leave `validation` out of the mode"
+                f"validation: of class {name} {chose} of {len(np.unique(group[own]))} {unit_of(folds.policy)}(s) with images to "
+                f"train on in fold {fold} at {magnification}x would be kept for choosing, by a share of {share:g}, but both "
+                "sides need one; give more images, change `validation` or the seed, or leave `validation` out of the mode"
             )
     return sides
 

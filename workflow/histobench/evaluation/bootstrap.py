@@ -216,18 +216,27 @@ class Groups:
         folds = np.unique(self.folds, return_inverse=True)[1]
         return np.bincount(folds, np.array(self.classes) & CLASSES[name], folds.max() + 1).astype(int) // CLASSES[name]
 
+    def _strata(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the strata with groups of a class, as :func:`resample` draws them: their groups, and those of the class in the
+        same fold, each (strata,)."""
+        folds, classes = np.unique(self.folds, return_inverse=True)[1], np.array(self.classes)
+        kinds = [np.bincount(folds[classes == kind], minlength=folds.max() + 1) for kind in (CLASSES[name], 3)]
+        own = np.concatenate(kinds)
+        return own[own > 0], np.tile(sum(kinds), 2)[own > 0]
+
     @cached_property
     def freedom(self) -> float:
         """Return the degrees of freedom of the variance of a mean over folds, of the class with fewer, to one decimal.
 
-        Those of Satterthwaite (Biometrics Bulletin 2, 1946, 110-114) where groups vary alike: (sum of 1/n)^2 over the sum of
-        1/(n^2 (n - 1)), over folds of n > 1 groups. With k equal folds they are the number of groups less k; if folds are
-        no strata, less 1; and 0 if every fold has a single group.
+        Where groups vary alike, a stratum of m of a fold's n groups adds v = m / n^2 to the variance. The degrees are those
+        of Satterthwaite (Biometrics Bulletin 2, 1946, 110-114): (sum of v)^2 over the sum of v^2 / (m - 1), over strata of
+        m > 1 groups. With k equal folds they are the number of groups less k; if folds are no strata, less 1; and 0 if
+        every stratum is a single group.
         """
         found = []
-        for n in (self.per_fold(name) for name in CLASSES):
-            n = n[n > 1]
-            found.append(np.sum(1 / n) ** 2 / np.sum(1 / (n**2 * (n - 1))) if len(n) else 0.0)
+        for m, n in map(self._strata, CLASSES):
+            v, m = (m / n**2)[m > 1], m[m > 1]
+            found.append(np.sum(v) ** 2 / np.sum(v**2 / (m - 1)) if len(m) else 0.0)
         return round(float(min(found)), 1)
 
     @property
@@ -238,15 +247,15 @@ class Groups:
 
     @cached_property
     def widening(self) -> float:
-        """Return by how much deviations are too small, because nothing varies where a fold has a single group of a class.
+        """Return by how much deviations are too small, because nothing varies where a stratum is a single group.
 
-        Where groups vary alike, a class has the variance sum of 1/n over folds of n groups; the draws, only the part of
-        folds with two or more. The factor is the root of the larger ratio of the two classes, at least 1.
+        The draws have only the part of the variance, as :attr:`freedom` adds it up, of strata of two groups or more. The
+        factor is the root of the larger ratio of the two classes, at least 1.
         """
         ratios = [1.0]
-        for n in (self.per_fold(name) for name in CLASSES):
-            if n.max() > 1:
-                ratios.append(float(np.sum(1 / n) / np.sum(1 / n[n > 1])))
+        for m, n in map(self._strata, CLASSES):
+            if m.max() > 1:
+                ratios.append(float(np.sum(m / n**2) / np.sum((m / n**2)[m > 1])))
         return max(ratios) ** 0.5
 
 
@@ -353,7 +362,8 @@ def bootstrap_p(drawn: np.ndarray, freedom: float) -> float | None:
     """
     from scipy.special import ndtri, stdtr
 
-    if freedom < 1:
+    drawn = drawn[np.isfinite(drawn)]
+    if freedom < 1 or not len(drawn):
         return None
     below, above = int(np.sum(drawn <= 1e-12)), int(np.sum(drawn >= -1e-12))
     z = float(ndtri(min(0.5, (min(below, above) + 1) / (len(drawn) + 1))))

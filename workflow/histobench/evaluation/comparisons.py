@@ -165,7 +165,7 @@ def external_intervals(
 
     The patients of the other dataset are resampled within class, the same ones for every model; where a patient is
     not known, the image is. The intervals leave out the choice of training images, which the deviation over folds shows. They
-    include the variance of training where an arm has several seeds and no run of them is missing.
+    include the variance of training where an arm has several seeds and no run of them is missing; else `seeds` is 1.
 
     Args:
         runs: for each other dataset, scale of its images and run, what the run predicts there.
@@ -189,17 +189,21 @@ def external_intervals(
         models = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
         weights = resample(groups, draws, seed)
         estimates = [model.values() for model in models]
-        means = over_seeds(estimates)
-        drawn = spread(means, over_seeds([model.values(weights) for model in models]), groups)
         values = {run: estimate for (run, _), estimate in zip(members, estimates, strict=True)}
         folds, seeds = (sorted({getattr(run, place) for run in values}) for place in ("fold", "seed"))
-        if len(values) == len(folds) * len(seeds):
+        of_fold = [[index for index, run in enumerate(values) if run.fold == fold] for fold in folds]
+        means, drawn = (
+            over_seeds([over_seeds([found[index] for index in some]) for some in of_fold])
+            for found in (estimates, [model.values(weights) for model in models])
+        )
+        drawn, complete = spread(means, drawn, groups), len(values) == len(folds) * len(seeds)
+        if complete:
             for metric in POOLED:
                 scores = [[values[replace(first, fold=fold, seed=one)][metric][0] for one in seeds] for fold in folds]
                 named = f"{on}/{scale}/{name}/{metric}"
                 drawn[metric] = with_training_variance(drawn[metric], np.array(scores), named, seed)
         key = {"on": on, "scale": scale} | {column: getattr(first, column) for column in ARM}
-        key |= {"level": LEVEL, "folds": len(folds), "seeds": len(seeds), **groups.counts}
+        key |= {"level": LEVEL, "folds": len(folds), "seeds": len(seeds) if complete else 1, **groups.counts}
         key |= {"known_patients": len(np.unique(known)), "known_images": len(known)}
         key |= {"images": len(part.label), "one_class": one_class([model.calls for model in models])}
         for metric in POOLED:

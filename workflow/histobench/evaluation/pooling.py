@@ -102,7 +102,7 @@ class Scored:
 
 
 def over_seeds(values: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the mean of each score over seeds."""
+    """Return the mean of each score over seeds, or over folds."""
     return {name: np.mean([one[name] for one in values], axis=0) for name in values[0]}
 
 

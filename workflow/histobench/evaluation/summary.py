@@ -82,15 +82,15 @@ def with_groups(rows: Iterable[Row], runs: Mapping[Run, Predictions]) -> list[Ro
 
 
 def one_class(calls: Sequence[tuple[int, int]]) -> str:
-    """Return whether the model of a fold calls all its images alike: `benign`, `malignant`, `2 of 5 folds`, or nothing.
+    """Return whether models call all their images alike: `benign`, `malignant`, `2 of 5 models`, or nothing.
 
     Args:
-        calls: for each fold, with each seed, the images that are called malignant, and all images.
+        calls: for the model of each fold and seed, the images that are called malignant, and all images.
     """
     alike = [called > 0 for called, images in calls if called in (0, images)]
     if len(alike) == len(calls) and len(set(alike)) == 1:
         return "malignant" if alike[0] else "benign"
-    return f"{len(alike)} of {len(calls)} folds" if alike else ""
+    return f"{len(alike)} of {len(calls)} models" if alike else ""
 
 
 def summarise(

@@ -107,7 +107,7 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
     )
     alike = dict.fromkeys(
         f"{labels.get(row['model'], row['model'])} {printed_mode(row['mode'])} ({magnified(row['magnification'])}, "
-        f"{'in' if 'folds' in found else 'always'} {found})"
+        f"{found if 'models' in found else f'always {found}'})"
         for row in rows
         if (found := row.get("one_class"))
     )

@@ -17,7 +17,7 @@ Magnifications = Annotated[
 
 
 Seeds = Annotated[
-    list[Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(checks.not_boolean)]],
+    list[Annotated[int, Field(strict=True, ge=0, lt=2**63)]],
     Field(min_length=1),
     AfterValidator(distinct),
 ]

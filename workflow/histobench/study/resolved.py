@@ -240,13 +240,14 @@ def resolve(config: "Config") -> Study:
 
 def _of_seeds(study: Study) -> list[str]:
     """Return which arms are trained with several seeds, as a note."""
-    several = {cell[1:3]: seeds for cell, seeds in study.seeds.items() if seeds > 1}
+    several = {cell[1:3] for cell, seeds in study.seeds.items() if seeds > 1}
     if not several:
         return []
-    numbers = " or ".join(map(str, sorted(set(several.values()))))
+    numbers = {seeds for cell, seeds in study.seeds.items() if cell[1:3] in several}
+    most = f"{'up to ' if len(numbers) > 1 else ''}{max(numbers)}"
     names = ", ".join(arm.name for arm in study.arms if arm.key in several)
     which = "" if min(study.seeds.values()) > 1 else f" ({names})"
-    return [f"A fold's score is the mean over {numbers} seeds{which}."]
+    return [f"A fold's score is the mean over {most} seeds{which}."]
 
 
 def write(study: Study, path: Path) -> None:

@@ -5,6 +5,7 @@ Every argument is Snakemake's; `python -m histobench.tools.run --configfile conf
 
 import asyncio
 import fcntl
+import json
 import os
 import re
 import runpy
@@ -110,11 +111,14 @@ def ending(results: Path) -> str:
     if not page.exists():
         return ""
     lines = scores.read_text(encoding="utf-8").splitlines()
-    caption = textwrap.fill(" ".join(line for line in lines if line and line[0] != "|"), 100)
+    first, *_ = re.split(r"(?<=\.) ", lines[0].partition(".** ")[2])
+    notes = json.loads((results / "study.json").read_text(encoding="utf-8"))["notes"]
+    caption = textwrap.fill(" ".join([first, *notes]), 100)
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
     columns = list(zip(*rows, strict=True))
     names = [column[0].strip() for column in columns]
-    last = [row for row in rows if "best epoch" not in row[names.index("Selection")]] if "Selection" in names else rows
+    place = names.index("Selection") if "Selection" in names else None
+    last = [*rows[:2], *(row for row in rows[2:] if place is None or row[place].strip() == "last epoch")]
     kept = [
         number
         for number, name in enumerate(names)

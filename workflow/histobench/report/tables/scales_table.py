@@ -18,6 +18,7 @@ from histobench.study.resolved import Study
 
 KEYS = ("model", "mode", "magnification", "scale")
 GEOMETRY = ("pixel_width", "pixel_height", "relative_width", "relative_height", "tiles", "share_covered")
+DIFFERENCES = "Differences are matched minus squashed, of the same models and paired over images; those of every score are in the CSV."
 PARTS = ("estimate", "low", "high", "difference", "difference_low", "difference_high")
 
 
@@ -30,7 +31,7 @@ def scales_table(
 ) -> Table:
     """Return what a pixel covers, and the scores with 95 % intervals, for each arm, training magnification and scale.
 
-    Rows of scale `matched` have the difference from `squashed`, too.
+    Rows of scale `matched` have the difference from `squashed`, too, where both are of the models of all folds.
 
     Args:
         intervals: rows of `external_intervals.csv`.
@@ -45,18 +46,22 @@ def scales_table(
     chosen.sort(
         key=lambda row: (arms.index((row["model"], row["mode"])), int(row["magnification"]), row["scale"] == "matched")
     )
+    # Only these have the micrometres of each magnification, see cross_checks.
+    compared = {row["magnification"] for row in chosen if row["scale"] == "matched"}
+    chosen = [row for row in chosen if row["magnification"] in compared]
     notes: dict[str, None] = {}
-    known = {_drawn(row): row for row in chosen}
+    whole = {_drawn(row): row for row in chosen if int(row["folds"]) == study.splits[row["split"]]["folds"]}
     for row in chosen:
         key = tuple(row[name] for name in KEYS)
         if key not in rows:
             shape, said = _geometry(images, trained_on, row, study)
             notes |= dict.fromkeys(said)
             rows[key] = dict(zip(KEYS, key, strict=True)) | {"model": study.label(row["model"])} | shape
-        squashed = known.get(_drawn({**row, "scale": "squashed"})) if row["scale"] == "matched" else None
+        squashed = whole.get(_drawn({**row, "scale": "squashed"}))
+        matched = row["scale"] == "matched" and _drawn(row) in whole
         values = [
             *map(fixed, (row[part] for part in PARTS[:3])),
-            *(_difference(row, squashed, draws) if squashed else [""] * 3),
+            *(_difference(row, squashed, draws) if squashed and matched else [""] * 3),
         ]
         rows[key] |= {f"{row['metric']}_{part}": value for part, value in zip(PARTS, values, strict=True)}
     caption = study.caption(
@@ -64,7 +69,7 @@ def scales_table(
         "the models of all folds with 95 % intervals; magnification is that of the training images.",
         OWN,
         SCALES,
-        "Differences are matched minus squashed, of the same models and paired over images; that of every score is in the CSV.",
+        *([DIFFERENCES] if any(row["accuracy_difference"] for row in rows.values()) else []),
         "Width and height of a pixel that the model sees are in µm of the original, and relative to a pixel of training; both are by "
         "the stated `microns_per_pixel`.",
         *notes,
