@@ -44,6 +44,10 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the files that take longest first: at the end, they would run on one core alone."""
-    longest = {"test_demo.py": 0, "test_rerun.py": 1}
-    items.sort(key=lambda item: longest.get(item.path.name, len(longest)))
+    """Start the files that take longest first: at the end, they would run on one core alone.
+
+    `--no-loadscope-reorder` keeps this order; pytest-xdist would start files with many tests first.
+    """
+    longest = ("test_demo.py", "test_rerun.py", "test_sharing.py", "test_kill.py", "test_slurm.py", "test_external.py")
+    place = {name: number for number, name in enumerate(longest)}
+    items.sort(key=lambda item: place.get(item.path.name, len(longest)))
