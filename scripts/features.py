@@ -10,6 +10,7 @@ those of the tokens.
 import json
 import shutil
 import time
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def main() -> None:
     from histobench.training import device as devices
     from histobench.training import inputs
     from histobench.training.data import prefetch
+    from histobench.training.microbatch import MicroBatch
 
     spec = given.specification
     device = devices.choose(given.device, max(1, given.workers), given.share)
@@ -49,13 +51,20 @@ def main() -> None:
     if not here:
         raise HistoBenchError(f"{given.manifest}: no image at {spec.magnification}x; take it out of the grid")
     precision, tokens = devices.precision(device), given.tokens is not None
-    compute, shape, dtype = build.feature_extractor(spec, given.weights, precision, tokens, device)
+    with devices.memory_errors("the model"):
+        compute, shape, dtype = build.feature_extractor(spec, given.weights, precision, tokens, device)
     shape = (spec.views, len(here), *shape)
     source = inputs.unlabelled(spec, images, here, given.pixels, given.tokens, given.workers)
     require_space(given.output, spec.part, np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))
+    micro = MicroBatch(given.micro_batch or None, BATCH, device)
+
+    def computed(batch: torch.Tensor, size: int) -> torch.Tensor:
+        return torch.cat([compute(part).cpu() for part in batch.split(size)])
+
     plan = product(range(1, spec.views + 1), np.split(np.arange(len(here)), range(BATCH, len(here), BATCH)))
     with (
         torch.inference_mode(),
+        devices.memory_errors("a batch of images"),
         atomic_path(given.output) as temporary,
         temporary.open("wb") as file,
         tqdm(total=shape[0] * shape[1], unit="image", desc=spec.part) as bar,
@@ -63,9 +72,9 @@ def main() -> None:
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for batch, _ in prefetch(source.batches(plan), device):
-            block = compute(batch)
+            block = micro.retry(partial(computed, batch))
             block = block.view(torch.uint16) if block.dtype == torch.bfloat16 else block
-            file.write(block.cpu().numpy().astype(dtype, copy=False).tobytes())
+            file.write(block.numpy().astype(dtype, copy=False).tobytes())
             bar.update(len(batch))
         before = inputs.feature_seconds(given.tokens)
         seconds = None if before is None else round(before + time.perf_counter() - STARTED, 3)

@@ -6,6 +6,7 @@ With --microns, as for scripts/pixels.py, the pixels are those of its tiles, who
 """
 
 import json
+from functools import partial
 
 from histobench.io.errors import HistoBenchError, run_script
 from histobench.study import arguments
@@ -49,7 +50,9 @@ def main() -> None:
             f"and {known[seen[0].sha256]}), so that models would be tested on what they were trained on; remove them"
         )
     device = devices.choose(given.device, given.threads, given.share)
-    module = build.trained(spec, given.weights, given.trained, devices.precision(device)).to(device)
+    module = build.trained(spec, given.weights, given.trained, devices.precision(device))
+    with devices.memory_errors("the model"):
+        module.to(device)
     if spec.recipe.trainable == "head":
         torch.backends.cudnn.allow_tf32 = False  # as embeddings are computed for training
     elif device.type == "cuda":
@@ -61,8 +64,8 @@ def main() -> None:
     rows = counts.sum()
     store = pixels.load(given.pixels, rows, spec.model.image_size)
     source = Stored(store[None], np.arange(rows), np.zeros(rows, np.float32))
-    micro = MicroBatch(given.micro_batch or None, spec.recipe.batch_size, whole=False)
-    logits = micro.retry(lambda size: predict(module, source, device, size), lambda: None).numpy()
+    micro = MicroBatch(given.micro_batch or None, spec.recipe.batch_size, device)
+    logits = micro.retry(partial(predict, module, source, device)).numpy()
     if not np.isfinite(logits).all():
         raise HistoBenchError(
             f"{given.trained}: {(~np.isfinite(logits)).sum()} of {rows} logits are not finite; train this run again"

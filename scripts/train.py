@@ -9,6 +9,8 @@ removed when the job succeeds. A job that is asked to end finishes its step, wri
 manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are the plain ones,
 when --features are augmented. --weights are pretrained ones, unless they are random or a head is trained.
 --gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
+--micro-batch is the most images on the device at once. Where the memory of a GPU holds fewer, the number that it holds is kept
+in a small file in the folder --found-sizes, for later jobs.
 """
 
 import json
@@ -27,7 +29,7 @@ def main() -> None:
     given = arguments.parse(
         __doc__,
         *("manifest", "folds", "output", "history", "run"),
-        optional=["pixels", "features", "evaluation_features", "weights"],
+        optional=["pixels", "features", "evaluation_features", "weights", "found_sizes"],
         specification=RunSpec.model_validate_json,
         split_by=str,
         gradient_checkpointing=0,
@@ -47,6 +49,7 @@ def main() -> None:
     from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
     from histobench.training.interrupt import Interrupt
+    from histobench.training.microbatch import FoundSize
     from histobench.training.record import run_record
 
     spec = given.specification
@@ -59,10 +62,10 @@ def main() -> None:
     versions = {"code": code, "version of torch": str(torch.__version__)}
     identity = {"specification": spec.canonical(), **sides.digests, **versions}
     checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity)
+    tokens, recompute = files.features is not None, bool(given.gradient_checkpointing)
     if spec.recipe.trainable == "head":
         module = build.linear_head(spec, sides.embeddings())
     else:
-        tokens, recompute = files.features is not None, bool(given.gradient_checkpointing)
         module = build.build(spec, given.weights, devices.precision(device), tokens, recompute)
     fitted = fit(
         module,
@@ -77,6 +80,7 @@ def main() -> None:
         # Until the script ends: once the last epoch is done, its results are written first.
         check=Interrupt().check,
         validation=sides.validation,
+        found=FoundSize(given.found_sizes, spec, tokens, recompute, device) if given.found_sizes else None,
     )
 
     if spec.recipe.keep_weights:

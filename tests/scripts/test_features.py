@@ -96,6 +96,31 @@ def test_view_number_v_is_that_of_epoch_v_whatever_the_number_of_workers(data, t
     np.testing.assert_allclose(alone[2], inputs_of_the_head(third), **ROUNDED)
 
 
+def test_batches_are_cut_when_memory_runs_out_and_what_cannot_be_cut_is_one_sentence(data, tmp_path, monkeypatch):
+    from histobench.models.cnn import Classifier
+
+    pixels, _ = data
+    expected, embed, most = inputs_of_the_head(pixels), Classifier.embed, [5]
+
+    def cramped(self, batch):
+        if len(batch) > most[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return embed(self, batch)
+
+    monkeypatch.setattr(Classifier, "embed", cramped)
+    np.testing.assert_allclose(features(tmp_path, monkeypatch)[0], expected, **ROUNDED)
+    most[0] = 0
+    with pytest.raises(HistoBenchError, match="the GPU's memory does not hold a batch of 1"):
+        features(tmp_path, monkeypatch)
+
+    def full(self, *arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Classifier, "to", full)
+    with pytest.raises(HistoBenchError, match="the GPU's memory does not hold the model"):
+        features(tmp_path, monkeypatch)
+
+
 def test_a_magnification_without_images_is_an_error(data, tmp_path, monkeypatch):
     with pytest.raises(HistoBenchError, match=r"manifest\.csv: no image at 400x"):
         features(tmp_path, monkeypatch, magnification=400)

@@ -112,6 +112,28 @@ def test_kept_weights_predict_what_training_predicted(dataset, tmp_path, double,
     assert {(row["class"], row["label"]) for row in other} == {("A", "0"), ("DC", "1")}
 
 
+def test_memory_that_runs_out_cuts_batches_and_a_model_that_does_not_fit_is_one_sentence(
+    dataset, tmp_path, monkeypatch
+):
+    from histobench.models.cnn import Classifier
+
+    spec = trained(dataset, tmp_path, CNN, {"trainable": "all"})
+    assert predict(dataset, tmp_path, spec).returncode == 0
+    expected, embed = [float(row["logit"]) for row in rows(tmp_path / "external.csv")], Classifier.embed
+
+    def full(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Classifier, "embed", lambda self, batch: embed(self, batch) if len(batch) <= 3 else full())
+    assert predict(dataset, tmp_path, spec).returncode == 0
+    logits = [float(row["logit"]) for row in rows(tmp_path / "external.csv")]
+    assert logits == pytest.approx(expected, abs=1e-5)
+    monkeypatch.setattr(Classifier, "to", full)
+    status, said = predict(dataset, tmp_path, spec)
+    assert (status, said.count("\n")) == (1, 1)
+    assert "error: the GPU's memory does not hold the model (CUDA out of memory); end other processes" in said
+
+
 def test_the_logits_of_the_tiles_of_an_image_are_averaged(dataset, tmp_path):
     spec = trained(dataset, tmp_path, CNN, {"trainable": "head"}, "embeddings")
     assert predict(dataset, tmp_path, spec).returncode == 0

@@ -16,6 +16,7 @@ rule train:
         **on_device(lambda w: STUDY.gpu(w.model, w.mode)),
         # Hardware settings are resources, because these are not tracked; 0 means the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
+        found_sizes=paths.FOUND_SIZES,
         gradient_checkpointing=lambda w: int(STUDY.mode(w.model, w.mode).gradient_checkpointing),
     params:
         specification=lambda w: STUDY.specification(w).canonical(),
@@ -26,7 +27,8 @@ rule train:
         'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/train.py" --specification {params.specification:q}'
         " --manifest {input.manifest:q} --folds {input.folds:q} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
-        " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
+        " --micro-batch {resources.micro_batch} --found-sizes {resources.found_sizes}"
+        " --gradient-checkpointing {resources.gradient_checkpointing}"
         " --output {output.predictions:q} --history {output.history:q}"
         " --run {output.run:q} > {log:q} 2>&1"
 

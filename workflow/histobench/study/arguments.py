@@ -6,8 +6,8 @@ from pathlib import Path
 
 HARDWARE = {"device": "auto", "share": 1, "threads": 1, "workers": 0, "micro_batch": 0}
 """Options of the scripts that compute with a model: auto, cpu, cuda, cuda:N or mps; jobs that may share a GPU, 0 where none is
-needed; processor threads; processes that augment images, 0 for none but the job itself; images on the device at once, 0 for a
-whole batch."""
+needed; processor threads; processes that augment images, 0 for none but the job itself; the most images on the device at once, 0
+for a whole batch."""
 
 
 def parse(

@@ -67,7 +67,7 @@ class Mode(Recipe):
     """For vision-language models: the frozen vision tower's tokens are computed once, stored while they are needed, and
     shared by all folds (`cached`), or computed again for each batch (`live`), which needs no disk and more time."""
     micro_batch: int | None = Field(default=None, ge=1, le=65_536)
-    """Images on the device at once; the logical batch where this is absent."""
+    """The most images on the device at once; where this is absent, as many of the logical batch as its memory holds."""
     gradient_checkpointing: bool = False
     """For vision-language models: recompute the decoder's activations in the backward pass instead of keeping them."""
     gpu: Literal["whole", "shared", "none"] | None = None

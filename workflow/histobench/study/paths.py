@@ -21,6 +21,7 @@ PIXELS = f"{WORK}/pixels/{{size}}px.npy"
 TILES = "results/{on}-{on_key}/tiles/{dataset}-{data_key}/{magnification}x-{scale_key}/{size}px.npy"
 TILES_LOG = TILES.replace("/tiles/", "/logs/tiles/").replace(".npy", ".log")
 WEIGHTS = "resources/weights/{model}-{weights_key}.safetensors"
+FOUND_SIZES = "resources/micro-batches"
 MODEL_CONFIG = "resources/weights/{model}-{weights_key}.config.json"
 VIEWS = "{model}/{magnification}x/{augmentation}-{feature_key}/seed{seed}/views{views}"
 FEATURES = f"{WORK}/features/{VIEWS}.npy"

@@ -4,7 +4,8 @@ import os
 import platform
 import resource
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -16,6 +17,43 @@ from histobench.training.gpu_lease import Gpu
 _MIB = 1024**2
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether PyTorch, or a library that it calls, ran out of the memory of a GPU."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    # CUDA itself, cuBLAS and cuDNN have no class of their own for it, and cuDNN finds no engine whose memory it gets.
+    signs = ("error: out of memory", "backend out of memory", "ALLOC_FAILED", "unable to find an engine")
+    return any(sign in str(error) for sign in signs)
+
+
+def memory_error(what: str, error: RuntimeError) -> HistoBenchError:
+    """Return the message that the memory of the GPU does not hold `what`, with PyTorch's own first words."""
+    reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+    return HistoBenchError(
+        f"the GPU's memory does not hold {what} ({reason}); end other processes on the GPU, lower `gpu_slots`, or choose a "
+        "smaller batch_size or image_size"
+    )
+
+
+@contextmanager
+def memory_errors(what: str) -> Iterator[None]:
+    """Turn running out of the memory of a GPU into one sentence; `what` does not fit there and cannot be cut."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise memory_error(what, error) from error
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Return how many bytes of a CUDA GPU this process holds for tensors or could get; None for another device."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+
+
+@memory_errors("even PyTorch itself")
 def choose(name: str, threads: int, share: int = 1) -> torch.device:
     """Return the device called `name`, and let PyTorch use `threads` processor threads.
 
@@ -24,7 +62,7 @@ def choose(name: str, threads: int, share: int = 1) -> torch.device:
     on it at once, this one included; 0 if no GPU is needed.
 
     Raises:
-        HistoBenchError: the device is absent, or GPUs cannot be leased.
+        HistoBenchError: the device is absent or full, or GPUs cannot be leased.
     """
     torch.set_num_threads(threads)
     wanted = share > 0 and name.partition(":")[0] in ("auto", "cuda")

@@ -25,8 +25,8 @@ from histobench.study.spec import Recipe
 from histobench.training import data, platt
 from histobench.training.adamw import AdamW
 from histobench.training.checkpoint import Checkpoint, random_state, set_random_state
-from histobench.training.device import autocast
-from histobench.training.microbatch import MicroBatch
+from histobench.training.device import autocast, memory_errors
+from histobench.training.microbatch import FoundSize, MicroBatch
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +61,14 @@ class Fitted:
     resumed_from: int | None
     """How many epochs an earlier process had finished when it was stopped; None if this one started from the beginning."""
     micro_batch: int
-    """Images that went through the module at once, at the end."""
+    """Images of which gradients were computed at once, at the end."""
     ready: float
     """Reading of `time.perf_counter` just before the first step."""
     chosen: Chosen | None
     """None without validation images."""
 
 
+@memory_errors("the model, its gradients and the state of the optimizer")
 def fit(
     module: nn.Module,
     training: data.Source,
@@ -80,6 +81,7 @@ def fit(
     micro_batch: int | None = None,
     check: Callable[[], None] = lambda: None,
     validation: data.Source | None = None,
+    found: FoundSize | None = None,
 ) -> Fitted:
     """Train `module` and evaluate it after each epoch.
 
@@ -97,10 +99,12 @@ def fit(
         device: where to compute.
         checkpoint: where a stopped process left its state. This one writes its own after each epoch but the last, and
             when it is interrupted.
-        micro_batch: images to put through the module at once, by default the logical batch. The loss of a logical batch
-            is the same however it is cut. Halved when GPU memory runs out; not used with batch normalisation.
+        micro_batch: the most images to put through the module at once, by default the logical batch. Halved when GPU
+            memory runs out; not used for training with batch normalisation. A checkpoint's own size comes first. The
+            gradients of a logical batch are the same however it is cut, but for rounding and the masks of dropout.
         check: called after each optimizer step and each evaluation batch; raises `Interrupted` to end there.
         validation: images for choosing epoch, threshold and temperature, which neither train nor are in `evaluation`.
+        found: the size that an earlier job found, to start with; the one that this job finds is written there.
 
     Raises:
         HistoBenchError: a loss or a logit is not finite, GPU memory does not suffice, or batch normalisation would get a
@@ -136,14 +140,17 @@ def fit(
             f"{recipe.batch_size} leave one alone; raise `batch_size` or give more images"
         )
     steps = len(sizes)
-    micro = MicroBatch(micro_batch, max(recipe.batch_size, int(sizes.max())), whole)
+    logical = max(recipe.batch_size, int(sizes.max()))
+    # A resumed run goes on with its size: another one would draw other masks of dropout.
+    micro = MicroBatch(micro_batch, logical, device, whole, found, progress["micro_batch"] if progress else None)
+    evaluating = MicroBatch(None, micro.size, device)  # nothing depends on the other images of an evaluation batch
     plan = islice(((epoch, batch) for epoch in epochs for batch in batches(epoch)), begun["step"], None)
     stream = data.prefetch(training.batches(plan), device)
     ready = time.perf_counter()
 
     def state(begun: dict[str, Any]) -> dict[str, Any]:
         best = {"best_epoch": best_epoch, "best_logits": best_logits}
-        return {"history": history, **best, "chosen": chosen, "begun": begun}
+        return {"history": history, **best, "chosen": chosen, "begun": begun, "micro_batch": micro.size}
 
     with closing(stream), closing(checkpoint), _progress(sizes, len(history), begun["step"], recipe.epochs) as bar:
         for epoch in epochs:
@@ -167,8 +174,9 @@ def fit(
                     check()
                 train_loss = _mean_loss(losses, sizes, epoch)
                 trained = time.perf_counter()
+                evaluating.size = min(evaluating.size, micro.size)
                 logits, *kept = (
-                    micro.retry(partial(predict, module, source, device, check=check), optimizer.zero_grad)
+                    evaluating.retry(partial(predict, module, source, device, check=check))
                     for source in (evaluation, validation)
                     if source
                 )

@@ -1,45 +1,126 @@
-"""How many images go through the module at once: decides the memory used; results differ only by rounding and dropout."""
+"""How many images go through the module at once: as many as the memory of the GPU holds.
 
+The size changes results by rounding and, with dropout, by the units that are dropped: each cut of a batch draws other masks.
+"""
+
+import hashlib
+import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from histobench.io.errors import HistoBenchError
+from histobench.io.files import atomic_path
+from histobench.study.spec import RunSpec, canonical_json
+from histobench.training import device as devices
+from histobench.training.checkpoint import random_state, set_random_state
 
 log = logging.getLogger(__name__)
 
 
-class MicroBatch:
-    """The size in which logical batches are cut; halved when the memory of the GPU runs out."""
+class FoundSize:
+    """The size that a job found when it ran out of memory: later jobs like it need not run out of it, too.
 
-    def __init__(self, wanted: int | None, logical: int, whole: bool):
-        """Start with `wanted` images, by default and at most a logical batch; exactly one if it must stay `whole`."""
+    Jobs are alike if model, trained part, logical batch, kind of input and device are the same. A small JSON file in `folder`
+    has the size, and how much memory there was for it.
+    """
+
+    def __init__(self, folder: Path, spec: RunSpec, tokens: bool, recompute: bool, device: torch.device):
+        """Of a run from stored `tokens` or images, which may `recompute` activations."""
+        recipe = spec.recipe.model_dump(mode="json", include={"trainable", "lora", "batch_size"})
+        own = {"model": spec.model.model_dump(mode="json"), "tokens": tokens, "recompute": recompute}
+        self.job: dict[str, Any] = recipe | own | {"device": devices.describe(device)}
+        self.device = device
+        self.path = folder / f"{hashlib.sha256(canonical_json(self.job).encode()).hexdigest()[:16]}.json"
+
+    def load(self) -> int | None:
+        """Return the size; None if none was found, or with clearly less memory than there is now.
+
+        A file that is damaged, or of another job, is ignored with one line in the log.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            size, memory = found["micro_batch"], found["memory"]
+            if found["job"] != self.job or type(size) is not int or type(memory) is not int or size < 1:
+                raise ValueError("it is not the record of such a job")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            log.warning("%s is ignored: %s: %s", self.path, type(error).__name__, error)
+            return None
+        # A job that has begun to compute has loaded kernels: these take less than a tenth of a GPU.
+        return size if (devices.free_memory(self.device) or 0) <= 1.1 * memory else None
+
+    def save(self, size: int) -> None:
+        """Write the size with the memory that there is now; nothing where this is not known."""
+        if (memory := devices.free_memory(self.device)) is None:
+            return
+        try:
+            with atomic_path(self.path) as temporary:
+                text = json.dumps({"micro_batch": size, "memory": memory, "job": self.job}, indent=2)
+                temporary.write_text(text + "\n", encoding="utf-8")
+        except (HistoBenchError, OSError) as error:  # jobs on other nodes may write it at the same time
+            log.warning("the micro-batch is not recorded: %s", error)
+
+
+class MicroBatch:
+    """The size in which batches are cut; halved when the memory of the GPU runs out."""
+
+    def __init__(
+        self,
+        wanted: int | None,
+        logical: int,
+        device: torch.device,
+        whole: bool = False,
+        found: FoundSize | None = None,
+        resumed: int | None = None,
+    ):
+        """Start with the `resumed` size or, without one, with the `logical` batch, but at most `wanted` or `found` images.
+
+        A batch that must stay `whole` is never cut.
+        """
         self.size = min(wanted or logical, logical)
-        self.whole = whole
+        self.device, self.whole, self.found = device, whole, found
         if whole and self.size < logical:
             log.warning("micro-batch %d is not used: batch normalisation needs the %d images together", wanted, logical)
             self.size = logical
+        elif resumed:
+            self.size = resumed
+        elif not whole and found and (size := found.load()) and size < self.size:
+            log.info("starting with a micro-batch of %d, which an earlier job found (%s)", size, found.path)
+            self.size = size
 
-    def retry(self, work: Callable[[int], torch.Tensor], forget: Callable[[], None]) -> torch.Tensor:
-        """Return `work(size)`; after running out of memory, `forget()` what it left and try again with half the size.
+    def retry(self, work: Callable[[int], torch.Tensor], forget: Callable[[], None] = lambda: None) -> torch.Tensor:
+        """Return `work(size)`; after running out of memory, try again with half the size.
+
+        Before each new try `forget()` undoes what the failed one left, and random numbers go on from where it began: the
+        result is that of a first try with this size.
 
         Raises:
             HistoBenchError: a smaller size is not possible.
         """
+        before, halved = random_state(self.device), False
         while True:
             try:
-                return work(self.size)
-            except torch.OutOfMemoryError as error:
+                result = work(self.size)
+            except RuntimeError as error:
+                if not devices.is_out_of_memory(error):
+                    raise
                 if self.whole or self.size == 1:
                     reason = "batch normalisation needs its images together" if self.whole else "it is a single image"
-                    raise HistoBenchError(
-                        f"the GPU's memory does not hold a batch of {self.size}, which cannot be cut because {reason}; end "
-                        "other processes on the GPU, lower `gpu_slots`, or choose a smaller batch_size or image_size"
-                    ) from error
+                    what = f"a batch of {self.size}, which cannot be cut because {reason}"
+                    raise devices.memory_error(what, error) from error
+            else:
+                if halved and self.found:
+                    self.found.save(self.size)
+                return result
             # Only here does the exception no longer refer to the failed pass, so that its memory can be freed.
             forget()
-            if torch.cuda.is_available():
+            set_random_state(before, self.device)
+            if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            self.size = (self.size + 1) // 2
+            self.size, halved = (self.size + 1) // 2, True
             log.warning("the GPU's memory ran out: continuing with a micro-batch of %d", self.size)
