@@ -17,6 +17,7 @@ rule train:
         # Hardware settings are resources, because these are not tracked; 0 means the default.
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         gradient_checkpointing=lambda w: int(STUDY.mode(w.model, w.mode).gradient_checkpointing),
+        checkpoint_seconds=STUDY.checkpoint_seconds,
     params:
         specification=lambda w: STUDY.specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
@@ -27,6 +28,7 @@ rule train:
         " --manifest {input.manifest:q} --folds {input.folds:q} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing}"
+        " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --output {output.predictions:q} --history {output.history:q}"
         " --run {output.run:q} > {log:q} 2>&1"
 
