@@ -30,9 +30,14 @@ Snakemake = subprocess.Popen[str]
 
 
 def start(project: Project, command: Sequence[str]) -> Snakemake:
-    """Start Snakemake as the leader of a process group, as a shell does; its output is appended to output.txt."""
+    """Start Snakemake as the leader of a process group, as a shell does; its output is appended to output.txt.
+
+    Checkpoints are written as often as they can, since the study lasts a minute or two.
+    """
     with (project.folder / "output.txt").open("a") as output:
-        return project.start("--nolock", *command, stdout=output, start_new_session=True)
+        return project.start(
+            "--nolock", *command, "--config", "checkpoint_seconds=0", stdout=output, start_new_session=True
+        )
 
 
 def jobs(project: Project) -> list[int]:

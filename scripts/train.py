@@ -1,9 +1,10 @@
 """Train one classifier on one fold and predict the fold's evaluation images.
 
 A job that was stopped continues when it is started again: after SIGTERM, SIGINT, SIGHUP or SIGUSR1 from the step at which
-the signal came, after SIGKILL from its last finished epoch. The state is in checkpoint.pt beside the output, which is
-removed when the job succeeds. A job that is asked to end finishes its step, writes the checkpoint and dies by the signal
-(status 143 in a shell for SIGTERM); asked again, or before training has begun, it ends at once.
+the signal came, after SIGKILL from its last checkpoint, which is written every --checkpoint-seconds at most. The state is in
+checkpoint.pt beside the output, which is removed when the job succeeds. A job that is asked to end finishes its step, writes
+the checkpoint and dies by the signal (status 143 in a shell for SIGTERM); asked again, or before training has begun, it ends at
+once.
 
 --specification is a RunSpec as JSON, --split-by the policy of the folds. It trains from --pixels, the pixel store of the whole
 manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are the plain ones,
@@ -33,6 +34,7 @@ def main() -> None:
         specification=RunSpec.model_validate_json,
         split_by=str,
         gradient_checkpointing=0,
+        checkpoint_seconds=30,
         **arguments.HARDWARE,
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -61,12 +63,12 @@ def main() -> None:
     code = fingerprint(Path(__file__))
     versions = {"code": code, "version of torch": str(torch.__version__)}
     identity = {"specification": spec.canonical(), **sides.digests, **versions}
-    checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity)
     tokens, recompute = files.features is not None, bool(given.gradient_checkpointing)
     if spec.recipe.trainable == "head":
         module = build.linear_head(spec, sides.embeddings())
     else:
         module = build.build(spec, given.weights, devices.precision(device), tokens, recompute)
+    checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity, given.checkpoint_seconds)
     fitted = fit(
         module,
         sides.training,

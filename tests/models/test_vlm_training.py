@@ -12,8 +12,8 @@ from histobench.io.state_dicts import trained_state
 from histobench.models import vlm
 from histobench.study.spec import Lora, Recipe
 from histobench.training import data
-from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
+from tests.checkpoints import Waiting
 from tests.models.vlm_settings import FAMILIES, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,7 +63,7 @@ def train(
     classifier.adapt(lora, SEED)
     recipe = Recipe(**{"trainable": "lora", "epochs": EPOCHS, "batch_size": 64, "learning_rate": RATE} | recipe)
     score = score or (lambda logits: {"accuracy": float(np.mean((logits >= 0) == evaluation.labels))})
-    checkpoint = Checkpoint(folder / "checkpoint.pt", {"specification": "test"})
+    checkpoint = Waiting(folder / "checkpoint.pt", {"specification": "test"}, interval=0)
     return classifier, fit(classifier, training, evaluation, score, recipe, SEED, CPU, checkpoint, size)
 
 

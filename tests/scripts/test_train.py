@@ -54,6 +54,7 @@ def arguments(dataset, output, spec, **changes):
         "split-by": "patient",
         "device": "cpu",
         "threads": 1,
+        "checkpoint-seconds": 0,
         "output": output / "predictions.csv",
         "history": output / "history.csv",
         "run": output / "run.json",
@@ -244,8 +245,8 @@ def test_a_killed_job_goes_on_bit_for_bit(dataset, tmp_path, trainable, augmenta
     for _ in range(3):
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         job = start(arguments(dataset, killed, spec, workers=workers), killed / "log")
-        wait_for(checkpoint, before, unless=killed / "run.json")  # until it has finished an epoch
-        time.sleep(chance.uniform(0, 0.03))  # and somewhere in the next ones
+        wait_for(checkpoint, before, unless=killed / "run.json")  # until it has made a step
+        time.sleep(chance.uniform(0, 0.03))  # and a few more
         os.kill(job.pid, signal.SIGKILL)
         if status(job) != -signal.SIGKILL:
             break

@@ -178,6 +178,7 @@ KINDS = ("MANIFEST", "PIXELS", "FOLDS", "WEIGHTS", "FEATURES", "PREDICTIONS", "E
         ("seed", 1, ""),  # it is a part of the path of its own
         ("study", "other", ""),
         ("gpu_slots", 2, ""),
+        ("checkpoint_seconds", 0, ""),
     ],
 )
 def test_studies_share_the_paths_of_what_they_make_from_the_same_settings(key, value, moved):

@@ -99,6 +99,29 @@ def test_a_checkpoint_is_on_disk_before_the_next_is_begun(saved, monkeypatch):
     assert epochs == [1, 2]
 
 
+def test_a_checkpoint_is_due_once_an_interval_and_never_while_one_is_written(tmp_path, monkeypatch):
+    now = [100.0]
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY, interval=30, clock=lambda: now[0])
+    hold, write = threading.Event(), torch.save
+    monkeypatch.setattr(torch, "save", lambda *given: hold.wait(10) and write(*given))
+    assert not checkpoint.is_due()
+    now[0] = 130
+    assert checkpoint.is_due()
+    checkpoint.save(*trained(), {})
+    assert not checkpoint.is_due()
+    now[0] = 170
+    assert not checkpoint.is_due()  # though the interval has passed
+    hold.set()
+    checkpoint.close()
+    assert checkpoint.is_due()
+    checkpoint.save(*trained(), {})
+    now[0] = 199  # 69 seconds after the first: intervals are counted from the beginning of the last
+    assert not checkpoint.is_due()
+    now[0] = 200
+    checkpoint.close()
+    assert checkpoint.is_due()
+
+
 def test_none_is_found_where_none_is_and_remains_are_removed(tmp_path, caplog):
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY)
     with subprocess.Popen(["true"]) as gone:

@@ -1,4 +1,5 @@
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.models.linear_head import LinearHead
 from histobench.study.spec import Recipe
 from histobench.training import data
-from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
 from histobench.training.platt import scaling
+from tests.checkpoints import Waiting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -45,11 +46,23 @@ def accuracy(source):
     return lambda logits: {"accuracy": np.mean((logits >= 0) == source.labels)}
 
 
-def run(tmp_path, module, recipe, training=None, evaluation=None, score=None, seed=3, resume=False, **given):
+def run(
+    tmp_path,
+    module,
+    recipe,
+    training=None,
+    evaluation=None,
+    score=None,
+    seed=3,
+    resume=False,
+    interval=30,
+    clock=time.monotonic,
+    **given,
+):
     if not resume:
         (tmp_path / "checkpoint.pt").unlink(missing_ok=True)
     training, evaluation = training or images(37), evaluation or images(10, 1, 37)
-    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {"specification": "test"})
+    checkpoint = Waiting(tmp_path / "checkpoint.pt", {"specification": "test"}, interval, clock)
     score = score or accuracy(evaluation)
     return fit(module, training, evaluation, score, recipe, seed, CPU, checkpoint, **given)
 
@@ -188,10 +201,9 @@ def test_a_stopped_run_goes_on_bit_for_bit_wherever_it_was_stopped(tmp_path, nor
             return accuracy(evaluation)(logits)
 
         with pytest.raises(Stopped):
-            run(tmp_path, Tiny(0.5, norm), recipe, score=score, validation=kept)
-        assert (tmp_path / "checkpoint.pt").exists() == (stop > 1)
+            run(tmp_path, Tiny(0.5, norm), recipe, score=score, validation=kept, interval=0)
         resumed = run(tmp_path, Tiny(0.5, norm), recipe, resume=True, validation=kept)
-        assert resumed.resumed_from == (stop - 1 or None)
+        assert resumed.resumed_from == stop - 1
         same(resumed, uninterrupted)
 
 
@@ -234,6 +246,50 @@ def test_an_interrupted_run_goes_on_bit_for_bit_with_the_very_next_step(tmp_path
         assert resumed.resumed_from == epoch
         assert sum(trained) == 3 * 5 - (epoch * 5 + min(step + 1, 5))  # no step is made twice, none is left out
         same(resumed, uninterrupted)
+
+
+class Killed(Exception):
+    """Ends `fit` without a chance to save, as SIGKILL does."""
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_killed_run_goes_on_bit_for_bit_from_its_last_checkpoint_by_time(tmp_path, norm):
+    """With a clock that counts the calls of `check`, of which there are nine in an epoch, and an interval of four."""
+    uninterrupted = run(tmp_path, Tiny(0.5, norm), RECIPE, validation=KEPT)
+    # Steps done at each checkpoint; the 8th and 17th call come while the epoch is evaluated, at whose end one is due.
+    checkpoints = {4: 4, EACH: 5, EACH + 4: 5 + 4, 2 * EACH: 10, 2 * EACH + 4: 10 + 4}
+    for moment in range(1, 3 * EACH + 1):
+        (tmp_path / "checkpoint.pt").unlink(missing_ok=True)
+        now = [0]
+
+        def check(now=now, moment=moment):
+            now[0] += 1
+            if now[0] == moment:
+                raise Killed
+
+        given = {"validation": KEPT, "interval": 4, "clock": lambda now=now: now[0]}
+        with pytest.raises(Killed):
+            run(tmp_path, Tiny(0.5, norm), RECIPE, check=check, **given)
+        before = [steps for call, steps in checkpoints.items() if call < moment]
+        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"][: len(before)]
+        torch.rand(7)
+        trained = []
+
+        class Counting(Tiny):
+            def forward(self, batch, trained=trained):
+                trained.append(self.training)
+                return super().forward(batch)
+
+        resumed = run(tmp_path, Counting(0.5, norm), RECIPE, resume=True, validation=KEPT)
+        assert sum(trained) == 3 * 5 - (before[-1] if before else 0)
+        epochs = sum(call % EACH == 0 for call in checkpoints if call < moment)
+        assert resumed.resumed_from == (epochs if before else None)
+        same(resumed, uninterrupted)
+
+
+def test_a_run_shorter_than_the_interval_writes_no_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "save", lambda *given: pytest.fail("it writes"))
+    run(tmp_path, Tiny(), RECIPE, interval=1, clock=lambda: 0)
 
 
 def test_the_best_epoch_is_the_earliest_of_the_highest_accuracy(tmp_path):
@@ -301,8 +357,9 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(tmp_path):
     step = data.order(3, 2, 20).tolist().index(13) // 4 + 1
     message = f"training stopped in epoch 2: step {step} of 5 has loss nan; lower the recipe's learning_rate"
     with pytest.raises(HistoBenchError, match=message):
-        run(tmp_path, LinearHead(2, 0), Recipe(epochs=3, batch_size=4), source, images_of(x[:1]))
-    assert (tmp_path / "checkpoint.pt").exists()  # of the epoch before
+        run(tmp_path, LinearHead(2, 0), Recipe(epochs=3, batch_size=4), source, images_of(x[:1]), interval=0)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in kept["module"].values())
 
 
 def images_of(x):

@@ -47,9 +47,8 @@ def long(tmp_path):
     def copy(name: str) -> Project:
         project = copy_project(tmp_path / name)
         made.append(project)
-        project.configure(
-            "long", modes=LONG["modes"], grid=[LONG["grid"][0] | {"models": ["small"], "modes": [*MODES]}]
-        )
+        grid = [LONG["grid"][0] | {"models": ["small"], "modes": [*MODES]}]
+        project.configure("long", modes=LONG["modes"], grid=grid, checkpoint_seconds=0)
         return project
 
     yield copy

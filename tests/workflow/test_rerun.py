@@ -52,7 +52,7 @@ def test_nothing_is_left_to_do(restored):
 
 HARDWARE_AND_WORDS = [
     (f"{LIBRARY}/training/fit.py", "import torch\n", "# Another comment.\nimport torch\n"),
-    (CONFIG, "device: cpu", "device: auto\ngpu_slots: 4"),
+    (CONFIG, "device: cpu", "device: auto\ngpu_slots: 4\ncheckpoint_seconds: 5"),
     (CONFIG, "  made-up:\n", "  made-up:\n    licence: CC0\n    citation: Some One (2016)\n"),
     (CONFIG, "small: {arch", "small: {licence: CC0, citation: Some One (2016), arch"),
     (CONFIG, "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,"),

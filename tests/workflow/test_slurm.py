@@ -71,7 +71,7 @@ def local(tmp_path_factory) -> Project:
         | {"splits": ["patient"], "magnifications": [40]}
         for dataset, models, modes, augmentation in blocks
     ]
-    project.configure("queue", study="queue", modes=MODES, grid=grid)
+    project.configure("queue", study="queue", modes=MODES, grid=grid, checkpoint_seconds=0)
     project.snakemake(SCORES, *STUDY, *THREADS, "--cores", "2", "--resources", "gpu=2")
     return project
 

@@ -38,6 +38,9 @@ class Config(Settings):
     """Where models run: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Never re-runs anything."""
     gpu_slots: int = Field(default=1, ge=1, le=16)
     """How many small jobs may share one GPU. Never re-runs anything."""
+    checkpoint_seconds: int = Field(default=30, ge=0)
+    """Seconds between two checkpoints of a training run, at least; 0 for one after each optimizer step, as far as the disk
+    keeps up. Never re-runs anything."""
     datasets: dict[Name, Dataset]
     splits: dict[Name, Split]
     augmentations: dict[Name, list[Transform]]

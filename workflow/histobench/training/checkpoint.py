@@ -1,8 +1,9 @@
-"""What a stopped run needs to continue: from its last finished epoch or, if it was asked to end, from its last step."""
+"""What a stopped run needs to continue: from its last checkpoint or, if it was asked to end, from its last step."""
 
 import logging
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,37 @@ log = logging.getLogger(__name__)
 class Checkpoint:
     """A checkpoint file of one run, which a thread writes while training continues.
 
-    `identity` is everything that decides the run's result, by name (specification, images, code); a checkpoint in which any
-    of it differs is ignored.
+    Args:
+        path: the file.
+        identity: everything that decides the run's result, by name (specification, images, code); a checkpoint in which any
+            of it differs is ignored.
+        interval: seconds between the beginnings of two checkpoints, at least; the first interval begins now.
+        clock: returns the time in seconds.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, str]):
+    def __init__(
+        self, path: Path, identity: Mapping[str, str], interval: float = 30, clock: Callable[[], float] = time.monotonic
+    ):
         self.path = path
         self.identity = dict(identity)
+        self.interval = interval
+        self._clock = clock
+        self._begun = clock()
         self._writing: Future[None] | None = None
+
+    def is_due(self) -> bool:
+        """Return whether the interval has passed and no checkpoint is being written, so that `save` need not wait."""
+        return self._clock() - self._begun >= self.interval and (self._writing is None or self._writing.done())
 
     def save(self, module: nn.Module, optimizer: AdamW, progress: Mapping[str, Any]) -> None:
         """Write atomically what training changes in `module`, the optimizer, and `progress` (tensors, plain values).
 
-        The state is copied now and written in a thread, since gigabytes can take longer than an epoch on a GPU. The
-        checkpoint before is on disk first, so that a killed process loses at most an epoch and the time of writing one.
-        If writing fails for want of space or permission, the earlier checkpoint stays and the log says so.
+        The state is copied now and written in a thread, since gigabytes can take longer than an epoch on a GPU. A checkpoint
+        that is still being written is waited for first. If writing fails for want of space or permission, the earlier
+        checkpoint stays and the log says so.
         """
         self.close()
+        self._begun = self._clock()
         content = {
             "identity": self.identity,
             "module": trained_state(module),

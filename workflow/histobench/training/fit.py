@@ -97,8 +97,8 @@ def fit(
         recipe: epochs, batch size, learning rate and weight decay.
         seed: decides order and dropout.
         device: where to compute.
-        checkpoint: where a stopped process left its state. This one writes its own after each epoch but the last, and
-            when it is interrupted.
+        checkpoint: where a stopped process left its state. This one writes its own when one is due, after an optimizer
+            step or an epoch but the last, and when it is interrupted.
         micro_batch: the most images to put through the module at once, by default the logical batch. Halved when GPU
             memory runs out; not used for training with batch normalisation. A checkpoint's own size comes first. The
             gradients of a logical batch are the same however it is cut, but for rounding and the masks of dropout.
@@ -172,6 +172,9 @@ def fit(
                     done += 1
                     bar.update(len(batch))
                     check()
+                    if checkpoint.is_due():
+                        part = _part(losses[:done], time.perf_counter() - began, epoch, steps, device)
+                        checkpoint.save(module, optimizer, state(part))
                 train_loss = _mean_loss(losses, sizes, epoch)
                 trained = time.perf_counter()
                 evaluating.size = min(evaluating.size, micro.size)
@@ -182,8 +185,7 @@ def fit(
                 )
             except Interrupted as signal:
                 seconds = (trained or time.perf_counter()) - began
-                begun = {"step": done, "losses": losses[:done], "seconds": seconds, "random": random_state(device)}
-                checkpoint.save(module, optimizer, state(begun))
+                checkpoint.save(module, optimizer, state(_part(losses[:done], seconds, epoch, steps, device)))
                 checkpoint.close()
                 bar.close()  # else the message would continue its line
                 place = f"epoch {epoch} after step {done} of {steps}"
@@ -205,7 +207,7 @@ def fit(
                 chosen = {"epoch": epoch, "logits": logits, "kept": kept[0]}
             bar.set_postfix(epoch=epoch, loss=f"{train_loss:.4f}", accuracy=f"{row['accuracy']:.4f}", refresh=False)
             begun = _NOTHING
-            if epoch < recipe.epochs:
+            if epoch < recipe.epochs and checkpoint.is_due():
                 checkpoint.save(module, optimizer, state(begun))
     choice = _choice(chosen, validation.labels) if validation else None
     return Fitted(history, logits.numpy(), best_logits.numpy(), best_epoch, resumed_from, micro.size, ready, choice)
@@ -254,6 +256,12 @@ _NOTHING: dict[str, Any] = {"step": 0, "losses": torch.empty(0), "seconds": 0.0,
 """What is done of an epoch: its steps, their losses and seconds, and the state of the random generators after them."""
 
 
+def _part(losses: torch.Tensor, seconds: float, epoch: int, steps: int, device: torch.device) -> dict[str, Any]:
+    """Return what is done of an epoch, as in `_NOTHING`; raises if a loss is not finite, since no run can go on from there."""
+    kept = torch.from_numpy(_finite(losses, epoch, steps))
+    return {"step": len(kept), "losses": kept, "seconds": seconds, "random": random_state(device)}
+
+
 def _gradients(module: nn.Module, batch: torch.Tensor, labels: torch.Tensor, size: int) -> torch.Tensor:
     """Add the gradients of the batch's mean loss, `size` images at a time; return that loss, still on the device."""
     total = torch.zeros((), device=batch.device)
@@ -270,14 +278,19 @@ _ADVICE = "lower the recipe's learning_rate, or look for damaged input"
 
 
 def _mean_loss(losses: torch.Tensor, sizes: np.ndarray, epoch: int) -> float:
-    """Return the mean loss per image from those of the steps. Only here does an epoch wait for the device."""
-    of_steps = losses.cpu().numpy().astype(np.float64)
+    """Return the mean loss per image from those of the steps."""
+    return float(_finite(losses, epoch, len(sizes)).astype(np.float64) @ sizes / sizes.sum())
+
+
+def _finite(losses: torch.Tensor, epoch: int, steps: int) -> np.ndarray:
+    """Return the losses of an epoch's first steps. Only here, and for a checkpoint, does an epoch wait for the device."""
+    of_steps = losses.cpu().numpy()
     if not np.isfinite(of_steps).all():
         step = int(np.argmin(np.isfinite(of_steps)))
         raise HistoBenchError(
-            f"training stopped in epoch {epoch}: step {step + 1} of {len(sizes)} has loss {of_steps[step]}; {_ADVICE}"
+            f"training stopped in epoch {epoch}: step {step + 1} of {steps} has loss {of_steps[step]}; {_ADVICE}"
         )
-    return float(of_steps @ sizes / sizes.sum())
+    return of_steps
 
 
 def _progress(sizes: np.ndarray, epochs_done: int, steps_done: int, epochs: int) -> tqdm:
