@@ -16,6 +16,7 @@ PARTS = {
     "pixels": "Into the pixel store",
     "training": "Training ResNet34",
     "vlm": "Vision-language models",
+    "gpu": "Every arm at true size on a CUDA GPU, and the time of the paper's runs",
     "findings": "From predictions to the page",
     "statistics": "Statistics of a simulated study, and how often tests reject",
     "seeds": "Variance of seed, fold and group, and intervals with training variance",

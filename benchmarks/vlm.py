@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from torch import nn
 
 from benchmarks import ROOT, cores, say
 from histobench.models import vlm
@@ -178,7 +179,7 @@ def labels_of(images: int) -> np.ndarray:
 
 
 def seconds_of_fit(
-    classifier: vlm.VisionLanguageClassifier,
+    module: nn.Module,
     array: np.ndarray,
     labels: np.ndarray,
     recipe: Recipe,
@@ -186,12 +187,16 @@ def seconds_of_fit(
     device: torch.device,
     folder: Path,
 ) -> list[float]:
-    """Train on images (N, S, S, 3) uint8 or visual tokens (N, T, D); return the seconds of each epoch's training."""
+    """Train on images (N, S, S, 3) uint8, visual tokens (N, T, D) or embeddings (N, D); return the seconds of each epoch.
+
+    Raises:
+        MemoryError: the GPU's memory holds only a smaller micro-batch.
+    """
     source = data.Stored(array[None], np.arange(len(array)), labels)
     evaluation = data.Stored(array[None], np.arange(1), labels[:1])
     checkpoint = Checkpoint(folder / "checkpoint.pt", {})
     fitted = fit(
-        classifier,
+        module,
         source,
         evaluation,
         lambda _: {"accuracy": 0},
@@ -202,6 +207,8 @@ def seconds_of_fit(
         micro_batch=micro_batch,
     )
     checkpoint.remove()
+    if fitted.micro_batch < micro_batch:
+        raise MemoryError(f"a micro-batch of {micro_batch} was cut to {fitted.micro_batch}")
     return [row["train_seconds"] for row in fitted.history]
 
 
@@ -225,9 +232,14 @@ class Comparison:
         shape = (self.images, self.settings.image_size, self.settings.image_size, 3)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
+    @property
+    def labels(self) -> np.ndarray:
+        return labels_of(self.images)
+
     def build(self, *parts: vlm.Part) -> vlm.VisionLanguageClassifier:
         bf16 = devices.precision(self.device) == "bf16"
-        return vlm.build(self.settings, 0, None, parts, torch.bfloat16 if bf16 else torch.float32)
+        with self.device:  # random numbers for a true-size model take the CPU 20 s
+            return vlm.build(self.settings, 0, None, parts, torch.bfloat16 if bf16 else torch.float32)
 
     @torch.inference_mode()
     def tokens(self) -> list[float]:
@@ -247,16 +259,38 @@ class Comparison:
         """Train by `fit`; return the seconds of each epoch."""
         classifier = self.build(*parts)
         classifier.adapt(LORA, 0)
-        labels = labels_of(self.images)
-        return seconds_of_fit(classifier, array, labels, self.recipe, self.micro_batch, self.device, self.folder)
+        return seconds_of_fit(classifier, array, self.labels, self.recipe, self.micro_batch, self.device, self.folder)
+
+    def cached(self) -> list[float]:
+        """Train on the tokens that `tokens` stored; return the seconds of each epoch."""
+        return self.ours(np.load(self.folder / "tokens.npy", mmap_mode="r"), "decoder")
+
+    def live(self) -> list[float]:
+        """Train on images; return the seconds of each epoch."""
+        return self.ours(self.pixels(), *vlm.WHOLE)
+
+    @torch.inference_mode()
+    def embeddings(self) -> list[float]:
+        """Return the seconds of computing embeddings from the tokens that `tokens` stored, each time."""
+        decoder, tokens = (
+            self.build("decoder").to(self.device).eval(),
+            torch.from_numpy(np.load(self.folder / "tokens.npy")),
+        )
+        seconds = []
+        for _ in range(self.epochs):
+            began = time.perf_counter()
+            with devices.autocast(self.device):
+                for batch in tokens.split(BATCH):
+                    decoder.embed(batch.to(self.device)).cpu()
+            seconds.append(time.perf_counter() - began)
+        return seconds
 
     def trainer(self) -> list[float]:
         """Train by the Trainer; return the seconds of each epoch."""
         from benchmarks import trainer_baseline
 
-        pixels, labels = self.pixels(), labels_of(self.images)
         return trainer_baseline.train(
-            self.settings, pixels, labels, LORA, self.recipe, self.micro_batch, self.device, self.folder
+            self.settings, self.pixels(), self.labels, LORA, self.recipe, self.micro_batch, self.device, self.folder
         )
 
     def measure(self, train: Callable[[], list[float]]) -> tuple[float, float]:
@@ -279,8 +313,8 @@ class Comparison:
         )
         ways: dict[str, Callable[[], list[float]]] = {
             "tokens": self.tokens,
-            "cached": lambda: self.ours(np.load(self.folder / "tokens.npy", mmap_mode="r"), "decoder"),
-            "live": lambda: self.ours(self.pixels(), *vlm.WHOLE),
+            "cached": self.cached,
+            "live": self.live,
             "Trainer": self.trainer,
         }
         speeds: dict[str, list[float]] = {name: [] for name in ways}

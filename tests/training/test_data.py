@@ -1,7 +1,15 @@
 import ctypes
+import os
 import pickle
 import signal
+import subprocess
 import sys
+import time
+from contextlib import closing
+from multiprocessing import active_children
+from pathlib import Path
+from threading import Event, current_thread
+from threading import enumerate as enumerate_threads
 
 import numpy as np
 import pytest
@@ -135,8 +143,106 @@ def test_workers_are_sent_the_place_of_the_pixels_not_the_pixels(pixels):
     assert again[1, 4][1] == views[1, 4][1]
 
 
-def test_prefetch_keeps_order_and_content():
-    batches = [(torch.full((2,), float(i)), torch.tensor([float(i)])) for i in range(5)]
-    assert [int(y) for _, y in data.prefetch(iter(batches), torch.device("cpu"))] == [0, 1, 2, 3, 4]
-    assert [y.shape for _, y in data.prefetch(iter(batches), torch.device("meta"))] == [(1,)] * 5
-    assert list(data.prefetch(iter([]), torch.device("meta"))) == []
+CPU, OTHER = torch.device("cpu"), torch.device("meta")
+"""For tensors on `meta`, which have a shape and no content, batches are gathered in a thread as for a GPU."""
+
+
+class Counted:
+    """Batches of 1, 2, 3... images that count how many of them were made, and know the thread and whether they were closed."""
+
+    def __init__(self, count, error_after=None):
+        self.count, self.error_after = count, error_after
+        self.made, self.closed, self.thread = 0, Event(), None
+
+    def __iter__(self):
+        self.thread = current_thread()
+        try:
+            for size in range(1, self.count + 1):
+                if self.made == self.error_after:
+                    raise HistoBenchError("a view has the wrong shape")
+                self.made += 1
+                yield torch.full((size,), float(size)), torch.ones(size)
+        finally:
+            self.closed.set()
+
+
+@pytest.mark.parametrize("device", [CPU, OTHER])
+def test_prefetch_keeps_order(device):
+    found = [(x.device, x.shape, y.shape) for x, y in data.prefetch(iter(Counted(5)), device)]
+    assert found == [(device, (size,), (size,)) for size in range(1, 6)]
+    assert list(data.prefetch(iter(Counted(0)), device)) == []
+
+
+def test_batches_gathered_ahead_are_the_same(pixels):
+    for workers in (0, 2):
+        source = augmented(pixels, workers)
+        wanted = plan(9, [1, 2])
+        ahead = list(data._gathered_ahead(source.batches(iter(wanted)), OTHER))
+        for (x, y), (a, b) in zip(ahead, source.batches(wanted), strict=True):
+            assert torch.equal(x, a)
+            assert torch.equal(y, b)
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_where_the_batch_is_wanted():
+    batches = Counted(9, error_after=3)
+    stream = data.prefetch(iter(batches), OTHER)
+    assert [len(next(stream)[1]) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(HistoBenchError, match="wrong shape"):
+        next(stream)
+    assert batches.closed.wait(10)
+
+
+def test_no_more_batches_are_gathered_than_the_steps_need():
+    batches = Counted(100)
+    stream = data.prefetch(iter(batches), OTHER)
+    assert batches.made == 0  # the thread starts when the module is on the GPU
+    for taken in range(1, 6):
+        next(stream)
+        deadline = time.monotonic() + 10
+        while batches.made < taken + data.AHEAD and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.02)
+        assert batches.made == taken + data.AHEAD
+
+
+def test_leaving_early_ends_the_thread():
+    batches = Counted(100)
+    with closing(data.prefetch(iter(batches), OTHER)) as stream:
+        next(stream)
+    assert batches.thread is not current_thread()
+    batches.thread.join(10)
+    assert not batches.thread.is_alive()
+    assert batches.closed.is_set()
+    assert batches.made <= 1 + 2 * data.AHEAD
+
+
+def test_leaving_early_ends_the_workers_in_good_order(pixels):
+    threads = set(enumerate_threads())
+    with closing(data.prefetch(augmented(pixels, workers=2).batches(iter(plan(9, range(1, 50)))), OTHER)) as stream:
+        next(stream)
+        workers = active_children()
+    for thread in set(enumerate_threads()) - threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert [worker.exitcode for worker in workers] == [0, 0]  # not killed
+
+
+def test_a_process_that_fails_between_batches_ends():
+    """What has gone wrong keeps its stream until the interpreter ends, when no other thread runs any more."""
+    script = """
+import torch
+from histobench.training import data
+batches = ((torch.ones(1), torch.ones(1)) for _ in range(100))
+for batch, _ in data.prefetch(batches, torch.device("meta")):
+    raise RuntimeError("of the GPU")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(data.__file__).parents[2])},
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("RuntimeError: of the GPU\n")

@@ -212,6 +212,11 @@ def _rows() -> list[dict[str, str]]:
     return list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 
+def forget_rates() -> None:
+    """Read rates.csv again when a rate is next asked for."""
+    _rows.cache_clear()
+
+
 def is_device(name: str, wanted: str) -> bool:
     """Tell whether a device is the wanted one, which may be given by a part of its name, for example `H200`."""
     return name == wanted or f" {wanted.upper()} " in f" {name.upper()} "

@@ -1,8 +1,11 @@
 """Batches for the training loop. Their content depends on (seed, epoch) alone, not on workers, machine or a resume."""
 
 import signal
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from histobench.io.process import signal_when_parent_ends
 Plan = Iterable[tuple[int, np.ndarray]]
 """For each batch: the epoch (from 1) and the positions of its images in the source."""
 
-Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
 """For each batch: the module's input (B, ...) and the labels (B,) float32, 1 malignant."""
 
 
@@ -54,9 +57,10 @@ class Stored:
 
     def batches(self, plan: Plan) -> Batches:
         """Yield one pair of host tensors for each batch of the plan, in its order."""
+        pinned = _computes_on_cuda()
         for epoch, indices in plan:
             view = self.array[epoch - 1 if len(self.array) > 1 else 0]
-            yield _gather(view, self.rows[indices]), _gather(self.labels, indices)
+            yield _gather(view, self.rows[indices], pinned), _gather(self.labels, indices, pinned)
 
 
 @dataclass(frozen=True)
@@ -136,19 +140,50 @@ def _start_worker(_: int) -> None:
     signal_when_parent_ends(signal.SIGKILL)
 
 
-def prefetch(batches: Batches, device: torch.device) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-    """Move batches to `device`, one ahead of the one in use."""
+AHEAD = 2
+"""Batches that a thread gathers before they are asked for."""
+
+
+def prefetch(batches: Batches, device: torch.device) -> Batches:
+    """Move batches to `device`; for any but the CPU a thread gathers the next ones while it computes.
+
+    What goes wrong in gathering is raised here.
+    """
     if device.type == "cpu":
         yield from batches
         return
-    ready = None
-    for batch, labels in batches:
-        moved = batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        if ready is not None:
-            yield ready
-        ready = moved
-    if ready is not None:
-        yield ready
+    for batch, labels in _gathered_ahead(batches, device):
+        # Queued here and not in the thread, a copy is on the stream of the step that reads it, and so comes before it. The
+        # memory is taken between two steps: in the middle of one there can be too little.
+        yield batch.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def _gathered_ahead(batches: Batches, device: torch.device) -> Batches:
+    """Yield the same batches, which a thread gathers, at most `AHEAD` of them before they are asked for."""
+    wanted: SimpleQueue[bool] = SimpleQueue()
+    ready: SimpleQueue[Any] = SimpleQueue()
+
+    def gather() -> None:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # a thread starts with the first GPU, where page-locking would open a context
+        with closing(batches):  # here: the kernel kills worker processes with the thread that forked them
+            while wanted.get():
+                try:
+                    ready.put(next(batches, None))
+                except Exception as error:
+                    ready.put(error)
+
+    Thread(target=gather, daemon=True).start()
+    for _ in range(AHEAD):
+        wanted.put(True)
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            wanted.put(True)
+            yield item
+    finally:
+        wanted.put(False)  # without waiting: at the end of the interpreter the thread does not run any more
 
 
 def _computes_on_cuda() -> bool:
@@ -156,10 +191,10 @@ def _computes_on_cuda() -> bool:
     return torch.cuda.is_initialized() and torch.cuda.memory_allocated() > 0
 
 
-def _gather(array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-    """Return rows, in page-locked memory for a process that uses a CUDA GPU: copies from there run in the background."""
+def _gather(array: np.ndarray, rows: np.ndarray, pinned: bool) -> torch.Tensor:
+    """Return rows, if `pinned` in page-locked memory: copies from there to a CUDA GPU run in the background."""
     dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
-    batch = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=_computes_on_cuda())
+    batch = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=pinned)
     np.take(array, rows, axis=0, out=batch.numpy(), mode="clip")  # the default mode would copy through a buffer
     return batch
 
