@@ -258,8 +258,8 @@ def test_equal_pixels_in_two_groups() -> None:
 def test_every_pair_of_equal_pixels_on_two_sides_is_counted() -> None:
     images = [replace(image, sha256="same") if place < 3 else image for place, image in enumerate(small())]
     ids = [image.image_id for image in images]
-    # Of three equal images the first is on no side, one trains and one evaluates; or two evaluate and one trains.
-    for evaluates, unused, pairs in ((1, 1, 1), (2, 0, 2)):
+    # Of three equal images the first is on no side, one trains and one evaluates; two evaluate, one trains; or two train.
+    for evaluates, unused, pairs in ((1, 1, 1), (2, 0, 2), (1, 0, 2)):
         tested = {
             name: (place < unused + evaluates or place % 2 == 0,) for place, name in enumerate(ids) if place >= unused
         }

@@ -82,7 +82,7 @@ def test_a_class_with_a_single_training_group_is_named_in_one_sentence() -> None
     with pytest.raises(HistoBenchError) as error:
         validation.divide(images, some, 1, 40, 0.15, 0)
     assert str(error.value) == (
-        "validation: of class benign 0 of 1 patient(s) with images to train on in fold 1 at 40x would be kept for choosing, "
-        "by a share of 0.15, but both sides need one; give more images, change `validation` or the seed, or leave `validation` "
-        "out of the mode"
+        "validation: class benign has 1 patient(s) to train on in fold 1 at 40x; a share of 0.15 keeps 0 of them for choosing, "
+        "but at least one must be kept and one must train; give more images, change `validation` or the seed, or leave "
+        "`validation` out of the mode"
     )

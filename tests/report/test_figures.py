@@ -323,7 +323,7 @@ def test_the_ladder_draws_each_rung_and_says_what_it_adds() -> None:
 CHOICES = {"last": 0.0, "validation": 0.01, "best_epoch": 0.02}
 
 
-def test_the_ladder_shows_the_choice_on_kept_groups_beside_the_other_two() -> None:
+def test_the_ladder_shows_the_choice_on_validation_groups_beside_the_other_two() -> None:
     lines = [
         row(ARMS[2], 40, split=split, selection=selection, fold=1, accuracy=base + bonus)
         for split, base in (("patient", 0.85), ("image", 0.95))

@@ -10,7 +10,7 @@ import numpy as np
 
 from histobench.claims.table_cells import EXTERNAL, Cell, Row, Terms, Unavailable, arm_name
 from histobench.evaluation.bootstrap import interval
-from histobench.evaluation.summary import ARM
+from histobench.evaluation.comparisons import DRAWS, name_of_draws
 from histobench.io.files import read_csv
 from histobench.study import paper
 from histobench.study.resolved import Study
@@ -21,8 +21,6 @@ Key = TypeVar("Key")
 
 FILES = ("metrics", "summary", "intervals", "external_intervals", "parameters")
 """The result files of a study that claims are compared with, without `.csv`."""
-DRAWS = {"draws": (*ARM, "selection", "metric"), "external_draws": ("on", "scale", *ARM, "metric")}
-"""The files of bootstrap draws, without `.npz`, and the columns whose values, joined by slashes, name an array."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ class Results:
         row = self._rows("intervals", cell, metric=cell.metric)[0]
         if file not in self.draws:
             raise Unavailable(f"there is no {file}.npz")
-        key, fault = "/".join(row[name] for name in DRAWS[file]), f"no interval of {cell.arm} ({cell.setting})"
+        key, fault = name_of_draws(row, file), f"no interval of {cell.arm} ({cell.setting})"
         if key not in self.draws[file]:
             raise Unavailable(fault)
         effect, _, freedom = (_number(row[name], fault) for name in columns)

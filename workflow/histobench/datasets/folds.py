@@ -165,8 +165,8 @@ def census(images: Sequence[Image], folds: Folds) -> list[dict[str, Any]]:
     Returns:
         A row for each fold and class with :data:`CENSUS_COLUMNS`. Images and groups are those of the class, on each side, all
         magnifications together. The rest is about the evaluation images of the class, against training images of both
-        classes: pairs of an evaluation and a training image with equal pixels, patients who have images on both sides, and the shares of images
-        whose slide, whose accession number, and whose decoded pixels also train.
+        classes: pairs of an evaluation and a training image with equal pixels, patients who have images on both sides, and
+        the shares of images whose slide, whose accession number, and whose decoded pixels also train.
     """
     train, test = folds.sides(images)
     labels, groups = np.array([image.label for image in images]), [group_of(image, folds.policy) for image in images]

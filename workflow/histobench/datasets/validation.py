@@ -45,9 +45,9 @@ def divide(
         if not all(np.isin(own, side).any() for side in sides):
             chose = len(set(group[own]) & set(kept))
             raise HistoBenchError(
-                f"validation: of class {name} {chose} of {len(np.unique(group[own]))} {unit_of(folds.policy)}(s) with images to "
-                f"train on in fold {fold} at {magnification}x would be kept for choosing, by a share of {share:g}, but both "
-                "sides need one; give more images, change `validation` or the seed, or leave `validation` out of the mode"
+                f"validation: class {name} has {len(np.unique(group[own]))} {unit_of(folds.policy)}(s) to train on in fold {fold} "
+                f"at {magnification}x; a share of {share:g} keeps {chose} of them for choosing, but at least one must be kept and "
+                "one must train; give more images, change `validation` or the seed, or leave `validation` out of the mode"
             )
     return sides
 

@@ -217,8 +217,10 @@ class Groups:
         return np.bincount(folds, np.array(self.classes) & CLASSES[name], folds.max() + 1).astype(int) // CLASSES[name]
 
     def _strata(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the strata with groups of a class, as :func:`resample` draws them: their groups, and those of the class in the
-        same fold, each (strata,)."""
+        """Return for each stratum of :func:`resample` that has groups of a class two counts, each (strata,).
+
+        The first is of its groups, the second of all groups of the class in the same fold.
+        """
         folds, classes = np.unique(self.folds, return_inverse=True)[1], np.array(self.classes)
         kinds = [np.bincount(folds[classes == kind], minlength=folds.max() + 1) for kind in (CLASSES[name], 3)]
         own = np.concatenate(kinds)

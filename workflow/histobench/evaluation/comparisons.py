@@ -25,7 +25,7 @@ from histobench.evaluation.bootstrap import (
     sign_flip_p,
     spread,
 )
-from histobench.evaluation.pooling import Arm, Scored, over_seeds, pool, require_equal_images
+from histobench.evaluation.pooling import Arm, Scored, mean_scores, pool, require_equal_images
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM, GROUPS, few_groups, one_class
 from histobench.evaluation.variance import with_training_variance
@@ -50,6 +50,8 @@ EXTERNAL_INTERVALS_COLUMNS = (
     *("on", "scale", *ARM, "metric", "estimate", "low", "high", "level", "folds", "seeds", *GROUPS, "freedom"),
     *("images", "known_patients", "known_images", "one_class"),
 )
+DRAWS = {"draws": (*ARM, "selection", "metric"), "external_draws": ("on", "scale", *ARM, "metric")}
+"""The files of bootstrap draws, without `.npz`, and the columns whose values, joined by slashes, name an array."""
 
 Row = dict[str, Any]
 Pair = tuple[str, str]
@@ -188,13 +190,13 @@ def external_intervals(
         groups = Groups.of(part.group, part.label, np.zeros(len(part.label), dtype=int))
         models = [Clustered(part.label, part.logit["last"], part.group) for _, part in members]
         weights = resample(groups, draws, seed)
-        estimates = [model.values() for model in models]
-        values = {run: estimate for (run, _), estimate in zip(members, estimates, strict=True)}
+        values, resampled = (
+            {run: model.values(w) for (run, _), model in zip(members, models, strict=True)} for w in (None, weights)
+        )
         folds, seeds = (sorted({getattr(run, place) for run in values}) for place in ("fold", "seed"))
-        of_fold = [[index for index, run in enumerate(values) if run.fold == fold] for fold in folds]
         means, drawn = (
-            over_seeds([over_seeds([found[index] for index in some]) for some in of_fold])
-            for found in (estimates, [model.values(weights) for model in models])
+            mean_scores([mean_scores([scores for run, scores in found.items() if run.fold == fold]) for fold in folds])
+            for found in (values, resampled)
         )
         drawn, complete = spread(means, drawn, groups), len(values) == len(folds) * len(seeds)
         if complete:
@@ -211,6 +213,11 @@ def external_intervals(
             rows.append(key | {"metric": metric} | ends)
         kept |= {f"{on}/{scale}/{name}/{metric}": drawn[metric].astype(np.float32) for metric in METRICS}
     return rows, kept
+
+
+def name_of_draws(row: Mapping[str, str], file: str) -> str:
+    """Return the name of the draws that a row of intervals has in one of the files of :data:`DRAWS`."""
+    return "/".join(row[column] for column in DRAWS[file])
 
 
 def _families(declared: Sequence[Run], pairs: Sequence[Pair]) -> dict[Place, list[Pair]]:
@@ -265,9 +272,9 @@ def _by_accession(arm: Arm, own: Scored, selection: str, groups: Groups, draws: 
     if len({(row[2], row[4]) for row in arm.images}) == len(accessions.names) == len(groups.names):
         return {}
     by_seed = arm.folds(selection, accession=True)
-    means = over_seeds([fold_means(folds, accessions) for folds in by_seed])
+    means = mean_scores([fold_means(folds, accessions) for folds in by_seed])
     weights = resample(accessions, draws, seed)
-    drawn = spread(means, over_seeds([fold_means(folds, accessions, weights) for folds in by_seed]), accessions)
+    drawn = spread(means, mean_scores([fold_means(folds, accessions, weights) for folds in by_seed]), accessions)
     drawn = own.with_training(drawn)
     columns = ("fold_mean", "accession_low", "accession_high")
     counts = {f"accession_{name}": accessions.counts[f"{name}_groups"] for name in ("benign", "malignant")}

@@ -74,12 +74,12 @@ class Scored:
         self._name, self._seed = f"{arm.first.arm}/{selection}", seed
         self.seeds = arm.clustered(selection)
         self.folds = arm.folds(selection)
-        self.pooled = over_seeds([one.values() for one in self.seeds])
+        self.pooled = mean_scores([one.values() for one in self.seeds])
         """Score -> (1,), as the next."""
-        self.means = over_seeds([fold_means(folds, groups) for folds in self.folds])
-        self.pooled_drawn = spread(self.pooled, over_seeds([one.values(weights) for one in self.seeds]), groups)
+        self.means = mean_scores([fold_means(folds, groups) for folds in self.folds])
+        self.pooled_drawn = spread(self.pooled, mean_scores([one.values(weights) for one in self.seeds]), groups)
         """Score -> (draws,), as the next."""
-        drawn = over_seeds([fold_means(folds, groups, weights) for folds in self.folds])
+        drawn = mean_scores([fold_means(folds, groups, weights) for folds in self.folds])
         self.means_drawn = self.with_training(spread(self.means, drawn, groups))
 
     @cached_property
@@ -101,8 +101,8 @@ class Scored:
         }
 
 
-def over_seeds(values: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the mean of each score over seeds, or over folds."""
+def mean_scores(values: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the mean of each score over seeds or folds."""
     return {name: np.mean([one[name] for one in values], axis=0) for name in values[0]}
 
 

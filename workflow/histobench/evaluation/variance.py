@@ -124,8 +124,8 @@ def with_training_variance(drawn: np.ndarray, scores: np.ndarray, name: str, see
     fold, v / (S F), which holds if folds are trained independently, and that by the variance between the seeds' means over
     folds, u / S, which is larger where a seed does better in all folds alike. The part of `group` that differs between seeds
     is in the draws too, so that the interval is rather too wide than too narrow. Draws stay within 0 and 1. Movements are
-    the quantiles of t from 0.005 to 0.995 in random order: a few beyond would decide the skewness, by which intervals are
-    corrected.
+    quantiles of t in random order, none beyond the levels 0.005 and 0.995. Intervals are corrected by the skewness of the
+    draws, which a few larger movements would decide.
 
     Args:
         drawn: (draws,) the mean over folds and seeds in each draw of groups.

@@ -18,7 +18,7 @@ from histobench.study.messages import at
 from histobench.study.spec import MAGNIFICATIONS, Magnification, Number, PathText, Settings, Sha256, distinct
 from histobench.study.synthetic_settings import SyntheticSettings
 
-Micrometres = Annotated[Number, Field(gt=0.001, lt=1000)]
+Micrometres = Annotated[Number, Field(gt=0.001, lt=100)]
 """No microscope has pixels of less than a nanometre; the bounds find other units than micrometres."""
 Microns = Annotated[
     Annotated[Micrometres, Tag("number")]

@@ -117,8 +117,8 @@ def ending(results: Path) -> str:
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
     columns = list(zip(*rows, strict=True))
     names = [column[0].strip() for column in columns]
-    place = names.index("Selection") if "Selection" in names else None
-    last = [*rows[:2], *(row for row in rows[2:] if place is None or row[place].strip() == "last epoch")]
+    place = names.index("Selection")
+    last = [*rows[:2], *(row for row in rows[2:] if row[place].strip() == "last epoch")]
     kept = [
         number
         for number, name in enumerate(names)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from histobench.claims.ledger import COLUMNS, PUBLISHED_COLUMNS
 from histobench.claims.verdicts import ON_PAPER, ON_STUDY
 from histobench.report.render import Bold, Table
-from histobench.report.terms import minus
+from histobench.report.terms import minus, signed
 from histobench.study.resolved import Study
 
 Rows = Sequence[Mapping[str, object]]
@@ -55,7 +55,7 @@ def _verdict(verdict: object) -> str:
 
 def _interval(row: Mapping[str, object]) -> str:
     """Return `effect [low, high]`, without what a claim does not have."""
-    known = [minus(f"{row[name]:+.4f}") for name in ("effect", "low", "high") if isinstance(row[name], float)]
+    known = [minus(signed(value)) for name in ("effect", "low", "high") if isinstance(value := row[name], float)]
     return f"{known[0]} [{known[1]}, {known[2]}]" if len(known) == 3 else "".join(known[:1])
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from histobench.datasets import tiles
 from histobench.datasets.manifest import Image
-from histobench.evaluation import external
 from histobench.evaluation.bootstrap import interval
+from histobench.evaluation.comparisons import name_of_draws
 from histobench.metrics import SCORES
 from histobench.report.render import Table
 from histobench.report.tables.scores_tables import OWN, SCALES, external_units
@@ -57,12 +57,10 @@ def scales_table(
             shape, said = _geometry(images, trained_on, row, study)
             notes |= dict.fromkeys(said)
             rows[key] = dict(zip(KEYS, key, strict=True)) | {"model": study.label(row["model"])} | shape
-        squashed = whole.get(_drawn({**row, "scale": "squashed"}))
         matched = row["scale"] == "matched" and _drawn(row) in whole
-        values = [
-            *map(fixed, (row[part] for part in PARTS[:3])),
-            *(_difference(row, squashed, draws) if squashed and matched else [""] * 3),
-        ]
+        squashed = whole.get(_drawn({**row, "scale": "squashed"})) if matched else None
+        difference = _difference(row, squashed, draws) if squashed else [""] * 3
+        values = [*(fixed(row[part]) for part in PARTS[:3]), *difference]
         rows[key] |= {f"{row['metric']}_{part}": value for part, value in zip(PARTS, values, strict=True)}
     caption = study.caption(
         f"External test on dataset {setting['on']} of models trained on {setting['dataset']}, by the scale of its images: mean over "
@@ -88,7 +86,7 @@ def scales_table(
 
 def _drawn(row: Texts) -> str:
     """Return the name of the draws of a row of `external_intervals.csv`."""
-    return "/".join(row[name] for name in (*external.KEYS, "metric"))
+    return name_of_draws(row, "external_draws")
 
 
 def _difference(row: Texts, other: Texts, draws: Mapping[str, np.ndarray]) -> list[str]:
