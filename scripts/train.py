@@ -10,6 +10,7 @@ once.
 manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are the plain ones,
 when --features are augmented. --weights are pretrained ones, unless they are random or a head is trained.
 --gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
+--compile 1 compiles the layers of its decoder.
 --micro-batch is the most images on the device at once. Where the memory of a GPU holds fewer, the number that it holds is kept
 in a small file in the folder --found-sizes, for later jobs.
 """
@@ -34,6 +35,7 @@ def main() -> None:
         specification=RunSpec.model_validate_json,
         split_by=str,
         gradient_checkpointing=0,
+        compile=0,
         checkpoint_seconds=30,
         **arguments.HARDWARE,
     )
@@ -44,7 +46,7 @@ def main() -> None:
     from histobench import metrics
     from histobench.io.files import atomic_path, write_csv
     from histobench.io.fingerprint import fingerprint
-    from histobench.models import build
+    from histobench.models import build, vlm
     from histobench.study import run_files
     from histobench.training import device as devices
     from histobench.training import inputs
@@ -63,27 +65,32 @@ def main() -> None:
     code = fingerprint(Path(__file__))
     versions = {"code": code, "version of torch": str(torch.__version__)}
     identity = {"specification": spec.canonical(), **sides.digests, **versions}
-    tokens, recompute = files.features is not None, bool(given.gradient_checkpointing)
+    how = {
+        "tokens": files.features is not None,
+        "recompute": bool(given.gradient_checkpointing),
+        "compiled": bool(given.compile),
+    }
     if spec.recipe.trainable == "head":
         module = build.linear_head(spec, sides.embeddings())
     else:
-        module = build.build(spec, given.weights, devices.precision(device), tokens, recompute)
+        module = build.build(spec, given.weights, devices.precision(device), **how)
     checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity, given.checkpoint_seconds)
-    fitted = fit(
-        module,
-        sides.training,
-        sides.evaluation,
-        score=lambda logits: metrics.epoch_scores(sides.evaluation.labels, logits, sides.groups),
-        recipe=spec.recipe,
-        seed=spec.seed,
-        device=device,
-        checkpoint=checkpoint,
-        micro_batch=given.micro_batch or None,
-        # Until the script ends: once the last epoch is done, its results are written first.
-        check=Interrupt().check,
-        validation=sides.validation,
-        found=FoundSize(given.found_sizes, spec, tokens, recompute, device) if given.found_sizes else None,
-    )
+    with vlm.compiler_errors():
+        fitted = fit(
+            module,
+            sides.training,
+            sides.evaluation,
+            score=lambda logits: metrics.epoch_scores(sides.evaluation.labels, logits, sides.groups),
+            recipe=spec.recipe,
+            seed=spec.seed,
+            device=device,
+            checkpoint=checkpoint,
+            micro_batch=given.micro_batch or None,
+            # Until the script ends: once the last epoch is done, its results are written first.
+            check=Interrupt().check,
+            validation=sides.validation,
+            found=FoundSize(given.found_sizes, spec, how, device) if given.found_sizes else None,
+        )
 
     if spec.recipe.keep_weights:
         from histobench.io.state_dicts import save_trained
@@ -96,7 +103,7 @@ def main() -> None:
     rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
     write_csv(given.output, run_files.prediction_columns(chose), rows)
     write_csv(given.history, run_files.history_columns(chose), map(run_files.epoch_row, fitted.history))
-    hardware = given.share, given.threads, given.workers
+    hardware = given.share, given.threads, given.workers, how["compiled"]
     record = run_record(spec, code, sides, module, fitted, device, hardware, STARTED)
     with atomic_path(given.run) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

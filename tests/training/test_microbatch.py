@@ -105,11 +105,11 @@ def memory(monkeypatch):
     return free
 
 
-def found(folder, batch_size=12, tokens=False):
-    recipe = Recipe(batch_size=batch_size)
+def found(folder, tokens=False, **recipe):
+    recipe = Recipe(**{"batch_size": 12} | recipe)
     model = CnnSettings(architecture="torchvision/alexnet")
     spec = RunSpec(model=model, recipe=recipe, augmentation=[], magnification=40, fold=1, seed=0)
-    return FoundSize(folder, spec, tokens, False, CPU)
+    return FoundSize(folder, spec, {"tokens": tokens}, CPU)
 
 
 def sizes_trained(tmp_path, record, module=None, **given):
@@ -122,15 +122,35 @@ def test_a_later_job_starts_with_the_size_that_an_earlier_one_found(tmp_path, me
     folder = tmp_path / "sizes"
     assert sizes_trained(tmp_path, found(folder))[:3] == [12, 6, 3]
     assert [path.suffix for path in folder.iterdir()] == [".json"]
-    for free in (1000, 500):
+    for free in (1000, 500, 1090):
         memory[0] = free
         assert max(sizes_trained(tmp_path, found(folder))) == 3
     assert max(sizes_trained(tmp_path, found(folder), micro_batch=2)) == 2
-    assert sizes_trained(tmp_path, found(folder, batch_size=13))[0] == 12  # another job
-    assert sizes_trained(tmp_path, found(folder, tokens=True))[0] == 12
-    memory[0] = 2000
+    memory[0] = 1110
     assert sizes_trained(tmp_path, found(folder))[:3] == [12, 6, 3]
-    assert json.loads(found(folder).path.read_text())["memory"] == 2000
+    assert json.loads(found(folder).path.read_text())["memory"] == 1110
+
+
+def test_a_job_of_another_kind_starts_with_the_whole_batch(tmp_path, memory, monkeypatch):
+    sizes_trained(tmp_path, found(tmp_path))
+    for other in ({"batch_size": 13}, {"tokens": True}, {"trainable": "head"}):
+        assert sizes_trained(tmp_path, found(tmp_path, **other))[0] == 12
+    monkeypatch.setattr(devices, "describe", lambda device: "another GPU")
+    assert sizes_trained(tmp_path, found(tmp_path))[0] == 12
+
+
+def test_memory_that_another_job_frees_later_is_not_what_the_size_was_found_with(tmp_path, memory):
+    """Else the record would hold on a GPU that is free, and every later job would be slow."""
+
+    class Neighbour(Cramped):
+        def forward(self, batch):
+            try:
+                return super().forward(batch)
+            finally:
+                memory[0] = 1000 if len(batch) > 3 else 8000
+
+    sizes_trained(tmp_path, found(tmp_path), Neighbour())
+    assert json.loads(found(tmp_path).path.read_text())["memory"] == 1000
 
 
 def test_a_job_that_had_enough_memory_records_nothing(tmp_path, memory):
@@ -138,10 +158,7 @@ def test_a_job_that_had_enough_memory_records_nothing(tmp_path, memory):
     assert not (tmp_path / "sizes").exists()
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["{", "[]", "null", '{"micro_batch": 1}', '{"micro_batch": 1, "memory": 1000, "job": {}}', '"\\ud800"', "[" * 9999],
-)
+@pytest.mark.parametrize("content", ["{", '{"micro_batch": 1}'])
 def test_a_record_that_cannot_be_used_is_ignored_with_one_line(tmp_path, memory, caplog, content):
     record = found(tmp_path)
     record.path.write_text(content)
@@ -190,6 +207,7 @@ def test_libraries_say_in_their_own_words_that_memory_ran_out():
     for text in (
         "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
         "GET was unable to find an engine to execute this computation",
     ):
         calls = []

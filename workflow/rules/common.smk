@@ -62,6 +62,10 @@ os.environ |= {"HISTOBENCH_RESULTS": RESULTS}
 # The process that jobs are forked from imports more where a study needs it.
 if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
     os.environ[launcher.MODULES] = f"{launcher.IMPORTS},{launcher.VLM_IMPORTS}"
+if any(STUDY.mode(run.model, run.mode).compile for run in STUDY.runs):
+    os.environ[launcher.MODULES] += ",torch._dynamo"
+    # What one job compiles, later jobs load.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(paths.COMPILED).resolve()))
 
 
 wildcard_constraints:

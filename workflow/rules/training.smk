@@ -18,6 +18,7 @@ rule train:
         micro_batch=lambda w: STUDY.mode(w.model, w.mode).micro_batch or 0,
         found_sizes=paths.FOUND_SIZES,
         gradient_checkpointing=lambda w: int(STUDY.mode(w.model, w.mode).gradient_checkpointing),
+        compile=lambda w: int(STUDY.mode(w.model, w.mode).compile),
         checkpoint_seconds=STUDY.checkpoint_seconds,
     params:
         specification=lambda w: STUDY.specification(w).canonical(),
@@ -29,7 +30,7 @@ rule train:
         " --manifest {input.manifest:q} --folds {input.folds:q} --split-by {params.split_by} {params.data}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --found-sizes {resources.found_sizes}"
-        " --gradient-checkpointing {resources.gradient_checkpointing}"
+        " --gradient-checkpointing {resources.gradient_checkpointing} --compile {resources.compile}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --output {output.predictions:q} --history {output.history:q}"
         " --run {output.run:q} > {log:q} 2>&1"

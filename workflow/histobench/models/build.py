@@ -16,18 +16,26 @@ from histobench.study.spec import CnnSettings, FeatureSpec, RunSpec
 
 
 def build(
-    spec: RunSpec, weights: Path | None, precision: str, tokens: bool = False, recompute: bool = False
+    spec: RunSpec,
+    weights: Path | None,
+    precision: str,
+    tokens: bool = False,
+    recompute: bool = False,
+    compiled: bool = False,
 ) -> nn.Module:
     """Return a CNN with a new head or, with adapters, a vision-language model: images or visual tokens to logits.
 
     A vision-language model keeps its frozen parameters in the `precision` (`bf16` or `fp32`). With `tokens` it gets stored
-    visual tokens and needs no vision tower; with `recompute` the backward pass computes its activations again.
+    visual tokens and needs no vision tower; with `recompute` the backward pass computes its activations again; if `compiled`,
+    its decoder's layers are compiled when they first run.
     """
     module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE)
     if spec.model.family != "cnn":
         module.adapt(spec.recipe.lora, spec.seed)
         if recompute:
             module.checkpoint_activations()
+        if compiled:
+            module.compile_layers()
     return module
 
 

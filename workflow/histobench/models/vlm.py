@@ -203,12 +203,17 @@ class VisionLanguageClassifier(nn.Module):
         PEFT initialises them: an adapter changes nothing before its first step. They are fp32 in a model of any type.
         """
         from peft import LoraConfig, get_peft_model
+        from peft.tuners.tuners_utils import BaseTunerLayer
 
         def wrap(part: str, targets: str) -> None:
             config = LoraConfig(
                 r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none"
             )
             setattr(self.model, part, get_peft_model(getattr(self.model, part), config))
+            for module in self.model.get_submodule(part).modules():
+                if isinstance(module, BaseTunerLayer):
+                    # Under autocast the adapter computes in bf16: PEFT's fp32 copy of its input would only cost time.
+                    module.cast_input_dtype_enabled = False  # type: ignore[assignment]
 
         connector = self.model.get_submodule(self.family.CONNECTOR) if lora.connector else None
         layers = getattr(self.model, self.family.DECODER).layers
@@ -232,6 +237,14 @@ class VisionLanguageClassifier(nn.Module):
         """Recompute the decoder's activations in the backward pass instead of keeping them; the result stays the same."""
         decoder = cast(Any, getattr(self.model, self.family.DECODER))
         decoder.activation_checkpointing_enable({"use_reentrant": False})
+
+    def compile_layers(self) -> None:
+        """Compile the decoder's layers by `torch.compile` when they first run: one kernel for several small operations.
+
+        All layers are equal and share what is compiled. Results differ by rounding, and dropout draws other masks.
+        """
+        for layer in cast(Any, getattr(self.model, self.family.DECODER)).layers:
+            layer.compile()
 
     def train(self, mode: bool = True) -> "VisionLanguageClassifier":
         """Set training mode; a frozen vision tower stays in evaluation mode."""
@@ -270,6 +283,7 @@ def build(
         # Parameters on the meta device; buffers, such as rotary frequencies, are computed.
         with config_errors(settings), init_empty_weights(include_buffers=False) if weights else nullcontext():
             model = made.model(made.config)
+        _attend_without_masks(model)
         decoder = getattr(model, kind.DECODER)
         # Only the two markers are ever looked up.
         if weights is None:
@@ -294,6 +308,16 @@ def build(
         return VisionLanguageClassifier(made, model, markers.to(dtype), settings.readout)
 
 
+def _attend_without_masks(model: Any) -> None:
+    """Let a model compute attention as by default, but without masks: no image is padded, and to ask waits for the GPU."""
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    # transformers makes no mask for an attention that it does not know. Without one, decoders are causal, towers are not.
+    AttentionInterface.register("sdpa_without_mask", sdpa_attention_forward)
+    model.set_attn_implementation("sdpa_without_mask")
+
+
 @contextmanager
 def config_errors(settings: VlmSettings) -> Iterator[None]:
     """Turn the errors that transformers raises about a config, or a model built by it, into one message."""
@@ -304,6 +328,20 @@ def config_errors(settings: VlmSettings) -> Iterator[None]:
         raise HistoBenchError(
             f"{settings.family}: transformers does not accept the model's config ({reason}); correct it, or choose another "
             "model"
+        ) from error
+
+
+@contextmanager
+def compiler_errors() -> Iterator[None]:
+    """Turn the errors that `torch.compile` raises where it cannot compile, such as without a compiler, into one message."""
+    try:
+        yield
+    except RuntimeError as error:  # its classes cannot be named without importing it, which takes seconds
+        if not type(error).__module__.startswith(("torch._dynamo.", "torch._inductor.")):
+            raise
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise HistoBenchError(
+            f"the decoder's layers cannot be compiled ({reason}); install what is missing, or leave `compile` out of the mode"
         ) from error
 
 

@@ -70,6 +70,8 @@ class Mode(Recipe):
     """The most images on the device at once; where this is absent, as many of the logical batch as its memory holds."""
     gradient_checkpointing: bool = False
     """For vision-language models: recompute the decoder's activations in the backward pass instead of keeping them."""
+    compile: bool = False
+    """For vision-language models: compile the decoder's layers by `torch.compile`."""
     gpu: Literal["whole", "shared", "none"] | None = None
     """What training needs: a GPU for itself (`whole`), one of its `gpu_slots` (`shared`), or the processor alone (`none`).
     Where this is absent, `none` for linear heads, `shared` for CNNs and `whole` for vision-language models."""
@@ -110,9 +112,11 @@ def mode_of_model(mode: Mode, entry: CnnEntry | VlmEntry, mode_name: str, model_
             raise ValueError(
                 f"{place('trainable')}: {model_name!r} is a CNN and has no `lora` adapters; write `all` or `head`"
             )
-        return wanted.model_copy(update={"lora": None, "vision": "cached", "gradient_checkpointing": False})
+        return wanted.model_copy(
+            update={"lora": None, "vision": "cached", "gradient_checkpointing": False, "compile": False}
+        )
     if wanted.trainable == "head":
-        return wanted.model_copy(update={"lora": None})
+        return wanted.model_copy(update={"lora": None, "compile": False})
     if wanted.lora is None:
         raise ValueError(f"{place('lora')}: this key is required to train {model_name!r}, a vision-language model")
     for part in ("vision", "connector"):

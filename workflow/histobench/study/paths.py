@@ -22,6 +22,7 @@ TILES = "results/{on}-{on_key}/tiles/{dataset}-{data_key}/{magnification}x-{scal
 TILES_LOG = TILES.replace("/tiles/", "/logs/tiles/").replace(".npy", ".log")
 WEIGHTS = "resources/weights/{model}-{weights_key}.safetensors"
 FOUND_SIZES = "resources/micro-batches"
+COMPILED = "resources/compiled"
 MODEL_CONFIG = "resources/weights/{model}-{weights_key}.config.json"
 VIEWS = "{model}/{magnification}x/{augmentation}-{feature_key}/seed{seed}/views{views}"
 FEATURES = f"{WORK}/features/{VIEWS}.npy"

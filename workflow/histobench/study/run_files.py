@@ -43,6 +43,8 @@ class RunRecord(TypedDict):
     precision: str
     threads: int
     workers: int
+    compiled: bool
+    """Whether the layers of the decoder were compiled."""
     micro_batch: int
     parameters: dict[str, int]
     """`total` and `trainable`."""

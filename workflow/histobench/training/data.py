@@ -164,14 +164,16 @@ def _gathered_ahead(batches: Batches, device: torch.device) -> Batches:
     ready: SimpleQueue[Any] = SimpleQueue()
 
     def gather() -> None:
-        if device.type == "cuda":
-            torch.cuda.set_device(device)  # a thread starts with the first GPU, where page-locking would open a context
-        with closing(batches):  # here: the kernel kills worker processes with the thread that forked them
-            while wanted.get():
-                try:
+        try:
+            if device.type == "cuda":
+                torch.cuda.set_device(
+                    device
+                )  # a thread starts with the first GPU, where page-locking would open a context
+            with closing(batches):  # here: the kernel kills worker processes with the thread that forked them
+                while wanted.get():
                     ready.put(next(batches, None))
-                except Exception as error:
-                    ready.put(error)
+        except Exception as error:
+            ready.put(error)
 
     Thread(target=gather, daemon=True).start()
     for _ in range(AHEAD):

@@ -22,7 +22,13 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     # CUDA itself, cuBLAS and cuDNN have no class of their own for it, and cuDNN finds no engine whose memory it gets.
-    signs = ("error: out of memory", "backend out of memory", "ALLOC_FAILED", "unable to find an engine")
+    signs = (
+        "error: out of memory",
+        "ran out of memory",
+        "ALLOC_FAILED",
+        "NOT_INITIALIZED when",
+        "unable to find an engine",
+    )
     return any(sign in str(error) for sign in signs)
 
 

@@ -68,7 +68,7 @@ class Fitted:
     """None without validation images."""
 
 
-@memory_errors("the model, its gradients and the state of the optimizer")
+@memory_errors("what training needs")
 def fit(
     module: nn.Module,
     training: data.Source,
@@ -143,7 +143,7 @@ def fit(
     logical = max(recipe.batch_size, int(sizes.max()))
     # A resumed run goes on with its size: another one would draw other masks of dropout.
     micro = MicroBatch(micro_batch, logical, device, whole, found, progress["micro_batch"] if progress else None)
-    evaluating = MicroBatch(None, micro.size, device)  # nothing depends on the other images of an evaluation batch
+    evaluating = MicroBatch(None, logical, device)  # nothing depends on the other images of an evaluation batch
     plan = islice(((epoch, batch) for epoch in epochs for batch in batches(epoch)), begun["step"], None)
     stream = data.prefetch(training.batches(plan), device)
     ready = time.perf_counter()

@@ -6,7 +6,7 @@ The size changes results by rounding and, with dropout, by the units that are dr
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,36 +28,32 @@ class FoundSize:
     has the size, and how much memory there was for it.
     """
 
-    def __init__(self, folder: Path, spec: RunSpec, tokens: bool, recompute: bool, device: torch.device):
-        """Of a run from stored `tokens` or images, which may `recompute` activations."""
+    def __init__(self, folder: Path, spec: RunSpec, how: Mapping[str, bool], device: torch.device):
+        """Of a run; `how` holds what else decides the memory that it needs, by name."""
         recipe = spec.recipe.model_dump(mode="json", include={"trainable", "lora", "batch_size"})
-        own = {"model": spec.model.model_dump(mode="json"), "tokens": tokens, "recompute": recompute}
-        self.job: dict[str, Any] = recipe | own | {"device": devices.describe(device)}
+        own = {"model": spec.model.model_dump(mode="json"), "device": devices.describe(device)}
+        self.job: dict[str, Any] = recipe | own | dict(how)
         self.device = device
         self.path = folder / f"{hashlib.sha256(canonical_json(self.job).encode()).hexdigest()[:16]}.json"
 
     def load(self) -> int | None:
         """Return the size; None if none was found, or with clearly less memory than there is now.
 
-        A file that is damaged, or of another job, is ignored with one line in the log.
+        A damaged file is ignored with one line in the log.
         """
         if not self.path.exists():
             return None
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            size, memory = found["micro_batch"], found["memory"]
-            if found["job"] != self.job or type(size) is not int or type(memory) is not int or size < 1:
-                raise ValueError("it is not the record of such a job")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            size, memory = int(found["micro_batch"]), int(found["memory"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s is ignored: %s: %s", self.path, type(error).__name__, error)
             return None
         # A job that has begun to compute has loaded kernels: these take less than a tenth of a GPU.
         return size if (devices.free_memory(self.device) or 0) <= 1.1 * memory else None
 
-    def save(self, size: int) -> None:
-        """Write the size with the memory that there is now; nothing where this is not known."""
-        if (memory := devices.free_memory(self.device)) is None:
-            return
+    def save(self, size: int, memory: int) -> None:
+        """Write the size, and how many bytes there were when twice as many images did not fit."""
         try:
             with atomic_path(self.path) as temporary:
                 text = json.dumps({"micro_batch": size, "memory": memory, "job": self.job}, indent=2)
@@ -102,25 +98,26 @@ class MicroBatch:
         Raises:
             HistoBenchError: a smaller size is not possible.
         """
-        before, halved = random_state(self.device), False
+        before, memory = random_state(self.device), None
         while True:
             try:
                 result = work(self.size)
             except RuntimeError as error:
                 if not devices.is_out_of_memory(error):
                     raise
+                memory = devices.free_memory(self.device)  # now: other jobs may end before the next try
                 if self.whole or self.size == 1:
                     reason = "batch normalisation needs its images together" if self.whole else "it is a single image"
                     what = f"a batch of {self.size}, which cannot be cut because {reason}"
                     raise devices.memory_error(what, error) from error
             else:
-                if halved and self.found:
-                    self.found.save(self.size)
+                if memory and self.found:
+                    self.found.save(self.size, memory)
                 return result
             # Only here does the exception no longer refer to the failed pass, so that its memory can be freed.
             forget()
             set_random_state(before, self.device)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            self.size, halved = (self.size + 1) // 2, True
+            self.size = (self.size + 1) // 2
             log.warning("the GPU's memory ran out: continuing with a micro-batch of %d", self.size)

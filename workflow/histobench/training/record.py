@@ -22,17 +22,17 @@ def run_record(
     module: nn.Module,
     fitted: Fitted,
     device: torch.device,
-    hardware: tuple[int, int, int],
+    hardware: tuple[int, int, int, bool],
     started: float,
 ) -> RunRecord:
     """Return the content of run.json.
 
     `code` is the fingerprint of the script, which began at the reading `started` of `time.perf_counter`; `hardware` are the
-    jobs that may share a GPU, the processor threads, and the processes that augment images.
+    jobs that may share a GPU, the processor threads, the processes that augment images, and whether layers are compiled.
     """
     parameters = list(module.parameters())
     training, validation = (sum(row[f"{part}_seconds"] for row in fitted.history) for part in ("train", "validation"))
-    share, threads, workers = hardware
+    share, threads, workers, compiled = hardware
     images = {"training": len(inputs.training.labels), "evaluation": len(inputs.evaluation.labels)}
     images |= {"validation": len(inputs.validation.labels)} if inputs.validation else {}
     choice = fitted.chosen
@@ -57,6 +57,7 @@ def run_record(
         precision=devices.precision(device),
         threads=threads,
         workers=workers,
+        compiled=compiled,
         micro_batch=fitted.micro_batch,
         parameters={
             "total": sum(parameter.numel() for parameter in parameters),

@@ -1,9 +1,11 @@
 """Qwen2-VL (Wang et al., arXiv:2409.12191): visual tokens of merged patches, and a decoder with 3-D rotary positions."""
 
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from histobench.models.vlm import Family
 
@@ -14,6 +16,24 @@ class _FlatProjection(nn.Linear):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return (P, D) of patches (P, 3, 2, side, side)."""
         return super().forward(input.flatten(1))
+
+
+def _attend(
+    self: Any, states: torch.Tensor, cu_seqlens: torch.Tensor, position_embeddings: tuple[torch.Tensor, ...], **_: Any
+) -> torch.Tensor:
+    """Forward pass of an attention layer of the tower, in one call for all images, which have equally many patches.
+
+    That of transformers takes images of any size: it calls attention for each of them, and waits for the GPU to know their
+    sizes. Takes and returns (P, D), where P counts the patches of all images.
+    """
+    from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
+
+    query, key, value = self.qkv(states).view(len(states), 3, self.num_heads, -1).unbind(1)
+    query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+    images = len(cu_seqlens) - 1
+    query, key, value = (part.unflatten(0, (images, -1)).transpose(1, 2) for part in (query, key, value))
+    mixed = scaled_dot_product_attention(query, key, value, scale=self.scaling)
+    return self.proj(mixed.transpose(1, 2).reshape(len(states), -1))
 
 
 class Qwen2VL(Family):
@@ -45,24 +65,32 @@ class Qwen2VL(Family):
         flat.in_features, flat.out_features = weight[0].numel(), len(weight)
         flat.weight = nn.Parameter(weight.detach().flatten(1), weight.requires_grad)
         embedding.proj = flat
+        for block in model.visual.blocks:
+            block.attn.forward = MethodType(_attend, block.attn)
 
     def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
-        pixels, grid = self.pixels(model.config.vision_config, images)
-        return torch.stack(tuple(model.get_image_features(pixels, image_grid_thw=grid).pooler_output))
+        from transformers.vision_utils import get_vision_position_ids
+
+        vision = model.config.vision_config
+        pixels, grid = self.pixels(vision, images)
+        positions = get_vision_position_ids(grid[:1], vision.spatial_merge_size).repeat(len(images), 1)
+        found = model.get_image_features(pixels, image_grid_thw=grid, position_ids=positions.to(images.device))
+        return torch.stack(tuple(found.pooler_output))
 
     @staticmethod
     def pixels(vision: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the inputs that the family's image processor makes from normalised square images (N, 3, S, S).
 
         They are patches (N * grid**2, 3 * 2 * side * side), in which each image is repeated as two frames and patches that
-        will be merged are next to each other; and the grid of each image (N, 3): 1 pair of frames, rows, columns.
+        will be merged are next to each other; and the grid of each image (N, 3): 1 pair of frames, rows, columns. The grids
+        stay on the CPU, where transformers reads them.
         """
         count, size, merge = len(images), vision.patch_size, vision.spatial_merge_size
         grid = images.shape[-1] // size
         patches = images.reshape(count, 3, grid // merge, merge, size, grid // merge, merge, size)
         patches = patches.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
         patches = patches.expand(-1, -1, -1, -1, -1, -1, vision.temporal_patch_size, -1, -1)
-        return (patches.reshape(count * grid**2, -1), torch.tensor([[1, grid, grid]] * count, device=images.device))
+        return (patches.reshape(count * grid**2, -1), torch.tensor([[1, grid, grid]] * count))
 
     def positions(self, side: int) -> torch.Tensor:
         """Return (3, 1, T + 2): frame, row and column. The end marker has the largest of these plus 1, not T + 1."""

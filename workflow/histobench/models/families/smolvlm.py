@@ -34,7 +34,8 @@ class SmolVLM(Family):
         return config.vision_config.patch_size, config.scale_factor
 
     def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
-        return torch.stack(tuple(model.get_image_features(images.unsqueeze(1)).pooler_output))
+        # Not `get_image_features`, which first looks for images that are padding, and waits for the GPU to know.
+        return model.connector(model.vision_model(images.to(model.dtype).contiguous()).last_hidden_state)
 
     def positions(self, side: int) -> None:
         """Return None: the decoder counts positions itself."""
