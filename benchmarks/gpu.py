@@ -86,8 +86,10 @@ def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
     device, config = torch.device("cuda", 0), study()
     name = devices.describe(device)
     measured = Measurement(device, models(config), Sizes(), folder)
-    measured.all()
-    write_rates(plan.RATES, name, measured.rates)
+    try:
+        measured.all()
+    finally:
+        write_rates(plan.RATES, name, measured.rates)
     say(f"\nRates are in {plan.RATES.relative_to(ROOT)}.")
     say(estimate(config, name))
 
@@ -163,6 +165,8 @@ class Measurement:
             self.part(f"{name}: embeddings of tokens", self.embeddings, name, comparison)
             self.part(f"{name}: linear head", self.head, name, comparison)
             self.part(f"{name}: LoRA on tokens, micro-batch {sizes.micro_batches[0]}", self.lora, name, comparison, 0)
+        for name, comparison in vlms.items():
+            self.part(f"{name}: the same, layers compiled, s to begin", self.lora_compiled, name, comparison)
         self.part("start of a process: import, device, first step (s)", self.start)
         for place, micro_batch in enumerate(sizes.micro_batches):
             for name, comparison in vlms.items():
@@ -178,8 +182,9 @@ class Measurement:
             for name, own in cnns.items():
                 self.part(f"{name}: augmented by {workers} workers", self.augmented, name, own, workers)
         for name, by_size in self.trainer.items():
-            ours = max(rate for (model, mode, _), rate in self.rates.items() if (model, mode) == (name, "lora"))
-            say(f"{name}: LoRA on tokens / Trainer, each at its best micro-batch: {ours / max(by_size.values()):.2f}")
+            if ours := [rate for (model, mode, _), rate in self.rates.items() if (model, mode) == (name, "lora")]:
+                ratio = max(ours) / max(by_size.values())
+                say(f"{name}: LoRA on tokens / Trainer, each at its best micro-batch: {ratio:.2f}")
         for what, titles in (("failed", self.failed), ("skipped for want of time", self.skipped)):
             if titles:
                 say(f"{what}: {'; '.join(titles)}")
@@ -283,6 +288,11 @@ class Measurement:
         micro_batch = self.sizes.micro_batches[place]
         return self.kept((name, "lora", micro_batch), comparison(micro_batch).cached())
 
+    def lora_compiled(self, name: str, comparison: Callable[[int], Comparison]) -> str:
+        """Return the rate, and how much longer the first epoch took than the others."""
+        first, *others = comparison(self.sizes.micro_batches[0]).cached(compiled=True)
+        return f"{rate(self.sizes.vlm_images, others):8.0f} {first - sum(others) / len(others):8.1f}"
+
     def lora_live(self, name: str, comparison: Callable[[int], Comparison], place: int) -> str:
         micro_batch = self.sizes.micro_batches[place]
         return self.kept((name, "lora live", micro_batch), comparison(micro_batch).live())
@@ -308,13 +318,14 @@ def rate(images: int, seconds: list[float]) -> float:
 
 
 def write_rates(path: Path, device: str, rates: Rates) -> None:
-    """Put rates of a device into a file like resources/rates.csv: instead of its own, and all else stays."""
+    """Put rates of a device into a file like resources/rates.csv, instead of those of the same parts."""
     comments, rows = [], []
     for line in path.read_text(encoding="utf-8").splitlines():
         (comments if line.startswith("#") else rows).append(line)
     header = rows[0].split(",")
-    others = [row for row in csv.reader(rows[1:]) if row[0] != device]
-    own = [[device, *key[:2], key[2] or "", round(value)] for key, value in sorted(rates.items())]
+    own = [[device, *key[:2], str(key[2] or ""), round(value)] for key, value in sorted(rates.items())]
+    measured = [row[:4] for row in own]
+    others = [row for row in csv.reader(rows[1:]) if row[:4] not in measured]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.writelines(f"{line}\n" for line in comments)
         csv.writer(file, lineterminator="\n").writerows([header, *others, *own])

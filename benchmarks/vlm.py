@@ -255,15 +255,17 @@ class Comparison:
         np.save(self.folder / "tokens.npy", bits.numpy())
         return seconds
 
-    def ours(self, array: np.ndarray, *parts: vlm.Part) -> list[float]:
+    def ours(self, array: np.ndarray, *parts: vlm.Part, compiled: bool = False) -> list[float]:
         """Train by `fit`; return the seconds of each epoch."""
         classifier = self.build(*parts)
         classifier.adapt(LORA, 0)
+        if compiled:
+            classifier.compile_layers()
         return seconds_of_fit(classifier, array, self.labels, self.recipe, self.micro_batch, self.device, self.folder)
 
-    def cached(self) -> list[float]:
+    def cached(self, compiled: bool = False) -> list[float]:
         """Train on the tokens that `tokens` stored; return the seconds of each epoch."""
-        return self.ours(np.load(self.folder / "tokens.npy", mmap_mode="r"), "decoder")
+        return self.ours(np.load(self.folder / "tokens.npy", mmap_mode="r"), "decoder", compiled=compiled)
 
     def live(self) -> list[float]:
         """Train on images; return the seconds of each epoch."""
@@ -272,10 +274,8 @@ class Comparison:
     @torch.inference_mode()
     def embeddings(self) -> list[float]:
         """Return the seconds of computing embeddings from the tokens that `tokens` stored, each time."""
-        decoder, tokens = (
-            self.build("decoder").to(self.device).eval(),
-            torch.from_numpy(np.load(self.folder / "tokens.npy")),
-        )
+        decoder = self.build("decoder").to(self.device).eval()
+        tokens = torch.from_numpy(np.load(self.folder / "tokens.npy"))
         seconds = []
         for _ in range(self.epochs):
             began = time.perf_counter()

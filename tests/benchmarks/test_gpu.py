@@ -2,10 +2,12 @@
 
 import csv
 import shutil
+from functools import partialmethod
 
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from benchmarks import ROOT, gpu
 from benchmarks.vlm import entry
@@ -47,8 +49,9 @@ def rates_csv(tmp_path, monkeypatch):
     plan.forget_rates()
 
 
-def test_every_part_is_measured_and_the_study_estimated(tmp_path, rates_csv, capsys):
+def test_every_part_is_measured_and_the_study_estimated(tmp_path, rates_csv, capsys, monkeypatch):
     measured = gpu.Measurement(torch.device("cpu"), tiny_models(), SIZES, tmp_path)
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="eager"))
     measured.all()
     output = capsys.readouterr().out
     assert not measured.failed, output
@@ -70,6 +73,15 @@ def test_every_part_is_measured_and_the_study_estimated(tmp_path, rates_csv, cap
     assert paper.startswith("The paper's 280 runs")
     assert everything.startswith("All 340 runs")
     assert "no rate" not in paper + everything
+
+
+def test_rates_that_were_not_measured_again_stay(rates_csv):
+    before = rates_csv.read_text().splitlines()
+    (own,) = (row for row in before if row.startswith("NVIDIA H200,torchvision/alexnet,training,,"))
+    gpu.write_rates(rates_csv, "NVIDIA H200", {("torchvision/alexnet", "training", 0): 9999.4})
+    after = rates_csv.read_text().splitlines()
+    assert after[-1] == "NVIDIA H200,torchvision/alexnet,training,,9999"
+    assert after[:-1] == [row for row in before if row != own]
 
 
 def test_the_estimate_is_the_arithmetic_of_the_rates(rates_csv):

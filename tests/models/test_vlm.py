@@ -3,16 +3,19 @@
 import copy
 import json
 from fractions import Fraction
+from functools import partialmethod
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch._dynamo.utils import counters
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, save_trained, trained_state
 from histobench.models import vlm
+from histobench.models.families import qwen2_vl
 from histobench.study.spec import Lora
 from tests.models.vlm_settings import FAMILIES, tiny
 
@@ -282,7 +285,8 @@ def test_the_tower_sees_what_the_familys_own_image_processor_makes(name):
         def record(module, arguments, named):
             seen.append({"pixels": arguments[0]} | named if arguments else named)
 
-        getattr(model, TOWER[name]).register_forward_pre_hook(record, with_kwargs=True)
+        tower = TOWER[name] if name == "qwen2-vl" else f"{TOWER[name]}.embeddings"
+        model.get_submodule(tower).register_forward_pre_hook(record, with_kwargs=True)
     classifier(batch)
     whole.logits(batch)
     ours, theirs = ({key: named[key] for key in named if key in INPUTS} for named in seen)
@@ -310,6 +314,31 @@ def test_qwens_flat_patch_embedding_is_its_convolution(tmp_path):
     assert expected.std() > 0.1
     largest = patches.abs().max() * ours.proj.weight.abs().max()
     torch.testing.assert_close(ours(patches), expected, rtol=0, atol=384 * 384 * EPSILON * largest.item())
+
+
+@both
+@torch.no_grad()
+def test_a_forward_pass_never_waits_for_the_device(name):
+    """Tensors of the meta device have no content, so that reading a number from one is an error."""
+    tower, decoder = build(LARGE[name], parts=("vision",)), adapted(LARGE[name], Lora(), parts=("decoder",))
+    batch = torch.empty(5, 336, 336, 3, dtype=torch.uint8, device="meta")
+    tokens = tower.to("meta").tokens(batch)
+    assert tokens.shape == (5, *tower.token_shape)
+    assert decoder.to("meta").train().embed(tokens).shape == (5, 48)
+
+
+@torch.no_grad()
+def test_qwens_tower_computes_attention_of_all_images_at_once(monkeypatch):
+    calls, attention = [], qwen2_vl.scaled_dot_product_attention
+    monkeypatch.setattr(
+        qwen2_vl,
+        "scaled_dot_product_attention",
+        lambda query, *rest, **named: (calls.append(query.shape), attention(query, *rest, **named))[1],
+    )
+    build(LARGE["qwen2-vl"], parts=("vision",)).tokens(images(5, 336))
+    (shape,) = set(calls)
+    assert (shape[0], shape[2]) == (5, 576)
+    assert len(calls) == tiny("qwen2-vl").config["vision_config"]["depth"]
 
 
 # ---- adapters ----
@@ -395,6 +424,46 @@ def test_recomputed_activations_give_the_same_gradients_with_dropout_too(name):
     for key, gradient in gradients[0].items():
         assert gradient.abs().max() > 0
         assert torch.equal(gradients[1][key], gradient)
+
+
+@both
+def test_compiled_layers_compute_the_same_and_are_compiled_once_for_all(name, monkeypatch):
+    """What is compiled is run by PyTorch's own operations here: compiling kernels takes a minute."""
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
+    text = {"text_config": {"num_hidden_layers": 3}}
+    tokens, gradients, graphs = build(tiny(name, text)).tokens(images(5)), [], []
+    for compiled in (False, True):
+        torch._dynamo.reset()
+        counters.clear()
+        classifier = adapted(tiny(name, text), Lora(dropout=0)).train()
+        if compiled:
+            classifier.checkpoint_activations()
+            classifier.compile_layers()
+        for count in (5, 3):
+            classifier(tokens[:count]).sum().backward()
+        gradients.append({key: parameter.grad for key, parameter in trained_parameters(classifier).items()})
+        graphs.append(counters["stats"]["unique_graphs"])
+    # The first layer's input has no gradient; and each is compiled for the first number of images, then for any number.
+    assert graphs == [0, 4]
+    for key, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][key], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_compiler_one_sentence_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nonexistent"))
+    torch._dynamo.reset()
+    classifier = adapted(MODELS["smolvlm"], Lora(), parts=("decoder",))
+    classifier.compile_layers()
+    with (
+        pytest.raises(
+            HistoBenchError, match=r"^the decoder's layers cannot be compiled \(.*compiler.*\); install .* `compile`"
+        ),
+        vlm.compiler_errors(),
+    ):
+        classifier(torch.zeros(2, *classifier.token_shape))
+    with pytest.raises(RuntimeError, match="another"), vlm.compiler_errors():
+        raise RuntimeError("another")
 
 
 # ---- saving and loading ----

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from histobench.datasets import manifest
 from histobench.io.fingerprint import fingerprint
 from histobench.study.run_files import RunRecord
 from histobench.study.spec import CnnSettings, Recipe, RunSpec
+from histobench.training.microbatch import FoundSize
 from tests.disks import fill, small_disk
 from tests.scripts.running import ROOT, random_dataset, start, status
 
@@ -355,6 +357,14 @@ def test_runs_agree_whatever_the_number_of_workers_and_micro_batches(dataset, tm
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
     parameters = record(tmp_path / "whole")["parameters"]
     assert parameters["total"] == parameters["trainable"] > 10_000
+
+
+def test_a_job_starts_with_the_micro_batch_that_an_earlier_one_found(dataset, tmp_path):
+    spec = specification("all")
+    how = {"tokens": False, "recompute": False, "compiled": False}
+    FoundSize(tmp_path / "sizes", spec, how, torch.device("cpu")).save(5, 1000)
+    run(dataset, tmp_path / "run", spec, found_sizes=tmp_path / "sizes")
+    assert record(tmp_path / "run")["micro_batch"] == 5
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_what_a_job_needs_of_a_gpu(key, value, arms, needs):
 def test_hardware_labels_and_devices_are_no_part_of_a_specification():
     run = Run("breakhis", "smolvlm", "ft", "patient", 40, "none", 0, 1)
     before = load(PAPER).specification(run).canonical()
-    hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True, "gpu": "shared"}
+    hardware = {"vision": "live", "micro_batch": 3, "gradient_checkpointing": True, "compile": True, "gpu": "shared"}
     config = with_change("models.smolvlm.training", {"ft": {"keep_weights": True} | hardware}) | {"device": "cpu"}
     config["models"]["smolvlm"] |= {"label": "Another name", "licence": "another", "citation": "another"}
     after = load(config)

@@ -55,7 +55,7 @@ HARDWARE_AND_WORDS = [
     (CONFIG, "device: cpu", "device: auto\ngpu_slots: 4\ncheckpoint_seconds: 5"),
     (CONFIG, "  made-up:\n", "  made-up:\n    licence: CC0\n    citation: Some One (2016)\n"),
     (CONFIG, "small: {arch", "small: {licence: CC0, citation: Some One (2016), arch"),
-    (CONFIG, "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, epochs: 1,"),
+    (CONFIG, "ft: {epochs: 1,", "ft: {micro_batch: 3, gradient_checkpointing: true, compile: true, epochs: 1,"),
     (CONFIG, "  ft: {", "  ft: {gpu: shared, vision: live, "),
     (CONFIG, "  lp: {", "  lp: {gpu: shared, vision: live, "),
     (CONFIG, "  ft-live: {", "  ft-live: {gpu: shared, "),
