@@ -14,6 +14,7 @@ from benchmarks import ROOT, cores
 
 PARTS = {
     "pixels": "Into the pixel store",
+    "feeding": "Batches of images, augmented or stored",
     "training": "Training ResNet34",
     "vlm": "Vision-language models",
     "gpu": "Every arm at true size on a CUDA GPU, and the time of the paper's runs",

@@ -1,7 +1,7 @@
 """Train one classifier on one fold and predict the fold's evaluation images.
 
 A job that was stopped continues when it is started again: after SIGTERM, SIGINT, SIGHUP or SIGUSR1 from the step at which
-the signal came, after SIGKILL from its last checkpoint, which is written every --checkpoint-seconds at most. The state is in
+the signal came, after SIGKILL from its last checkpoint, which is written at most once every --checkpoint-seconds. The state is in
 checkpoint.pt beside the output, which is removed when the job succeeds. A job that is asked to end finishes its step, writes
 the checkpoint and dies by the signal (status 143 in a shell for SIGTERM); asked again, or before training has begun, it ends at
 once.

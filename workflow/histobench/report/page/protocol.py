@@ -131,7 +131,7 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         (
             "Batch",
             "64; SmolVLM 8 with 8 accumulation steps",
-            f"logical batch {batch}; the micro-batch is a hardware setting that changes results by rounding and, with dropout, by which units are dropped",
+            f"logical batch {batch}; the micro-batch is a hardware setting, which changes rounding and masks of dropout",
         ),
         (
             "Crop",
