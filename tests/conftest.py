@@ -46,8 +46,9 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the files that take longest first: at the end, they would run on one core alone.
 
+    Workers begin with the first two files, and `make demo` can use the cores while a study waits for Slurm.
     `--no-loadscope-reorder` keeps this order; pytest-xdist would start files with many tests first.
     """
-    longest = ("test_demo.py", "test_rerun.py", "test_sharing.py", "test_kill.py", "test_slurm.py", "test_external.py")
+    longest = ["demo", "slurm", "external", "rerun", "kill", "sharing", "sample", "terminal", "train", "fetch"]
     place = {name: number for number, name in enumerate(longest)}
-    items.sort(key=lambda item: place.get(item.path.name, len(longest)))
+    items.sort(key=lambda item: place.get(item.path.stem.removeprefix("test_"), len(longest)))

@@ -1,5 +1,6 @@
 """A copy of the project that a test may edit, and the true Snakemake run in it."""
 
+import fcntl
 import functools
 import os
 import re
@@ -47,6 +48,8 @@ class Project:
     folder: Path
     tiny: Path = TINY
     """The smallest study's configuration."""
+    made_in: Path | None = None
+    """The folder in which its results were made, where this is a copy of them."""
 
     def start(self, *arguments: str, **options) -> subprocess.Popen[str]:
         """Start Snakemake there as a user would; its output is one text."""
@@ -176,18 +179,34 @@ def project(tmp_path) -> Project:
     return copy_project(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Project:
-    """A copy, in a folder with a space in its name, whose tiny study is complete. Tests must leave it as they found it: see
-    `restored`."""
-    project = copy_project(tmp_path_factory.mktemp("mein Projekt ü"))
+def finish_tiny_study(folder: Path) -> None:
+    """Copy the project to a folder and run the tiny study there."""
+    project = copy_project(folder)
     shutil.copy(TINY, project.folder / "config" / "tiny.yaml")
     # Jobs with the same number of threads share a server of the launcher.
     project.snakemake(
         "--configfile", "config/tiny.yaml", "--cores", "2", "--resources", "gpu=2",
         "--set-threads", "train=1", "features=1", "tokens=1",
     )  # fmt: skip
-    return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, worker_id) -> Project:
+    """A copy, in a folder with a space in its name, whose tiny study is complete. Tests must leave it as they found it: see
+    `restored`. It is made once, by the worker that needs it first; each has a copy of its own."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent  # which all workers of pytest-xdist have
+    made = shared / "fertiges Projekt ü"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            try:
+                finish_tiny_study(made)
+            except BaseException:
+                shutil.rmtree(made, ignore_errors=True)
+                raise
+    folder = tmp_path_factory.mktemp("mein Projekt") / "Kopie ü"
+    return Project(shutil.copytree(made, folder, symlinks=True), made_in=made)
 
 
 @pytest.fixture

@@ -81,7 +81,8 @@ def test_what_is_packed_is_what_the_study_has_without_images_and_paths(packed, f
         assert members[f"{STUDY}/{name}"] == (finished.folder / STUDY / name).read_bytes()
     assert members[f"{RUN}/history.csv"] == (finished.folder / RUN / "history.csv").read_bytes()
     assert not re.search(r"\.(npy|pt|safetensors|log|gz)\n|/logs/|figures/figure[12]\.", "\n".join(members) + "\n")
-    places = [str(place).encode() for place in (finished.folder, ROOT, Path.home()) if len(place.parts) > 2]
+    folders = (finished.folder, finished.made_in, ROOT, Path.home())
+    places = [str(place).encode() for place in folders if len(place.parts) > 2]
     for name, data in members.items():
         assert not any(place in data for place in places), name
         assert b"/Subtype /Image" not in data, name

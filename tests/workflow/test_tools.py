@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_a_new_copy_can_run_the_demo(project):
     ended = tool("doctor", "--configfile", "config/demo.yaml", cwd=project.folder)
     assert ended.returncode == 0, ended.stdout
-    assert "demo: 0 of 190 runs are done" in ended.stdout
+    assert "demo: 0 of 120 runs are done" in ended.stdout
     assert ended.stdout.endswith("What to do next:\n  make demo\n")
     assert max(map(len, ended.stdout.splitlines())) <= 110
     assert not (project.folder / "results").exists()
