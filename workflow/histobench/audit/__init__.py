@@ -1,0 +1,1 @@
+"""Audits of what others publish: splits, predictions, printed tables. Never imports torch."""
