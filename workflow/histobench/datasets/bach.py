@@ -86,12 +86,12 @@ def _facts(member: str) -> Facts | None:
     if path.suffix.lower() not in SUFFIXES:
         return None
     label, subtype = CLASSES[path.parts[-2]]
-    patient = dict.fromkeys(("patient", "slide", "accession"), _patients().get(path.stem, path.stem))
+    patient = dict.fromkeys(("patient", "slide", "accession"), known_patients().get(path.stem, path.stem))
     return {"image_id": path.stem, **patient, "label": label, "subtype": subtype, "magnification": 0}
 
 
 @cache
-def _patients() -> dict[str, str]:
+def known_patients() -> dict[str, str]:
     """Return photograph -> patient, for example ``b032`` -> ``patient-11``, of those that are known."""
     known = {}
     for patient, ranges in PATIENTS.items():
