@@ -230,13 +230,15 @@ class Groups:
     def freedom(self) -> float:
         """Return the degrees of freedom of the variance of a mean over folds, of the class with fewer, to one decimal.
 
+        A class that does not occur has none: of images of one class they are those of that class.
+
         Where groups vary alike, a stratum of m of a fold's n groups adds v = m / n^2 to the variance. The degrees are those
         of Satterthwaite (Biometrics Bulletin 2, 1946, 110-114): (sum of v)^2 over the sum of v^2 / (m - 1), over strata of
         m > 1 groups. With k equal folds they are the number of groups less k; if folds are no strata, less 1; and 0 if
         every stratum is a single group.
         """
         found = []
-        for m, n in map(self._strata, CLASSES):
+        for m, n in filter(lambda counts: len(counts[0]), map(self._strata, CLASSES)):
             v, m = (m / n**2)[m > 1], m[m > 1]
             found.append(np.sum(v) ** 2 / np.sum(v**2 / (m - 1)) if len(m) else 0.0)
         return round(float(min(found)), 1)
@@ -256,7 +258,7 @@ class Groups:
         """
         ratios = [1.0]
         for m, n in map(self._strata, CLASSES):
-            if m.max() > 1:
+            if len(m) and m.max() > 1:
                 ratios.append(float(np.sum(m / n**2) / np.sum((m / n**2)[m > 1])))
         return max(ratios) ** 0.5
 

@@ -53,7 +53,33 @@ def errors(
 
 
 def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str], study: Study) -> Figure:
-    """Return the map of groups by arms and magnifications; arguments as for :func:`errors`.
+    """Return the map of groups by arms and magnifications of a study; arguments as for :func:`errors`.
+
+    Raises:
+        HistoBenchError: there are no predictions.
+    """
+    of = study.datasets[study.dataset]
+    types = {code: subtype(code, of) for code in subtypes.values()}
+    return error_map_of(predictions, subtypes, study.arms, types, study.notes, study.unit(study.split))
+
+
+def error_map_of(
+    predictions: Mapping[Run, Predictions],
+    subtypes: Mapping[str, str],
+    arms: Sequence[Arm],
+    types: Mapping[str, str],
+    notes: Sequence[str],
+    unit: str,
+) -> Figure:
+    """Return the map of groups by arms and magnifications; the first arguments are those of :func:`errors`.
+
+    Args:
+        predictions: as for :func:`errors`.
+        subtypes: as for :func:`errors`.
+        arms: as for :func:`errors`.
+        types: the name of each subtype.
+        notes: sentences at the foot of the figure.
+        unit: what a group is.
 
     Raises:
         HistoBenchError: there are no predictions.
@@ -62,12 +88,11 @@ def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str
         raise HistoBenchError(
             "patients: there are no predictions to draw; delete the unusable ones to have their runs repeated"
         )
-    rows, columns, shares = errors(predictions, subtypes, study.arms)
+    rows, columns, shares = errors(predictions, subtypes, arms)
     pitch = min(max(215 / len(rows), 0.8), 5.0)
-    of = study.datasets[study.dataset]
-    types = {code: subtype(code, of) for _, _, code in rows}
-    meanings = "; ".join(f"{code}: {name}" for code, name in sorted(types.items()) if name != code)
-    figure = canvas(PAGE, 26 + pitch * len(rows), [f"{meanings}."] * bool(meanings) + [*study.notes])
+    shown = sorted({code for _, _, code in rows})
+    meanings = "; ".join(f"{code}: {types[code]}" for code in shown if types.get(code, code) != code)
+    figure = canvas(PAGE, 26 + pitch * len(rows), [f"{meanings}."] * bool(meanings) + [*notes])
     axis = figure.subplots()
     scale = LinearSegmentedColormap.from_list("errors", SHARE_COLOURS, bad=NO_IMAGE)
     edges = np.arange(len(columns) + 1) - 0.5
@@ -78,7 +103,7 @@ def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str
     margin = 0.05 * len(columns)  # on the left, for the classes
     for place, (_, label, _) in enumerate(rows):
         axis.barh(place, 0.5 * margin, height=1, left=-0.5 - 0.75 * margin, color=CLASS_COLOURS[label], linewidth=0)
-    names = {arm.key: arm.name for arm in study.arms}
+    names = {arm.key: arm.name for arm in arms}
     starts = [at for at, (key, _) in enumerate(columns) if at == 0 or columns[at - 1][0] != key]
     for start, end in zip(starts, [*starts[1:], len(columns)], strict=True):
         if start:
@@ -100,7 +125,7 @@ def error_map(predictions: Mapping[Run, Predictions], subtypes: Mapping[str, str
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.spines[:].set_visible(False)
     bar = figure.colorbar(mesh, ax=axis, location="bottom", shrink=0.45, aspect=40, pad=0.01)
-    bar.set_label(f"share of the {study.unit(study.split)}'s images that are misclassified")
+    bar.set_label(f"share of the {unit}'s images that are misclassified")
     bar.outline.set_linewidth(0.5)  # type: ignore[operator]
     # As vectors, not as an embedded image.
     assert bar.solids is not None

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from histobench.report.figures.style import DIAGONAL, PAGE, canvas, magnification_looks
 from histobench.report.terms import Texts, magnified
-from histobench.study.resolved import Study
+from histobench.study.resolved import Arm, Study
 
 COLUMNS = (
     *("dataset", "model", "mode", "split", "magnification", "augmentation", "selection"),
@@ -22,12 +22,17 @@ LARGEST = 60.0
 
 
 def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
+    """Return the reliability curve of each arm of a study, as :func:`reliability_of`."""
+    return reliability_of(calibration, study.arms, study.notes)
+
+
+def reliability_of(calibration: Sequence[Texts], arms: Sequence[Arm], notes: Sequence[str]) -> Figure:
     """Return the reliability curve of each arm, one line per magnification, above the number of images in each bin.
 
     The rows of `calibration.csv` are of one dataset, split, augmentation and selection; the shares of a bin without images
     are empty. The area of a marker is proportional to the number of images in its bin.
     """
-    shown = [arm for arm in study.arms if any((row["model"], row["mode"]) == arm.key for row in calibration)]
+    shown = [arm for arm in arms if any((row["model"], row["mode"]) == arm.key for row in calibration)]
     magnifications = sorted({int(row["magnification"]) for row in calibration})
     colours = magnification_looks(magnifications)
     columns = max(1, min(4, len(shown)))  # one empty panel where no arm could be used
@@ -38,7 +43,7 @@ def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
         for magnification, (colour, marker) in colours.items()
     ]
     handles.append(Line2D([], [], label="perfectly calibrated", **DIAGONAL))
-    figure = canvas(PAGE, 4 + 56 * lines, [NOTE, *study.notes], handles, 5)
+    figure = canvas(PAGE, 4 + 56 * lines, [NOTE, *notes], handles, 5)
     grid = figure.subplots(2 * lines, columns, sharex=True, sharey="row", squeeze=False, height_ratios=[3.2, 1] * lines)
     pairs = [(grid[2 * line, column], grid[2 * line + 1, column]) for line in range(lines) for column in range(columns)]
     for axis in (axis for pair in pairs[len(shown) :] for axis in pair):

@@ -1,0 +1,350 @@
+"""What an audit says of predictions for single images: scores with honest intervals, errors, calibration, siblings, pairs."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histobench.audit import paired_scores, printed_scores, training_siblings
+from histobench.audit.findings import Section, Table
+from histobench.audit.names import ImageName
+from histobench.audit.prediction_figures import figures
+from histobench.audit.prediction_tables import (
+    Prediction,
+    PredictionFile,
+    Reading,
+    by_method_and_fold,
+    read,
+)
+from histobench.audit.score_tables import (
+    Scores,
+    Units,
+    calibration_table,
+    fold_table,
+    group_table,
+    magnification_table,
+    part_table,
+    score_table,
+    scores,
+)
+from histobench.audit.scored_methods import Method
+from histobench.evaluation.bootstrap import FEWEST
+from histobench.io.errors import HistoBenchError
+
+FILES = ("", "folds", "methods")
+"""What several files are; methods where it is empty and all have the same images, else folds."""
+
+
+def sections(
+    paths: Sequence[Path],
+    reading: Reading | None = None,
+    files: str = "",
+    training: Sequence[Collection[ImageName]] = (),
+    printed: Mapping[str, Sequence[str]] | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
+    draw_figures: bool = True,
+) -> list[Section]:
+    """Return a section for each method, and one for the comparison of several.
+
+    Args:
+        paths: tables of predictions.
+        reading: how they are read.
+        files: one of :data:`FILES`.
+        training: the images that train in each fold, in the order of files and folds, or one collection for all.
+        printed: score -> the number that a publication prints for each fold, or one for their mean, of a single method.
+        draws: number of bootstrap draws and sign flips.
+        seed: of the draws.
+        draw_figures: whether sections have figures.
+
+    Raises:
+        HistoBenchError: a file cannot be read or used, or files and options contradict each other.
+    """
+    if files not in FILES:
+        raise HistoBenchError(f"files {files!r:.40} is unknown, expected folds or methods; give one of these")
+    if not paths:
+        raise HistoBenchError("no file of predictions is given; name one")
+    if draws < 100:
+        raise HistoBenchError(f"{draws} draws are too few for an interval; give at least 100, such as 10,000")
+    reading = reading or Reading()
+    read_files = [read(Path(path), reading) for path in paths]
+    datasets = {file.naming.dataset for file in read_files}
+    if len(datasets) > 1:
+        raise HistoBenchError(
+            f"{paths[0]}: the files are of several datasets, {' and '.join(sorted(datasets))}; audit each on its own"
+        )
+    methods, warnings = _methods(read_files, files)
+    units = Units.of(datasets.pop())
+    if printed and len(methods) > 1:
+        raise HistoBenchError("printed scores are given for several methods; audit each on its own")
+    made = []
+    for method in methods:
+        if training and len(training) not in (1, len(method.folds)):
+            raise HistoBenchError(
+                f"the split has {len(training)} folds and the predictions {len(method.folds)}; give one for each, in the same order"
+            )
+        made.append(_section(method, units, training, printed or {}, draws, seed, draw_figures, len(methods) > 1))
+    if len(methods) > 1:
+        made.append(paired_scores.section(methods, units, draws, seed))
+    first = made[0]
+    told = [text for file in read_files for text in file.warnings] + warnings
+    made[0] = Section(
+        first.title, first.sentences, first.tables, first.figures, first.data, [*dict.fromkeys(told), *first.warnings]
+    )
+    return made
+
+
+def _methods(read_files: Sequence[PredictionFile], files: str) -> tuple[list[Method], list[str]]:
+    """Return methods with their folds, from columns and files, and warnings."""
+    parts = [by_method_and_fold(file) for file in read_files]
+    warnings = []
+    columns = any(method for part in parts for method, _ in part)
+    as_methods = files == "methods"
+    if not files and len(parts) > 1:
+        images = [{(key, one.image.image) for key, rows in part.items() for one in rows} for part in parts]
+        as_methods = all(one == images[0] for one in images)
+        what = "methods, because they have the same images" if as_methods else "folds, because their images differ"
+        warnings.append(f"the {len(parts)} files are taken for {what}")
+    if as_methods and len(parts) < 2 and not columns:
+        raise HistoBenchError(
+            f"{read_files[0].path}: is a single file without a column of methods; give a file for each method"
+        )
+    titles = _distinct([file.path for file in read_files])
+    found: dict[str, dict[str, list[Prediction]]] = {}
+    kinds: dict[str, str] = {}
+    for title, file, part in zip(titles, read_files, parts, strict=True):
+        for (method, fold), rows in part.items():
+            name = method or (title if as_methods else "")
+            name = f"{title}: {method}" if method and as_methods else name
+            place = fold if as_methods or len(parts) == 1 else f"{title}, {fold}" if fold else title
+            if kinds.setdefault(name, file.kind) != file.kind:
+                raise HistoBenchError(
+                    f"{file.path}: holds {file.kind or 'classes only'}, the file before {kinds[name] or 'classes only'}; give scores "
+                    "of one kind in all folds"
+                )
+            found.setdefault(name, {})[place] = rows
+    of_all = titles[0] if len(titles) == 1 else f"{len(titles)} files from {titles[0]} to {titles[-1]}"
+    methods = []
+    for number, (name, folds) in enumerate(found.items(), 1):
+        folds = {place: folds[place] for place in sorted(folds, key=_natural)} if len(parts) == 1 else folds
+        folds, told = _with_both_classes(name or of_all, folds)
+        warnings += told
+        methods.append(Method(f"m{number}", name or of_all, folds, kinds[name]))
+    return methods, warnings
+
+
+def _distinct(paths: Sequence[Path]) -> list[str]:
+    """Return the stems of files, with their folders where stems are equal."""
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems):
+        stems = [f"{path.resolve().parent.name}/{path.stem}" for path in paths]
+    if len(set(stems)) < len(stems):
+        raise HistoBenchError(
+            f"{paths[0]}: two files have the same name and folder, or one is given twice; give each once"
+        )
+    return stems
+
+
+def _natural(text: str) -> tuple[float, str]:
+    return (float(text), "") if text.isdecimal() else (float("inf"), text)
+
+
+def _with_both_classes(name: str, folds: dict[str, list[Prediction]]) -> tuple[dict[str, list[Prediction]], list[str]]:
+    """Return the folds, or all as one where a fold lacks a class.
+
+    Raises:
+        HistoBenchError: a class does not occur at all, or an image would occur twice.
+    """
+    labels = {one.label for part in folds.values() for one in part}
+    images = sum(len(part) for part in folds.values())
+    if len(labels) < 2:
+        only = "malignant" if labels == {1} else "benign"
+        raise HistoBenchError(
+            f"{name}: all {images} images are {only}, but scores need both classes; give the other images too"
+        )
+    lacking = [place for place, part in folds.items() if len({one.label for one in part}) < 2]
+    if not lacking:
+        return folds, []
+    pooled = [one for part in folds.values() for one in part]
+    if len({one.image.image for one in pooled}) < len(pooled):
+        raise HistoBenchError(
+            f"{name}: fold {lacking[0]} has images of one class only, and images occur in several folds; leave such folds out"
+        )
+    return {"all folds": pooled}, [
+        f"{len(lacking)} of {len(folds)} folds, the first is {lacking[0]}, have images of one class only, so that all folds are pooled"
+    ]
+
+
+def _section(
+    method: Method,
+    units: Units,
+    training: Sequence[Collection[ImageName]],
+    printed: Mapping[str, Sequence[str]],
+    draws: int,
+    seed: int,
+    draw_figures: bool,
+    several: bool,
+) -> Section:
+    found = scores(method, units.slide, draws, seed)
+    folds = fold_table(method)
+    tables: list[Table] = [score_table(found, units, len(method.folds) > 1), folds]
+    sentences = [*_headline(method, found, units)]
+    if printed:
+        made = [dict(zip(folds.columns, row, strict=True)) for row in folds.rows]
+        told, table = printed_scores.printed_scores(printed, made)
+        sentences += told
+        tables.append(table)
+    warnings: list[str] = []
+    if training and len(training) == 1 and len(method.folds) > 1:
+        warnings.append("one training set is taken for all folds")
+    data: dict[str, Any] = {
+        "images": len(set(method.image.tolist())),
+        "predictions": len(method.rows),
+        "folds": list(method.folds),
+        "scores": {
+            metric: {
+                "estimate": one.estimate,
+                "pooled": one.pooled,
+                "slide": one.slide,
+                "accession": one.accession,
+                "image": one.image,
+            }
+            for metric, one in found.of.items()
+        },
+    }
+    if training:
+        relation = training_siblings.relations(method, training)
+        differences = training_siblings.differences(method, relation, draws, seed)
+        sentences += _siblings(method, relation, differences, units)
+        tables.append(training_siblings.sibling_table(method, relation, units, draws, seed))
+        if differences:
+            tables.append(training_siblings.difference_table(differences, units))
+    sentences += _remarks(method, found, units)
+    tables.append(part_table(method, units, draws, seed))
+    by_scale = magnification_table(method, units, draws, seed)
+    tables += [by_scale] if by_scale else []
+    tables.append(group_table(method, units))
+    if found.calibration:
+        tables.append(calibration_table(found, method.kind))
+    drawn = figures(method, found.calibration, units) if draw_figures else []
+    prefix = f"{method.key}-" if several else ""
+    tables = [Table(f"{prefix}{one.name}", one.caption, one.columns, one.rows, one.formats) for one in tables]
+    return Section(f"Predictions of {method.name}", sentences, tables, drawn, data, warnings)
+
+
+def _headline(method: Method, found: Scores, units: Units) -> list[str]:
+    """Return what is predicted, and the accuracy with its intervals."""
+    images, slides = len(set(method.image.tolist())), len(set(method.slide.tolist()))
+    groups = f"{slides} {units.slide}s ({_of_classes(method, method.slide)})"
+    if units.accession:
+        accessions = len(set(method.accession.tolist()))
+        groups += f" and {accessions} {units.accession}s ({_of_classes(method, method.accession)})"
+    again = f" of {images:,} images" if images < len(method.rows) else ""
+    mean = f", the mean over {len(method.folds)} folds" if len(method.folds) > 1 else ""
+    others = [
+        f"{text} {found.of[metric].estimate:.4f}"
+        for metric, text in (("balanced_accuracy", "balanced accuracy"), ("auc", "AUC"))
+        if metric in found.of
+    ]
+    accuracy = found.of["accuracy"]
+    text = f"Accuracy is {accuracy.estimate:.4f}{mean} ({', '.join(others)}) in {len(method.rows):,} predictions{again} of {groups}."
+    return [text, *_intervals(found, units)]
+
+
+def _intervals(found: Scores, units: Units) -> list[str]:
+    accuracy = found.of["accuracy"]
+    readings = [(units.slide, accuracy.slide), (units.accession, accuracy.accession)]
+    known = [(unit, low, high) for unit, (low, high) in readings if low is not None and high is not None and high > low]
+    low, high = accuracy.image
+    if not known:
+        return [f"There are too few {units.slide}s, or no error, so that accuracy has no interval."]
+    parts = [f"{a:.4f} to {b:.4f} if {unit}s are resampled" for unit, a, b in known]
+    text = f"The 95 % interval of accuracy is {' and '.join(parts)}"
+    if low is not None and high is not None and high > low:
+        text += (
+            f"; resampling images would give {low:.4f} to {high:.4f}, {(known[-1][2] - known[-1][1]) / (high - low):.1f} times narrower, "
+            f"because it takes images of one {units.slide} for independent"
+        )
+    told = [f"{text}."]
+    freedoms = [found.freedom] if found.accession_freedom is None else [found.freedom, found.accession_freedom]
+    if min(freedoms) < FEWEST:
+        told.append(
+            f"The intervals rest on {min(freedoms):g} degrees of freedom, fewer than {FEWEST}: they do not reach their level, because "
+            "a class has too few groups in a fold."
+        )
+    return told
+
+
+def _of_classes(method: Method, group: np.ndarray) -> str:
+    counts = [len(set(group[method.label == value].tolist())) for value in (0, 1)]
+    return f"{counts[0]} with benign, {counts[1]} with malignant images"
+
+
+def _siblings(
+    method: Method, relation: np.ndarray, found: Sequence[training_siblings.Difference], units: Units
+) -> list[str]:
+    """Return how many evaluation images have a patient that trains, and whether accuracy differs."""
+    certain, strict = int((relation >= training_siblings.SAME_SLIDE).sum()), int((relation > 0).sum())
+    unit = units.accession or units.slide
+    count = len(relation)
+    told = [
+        f"The {units.slide} of {certain / count:.1%} of the {count:,} predictions trains in the same fold, which is certain."
+    ]
+    if units.accession:
+        shares = [
+            f"{np.mean(relation[method.label == value] > 0):.1%} of {name} ones"
+            for value, name in enumerate(("benign", "malignant"))
+        ]
+        told[0] = told[0][:-1] + (
+            f"; the {unit} of {strict / count:.1%} trains ({', '.join(shares)}), a strict reading that may or may not mean the patient."
+        )
+    for one in found:
+        if one.label == "all":
+            continue
+        ends = (
+            f"95 % interval {one.low:+.4f} to {one.high:+.4f}"
+            if one.low is not None and one.high is not None
+            else "no interval"
+        )
+        told.append(
+            f"Of {one.label} images, {one.with_sibling:.4f} are called correctly where the {unit} trains and {one.without:.4f} where "
+            f"it does not: a difference of {one.with_sibling - one.without:+.4f}, {ends} ({one.freedom:g} degrees of freedom)."
+        )
+    return [*told, training_siblings.NO_CAUSE] if found else told
+
+
+def _remarks(method: Method, found: Scores, units: Units) -> list[str]:
+    """Return what else a reader must know."""
+    told = []
+    if found.one_class:
+        called = found.one_class if "models" in found.one_class else f"all folds, always {found.one_class}"
+        told.append(f"All images of a fold are called alike: {called.replace('models', 'folds')}.")
+    if "auc" in found.of and found.of["auc"].estimate < 0.5:
+        told.append("AUC is below 0.5: the scores rank benign images higher and may be those of the other class.")
+    if ties := sum(one.tie for one in method.rows):
+        right = np.array([one.label == 1 if one.tie else one.called == bool(one.label) for one in method.rows])
+        other = float(np.mean([right[method.fold == number].mean() for number in np.unique(method.fold)]))
+        told.append(
+            f"{ties} predictions have equal votes and count as benign; counted as malignant, accuracy would be {other:.4f}."
+        )
+    if wrong := int((~method.correct).sum()):
+        names, index = np.unique(method.slide, return_inverse=True)
+        errors = np.sort(np.bincount(index, ~method.correct))[::-1]
+        half = int(np.searchsorted(np.cumsum(errors), wrong / 2)) + 1
+        told.append(f"Half of the {wrong:,} errors are on {half} of {len(names)} {units.slide}s.")
+    else:
+        told.append("No image is called wrongly, so that intervals of accuracy say nothing.")
+    if "ece" in found.of:
+        ece = found.of["ece"]
+        ends = f" (95 % interval {ece.slide[0]:.4f} to {ece.slide[1]:.4f})" if None not in ece.slide else ""
+        told.append(f"The expected calibration error of the {method.kind} is {ece.estimate:.4f}{ends}.")
+    if found.few_groups:
+        told.append(
+            f"Fewer than five {units.slide}s of a class make the scores of a fold uncertain: {found.few_groups}."
+        )
+    if units.accession == "" and (unknown := int(sum(not one.image.accession for one in method.rows))):
+        told.append(
+            f"The patient of {unknown:,} predictions is not known: each of these images is resampled on its own."
+        )
+    return told
