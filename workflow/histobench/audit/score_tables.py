@@ -264,6 +264,7 @@ def magnification_table(method: Method, units: Units, draws: int, seed: int) -> 
         return None
     found = analysed(method, usable, units.slide, draws, seed)
     strict = any("accession_low" in row for row in found.intervals)
+    order = {metric: at for at, metric in enumerate(SHOWN[:3])}
     columns = ["magnification", "score", "predictions", "value", f"{units.slide} low", f"{units.slide} high"]
     columns += [f"{units.accession} low", f"{units.accession} high"] * strict
     rows: list[list[Cell]] = [
@@ -276,8 +277,8 @@ def magnification_table(method: Method, units: Units, draws: int, seed: int) -> 
             row["fold_mean_high"],
         ]
         + [row.get("accession_low"), row.get("accession_high")] * strict
-        for row in found.intervals
-        if row["metric"] in SHOWN[:3] and row["mode"] == method.mode(row["metric"])
+        for row in sorted(found.intervals, key=lambda row: (row["magnification"], order.get(row["metric"], 0)))
+        if row["metric"] in order and row["mode"] == method.mode(row["metric"])
     ]
     caption = "Scores at each magnification, the mean over folds, with 95 % intervals from resampled groups."
     if left := [one for one in known if one not in usable]:
@@ -318,5 +319,5 @@ def calibration_table(found: Scores, kind: str) -> Table:
         f"Calibration, a row per bin of the predicted probability of malignant ({kind}): how many predictions are in it, their mean, "
         "and the share that is malignant."
     )
-    formats = {"low": ".1f", "high": ".1f", "mean_probability": ".3f", "malignant_share": ".3f"}
+    formats = {"low": ".1f", "high": ".1f", "mean probability": ".3f", "malignant share": ".3f"}
     return Table("calibration", caption, [name.replace("_", " ") for name in columns], rows, formats)

@@ -83,18 +83,21 @@ def sibling_table(method: Method, relation: np.ndarray, units: Units, draws: int
     return Table("siblings", caption, ["class", "in training", *share_columns(units)], rows, share_formats(units))
 
 
-def differences(method: Method, relation: np.ndarray, draws: int, seed: int) -> list[Difference]:
+def differences(method: Method, relation: np.ndarray, units: Units, draws: int, seed: int) -> list[Difference]:
     """Return the difference of each class, and of all images, where images with and without a sibling are there.
 
-    Images with a sibling are those whose accession number, or patient, trains in any way. Accession numbers are resampled within
-    class, and within those with and without a sibling where none is both.
+    Images with a sibling are those of whose accession number another slide trains, and not their own; where there are only
+    patients, those whose patient trains. Accession numbers are resampled within class, and within those with and without a
+    sibling where none is both.
     """
     leaks = (relation > NONE).astype(int)
+    counted = (relation == NONE) | (relation == SIBLING if units.accession else relation > NONE)
     found = []
     for name, of_class in _classes(method):
+        of_class = of_class & counted
         if len(set(leaks[of_class].tolist())) < 2:
             continue
-        label, group = method.label[of_class], method.accession[of_class]
+        group = method.accession[of_class]
         groups, _, _ = drawn_share(method, of_class, method.accession, leaks, draws, seed)
         weights = resample(groups, draws, seed)
         index = np.searchsorted(groups.names, group)
@@ -106,7 +109,6 @@ def differences(method: Method, relation: np.ndarray, draws: int, seed: int) -> 
             estimates[key] = np.array([right.sum() / images.sum()])
             with np.errstate(invalid="ignore", divide="ignore"):  # a draw may have no group of one of the two
                 drawn[key] = weights @ right / (weights @ images)
-        assert len(label) == len(index)
         widened = spread(estimates, drawn, groups)
         shares = [float(estimates[key][0]) for key in ("with", "without")]
         ends = interval(shares[0] - shares[1], widened["with"] - widened["without"], groups.freedom)
@@ -123,11 +125,16 @@ def difference_table(found: Sequence[Difference], units: Units) -> Table:
         for one in found
     ]
     caption = (
-        f"Share correct of evaluation images whose {unit} also trains, of the others, and the difference with its 95 % interval from "
-        f"resampled {unit}s. {FREEDOM} {NO_CAUSE}"
+        f"Share correct of evaluation images with a sibling in training ({sibling(units)}), of those of whose {unit} nothing trains, "
+        f"and the difference with its 95 % interval from resampled {unit}s. {FREEDOM} {NO_CAUSE}"
     )
     columns = ["class", "with a sibling", "without", "difference", "low", "high", "freedom"]
     return Table("sibling-differences", caption, columns, rows, dict.fromkeys(columns[1:6], ".4f") | {"freedom": "g"})
+
+
+def sibling(units: Units) -> str:
+    """Return what trains for images with a sibling, in words."""
+    return f"another slide of the {units.accession}, but not their own" if units.accession else f"the {units.slide}"
 
 
 def _classes(method: Method) -> list[tuple[str, np.ndarray]]:

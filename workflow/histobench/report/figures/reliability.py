@@ -26,11 +26,14 @@ def reliability(calibration: Sequence[Texts], study: Study) -> Figure:
     return reliability_of(calibration, study.arms, study.notes)
 
 
-def reliability_of(calibration: Sequence[Texts], arms: Sequence[Arm], notes: Sequence[str]) -> Figure:
+def reliability_of(
+    calibration: Sequence[Texts], arms: Sequence[Arm], notes: Sequence[str], magnifications_named: bool = True
+) -> Figure:
     """Return the reliability curve of each arm, one line per magnification, above the number of images in each bin.
 
     The rows of `calibration.csv` are of one dataset, split, augmentation and selection; the shares of a bin without images
-    are empty. The area of a marker is proportional to the number of images in its bin.
+    are empty. The area of a marker is proportional to the number of images in its bin. Without `magnifications_named`, the legend
+    leaves magnifications out: the images of all are together.
     """
     shown = [arm for arm in arms if any((row["model"], row["mode"]) == arm.key for row in calibration)]
     magnifications = sorted({int(row["magnification"]) for row in calibration})
@@ -41,6 +44,7 @@ def reliability_of(calibration: Sequence[Texts], arms: Sequence[Arm], notes: Seq
     handles: list[Artist] = [
         Line2D([], [], color=colour, marker=marker, markersize=3, label=magnified(magnification))
         for magnification, (colour, marker) in colours.items()
+        if magnifications_named
     ]
     handles.append(Line2D([], [], label="perfectly calibrated", **DIAGONAL))
     figure = canvas(PAGE, 4 + 56 * lines, [NOTE, *notes], handles, 5)
