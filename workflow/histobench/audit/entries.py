@@ -75,9 +75,9 @@ def of_rows(table: Rows, options: Options) -> tuple[list[Entry], list[str]]:
     header, rows = _header(table)
     if not rows:
         raise HistoBenchError(f"{table.path}: has a header and no rows, expected names of images; give the whole table")
-    if wide := {place: set_of(name) for place, name in enumerate(header) if set_of(name)}:
-        if len(set(wide.values())) > 1 and not table.columns:
-            return _of_wide(table, rows, wide)
+    wide = {place: set_of(name) for place, name in enumerate(header) if set_of(name)}
+    if len(set(wide.values())) > 1 and not table.columns:
+        return _of_wide(table, rows, wide)
     columns = {name: place for place, name in enumerate(header)}
     texts = [[cells[place] if place < len(cells) else "" for _, cells in rows] for place in range(len(header))]
     notes = list(table.notes)

@@ -19,7 +19,8 @@ class Overlap:
     twin: int
     """An image with the same pixels is, but not the image itself (BreakHis: slide 13412 under its other diagnosis)."""
     namesake: int
-    """Of the twins, those that also have the same number in their names."""
+    """BreakHis: an image of slide 13412 with the same magnification and number is, under its other diagnosis. It is not always the twin,
+    because the numbers of the two copies have different gaps."""
     slide: int
     """An image of the same slide is; 0 where no slides are named."""
     accession: int
@@ -54,11 +55,15 @@ def overlap(images: Sequence[ImageName], others: Sequence[ImageName]) -> Overlap
         images=len(images),
         image=sum(one.image in there for one in images),
         twin=len(twinned),
-        namesake=sum(image[-7:] == str(twin)[-7:] for image, twin in twinned),
+        namesake=sum(_namesake(image) in there for image, twin in pairs if twin),
         slide=sum(one.slide in slides for one in images),
         accession=sum(one.accession in accessions for one in images),
         known=sum(bool(one.accession) for one in images),
     )
+
+
+def _namesake(image: str) -> str:
+    return image.replace("_DC-", "_LC-") if "_DC-" in image else image.replace("_LC-", "_DC-")
 
 
 def by_class(images: Sequence[ImageName], of: Callable[[ImageName], str]) -> dict[str, list[ImageName]]:

@@ -186,13 +186,18 @@ def _with_others(found: Sequence[Found], options: Options) -> tuple[list[Found],
         and (not options.magnifications or image.magnification in options.magnifications)
         and (not options.subtypes or image.subtype in options.subtypes)
     ]
-    notes.append(f"The {len(others):,} official images that are not listed{_scope(options)} were put into {options.others}.")
+    notes.append(
+        f"The {len(others):,} official images that are not listed{_scope(options)} were put into {options.others}."
+    )
     return kept + others, notes
 
 
 def _scope(options: Options) -> str:
     scales = ", ".join(f"{value}X" for value in options.magnifications)
-    parts = [*([f"at {scales}"] if scales else []), *([f"of {', '.join(options.subtypes)}"] if options.subtypes else [])]
+    parts = [
+        *([f"at {scales}"] if scales else []),
+        *([f"of {', '.join(options.subtypes)}"] if options.subtypes else []),
+    ]
     return f" {' '.join(parts)}" if parts else ""
 
 

@@ -124,8 +124,8 @@ def official() -> list[Identity]:
 def twins() -> dict[str, str]:
     """Return image -> image with the same pixels: slide 14-13412 is in the archive as DC and as LC, 123 images each.
 
-    The n-th image of one at a magnification is the n-th of the other. Their numbers are equal but for two, because DC lacks a number
-    at 200x and at 400x: of 121 images the twin has the same number.
+    The n-th image of one at a magnification is the n-th of the other. From where DC lacks a number, at 200x and 400x, their numbers
+    differ by one.
     """
     both: dict[str, list[str]] = {}
     for one in official():
