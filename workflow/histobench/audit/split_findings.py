@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from histobench.audit import names, overlaps
 from histobench.audit.findings import Cell, Section, Table
@@ -28,12 +28,11 @@ SET_NAMES = {"train": "training set", "val": "validation set", "test": "test set
 NO_PROOF = "An overlap does not prove that scores are inflated: whether they are shows only in a comparison of scores with and without it."
 
 
-def sections(found: Splits) -> list[Section]:
-    """Return a section for each split, and first one for all of them where they are folds."""
+def sections(found: Splits, figures: Sequence[tuple[str, str]] = ()) -> list[Section]:
+    """Return a section for each split, and first one for all of them where they are folds; figures go with the first."""
     own = [of_split(found, split) for split in found.splits]
-    if len(own) == 1:
-        return own
-    return [of_folds(found), *own]
+    first, *rest = own if len(own) == 1 else [of_folds(found), *own]
+    return [replace(first, figures=figures), *rest]
 
 
 def of_split(found: Splits, split: Split) -> Section:

@@ -20,5 +20,6 @@ def tested() -> Mapping[tuple[str, str], frozenset[int]]:
     """Return (subtype, slide) -> the folds, from 1, that test its images."""
     with TABLE.open(newline="", encoding="ascii") as file:
         return {
-            (row["subtype"], row["slide"]): frozenset(map(int, row["tested_in"].split())) for row in csv.DictReader(file)
+            (row["subtype"], row["slide"]): frozenset(map(int, row["tested_in"].split()))
+            for row in csv.DictReader(file)
         }

@@ -11,6 +11,7 @@ To change how figures look, edit this file and no other:
 The colours of a heat map or a diagram are at the top of its own file (patients.py, methods.py).
 """
 
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -170,12 +171,24 @@ def save(figure: Figure, prefix: Path) -> None:
     Raises:
         HistoBenchError: the folder cannot be written, or the disk is full.
     """
+    _settle(figure)
+    for suffix, metadata in FORMATS.items():
+        with atomic_path(Path(f"{prefix}.{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
+
+
+def svg(figure: Figure) -> str:
+    """Return the figure as SVG; the same figure gives the same text."""
+    _settle(figure)
+    written = io.StringIO()
+    figure.savefig(written, format="svg", metadata=FORMATS["svg"])
+    return written.getvalue()
+
+
+def _settle(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axis in figure.axes:
         # The last digits of the layout's solver depend on addresses in memory, and names within the SVG on these digits.
         left, bottom, width, height = (round(value, 6) for value in axis.get_position(original=True).bounds)
         axis.set_position((left, bottom, width, height))
-    for suffix, metadata in FORMATS.items():
-        with atomic_path(Path(f"{prefix}.{suffix}")) as temporary:
-            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
