@@ -126,7 +126,10 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--from-environment", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.from_environment:
-        extra = [text for name, option in VARIABLES.items() if (text := _files(name)) for text in (option, *text)]
+        extra = []
+        for name, option in VARIABLES.items():
+            if files := _files(name):
+                extra += [option, *files]
         given = parser.parse_args([*arguments, *extra])
     return given
 
