@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow
 export NO_ALBUMENTATIONS_UPDATE := 1
 # Recipes take them from the environment, which changes no quote, space or dollar sign in them.
-export ARCHIVE CONFIG SAMPLE
+export ARCHIVE CONFIG SAMPLE SPLIT PREDICTIONS TABLE
 # As JSON, which YAML reads, whatever characters the path has.
 export SAMPLE_CONFIG := import json, os; print("datasets=" + json.dumps({"sample": {"source": os.environ["SAMPLE"]}}, ensure_ascii=False))
 
@@ -16,7 +16,7 @@ export SAMPLE_CONFIG := import json, os; print("datasets=" + json.dumps({"sample
 RUN := python -m histobench.tools.run
 CONFIGFILE := $(if $(CONFIG),--configfile "$$CONFIG")
 
-.PHONY: help demo sample reproduce study fetch doctor plan pack verify test test-all lint bench schema lock clean
+.PHONY: help demo sample reproduce study fetch audit doctor plan pack verify test test-all lint bench schema lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' 'BEGIN {print "HistoBench: compare image classifiers on breast histopathology\n"} \
@@ -49,6 +49,9 @@ study: $(READY) ## any study: make study CONFIG=config/studies/mine.yaml
 
 fetch: $(READY) ## all downloads of the paper's study, and nothing else
 	@$(RUN) fetch --keep-going $(ARGS)
+
+audit: $(READY) ## someone's evaluation: make audit SPLIT="FILE..." PREDICTIONS="FILE..." TABLE=FILE
+	@python -m histobench.audit --from-environment $(ARGS)
 
 doctor: $(READY) ## can this machine run the study, and what to do next?
 	@python -m histobench.tools.doctor $(CONFIGFILE) $(ARGS)

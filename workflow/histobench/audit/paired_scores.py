@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from histobench.audit.findings import Cell, Section, Table
@@ -107,7 +106,7 @@ def section(methods: Sequence[Method], units: Units, draws: int, seed: int) -> S
     formats |= {name: ".4f" for name in columns if name.endswith((" low", " high"))}
     title = "Comparison of " + " and ".join(method.name for method in methods)
     return Section(
-        title, sentences, [Table("comparisons", caption, columns, rows, formats)], (), {"pairs": data}, same.warnings
+        title, sentences, [Table("predictions-comparisons", caption, columns, rows, formats)], (), {"pairs": data}, same.warnings
     )
 
 
@@ -152,8 +151,3 @@ def _sentence(
     if image_p is not None and image_p <= 0.05 and not told:
         text += f" McNemar's test on images gives p = {image_p:.2g}, because it takes images of one {units.slide} for independent."
     return text
-
-
-def name_of(path: Path) -> str:
-    """Return the name of a method whose predictions are in a file."""
-    return path.stem

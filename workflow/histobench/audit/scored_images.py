@@ -1,12 +1,11 @@
 """What an audit says of predictions for single images: scores with honest intervals, errors, calibration, siblings, pairs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from histobench.audit import paired_scores, printed_scores, score_sentences, training_siblings
 from histobench.audit.findings import Section, Table
-from histobench.audit.names import ImageName
 from histobench.audit.prediction_figures import figures
 from histobench.audit.prediction_tables import (
     Prediction,
@@ -26,6 +25,7 @@ from histobench.audit.score_tables import (
     scores,
 )
 from histobench.audit.scored_methods import Method
+from histobench.audit.splits import Split
 from histobench.io.errors import HistoBenchError
 
 FILES = ("", "folds", "methods")
@@ -36,7 +36,7 @@ def sections(
     paths: Sequence[Path],
     reading: Reading | None = None,
     files: str = "",
-    training: Sequence[Collection[ImageName]] = (),
+    splits: Sequence[Split] = (),
     printed: Mapping[str, Sequence[str]] | None = None,
     draws: int = 10_000,
     seed: int = 0,
@@ -48,7 +48,7 @@ def sections(
         paths: tables of predictions.
         reading: how they are read.
         files: one of :data:`FILES`.
-        training: the images that train in each fold, in the order of files and folds, or one collection for all.
+        splits: which images train and which are evaluated; for each fold of predictions the one that evaluates its images is used.
         printed: score -> the number that a publication prints for each fold, or one for their mean, of a single method.
         draws: number of bootstrap draws and sign flips.
         seed: of the draws.
@@ -76,11 +76,7 @@ def sections(
         raise HistoBenchError("printed scores are given for several methods; audit each on its own")
     made = []
     for method in methods:
-        if training and len(training) not in (1, len(method.folds)):
-            raise HistoBenchError(
-                f"the split has {len(training)} folds and the predictions {len(method.folds)}; give one for each, in the same order"
-            )
-        made.append(_section(method, units, training, printed or {}, draws, seed, draw_figures, len(methods) > 1))
+        made.append(_section(method, units, splits, printed or {}, draws, seed, draw_figures, len(methods) > 1))
     if len(methods) > 1:
         made.append(paired_scores.section(methods, units, draws, seed))
     first = made[0]
@@ -175,7 +171,7 @@ def _with_both_classes(name: str, folds: dict[str, list[Prediction]]) -> tuple[d
 def _section(
     method: Method,
     units: Units,
-    training: Sequence[Collection[ImageName]],
+    splits: Sequence[Split],
     printed: Mapping[str, Sequence[str]],
     draws: int,
     seed: int,
@@ -192,8 +188,6 @@ def _section(
         sentences += told
         tables.append(table)
     warnings: list[str] = []
-    if training and len(training) == 1 and len(method.folds) > 1:
-        warnings.append("one training set is taken for all folds")
     data: dict[str, Any] = {
         "images": len(set(method.image.tolist())),
         "predictions": len(method.rows),
@@ -209,7 +203,8 @@ def _section(
             for metric, one in found.of.items()
         },
     }
-    if training:
+    if splits:
+        training, warnings = training_siblings.training_sets(method, splits)
         relation = training_siblings.relations(method, training)
         differences = training_siblings.differences(method, relation, units, draws, seed)
         sentences += score_sentences.siblings(method, relation, differences, units)
@@ -224,6 +219,6 @@ def _section(
     if found.calibration:
         tables.append(calibration_table(found, method.kind))
     drawn = figures(method, found.calibration, units) if draw_figures else []
-    prefix = f"{method.key}-" if several else ""
+    prefix = f"predictions-{method.key}-" if several else "predictions-"
     tables = [Table(f"{prefix}{one.name}", one.caption, one.columns, one.rows, one.formats) for one in tables]
     return Section(f"Predictions of {method.name}", sentences, tables, drawn, data, warnings)

@@ -1,4 +1,4 @@
-"""Tables as other people write them, as text: what separates cells, how characters are encoded, and how large a file may be."""
+"""Tables of predictions as other people write them, as cells of text."""
 
 import csv
 import io
@@ -6,22 +6,11 @@ import re
 from pathlib import Path
 
 from histobench.audit import names
+from histobench.audit.text_files import read_text
 from histobench.io.errors import HistoBenchError
 
-MAX_BYTES = 64 * 2**20
 MAX_ROWS = 500_000
 MAX_COLUMNS = 500
-_MAGIC = (
-    b"\x89PNG",
-    b"\xff\xd8\xff",
-    b"II*\0",
-    b"MM\0*",
-    b"PK\x03\x04",
-    b"\x1f\x8b",
-    b"%PDF",
-    b"\x80\x04",
-    b"\x80\x05",
-)
 
 
 def read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], list[str]]:
@@ -30,34 +19,7 @@ def read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], list
     Raises:
         HistoBenchError: the file cannot be read within the limits, or is no table.
     """
-    warnings: list[str] = []
-    try:
-        if not path.is_file():
-            raise HistoBenchError(f"{path}: is not a file; give the path of a table of predictions")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise HistoBenchError(
-                f"{path}: has {size:,} bytes, more than the {MAX_BYTES:,} that are read; give a table with a line for each image"
-            )
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise HistoBenchError(
-            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
-        ) from None
-    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    if data.startswith(_MAGIC) or (b"\0" in data and not wide):
-        raise HistoBenchError(
-            f"{path}: is not text but a picture, an archive or other binary data; save the table as CSV"
-        )
-    try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError:
-        if wide:
-            raise HistoBenchError(f"{path}: is not complete UTF-16 text; save it as CSV in UTF-8") from None
-        text = data.decode("latin-1")
-        warnings.append(f"{path.name}: is not UTF-8 and was read as Latin-1")
-    if not text.strip():
-        raise HistoBenchError(f"{path}: is empty; give a line for each image")
+    text, warnings = read_text(path)
     first = text.lstrip().splitlines()[0]
     delimiter = max(",;\t|", key=first.count)
     if delimiter not in first:
@@ -72,6 +34,8 @@ def read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], list
                 raise HistoBenchError(f"{path}: has more than {MAX_ROWS:,} lines; give one for each image")
     except csv.Error as error:
         raise HistoBenchError(f"{path}: is not a table ({error}); save it as CSV in UTF-8") from None
+    if not rows:
+        raise HistoBenchError(f"{path}: has no line with a value; give a line for each image")
     header = [cell.strip() for cell in rows[0][1]]
     width = len(header)
     if width < 2 or width > MAX_COLUMNS:

@@ -17,8 +17,12 @@ from histobench.audit.score_tables import (
     share_formats,
 )
 from histobench.audit.scored_methods import Method
+from histobench.audit.splits import Split
 from histobench.evaluation.bootstrap import interval, resample, spread
+from histobench.io.errors import HistoBenchError
 
+TRAIN = "train"
+"""Name of the set that trains."""
 NONE, SIBLING, SAME_SLIDE, SAME_IMAGE = range(4)
 """What of an evaluation image's patient trains: nothing; another slide of the accession number; the slide; the image itself."""
 NO_CAUSE = (
@@ -40,16 +44,46 @@ class Difference:
     freedom: float
 
 
+def training_sets(method: Method, splits: Sequence[Split]) -> tuple[list[Collection[ImageName]], list[str]]:
+    """Return the images that train in each fold of a method, and what was assumed.
+
+    The split of a fold is the one that evaluates the most of its images.
+
+    Raises:
+        HistoBenchError: no split evaluates more than half of the images of a fold.
+    """
+    evaluated = [
+        {one.image for name, images in split.sets.items() if name != TRAIN for one in images} for split in splits
+    ]
+    found, told = [], []
+    for fold, part in method.folds.items():
+        images = {one.image.image for one in part}
+        common = [len(images & one) for one in evaluated]
+        best = max(range(len(splits)), key=common.__getitem__)
+        title = splits[best].title or "the split"
+        if common[best] * 2 <= len(images):
+            raise HistoBenchError(
+                f"{method.name}, {fold or 'all images'}: no fold of the split evaluates more than half of the {len(images)} images, at "
+                f"most {common[best]} ({title}); give the split that these predictions were made with"
+            )
+        found.append(splits[best].sets.get(TRAIN, ()))
+        told.append(
+            f"predictions of {fold or method.name} are taken for those of {title}, which evaluates {common[best]:,} of their "
+            f"{len(images):,} images"
+        )
+    return found, told
+
+
 def relations(method: Method, training: Sequence[Collection[ImageName]]) -> np.ndarray:
     """Return (N,) what of the patient of each prediction trains.
 
     Args:
         method: whose predictions.
-        training: the images that train in each fold, in the order of the folds, or one collection for all of them.
+        training: the images that train in each fold, in the order of the folds.
     """
     found = np.zeros(len(method.rows), dtype=int)
     for number in range(1, len(method.folds) + 1):
-        trains = training[0] if len(training) == 1 else training[number - 1]
+        trains = training[number - 1]
         images = {one.image for one in trains}
         groups = {one.group for one in trains}
         accessions = {one.accession for one in trains if one.accession}

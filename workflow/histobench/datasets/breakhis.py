@@ -121,6 +121,20 @@ def official() -> list[Identity]:
     return identities
 
 
+def twins() -> dict[str, str]:
+    """Return image -> image with the same pixels: slide 14-13412 is in the archive as DC and as LC, 123 images each.
+
+    The n-th image of one at a magnification is the n-th of the other. From where DC lacks a number, at 200x and 400x, their numbers
+    differ by one.
+    """
+    both: dict[str, list[str]] = {}
+    for one in official():
+        if one.slide == "14-13412":
+            both.setdefault(one.subtype, []).append(one.image_id)
+    first, second = both.values()
+    return dict(zip(first, second, strict=True)) | dict(zip(second, first, strict=True))
+
+
 def identity(subtype: str, slide: str, magnification: str | int, number: str) -> Identity:
     """Return the identity of an image from the parts of its name."""
     label, _ = SUBTYPES[subtype]

@@ -129,6 +129,16 @@ def delong(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> Test:
     return Test(z, 2 * float(ndtr(-abs(z))))
 
 
+def binomial_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a share of independent trials (Clopper and Pearson, Biometrika 26, 1934, 404-413)."""
+    from scipy.special import betaincinv
+
+    tail, failures = (1 - level) / 2, trials - successes
+    low = float(betaincinv(successes, failures + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
+    return low, high
+
+
 def placements(malignant: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how many benign logits are below each malignant one, and how many malignant ones above each benign one.
 

@@ -171,21 +171,21 @@ def save(figure: Figure, prefix: Path) -> None:
     Raises:
         HistoBenchError: the folder cannot be written, or the disk is full.
     """
-    _fix_layout(figure)
+    _settle(figure)
     for suffix, metadata in FORMATS.items():
         with atomic_path(Path(f"{prefix}.{suffix}")) as temporary:
             figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
 
 
 def svg(figure: Figure) -> str:
-    """Return a figure as the text of an SVG file; the same figure gives the same text."""
-    _fix_layout(figure)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", dpi=DPI, metadata=FORMATS["svg"])
-    return text.getvalue()
+    """Return the figure as SVG; the same figure gives the same text."""
+    _settle(figure)
+    written = io.StringIO()
+    figure.savefig(written, format="svg", metadata=FORMATS["svg"])
+    return written.getvalue()
 
 
-def _fix_layout(figure: Figure) -> None:
+def _settle(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axis in figure.axes:

@@ -1,0 +1,144 @@
+"""An audit as text for the terminal, as audit.json, and as one HTML page."""
+
+import base64
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from histobench import report
+from histobench.audit.findings import Cell, Section, Table
+from histobench.io.files import atomic_path
+
+WIDTH = 110
+ROWS_SHOWN = 12
+"""Rows of a table that the terminal shows; the page and audit.json have all."""
+
+
+def write(sections: Sequence[Section], folder: Path, files: Sequence[str]) -> None:
+    """Write audit.json and audit.html into a folder, which is made.
+
+    Raises:
+        HistoBenchError: the folder cannot be written, or the disk is full.
+    """
+    with atomic_path(folder / "audit.json") as temporary:
+        temporary.write_text(
+            json.dumps(as_json(sections, files), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
+    with atomic_path(folder / "audit.html") as temporary:
+        temporary.write_text(page(sections, files), encoding="utf-8")
+
+
+def as_json(sections: Sequence[Section], files: Sequence[str]) -> dict[str, Any]:
+    """Return what audit.json holds; NaN and infinity are null."""
+    parts = []
+    for section in sections:
+        tables = [asdict(table) for table in section.tables]
+        parts.append(
+            {
+                "title": section.title,
+                "sentences": list(section.sentences),
+                "warnings": list(section.warnings),
+                "tables": {table.pop("name"): table for table in tables},
+                "data": section.data,
+            }
+        )
+    return _finite({"format": 1, "files": list(files), "sections": parts})
+
+
+def text(sections: Sequence[Section]) -> Iterator[str]:
+    """Yield the lines for a terminal: sentences, notes, and tables that are not too wide."""
+    for section in sections:
+        yield ""
+        yield section.title
+        yield "=" * len(section.title)
+        for sentence in section.sentences:
+            yield from textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ")
+        for warning in section.warnings:
+            yield from textwrap.wrap(f"note: {warning}", WIDTH, subsequent_indent="  ")
+        for table in section.tables:
+            yield from _table(table)
+
+
+def page(sections: Sequence[Section], files: Sequence[str]) -> str:
+    """Return one self-contained HTML page: no address on it is loaded from anywhere."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    style = Path(report.__file__).parent / "page"
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = [
+        {
+            "section": section,
+            "tables": [
+                (table, [[(cell(table, row, at), row[at]) for at in range(len(row))] for row in table.rows])
+                for table in section.tables
+            ],
+            "figures": [(caption, f"data:image/svg+xml;base64,{_base64(svg)}") for caption, svg in section.figures],
+        }
+        for section in sections
+    ]
+    return environment.get_template("audit_page.html").render(
+        sections=shown,
+        files=files,
+        style=Markup((style / "style.css").read_text(encoding="utf-8")),
+        script=Markup((style / "script.js").read_text(encoding="utf-8")),
+        is_number=lambda table, at: any(isinstance(row[at], (int, float)) for row in table.rows),
+    )
+
+
+def cell(table: Table, row: Sequence[Cell], at: int) -> str:
+    """Return the text of a cell; `–` where there is no value."""
+    value = row[at]
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if isinstance(value, str):
+        return value
+    written = table.formats.get(table.columns[at], "," if isinstance(value, int) else ".4g")
+    return format(value, written).replace("%", " %")
+
+
+def _table(table: Table) -> Iterator[str]:
+    rows = [[cell(table, row, at) for at in range(len(row))] for row in table.rows[:ROWS_SHOWN]]
+    widths = [max(map(len, column)) for column in zip(table.columns, *rows, strict=True)]
+    yield ""
+    yield f"{table.name}"
+    if sum(widths) + 2 * len(widths) > WIDTH:  # each column head in lines of its own words
+        heads = [textwrap.wrap(head, 10, break_long_words=False) or [""] for head in table.columns]
+        widths = [max(*map(len, head), *(len(row[at]) for row in rows), 1) for at, head in enumerate(heads)]
+        height = max(map(len, heads))
+        lines = [[head[level] if level < len(head) else "" for head in heads] for level in range(height)]
+    else:
+        lines = [list(table.columns)]
+    numbers = [any(isinstance(row[at], (int, float)) for row in table.rows) for at in range(len(table.columns))]
+    for line in [*lines, ["-" * width for width in widths], *rows]:
+        padded = [
+            value.rjust(width) if number else value.ljust(width)
+            for value, width, number in zip(line, widths, numbers, strict=True)
+        ]
+        yield f"  {'  '.join(padded)}".rstrip()
+    if len(table.rows) > ROWS_SHOWN:
+        yield f"  ... {len(table.rows) - ROWS_SHOWN} more rows in audit.html"
+
+
+def _base64(svg: str) -> str:
+    return base64.b64encode(svg.encode()).decode("ascii")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

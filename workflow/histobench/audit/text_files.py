@@ -1,0 +1,207 @@
+"""Files of other people, read with limits: text only, of a bounded size, as rows of cells.
+
+Nothing in a file is executed, and no other file is opened because of what it says. YAML is read without tags and aliases.
+"""
+
+import csv
+import json
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from histobench.io.errors import HistoBenchError
+
+MAX_BYTES = 64 * 2**20
+"""Largest file that is read: a list of 500,000 long paths."""
+MAX_DEPTH = 8
+"""Deepest nesting of JSON and YAML."""
+DELIMITERS = ",;\t| "
+
+Row = tuple[int, Sequence[str]]
+"""Number of the line, from 1, or of the record, and the cells."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The content of a file as rows of cells."""
+
+    path: Path
+    rows: Sequence[Row]
+    delimiter: str = ""
+    """Between cells; empty for a list of one name a line."""
+    columns: Sequence[str] = ()
+    """Names of the columns where the form of the file gives them (JSON and YAML), in lower case; else the first row may hold them."""
+    notes: Sequence[str] = ()
+
+
+def read_rows(path: Path) -> Rows:
+    """Read a table, a list, or a JSON or YAML file.
+
+    Raises:
+        HistoBenchError: the file is missing, no file, too large, empty, or not text, or its JSON or YAML cannot be read.
+    """
+    text, notes = read_text(path)
+    start = text.lstrip()[:1]
+    if path.suffix.lower() in (".json", ".yaml", ".yml") or start in ("{", "["):
+        columns, rows = _flattened(path, _structure(path, text))
+        return Rows(path, rows, "", columns, notes)
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    delimiter = _delimiter([line for _, line in lines[:: max(1, len(lines) // 200)]])
+    if not delimiter:
+        return Rows(path, [(number, [line.strip()]) for number, line in lines], "", (), notes)
+    try:
+        reader = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=delimiter == " ")
+        rows = [(lines[reader.line_num - 1][0], [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise HistoBenchError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from error
+    return Rows(path, rows, delimiter, (), notes)
+
+
+def read_text(path: Path) -> tuple[str, list[str]]:
+    """Return the text of a file, and what was assumed about it.
+
+    Raises:
+        HistoBenchError: as :func:`read_rows`.
+    """
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise HistoBenchError(f"{path}: is a folder, expected a file; name the files in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise HistoBenchError(f"{path}: is no regular file, expected a list or table; name a file")
+        if status.st_size > MAX_BYTES:
+            raise HistoBenchError(
+                f"{path}: has {status.st_size / 1e6:,.0f} MB, expected a list or table of at most {MAX_BYTES / 1e6:.0f} MB; "
+                "leave out the columns and rows that are not needed"
+            )
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise HistoBenchError(f"{path}: there is no such file; correct the path") from None
+    except (OSError, ValueError) as error:
+        raise HistoBenchError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); correct the path or its permissions"
+        ) from None
+    if not data.strip():
+        raise HistoBenchError(f"{path}: is empty, expected names of images; give the file that holds them")
+    text, notes = _decoded(path, data)
+    if not text.strip():
+        raise HistoBenchError(f"{path}: is empty, expected names of images; give the file that holds them")
+    return text, notes
+
+
+def _decoded(path: Path, data: bytes) -> tuple[str, list[str]]:
+    refusal = HistoBenchError(
+        f"{path}: is not text (it begins with {data[:8]!r}), expected a list or table; export it as CSV in UTF-8"
+    )
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        try:
+            text, notes = data.decode("utf-16"), []
+        except UnicodeDecodeError:
+            raise refusal from None
+    else:
+        if b"\0" in data:
+            raise refusal
+        try:
+            text, notes = data.decode("utf-8-sig"), []
+        except UnicodeDecodeError:
+            text, notes = data.decode("latin-1"), [f"{path.name} is not in UTF-8 and was read as Latin-1."]
+    sample = text[:100_000]
+    odd = sum(not character.isprintable() and character not in "\t\r\n\f\v" for character in sample)
+    if odd * 100 > len(sample):
+        raise refusal
+    return text, notes
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """Return the character that divides nearly all lines into the same number of cells, or nothing."""
+    best, chosen = 1, ""
+    for delimiter in DELIMITERS:
+        if delimiter == " " and chosen:
+            continue
+        try:
+            counts = Counter(len(next(csv.reader([line], delimiter=delimiter))) for line in lines)
+        except (csv.Error, StopIteration):
+            continue
+        cells, number = counts.most_common(1)[0]
+        if cells > best and number >= 0.9 * len(lines):
+            best, chosen = cells, delimiter
+    return chosen
+
+
+def _structure(path: Path, text: str) -> Any:
+    """Return what a JSON or YAML file holds."""
+    is_yaml = path.suffix.lower() in (".yaml", ".yml")
+    try:
+        if not is_yaml:
+            return json.loads(text)
+        import yaml
+
+        if re.search(r"(?:^|[\s\[{,:-])[&*]\w", text) and any(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)
+        ):
+            raise HistoBenchError(f"{path}: has YAML aliases, expected names written out; write it without aliases")
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except HistoBenchError:
+        raise
+    except RecursionError:
+        raise HistoBenchError(f"{path}: is nested too deeply, expected sets and their names; write it flat") from None
+    except Exception as error:  # yaml has errors of several kinds, a constructor's ValueError among them
+        reason = " ".join(str(error).split())[:200]
+        what = "YAML" if is_yaml else "JSON"
+        raise HistoBenchError(f"{path}: cannot be read as {what} ({reason}); correct the file") from None
+
+
+def _flattened(path: Path, content: Any) -> tuple[list[str], list[Row]]:
+    """Return the columns and rows of nested sets and names.
+
+    A name below keys such as ``fold_1`` and ``train`` becomes a row with these keys; records keep their fields; name -> set becomes a row
+    with both.
+    """
+    content = _transposed(content)
+    records = list(_records(path, content, ()))
+    if not records:
+        raise HistoBenchError(f"{path}: holds no names, expected sets with lists of names; give the file that does")
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    return columns, [
+        (number, [record.get(column, "") for column in columns]) for number, record in enumerate(records, 1)
+    ]
+
+
+def _transposed(content: Any) -> Any:
+    """Return records of a table that pandas has written as column -> row -> value."""
+    if isinstance(content, Mapping) and len(content) > 1:
+        columns = list(content.values())
+        if all(isinstance(column, Mapping) and column and column.keys() == columns[0].keys() for column in columns):
+            scalars = all(not isinstance(value, (Mapping, list)) for column in columns for value in column.values())
+            if scalars and all(str(row).isdigit() for row in columns[0]):
+                return [{name: column[row] for name, column in content.items()} for row in columns[0]]
+    return content
+
+
+def _records(path: Path, content: Any, keys: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Yield a record for each name: its own fields, or `name`, and `key 1`, `key 2`, ... above it."""
+    if len(keys) > MAX_DEPTH:
+        raise HistoBenchError(f"{path}: is nested too deeply, expected sets and their names; write it flat")
+    above = {f"key {number}": key for number, key in enumerate(keys, 1)}
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from _records(path, value, (*keys, str(key)))
+    elif isinstance(content, list):
+        for value in content:
+            if isinstance(value, Mapping) and all(not isinstance(one, (Mapping, list)) for one in value.values()):
+                yield {str(key).strip().lower(): _text(one) for key, one in value.items()} | above
+            elif isinstance(value, list) and value and all(not isinstance(one, (Mapping, list)) for one in value):
+                yield {f"column {number}": _text(one) for number, one in enumerate(value, 1)} | above
+            else:
+                yield from _records(path, value, keys)
+    elif content is not None:
+        yield {"name": _text(content)} | above
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
