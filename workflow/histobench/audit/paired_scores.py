@@ -106,7 +106,12 @@ def section(methods: Sequence[Method], units: Units, draws: int, seed: int) -> S
     formats |= {name: ".4f" for name in columns if name.endswith((" low", " high"))}
     title = "Comparison of " + " and ".join(method.name for method in methods)
     return Section(
-        title, sentences, [Table("predictions-comparisons", caption, columns, rows, formats)], (), {"pairs": data}, same.warnings
+        title,
+        sentences,
+        [Table("predictions-comparisons", caption, columns, rows, formats)],
+        (),
+        {"pairs": data},
+        same.warnings,
     )
 
 

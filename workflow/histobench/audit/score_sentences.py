@@ -39,10 +39,14 @@ def _intervals(found: Scores, units: Units) -> list[str]:
     parts = [f"{a:.4f} to {b:.4f} if {unit}s are resampled" for unit, a, b in known]
     text = f"The 95 % interval of accuracy is {' and '.join(parts)}"
     if low is not None and high is not None and high > low:
-        text += (
-            f"; resampling images would give {low:.4f} to {high:.4f}, {(known[-1][2] - known[-1][1]) / (high - low):.1f} times narrower, "
-            f"because it takes images of one {units.slide} for independent"
+        ratio = (known[-1][2] - known[-1][1]) / (high - low)
+        narrower = f", {ratio:.1f} times narrower, because it takes images of one {units.slide} for independent"
+        narrower = (
+            narrower
+            if ratio >= 1.2
+            else f", because images of one {units.slide} are hardly more alike than others here"
         )
+        text += f"; resampling images would give {low:.4f} to {high:.4f}{narrower}"
     told = [f"{text}."]
     freedoms = [found.freedom] if found.accession_freedom is None else [found.freedom, found.accession_freedom]
     if min(freedoms) < FEWEST:
@@ -84,9 +88,10 @@ def siblings(
             if one.low is not None and one.high is not None
             else "no interval"
         )
+        few = f", fewer than {FEWEST}, so that it does not reach its level" if one.freedom < FEWEST else ""
         told.append(
-            f"Of {one.label} images, {one.with_sibling:.4f} are called correctly where {training_siblings.sibling(units)} trains and "
-            f"{one.without:.4f} where nothing of the {unit} does: a difference of {one.with_sibling - one.without:+.4f}, {ends} ({one.freedom:g} degrees of freedom)."
+            f"Of {one.label} images, {one.with_sibling:.4f} are called correctly where {training_siblings.sibling(units)} trains, and "
+            f"{one.without:.4f} where nothing of the {unit} does: a difference of {one.with_sibling - one.without:+.4f}, {ends} ({one.freedom:g} degrees of freedom{few})."
         )
     return [*told, training_siblings.NO_CAUSE] if found else told
 

@@ -168,7 +168,7 @@ def difference_table(found: Sequence[Difference], units: Units) -> Table:
 
 def sibling(units: Units) -> str:
     """Return what trains for images with a sibling, in words."""
-    return f"another slide of the {units.accession}, but not their own" if units.accession else f"the {units.slide}"
+    return f"another slide of the {units.accession} (not their own)" if units.accession else f"the {units.slide}"
 
 
 def _classes(method: Method) -> list[tuple[str, np.ndarray]]:
