@@ -127,6 +127,9 @@ def test_groups_are_drawn_within_class_and_fold_with_an_unbiased_variance() -> N
         ([4, 3, 3, 3, 3], [11, 11, 11, 11, 10], 10.3, 1.0),
         ([3, 3, 3, 3, 3], [11, 11, 11, 11, 10], 10, 1.0),
         ([16], [54], 15, 1.0),
+        # A class that does not occur has no variance.
+        ([], [5], 4, 1.0),
+        ([4, 3], [], 4.9, 1.0),
         ([2, 2], [1, 1], 0, 1.0),
         # The fold with three groups has 1/3 of the variance 1 + 1/3.
         ([1, 3], [5, 5], 2, 2.0),

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from histobench.audit.prediction_tables import Prediction
+from histobench.evaluation import calibration
 from histobench.evaluation.predictions import Predictions
 from histobench.metrics import decide
 from histobench.study.runs import Run
@@ -140,5 +141,15 @@ class Method:
 
 
 def _logit(probability: np.ndarray) -> np.ndarray:
+    """Return the logits of probabilities, which :func:`histobench.evaluation.calibration.bins` counts in the same bins.
+
+    A share of votes is often at the edge of a bin, where rounding would put it on the other side.
+    """
     with np.errstate(divide="ignore"):
-        return np.clip(np.log(probability) - np.log1p(-probability), -_FARTHEST, _FARTHEST)
+        logit = np.clip(np.log(probability) - np.log1p(-probability), -_FARTHEST, _FARTHEST)
+    for _ in range(100):  # a few steps of the last digit
+        off = calibration.bins(calibration.probability(logit)) - calibration.bins(probability)
+        if not off.any():
+            break
+        logit = np.where(off, np.nextafter(logit, np.where(off < 0, np.inf, -np.inf)), logit)
+    return logit
