@@ -129,7 +129,8 @@ def test_groups_are_drawn_within_class_and_fold_with_an_unbiased_variance() -> N
         ([16], [54], 15, 1.0),
         # A class that does not occur has no variance.
         ([], [5], 4, 1.0),
-        ([4, 3], [], 4.9, 1.0),
+        # (1/4 + 1/3)^2 / (1/48 + 1/18) = 4.45
+        ([4, 3], [], 4.5, 1.0),
         ([2, 2], [1, 1], 0, 1.0),
         # The fold with three groups has 1/3 of the variance 1 + 1/3.
         ([1, 3], [5, 5], 2, 2.0),
