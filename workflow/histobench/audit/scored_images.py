@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from histobench.audit import paired_scores, printed_scores, score_sentences, training_siblings
+from histobench.audit import claimed_scores, paired_scores, score_sentences, training_siblings
 from histobench.audit.findings import Section, Table
 from histobench.audit.prediction_figures import figures
 from histobench.audit.prediction_tables import (
@@ -184,7 +184,7 @@ def _section(
     sentences = [*score_sentences.headline(method, found, units)]
     if printed:
         made = [dict(zip(folds.columns, row, strict=True)) for row in folds.rows]
-        told, table = printed_scores.printed_scores(printed, made)
+        told, table = claimed_scores.claimed_scores(printed, made)
         sentences += told
         tables.append(table)
     warnings: list[str] = []

@@ -8,7 +8,7 @@ from histobench.io.errors import HistoBenchError
 PRINTABLE = ("accuracy", "balanced_accuracy", "auc", "precision", "recall", "f1", "patient_rate")
 
 
-def printed_scores(printed: Mapping[str, Sequence[str]], made: Sequence[Mapping[str, Cell]]) -> tuple[list[str], Table]:
+def claimed_scores(printed: Mapping[str, Sequence[str]], made: Sequence[Mapping[str, Cell]]) -> tuple[list[str], Table]:
     """Return sentences and a table about printed scores.
 
     Args:
