@@ -259,9 +259,10 @@ def _require_two_sides(splits: Sequence[Split], files: Sequence[Path]) -> None:
             "column of sets, or its name (--set-column, --fold-column)"
         )
     for split in splits:
-        if "train" not in split.sets or len(split.sets) < 2:
-            found = ", ".join(split.sets)
-            wanted = "train" if "train" not in split.sets else "test or val"
+        there = [name for name, images in split.sets.items() if images]
+        if "train" not in there or len(there) < 2:
+            found = ", ".join(there)
+            wanted = "train" if "train" not in there else "test or val"
             where = f"{_title(files)}{f' ({split.title})' if split.title else ''}"
             raise HistoBenchError(
                 f"{where}: holds only the set {found}, expected {wanted} too; give the file of that set as well, or say where the "
