@@ -74,10 +74,11 @@ def read(files: Sequence[Path], options: Options | None = None) -> Splits:
         notes += [f"The files list slides: each stands for its official images{_scope(options)}.", *more]
         dataset = "breakhis"
     else:
-        naming = Naming.of(
-            (entry.name for entry in entries[:: max(1, len(entries) // 1000)]),
-            *(options.dataset, options.patient, options.label, columns),
-        )
+        sample = [entry.name for entry in entries[:: max(1, len(entries) // 1000)]]
+        try:
+            naming = Naming.of(sample, options.dataset, options.patient, options.label, columns)
+        except HistoBenchError as error:
+            raise HistoBenchError(f"{_title(files)}: {error}") from None
         found, unknown, contradictions = _identified(entries, naming)
         found, more = _with_others(found, options)
         notes, dataset = notes + more, naming.dataset
