@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from histobench.audit import splits
+from histobench.audit import split_findings, splits
 from histobench.audit.entries import Options
 from histobench.audit.splits import Splits
 from histobench.io.errors import HistoBenchError
@@ -177,3 +177,12 @@ def test_what_is_odd_is_counted_and_not_refused(tmp_path: Path) -> None:
 def test_a_wrong_option_is_refused(options: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(HistoBenchError, match=message):
         splits.read(write(tmp_path, FORMS["a table"]), Options(**options))
+
+
+def test_unknown_patients_of_training_images_are_said(tmp_path: Path) -> None:
+    found = splits.read(write(tmp_path, {"bach.csv": "image,set\niv001,train\nb032,train\nb036,test\niv002,test\n"}))
+    (section,) = split_findings.sections(found)
+    assert section.sentences[1] == (
+        "Strict reading: no image of the test set has the patient of a training image "
+        "(1 of them and 1 training images have no known patient)."
+    )

@@ -163,7 +163,10 @@ def _strict(dataset: str, split: Split, part: Overlap, evaluated: str = "") -> s
     if not part.known:
         return f"Strict reading: no {unit} is known for images of the {_set(evaluated)}, so that nothing can be said of it."
     unknown = part.images - part.known
-    of_those = f" ({unknown:,} images have no known {unit})" if unknown else ""
+    unknown_there = sum(not one.accession for one in split.sets["train"])
+    lacking = [f"{unknown:,} of them"] if unknown else []
+    lacking += [f"{unknown_there:,} training images"] if unknown_there else []
+    of_those = f" ({' and '.join(lacking)} have no known {unit})" if lacking else ""
     if not part.accession:
         return f"Strict reading: no image of the {_set(evaluated)} has the {unit} of a training image{of_those}."
     classes = "; ".join(
