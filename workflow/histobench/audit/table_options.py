@@ -42,8 +42,11 @@ class TableOptions(_Strict):
     dataset: Literal["breakhis", "bach"] | None = Field(
         None, description="Class counts of BreakHis (at the magnification in the row) or of BACH (200 and 200)."
     )
-    folds: int = Field(
-        1, ge=1, le=100, description="Folds whose scores are averaged; 1 for one test set, or pooled folds."
+    folds: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Folds whose scores are averaged; 1 for one test set or pooled folds. Not given: 1 if no deviation is printed.",
     )
     fold_counts: list[tuple[Count, Count]] = Field(default=[], description="Positives and negatives of each fold.")
     balance: Literal["unknown", "stratified"] = Field(
@@ -80,18 +83,13 @@ class TableOptions(_Strict):
 
         if (self.positives is None) != (self.negatives is None):
             raise ValueError("positives and negatives are given together, or neither")
-        if self.fold_counts and self.folds not in (1, len(self.fold_counts)):
+        if self.fold_counts and self.folds not in (None, len(self.fold_counts)):
             raise ValueError(f"fold_counts has {len(self.fold_counts)} folds, but folds is {self.folds}")
         known = {*METRICS, *(f"{name}_std" for name in METRICS), *COUNTS, "p", "setting"}
         wrong = next((meaning for meaning in self.columns.values() if meaning not in known), None)
         if wrong is not None:
             raise ValueError(f"columns: {wrong[:60]!r} is none of {', '.join(sorted(known))}")
         return self
-
-    @property
-    def number_of_folds(self) -> int:
-        """Return the number of folds, also where only their counts are given."""
-        return len(self.fold_counts) or self.folds
 
 
 def load(options: Path | Mapping[str, Any] | TableOptions | None, **more: Any) -> TableOptions:
