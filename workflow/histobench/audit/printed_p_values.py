@@ -51,7 +51,7 @@ def check_p_value(where: str, printed: Printed, test: str, pairs: int) -> Findin
     below = value <= Fraction(floor) if printed.sign else float(value + printed.half) < floor
     if below:
         most = "approximation" if named.exact and floor < float(_smallest(named, pairs)) / 2 else "version"
-        return Finding(where, "p-value", IMPOSSIBLE, f"{text}, but no {most} of {on} gives less than {floor:.2g}")
+        return Finding(where, "p-value", IMPOSSIBLE, f"{text}, but no {most} of {on} gives less than {floor:.3g}")
     if printed.sign:
         smallest = _smallest(named, pairs)
         if value > smallest / 2:

@@ -103,8 +103,8 @@ def case_of(row: PrintedRow, options: TableOptions, balances: dict[str, tuple[fl
     elif counts and folds and folds > 1 and options.balance == "stratified" and min(counts) >= folds:
         known = list(stratified(counts, folds))
     if average == "negative":
-        average, counts = "binary", counts and counts[::-1]
-        known = [[pair[::-1] for pair in pairs] for pairs in known]
+        average, counts = "binary", (counts[1], counts[0]) if counts else None
+        known = [[(pair[1], pair[0]) for pair in pairs] for pairs in known]
     balance = None if known else balances.get(magnification(row.setting))
     return Case(row, counts, folds, average, known, balance, options.tested == "whole", options.deviation)
 
@@ -187,7 +187,7 @@ def _accuracy(case: Case) -> Finding | None:
         return Finding(case.row.name, "accuracy", IMPOSSIBLE, text)
     if abs(excess) <= found.alike + 1e-9:
         return None
-    text += f"; {'rounding allows' if case.folds == 1 else 'folds of equal class balance allow'} {found.alike:.4f} more or less"
+    text += f"; {'rounding allows' if case.folds == 1 else 'folds of equal class balance allow'} ±{found.alike:.4f}"
     if case.folds == 1 or case.whole or (case.known and all(_is_alike(pairs) for pairs in case.known)):
         return Finding(case.row.name, "accuracy", IMPOSSIBLE, text)
     if case.known:
@@ -198,7 +198,7 @@ def _accuracy(case: Case) -> Finding | None:
         return Finding(
             case.row.name, "accuracy", NOTE, f"{text}, the most unequal of 10,000 random folds of patients more"
         )
-    text += f", and the most unequal of 10,000 random folds of patients {found.unequal:.4f}"
+    text += f", and the most unequal of 10,000 random folds of patients only ±{found.unequal:.4f}"
     return Finding(case.row.name, "accuracy", IMPLAUSIBLE, text)
 
 
