@@ -326,7 +326,6 @@ def _details(cases: Sequence[Case]) -> Table:
         "folds have the same class balance, and where they do not (random folds of patients, if known); the largest sample "
         "deviation of accuracy over folds that agrees with the printed one, and that of independent images."
     )
-    names = ("row", "positives", "negatives", "folds", "accuracy", "implied", "equal folds", "unequal folds")
-    deviations = ("deviation", "independent images")
-    formats = dict.fromkeys((*names[4:], *deviations), ".4f")
-    return Table("printed-rows", caption, (*names, *deviations), rows, formats)
+    numbers = ["accuracy", "implied", "equal folds", "unequal folds", "deviation", "independent images"]
+    formats: dict[str, str] = dict.fromkeys(numbers, ".4f")
+    return Table("printed-rows", caption, ["row", "positives", "negatives", "folds", *numbers], rows, formats)
