@@ -362,6 +362,18 @@ def write_official(folder: Path, images: list[Image], tested: list[set[str]]) ->
     return files
 
 
+def test_official_folds_without_files(breakhis: list[Image]) -> None:
+    made = make_folds.official(breakhis)
+    assert made.count == 5
+    assert len(made.tested) == 82
+    test = made.sides(breakhis)[1]
+    assert test.sum(axis=0).tolist() == [2904, 2403, 2577, 2698, 3083]  # rows of the authors' lists that end with test
+    times = [sum(row) for row in made.tested.values()]
+    assert [times.count(number) for number in range(6)] == [13, 21, 30, 13, 5, 0]
+    few = [image for image in breakhis if image.magnification == 40]
+    assert make_folds.official(few).tested == made.tested
+
+
 def test_official_folds_are_holdouts(tmp_path: Path) -> None:
     images = small()
     tested = [{"14-100", "14-200"}, {"14-100", "14-101", "14-203"}]

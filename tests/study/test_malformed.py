@@ -162,7 +162,7 @@ SPLITS = [
     Case("splits.patient.seed", 2**32, "below"),
     Case("splits.patient.fold", 5, "unknown key"),
     Case("splits.patient.files", ["a.txt"], "by: official", "splits.patient"),
-    Case("splits.patient", {"by": "official"}, "one file per fold"),
+    Case("splits.patient", {"by": "official", "folds": 3}, "the authors' 5 folds"),
     Case("splits.patient", {"by": "file"}, "`file` belongs to `by: file`, and is required there"),
     Case("splits.patient", {"by": "patient", "file": "a.csv"}, "`file` belongs to `by: file`"),
     Case("splits.patient", {"by": "file", "file": "a.csv", "files": ["a.txt"]}, "`files` belongs to `by: official`"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from histobench import report
 from histobench.audit.findings import Cell, Section, Table
+from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 
 WIDTH = 110
@@ -24,6 +25,12 @@ def write(sections: Sequence[Section], folder: Path, files: Sequence[str]) -> No
     Raises:
         HistoBenchError: the folder cannot be written, or the disk is full.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HistoBenchError(
+            f"{folder}: cannot be made ({error.strerror}); choose another folder with --output"
+        ) from None
     with atomic_path(folder / "audit.json") as temporary:
         temporary.write_text(
             json.dumps(as_json(sections, files), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"

@@ -94,14 +94,16 @@ def of_rows(table: Rows, options: Options) -> tuple[list[Entry], list[str]]:
     said += [f"folds from column {header[at]!r}" for at in folds]
     said += [f"folds from the columns {header[sets[0]]!r} to {header[sets[-1]]!r}"] if len(sets) > 1 else []
     notes.append(f"{table.path.name}: took {', '.join(said)}.")
-    default = "" if sets else set_of_path(table.path)
+    default = "" if sets or folds else set_of_path(table.path)
     entries, left = [], 0
     for at in sets or [None]:
         for (line, _), cells in zip(rows, zip(*texts, strict=True), strict=True):
             name, row = cells[name_at], dict(zip(header, cells, strict=True))
             if not name:
                 continue
-            chosen = set_of(cells[at]) if at is not None else default or _set_in_path(name)
+            chosen = (
+                set_of(cells[at]) if at is not None else default or ("" if folds else _set_in_path(name, table.path))
+            )
             fold = cells[folds[0]].removesuffix(".0") if folds else ""
             if at is not None and len(sets) > 1:
                 fold = re.sub(r"\D+", "", header[at]) or header[at]
@@ -145,12 +147,9 @@ def of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
 
 
 def set_of_path(path: Path) -> str:
-    """Return the set that the name of a file, or else of a folder above it, has as a word; nothing where it has several."""
-    for part in (path.stem, *(parent.name for parent in list(path.parents)[:3])):
-        found = {SETS[word] for word in re.split(r"[^a-z]+", part.lower()) if SETS.get(word)}
-        if found:
-            return found.pop() if len(found) == 1 else ""
-    return ""
+    """Return the set that the name of a file has as a word; nothing where it has several."""
+    found = {SETS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in SETS}
+    return found.pop() if len(found) == 1 else ""
 
 
 def fold_of_path(path: Path, name: str = "") -> str:
@@ -163,8 +162,9 @@ def fold_of_path(path: Path, name: str = "") -> str:
     return ""
 
 
-def _set_in_path(name: str) -> str:
-    folders = name.replace("\\", "/").split("/")[:-1]
+def _set_in_path(name: str, file: Path = Path()) -> str:
+    """Return the set that a folder in a name is called like, or else the folder of the file that lists it."""
+    folders = [file.parent.name, *name.replace("\\", "/").split("/")[:-1]]
     return next((SETS[part.lower()] for part in reversed(folders) if part.lower() in SETS), "")
 
 
@@ -176,10 +176,10 @@ def _of_list(table: Rows) -> tuple[list[Entry], list[str]]:
     for line, (text,) in table.rows:
         if set_of(text):
             section = set_of(text)
-        elif not (reader(text) or names.is_image(text)):
+        elif not (reader(text) or names.is_like_name(text, slides=reader is names.slides)):
             ignored += 1
         else:
-            chosen = section or of_file or _set_in_path(text)
+            chosen = section or of_file or _set_in_path(text, table.path)
             fold = fold_of_path(table.path, text)
             entries.append(Entry(text, chosen, fold, table.path.name, f"{table.path}, line {line}"))
     if not entries:

@@ -279,3 +279,9 @@ def _value(column: str, pattern: re.Pattern[str] | None, path: str, row: Mapping
 def is_image(name: str) -> bool:
     """Tell whether a name ends like that of an image file."""
     return IMAGE_NAME.fullmatch(_parts(name)[-1]) is not None
+
+
+def is_like_name(text: str, slides: bool) -> bool:
+    """Tell whether a line of a list is meant as a name: of an image file, of BreakHis, or, where `slides`, of a slide."""
+    name = _parts(text)[-1]
+    return is_image(name) or name.upper().startswith("SOB_") or (slides and _SLIDE.fullmatch(name) is not None)

@@ -38,7 +38,7 @@ def sections(found: Splits, figures: Sequence[tuple[str, str]] = ()) -> list[Sec
 def of_split(found: Splits, split: Split) -> Section:
     """Return what is said of one hold-out or one fold."""
     several = len(found.splits) > 1
-    title = f"{found.title}, {split.title}" if several and split.title else found.title
+    title = split.title if several else found.title
     key = f"-{slug(split.title)}" if several else ""
     evaluated = [name for name in split.sets if name != "train"]
     main = overlap(split.sets[split.evaluated], split.sets["train"])
@@ -60,7 +60,7 @@ def of_split(found: Splits, split: Split) -> Section:
     if not several:
         sentences += _name_sentences(found)
     return Section(
-        f"Split: {title}",
+        title if several else f"Split: {title}",
         sentences,
         [
             sizes(f"sizes{key}", found.dataset, split),
@@ -148,9 +148,7 @@ def _certain(dataset: str, split: Split, part: Overlap, evaluated: str = "") -> 
     if part.image:
         said.append(f"{part.image:,} ({_percent(part.image / part.images)}) are themselves in the training set")
     if part.twin:
-        said.append(
-            f"{part.twin:,} have a pixel twin there under another diagnosis ({part.namesake:,} with the same number)"
-        )
+        said.append(f"{part.twin:,} have a pixel twin there under another diagnosis")
     if part.slide:
         said.append(f"{part.slide:,} ({_percent(part.slide / part.images)}) have an image of the same slide there")
     if said:
@@ -165,7 +163,10 @@ def _strict(dataset: str, split: Split, part: Overlap, evaluated: str = "") -> s
     if not part.known:
         return f"Strict reading: no {unit} is known for images of the {_set(evaluated)}, so that nothing can be said of it."
     unknown = part.images - part.known
-    of_those = f" ({unknown:,} images have no known {unit})" if unknown else ""
+    unknown_there = sum(not one.accession for one in split.sets["train"])
+    lacking = [f"{unknown:,} of them"] if unknown else []
+    lacking += [f"{unknown_there:,} training images"] if unknown_there else []
+    of_those = f" ({' and '.join(lacking)} have no known {unit})" if lacking else ""
     if not part.accession:
         return f"Strict reading: no image of the {_set(evaluated)} has the {unit} of a training image{of_those}."
     classes = "; ".join(

@@ -52,7 +52,8 @@ def shares(name: str, dataset: str, split: Split) -> Table:
                 )
     columns = ("set", "against", "class", *SHARE_COLUMNS, "twins", "namesakes")
     caption = shares_caption(
-        dataset, "A row per evaluation set and class, against images of all classes of the set in `against`."
+        dataset,
+        "A row per evaluation set and class, against images of all classes of the set in `against`. Twins: images of slide 13412 of BreakHis, which is in the archive under two diagnoses; namesakes: those whose magnification and number occur there under the other diagnosis.",
     )
     return Table(name, caption, columns, rows, dict.fromkeys(SHARE_COLUMNS[1:], ".1%"))
 

@@ -74,10 +74,11 @@ def read(files: Sequence[Path], options: Options | None = None) -> Splits:
         notes += [f"The files list slides: each stands for its official images{_scope(options)}.", *more]
         dataset = "breakhis"
     else:
-        naming = Naming.of(
-            (entry.name for entry in entries[:: max(1, len(entries) // 1000)]),
-            *(options.dataset, options.patient, options.label, columns),
-        )
+        sample = [entry.name for entry in entries[:: max(1, len(entries) // 1000)]]
+        try:
+            naming = Naming.of(sample, options.dataset, options.patient, options.label, columns)
+        except HistoBenchError as error:
+            raise HistoBenchError(f"{_title(files)}: {error}") from None
         found, unknown, contradictions = _identified(entries, naming)
         found, more = _with_others(found, options)
         notes, dataset = notes + more, naming.dataset
@@ -259,9 +260,10 @@ def _require_two_sides(splits: Sequence[Split], files: Sequence[Path]) -> None:
             "column of sets, or its name (--set-column, --fold-column)"
         )
     for split in splits:
-        if "train" not in split.sets or len(split.sets) < 2:
-            found = ", ".join(split.sets)
-            wanted = "train" if "train" not in split.sets else "test or val"
+        there = [name for name, images in split.sets.items() if images]
+        if "train" not in there or len(there) < 2:
+            found = ", ".join(there)
+            wanted = "train" if "train" not in there else "test or val"
             where = f"{_title(files)}{f' ({split.title})' if split.title else ''}"
             raise HistoBenchError(
                 f"{where}: holds only the set {found}, expected {wanted} too; give the file of that set as well, or say where the "

@@ -119,6 +119,7 @@ def _decoded(path: Path, data: bytes) -> tuple[str, list[str]]:
 
 def _delimiter(lines: Sequence[str]) -> str:
     """Return the character that divides nearly all lines into the same number of cells, or nothing."""
+    lines = [line for line in lines if len(line) < 10_000] or lines
     best, chosen = 1, ""
     for delimiter in DELIMITERS:
         if delimiter == " " and chosen:

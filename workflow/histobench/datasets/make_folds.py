@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from histobench.datasets import folds
+from histobench.datasets import folds, official_folds
 from histobench.datasets.manifest import LABELS, Image
 from histobench.io.errors import HistoBenchError
 
@@ -146,9 +146,12 @@ def _partition(by: str, fold: Mapping[str, int], count: int) -> folds.Folds:
 
 
 def official(
-    images: Sequence[Image], files: Sequence[Path], magnifications: Collection[int] | None = None
+    images: Sequence[Image], files: Sequence[Path] = (), magnifications: Collection[int] | None = None
 ) -> folds.Folds:
     """Read the hold-outs of the dataset's authors, or your own in the same form, one file per fold.
+
+    Without files they are the authors' five, by the names of the slides (:mod:`histobench.datasets.official_folds`), and the manifest
+    need not be complete.
 
     A row is ``name|magnification|fold|train`` or ``...|test``, for example ``SOB_B_A-14-22549AB-40-001.png|40|1|train``
     (BreakHis: dsfold1.txt to dsfold5.txt of its ``mkfold`` archive). Spaces around fields, blank lines and CR are
@@ -159,10 +162,21 @@ def official(
             contradicts another row of the same slide folder, an image has no row, or a fold lacks a class on one side at
             some magnification.
     """
+    if not files:
+        tested = official_folds.tested()
+        rows = {
+            folds.group_of(image, "official"): tuple(
+                fold in tested[image.subtype, image.slide] for fold in range(1, official_folds.COUNT + 1)
+            )
+            for image in images
+        }
+        made = folds.Folds("official", dict(sorted(rows.items())))
+        folds.check(made, images, "split by official", "use a dataset with more slides", magnifications)
+        return made
     known = {image.image_id: image for image in images}
     sides: dict[str, list[bool]] = {folds.group_of(image, "official"): [] for image in images}
     for fold, file in enumerate(map(Path, files), start=1):
-        tested: dict[str, bool] = {}
+        side_of: dict[str, bool] = {}
         seen: set[str] = set()
         for line, (name, _, number, side) in _official_rows(file):
             where = f"{file}, line {line}"
@@ -177,7 +191,7 @@ def official(
                     "order of their folds, from 1"
                 )
             group = folds.group_of(image, "official")
-            if tested.setdefault(group, side == "test") != (side == "test"):
+            if side_of.setdefault(group, side == "test") != (side == "test"):
                 raise HistoBenchError(
                     f"{where}: {name} is in {side}, but an earlier row has another image of the slide folder {group} on "
                     "the other side; put a slide on one side only"
@@ -189,7 +203,7 @@ def official(
                 f"{file}: {len(missing)} of the manifest's images have no row, the first is {missing[0]}; "
                 "give every image one row"
             )
-        for group, test in tested.items():
+        for group, test in side_of.items():
             sides[group].append(test)
     made = folds.Folds("official", {group: tuple(row) for group, row in sorted(sides.items())})
     folds.check(made, images, "split by official", "correct the fold files", magnifications)

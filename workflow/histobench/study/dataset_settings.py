@@ -110,7 +110,7 @@ class Split(Settings):
     folds: int = Field(default=5, ge=1, le=20)
     seed: int = Field(default=0, ge=0, lt=2**32)
     files: Annotated[list[PathText], AfterValidator(distinct)] = []
-    """For `official` only: the dsfold1.txt, dsfold2.txt, ... files, one per fold."""
+    """For `official` only: the dsfold1.txt, dsfold2.txt, ... files, one per fold. Without, the authors' five folds are known by name."""
     file: PathText | None = None
     """For `file` only: a CSV table with the columns image or group, and fold or set."""
 
@@ -121,8 +121,12 @@ class Split(Settings):
 
     @model_validator(mode="after")
     def _lists_of_its_kind(self) -> "Split":
-        if self.by == "official" and len(self.files) != self.folds:
+        if self.by == "official" and self.files and len(self.files) != self.folds:
             raise ValueError(f"`official` needs one file per fold: {self.folds} in `files`, found {len(self.files)}")
+        if self.by == "official" and not self.files and self.folds != 5:
+            raise ValueError(
+                f"`official` without `files` has the authors' 5 folds, found {self.folds}; write 5, or give one file per fold"
+            )
         if self.by != "official" and self.files:
             raise ValueError(f"`files` belongs to `by: official`, not to `by: {self.by}`")
         if (self.by == "file") != bool(self.file):

@@ -1,18 +1,16 @@
 """Claims that the scores of Tables 4, 5 and 6 are as printed: whether scores in one row can belong together.
 
-Scores are those of the malignant class, means over k folds. Means may be off by half a unit of their fourth decimal, and
-deviations by half a unit of their third, whose larger end is taken. A printed deviation is taken as that of the population
-of folds, which is larger than it if the sample deviation was printed. No value of k folds is farther than sqrt(k - 1)
-such deviations below their mean (Samuelson 1968). What these bounds exclude is impossible, whatever the data.
+Scores are those of the malignant class, means over folds. Means may be off by half a unit of their fourth decimal, and
+deviations by half a unit of their third. The bounds are those of :mod:`histobench.claims.score_bounds`.
 """
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from histobench.claims.published import Paper
+from histobench.claims.published import Paper, Patient
+from histobench.claims.score_bounds import PrintedMean, f1_bounds, implied_accuracy
 from histobench.claims.table_cells import Cell, Row, Unavailable, arm_name, decimals
 from histobench.claims.verdicts import HOLDS, IMPLAUSIBLE, IMPOSSIBLE, Verdict
 
@@ -21,27 +19,14 @@ HALF = 5e-5
 
 
 def f1_agrees(paper: Paper, tables: Sequence[int], folds: int = 5) -> Verdict:
-    """Return whether each mean F1 can belong to the mean precision and recall beside it.
-
-    In every fold F1 = 2pr / (p + r) = s/2 - d^2 / 2s with s = p + r and d = p - r. This is concave in (p, r), so its
-    mean over folds is at most that of the mean p and r (Jensen). And it is at least S/2 - E[d^2] / (2 s_min), where S is
-    the mean of s, E[d^2] <= D^2 + (sd_p + sd_r)^2, D being the mean of d, and s_min is Samuelson's bound.
-    """
+    """Return whether each mean F1 can belong to the mean precision and recall beside it, by :func:`f1_bounds`."""
     faults, rows = [], paper.rows(tables)
     for table, row in rows:
-        (p, p_sd), (r, r_sd), (f1, _) = (_mean_and_deviation(row, metric) for metric in ("precision", "recall", "f1"))
-        total, spread = p + r, p_sd + r_sd
-        upper = 2 * (p + HALF) * (r + HALF) / (total + 2 * HALF) + HALF
-        square = (abs(p - r) + 2 * HALF) ** 2 + spread**2
-        lower = total / 2 - square / (2 * _least(total - 2 * HALF, spread, folds)) - 2 * HALF
-        if f1 > upper:
-            bound = f"{total / 2:.5f}, the mean" if f1 > total / 2 else f"{upper - 2 * HALF:.5f}, the harmonic mean"
-            fault = f"F1 {f1:.4f} exceeds {bound} of precision {p:.4f} and recall {r:.4f}, its most"
-        elif f1 < lower:
-            fault = f"F1 {f1:.4f} is below {lower:.4f}, the least that precision {p:.4f} and recall {r:.4f} allow"
-        else:
-            continue
-        faults.append(f"{fault} ({_row_name(row, table)})")
+        precision, recall, f1 = _mean(row, "precision"), _mean(row, "recall"), _mean(row, "f1")
+        lower, upper = f1_bounds(precision, recall, HALF, folds)
+        if f1.value < lower or f1.value > upper:
+            fault = f1_fault(precision.value, recall.value, f1.value, (lower, upper - 2 * HALF))
+            faults.append(f"{fault} ({_row_name(row, table)})")
     if faults:
         return Verdict(IMPOSSIBLE, f"in {len(faults)} of {len(rows)} rows: {'; '.join(faults[:2])}.")
     return Verdict(HOLDS, f"in all {len(rows)} rows F1 is what precision and recall allow.")
@@ -52,14 +37,7 @@ def accuracy_agrees(
 ) -> Verdict:
     """Return whether each mean accuracy can belong to the mean precision and recall beside it, given the class balance.
 
-    With a share q of malignant images, the errors of a fold are q (1 - r) missed and q r (1 - p) / p false calls of all
-    images, so that accuracy = 1 - q e with e = 1 - 2r + r/p. Averaging over folds leaves 1 - Q (1 - 2R + R/P) plus
-    terms that are bounded here (s: deviations, p_min: Samuelson's bound):
-
-    - of r/p: |cov(r, 1/p)| <= s_r s_p / p_min^2, and 0 <= E[1/p] - 1/P <= s_p^2 / (p_min P^2);
-    - of folds whose balance differs: |cov(q, e)| <= s_q s_e with s_e <= s_r + s_p / p_min^2 (p > 1/3), and |E[q] - Q| times
-      e; both of q are those of :func:`fold_balance`;
-    - of rounding: half a unit of the last digit.
+    The bounds are those of :func:`implied_accuracy`, and the balance of folds is that of :func:`fold_balance`.
 
     `malignant_share` is the same in every fold, as in an external test, where these bounds make a row impossible. Without it
     the share is that of Table 1, and the balance of folds is not known: a row is impossible if no balance gives its
@@ -67,23 +45,19 @@ def accuracy_agrees(
     patients is as unequal as it needs.
     """
     malignant, total = paper.images("malignant"), paper.images("total")
-    balance = {} if malignant_share else fold_balance(paper, folds, draws)
+    balance = {}
+    if not malignant_share:
+        balance = dict(zip(total, fold_balance(paper.census, folds, draws), strict=True))
     excess, alike, unequal, rows, impossible = [], [], [], paper.rows(tables), False
     for _, row in rows:
-        (p, p_sd), (r, r_sd), (accuracy, _) = (
-            _mean_and_deviation(row, metric) for metric in ("precision", "recall", "accuracy")
-        )
-        size = row.get("magnification", "")
-        q = float(Fraction(malignant_share)) if malignant_share else malignant[size] / total[size]
-        spread, shift = balance.get(size, (0.0, 0.0))
-        p_min = _least(p - HALF, p_sd, folds)
-        error = 1 - 2 * r + r / p
-        curved = r_sd * p_sd / p_min**2 + r * p_sd**2 / (p_min * p**2)
-        digits = HALF * (abs(2 - 1 / p) + r / p**2)
-        excess.append(accuracy - (1 - q * error))
-        alike.append(q * (curved + digits) + HALF)
-        impossible |= accuracy + HALF < 1 - error - curved - digits
-        unequal.append(alike[-1] + spread * (r_sd + p_sd / p_min**2) + shift * (error + curved))
+        accuracy, size = _mean(row, "accuracy").value, row.get("magnification", "")
+        share = float(Fraction(malignant_share)) if malignant_share else malignant[size] / total[size]
+        spread = balance.get(size, (0.0, 0.0))
+        implied = implied_accuracy(_mean(row, "precision"), _mean(row, "recall"), HALF, share, folds, spread)
+        excess.append(accuracy - implied.accuracy)
+        alike.append(implied.alike)
+        unequal.append(implied.unequal)
+        impossible |= accuracy + HALF < implied.least
     equal, patient = (
         sum(abs(value) > most for value, most in zip(excess, allowed, strict=True)) for allowed in (alike, unequal)
     )
@@ -107,7 +81,9 @@ def accuracy_agrees(
     return Verdict(IMPOSSIBLE if impossible else IMPLAUSIBLE if patient else HOLDS, evidence)
 
 
-def fold_balance(paper: Paper, folds: int, draws: int, seed: int = 0) -> dict[str, tuple[float, float]]:
+def fold_balance(
+    census: Sequence[Patient], folds: int, draws: int = 10_000, seed: int = 0
+) -> list[tuple[float, float]]:
     """Return how unequal folds of patients are: for each magnification two extremes over random assignments.
 
     Each class's patients are spread evenly over the folds. The extremes are the largest population deviation of the
@@ -116,13 +92,22 @@ def fold_balance(paper: Paper, folds: int, draws: int, seed: int = 0) -> dict[st
     generator = np.random.default_rng(seed)
     sums = []
     for malignant in (False, True):
-        images = np.array([patient.images for patient in paper.census if patient.malignant == malignant])
+        images = np.array([patient.images for patient in census if patient.malignant == malignant])
         places = generator.random((draws, len(images)), np.float32).argsort(axis=1) % folds
         sums.append(np.stack([(places == fold).astype(np.float32) @ images for fold in range(folds)], axis=1))
     shares = sums[1] / (sums[0] + sums[1])  # draws x folds x magnifications
     whole = sums[1].sum(axis=1)[0] / (sums[0] + sums[1]).sum(axis=1)[0]
     spread, shift = shares.std(axis=1).max(axis=0), abs(shares.mean(axis=1) - whole).max(axis=0)
-    return {name: (float(a), float(b)) for name, a, b in zip(paper.images("total"), spread, shift, strict=True)}
+    return [(float(a), float(b)) for a, b in zip(spread, shift, strict=True)]
+
+
+def f1_fault(precision: float, recall: float, f1: float, allowed: tuple[float, float]) -> str:
+    """Return in words why an F1-score is outside what it may be; `allowed` is least and most, the latter without rounding."""
+    mean, beside = (precision + recall) / 2, f"precision {precision:.4f} and recall {recall:.4f}"
+    if f1 < allowed[0]:
+        return f"F1 {f1:.4f} is below {allowed[0]:.4f}, the least that {beside} allow"
+    bound = f"{mean:.5f}, the mean" if f1 > mean else f"{allowed[1]:.5f}, the harmonic mean"
+    return f"F1 {f1:.4f} exceeds {bound} of {beside}, its most"
 
 
 def auc_of_scores(paper: Paper, arm: str) -> Verdict:
@@ -139,13 +124,8 @@ def auc_of_scores(paper: Paper, arm: str) -> Verdict:
     )
 
 
-def _mean_and_deviation(row: Row, metric: str) -> tuple[float, float]:
-    return float(row[f"{metric}_mean"]), float(row[f"{metric}_std"]) + 5e-4
-
-
-def _least(mean: float, deviation: float, folds: int) -> float:
-    """Return Samuelson's lower bound of the values of all folds, above 0."""
-    return max(mean - math.sqrt(folds - 1) * deviation, 1e-9)
+def _mean(row: Row, metric: str) -> PrintedMean:
+    return PrintedMean(float(row[f"{metric}_mean"]), HALF, float(row[f"{metric}_std"]) + 5e-4)
 
 
 def _row_name(row: Row, table: int) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from itertools import combinations
 
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
+from histobench.claims.rank_tests import signed_rank_p_values, smallest_p_value
 from histobench.claims.table_cells import Bound, Cell, Unavailable, decimals, describe, span
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPLAUSIBLE, IMPOSSIBLE, Case, Verdict, grade
 
@@ -86,26 +86,6 @@ def signed_rank(paper: Paper, pairs: int) -> Verdict:
         "with all differences equal."
     )
     return Verdict(HOLDS if attained == len(values) else IMPOSSIBLE if small else IMPLAUSIBLE, evidence)
-
-
-def smallest_p_value(pairs: int) -> float:
-    """Return the smallest p-value of any version of the signed-rank test, 1 - Phi(sqrt(n)).
-
-    With ranks r_i, however ties and zeros are treated, the rank sum has mean sum(r) / 2 and variance sum(r^2) / 4 under the
-    null, so that z is at most sum(r) / sqrt(sum(r^2)) <= sqrt(n) (Cauchy and Schwarz); the normal approximation, one-sided,
-    without continuity correction, is then smallest. For n <= 11 the exact one-sided p, at least 2^-n, is not below it.
-    """
-    return math.erfc(math.sqrt(pairs / 2)) / 2
-
-
-def signed_rank_p_values(pairs: int) -> list[Fraction]:
-    """Return every two-sided p-value that the exact signed-rank test on `pairs` untied pairs can give, ascending.
-
-    Under the null all 2^n patterns of signs are equally likely; p is twice the smaller tail of the rank sum, at most 1.
-    """
-    sums = [sum(ranks) for size in range(pairs + 1) for ranks in combinations(range(1, pairs + 1), size)]
-    tails = {total: sum(other <= total for other in sums) for total in sums}
-    return sorted({min(Fraction(2 * count, 2**pairs), Fraction(1)) for count in tails.values()})
 
 
 def _printed(paper: Paper) -> list[Fraction]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from histobench.claims.evidence import Estimate, Results, total
 from histobench.claims.published import Paper
+from histobench.claims.score_bounds import binomial_deviation
 from histobench.claims.table_cells import CROSS_VALIDATION, Cell, Unavailable, arm_name, decimals, span
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPLAUSIBLE, Case, Verdict, grade
 
@@ -134,8 +135,8 @@ def fold_deviations(
     rows = [row for _, row in paper.rows(CROSS_VALIDATION) if f"{row['model']}/{row['mode']}" in arms]
     deviations, ratios = [Fraction(row["accuracy_std"]) for row in rows], []
     for row, deviation in zip(rows, deviations, strict=True):
-        mean = float(row["accuracy_mean"])
-        ratios.append(float(deviation) / math.sqrt(mean * (1 - mean) * folds / images[row["magnification"]]))
+        binomial = binomial_deviation(float(row["accuracy_mean"]), images[row["magnification"]] / folds)
+        ratios.append(float(deviation) / binomial)
     lowest = min(map(Fraction, reference.values()))
     below = sum(deviation < lowest for deviation in deviations)
     studies = " and ".join(f"{deviation} ({name})" for name, deviation in reference.items())

@@ -1,0 +1,180 @@
+"""The command: what it prints and writes, how it ends, and files that cannot be audited."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from histobench.audit import __main__ as command
+from histobench.audit import text_files
+
+ROOT = Path(__file__).parents[2]
+A, B, C = "SOB_B_A-14-22549AB-40-001", "SOB_B_A-14-22549CD-40-001", "SOB_M_DC-14-2523-100-001"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["audit", *map(str, arguments)])
+    try:
+        command.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_the_findings_are_printed_and_written(tmp_path, monkeypatch, capsys) -> None:
+    file = tmp_path / "my <split>.csv"
+    file.write_text(
+        f"image,set\n{A},train\n{B},test\n{A},test\nSOB_M_DC-14-13412-200-012,train\nSOB_M_LC-14-13412-200-011,test\n"
+    )
+    assert run(monkeypatch, "--split", file, "--output", tmp_path / "out") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Certain: of the 3 images of the test set, 1 (33.3 %) are themselves in the training set, " in printed
+    assert "1 have a pixel twin there under another diagnosis" in printed
+    assert "and 2 (66.7 %) have an image of the same slide there." in printed
+    assert (
+        "Strict reading: 3 images of the test set (100.0 %; 100.0 % of the benign ones; 100.0 % of the malignant ones)"
+        in printed
+    )
+    assert "does not prove that scores are inflated" in printed
+    written = json.loads((tmp_path / "out/audit.json").read_text())
+    (section,) = written["sections"]
+    assert section["data"]["overlaps"]["test"]["all"] == {
+        **{"images": 3, "image": 1, "twin": 1, "namesake": 0, "slide": 2, "accession": 3, "known": 3}
+    }
+    page = (tmp_path / "out/audit.html").read_text()
+    assert "my &lt;split&gt;.csv" in page
+    assert "<split>" not in page
+    assert page.count("data:image/svg+xml;base64,") == 1
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_clean_split_is_said_to_be_clean(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "a.csv").write_text(f"image,set\n{A},train\n{C},test\n")
+    assert run(monkeypatch, "--split", tmp_path / "a.csv", "--output", tmp_path / "out") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "none is itself, a pixel twin or an image of its slide in the training set" in printed
+    assert "no image of the test set has the accession number of a training image" in printed
+    assert "inflated" not in printed
+
+
+def test_several_splits_in_one_audit(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "a.csv").write_text(f"image,set\n{A},train\n{C},test\n")
+    arguments = ["--split", tmp_path / "a.csv", "--split", "official", "--output", tmp_path / "out"]
+    assert run(monkeypatch, *arguments) == 0
+    titles = [section["title"] for section in json.loads((tmp_path / "out/audit.json").read_text())["sections"]]
+    assert titles[:2] == ["Split: a.csv", "All 5 folds: official folds of BreakHis"]
+    assert "1,095 of 7,909 images are never evaluated" in " ".join(capsys.readouterr().out.split())
+
+
+def test_make_passes_names_with_spaces_and_quotes(tmp_path, monkeypatch) -> None:
+    odd = tmp_path / "my 'list' $(x).csv"
+    odd.write_text(f"image,set\n{A},train\n{C},test\n")
+    monkeypatch.setenv("SPLIT", str(odd))
+    assert command.parsed(["--from-environment"]).split == [[str(odd)]]
+    monkeypatch.setenv("SPLIT", "a.csv 'b c.csv'")
+    assert command.parsed(["--from-environment"]).split == [["a.csv", "b c.csv"]]
+    monkeypatch.setenv("SPLIT", "")
+    assert command.parsed(["--from-environment"]).split == []
+
+
+def test_help_and_no_torch() -> None:
+    code = "import sys; sys.argv = ['audit', '--help']\nimport histobench.audit.__main__ as c\ntry: c.main()\nexcept SystemExit: pass\n"
+    code += (
+        "import histobench.audit.split_figures, histobench.report.figures.style\nassert 'torch' not in sys.modules\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "--split FILE" in ended.stdout
+
+
+GOOD = f"image,set\n{A},train\n{C},test\n"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01"
+MALFORMED: dict[str, tuple[dict[str, bytes | str], str]] = {
+    "empty": ({"a.csv": b""}, "is empty"),
+    "only spaces": ({"a.csv": " \n\r\n\t\n"}, "is empty"),
+    "only a byte order mark": ({"a.csv": b"\xef\xbb\xbf\n"}, "is empty"),
+    "a header alone": ({"a.csv": "image,set\n"}, "has a header and no rows"),
+    "a picture": ({"a.csv": PNG}, "is not text"),
+    "a zip archive": ({"a.csv": b"PK\x03\x04\x14\0\0\0\x08\0"}, "is not text"),
+    "a spreadsheet": ({"a.xlsx": b"PK\x03\x04\x14\0\x06\0\x08\0"}, "export it as CSV"),
+    "a pickle": ({"a.pkl": b"\x80\x04\x95\x10\0\0\0\0\0\0\0}\x94."}, "is not text"),
+    "binary without zeros": ({"a.csv": bytes(range(1, 32)) * 40}, "is not text"),
+    "UTF-16 without its mark": ({"a.csv": GOOD.encode("utf-16-le")}, "is not text"),
+    "half a UTF-16 letter": ({"a.csv": b"\xff\xfeabc"}, "is not text"),
+    "a wrong delimiter": ({"a.csv": GOOD.replace(",", "~")}, "which names train and which evaluate"),
+    "no set column": ({"a.csv": f"image,label\n{A},0\n{C},1\n"}, "which names train and which evaluate"),
+    "sets with unknown names": ({"a.csv": f"image,split\n{A},alpha\n{C},beta\n"}, "expected train, val or test"),
+    "two columns of sets": ({"a.csv": f"image,x,y\n{A},train,test\n{C},test,train\n"}, "--set-column"),
+    "one set only": ({"a.csv": f"image,set\n{A},train\n{C},train\n"}, "holds only the set train"),
+    "no training set": ({"a.csv": f"image,set\n{A},val\n{C},test\n"}, "expected train too"),
+    "one fold only": ({"a.csv": f"image,fold\n{A},1\n{C},1\n"}, "holds only the set test"),
+    "one list only": ({"train.txt": f"{A}\n{C}\n"}, "holds only the set train"),
+    "names of another dataset": ({"a.csv": "image,set\nx1.png,train\nx2.png,test\n"}, "--patient"),
+    "no names": ({"a.csv": "a,b\n1,2\n3,4\n"}, "no column holds names"),
+    "no names in a list": ({"train.txt": "hello\nworld\n"}, "no line is the name"),
+    "prose": ({"a.txt": "We split the data at random.\nThe code is available, on request.\n"}, "."),
+    "broken JSON": ({"a.json": '{"train": ["a"'}, "cannot be read as JSON"),
+    "empty JSON": ({"a.json": "{}"}, "holds no names"),
+    "a JSON number": ({"a.json": "3"}, "no"),
+    "JSON that nests deeply": ({"a.json": "[" * 100_000}, "."),
+    "JSON of many levels": ({"a.json": '{"a":' * 12 + '"x"' + "}" * 12}, "nested too deeply"),
+    "broken YAML": ({"a.yaml": "train: [a\ntest: b"}, "cannot be read as YAML"),
+    "YAML that makes objects": ({"a.yaml": "!!python/object/apply:os.system ['touch x']"}, "cannot be read as YAML"),
+    "YAML with aliases": ({"a.yaml": "a: &a [x, x]\ntrain: [*a, *a]\n"}, "aliases"),
+    "a cell of a million letters": ({"a.csv": f"image,set\n{A},train\n{'x' * 1_000_000},test\n"}, "cannot be read as a table"),
+    "an open quote": ({"a.csv": "image,set\n\"" + f"{A},train\n" * 20_000}, "."),
+    "no such file": ({}, "there is no such file"),
+    "HTML in place of the file": ({"a.csv": "<!DOCTYPE html>\n<html><body>404</body></html>\n"}, "no"),
+    "an LFS pointer": ({"a.csv": "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n"}, "no"),
+    "a name with a NUL": ({"a.csv": f"image,set\n{A}\0,train\n"}, "is not text"),
+    "slides that do not exist": ({"train.txt": "99999A\n99998\n", "test.txt": "99997\n"}, "no"),
+    "a set that no image has": ({"a.csv": f"image,set\nfoo,train\n{C},test\n{A},test\n"}, "holds only the set test"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_file_ends_with_one_sentence(case, tmp_path, monkeypatch, capsys) -> None:
+    contents, message = MALFORMED[case]
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    files = [tmp_path / name for name in contents] or [tmp_path / "missing.csv"]
+    assert run(monkeypatch, "--split", *files, "--output", tmp_path / "out") == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert len(told.err) < 700
+    assert message in told.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_files_than_the_limit_allows_and_other_kinds_of_files(tmp_path, monkeypatch, capsys) -> None:
+    with (tmp_path / "huge.csv").open("wb") as file:
+        file.truncate(2 * 2**30)  # sparse: it takes no space, and is not read
+    assert run(monkeypatch, "--split", tmp_path / "huge.csv") == 2
+    assert "has 2,147 MB" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "pipe")
+    assert run(monkeypatch, "--split", tmp_path / "pipe") == 2
+    assert "no regular file" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert run(monkeypatch, "--split", tmp_path / "empty") == 2
+    assert "holds no image files" in capsys.readouterr().err
+    assert run(monkeypatch) == 2
+    assert "nothing to audit" in capsys.readouterr().err
+    assert text_files.MAX_BYTES < 2**30
+
+
+def test_latin_1_is_read_and_said(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "a.csv").write_bytes(f"image,set,note\n{A},train,é\n{C},test,\n".encode("latin-1"))
+    assert run(monkeypatch, "--split", tmp_path / "a.csv", "--output", tmp_path / "out") == 0
+    assert "was read as Latin-1" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "a.csv").write_text(GOOD)
+    (tmp_path / "file").write_text("")
+    assert run(monkeypatch, "--split", tmp_path / "a.csv", "--output", tmp_path / "file" / "out") == 2
+    assert capsys.readouterr().err.count("\n") == 1
