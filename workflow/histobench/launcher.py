@@ -219,6 +219,8 @@ def import_all() -> str:
             importlib.import_module(name)
         except Exception as error:
             return f"the server could not import {name}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    with suppress(KeyError, AttributeError):  # PEFT asks it first, and it then compiles a thousand regular expressions
+        sys.modules["transformers.conversion_mapping"].get_checkpoint_conversion_mapping("")
     return ""
 
 
