@@ -23,8 +23,8 @@ import yaml
 from safetensors.torch import save_file
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from benchmarks import ROOT, cores, say
-from benchmarks.vlm import LORA, Comparison, entry, seconds_of_fit
+from benchmarks import ROOT, cores, paper_augmentation, say
+from benchmarks.vlm import LORA, Comparison, entry, labels_of, seconds_of_fit
 from histobench import launcher
 from histobench.datasets.augment import Augmentation
 from histobench.io.files import atomic_path
@@ -186,12 +186,11 @@ class Measurement:
         if not path.exists():
             np.save(path, np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8))
         store, rows = np.load(path, mmap_mode="r"), np.arange(count)
-        labels = (rows % 3 == 0).astype(np.float32)
+        labels = labels_of(count)
         here, there = rows[: sizes.images], rows[sizes.images :]
         training: data.Source = data.Stored(store[None], here, labels[here])
         if workers:
-            listed = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["augmentations"]["paper"]
-            augment, ids = Augmentation(listed, side), [f"image-{row}" for row in here]
+            augment, ids = Augmentation(paper_augmentation(), side), [f"image-{row}" for row in here]
             training = data.Augmented(store, here, labels[here], ids, augment, 0, workers)
         evaluation = data.Stored(store[None], there, labels[there])
         recipe = Recipe(epochs=1 + sizes.epochs, batch_size=sizes.batch)
