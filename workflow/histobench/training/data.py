@@ -191,7 +191,7 @@ def _gathered_ahead(batches: Batches, device: torch.device) -> Batches:
             wanted.put(True)
             yield item
     finally:
-        wanted.put(False)  # without waiting: at the end of the interpreter the thread does not run any more
+        wanted.put(False)  # not `stop()`: only the end of the interpreter must wait for the thread
 
 
 def _computes_on_cuda() -> bool:
