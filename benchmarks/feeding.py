@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import yaml
 
-from benchmarks import ROOT, cores, say
+from benchmarks import cores, paper_augmentation, say
 from histobench.datasets.augment import Augmentation
 from histobench.training import data
 
@@ -21,8 +20,7 @@ WORKERS = (0, 1, 2, 4, 8, 16)
 
 def run(folder: Path, _originals: Path | None, _cold: bool) -> None:
     """Print images per second, each the better of two passes, and what a store of views takes."""
-    listed = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["augmentations"]["paper"]
-    augment, rows = Augmentation(listed, SIDE), np.arange(IMAGES)
+    augment, rows = Augmentation(paper_augmentation(), SIDE), np.arange(IMAGES)
     np.save(folder / "pixels.npy", np.random.default_rng(0).integers(0, 256, (IMAGES, SIDE, SIDE, 3), np.uint8))
     store, labels = np.load(folder / "pixels.npy", mmap_mode="r"), np.zeros(IMAGES, np.float32)
     say(f"Random images of {SIDE} px in batches of {BATCH}, {cores()} cores; images per second")

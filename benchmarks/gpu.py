@@ -6,6 +6,7 @@ named and the next one begins. Rates go into resources/rates.csv, which `make pl
 
 import csv
 import gc
+import json
 import logging
 import os
 import subprocess
@@ -19,42 +20,28 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from safetensors.torch import save_file
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from benchmarks import ROOT, cores, say
-from benchmarks.vlm import Comparison, entry, seconds_of_fit
+from benchmarks import ROOT, cores, paper_augmentation, say
+from benchmarks.vlm import LORA, Comparison, entry, labels_of, seconds_of_fit
+from histobench import launcher
 from histobench.datasets.augment import Augmentation
 from histobench.io.files import atomic_path
 from histobench.models import cnn, vlm
 from histobench.models.linear_head import LinearHead
 from histobench.study.config import Config, load
-from histobench.study.spec import CnnSettings, Recipe, VlmSettings
+from histobench.study.spec import CnnSettings, HubWeights, Recipe, RunSpec, VlmSettings, canonical_json
 from histobench.tools import plan
 from histobench.training import data
 from histobench.training import device as devices
 from histobench.training.adamw import AdamW
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit
+from tests.scripts.running import random_dataset
 
 PATIENT = "patient"
 """The split of the paper's 280 runs."""
-
-# Seconds of everything before a run's first step, then those of that step.
-START = """
-import sys, time
-times = [time.perf_counter()]
-import torch
-from histobench.training.adamw import AdamW
-from histobench.training.fit import fit
-times.append(time.perf_counter())
-layer = torch.nn.Conv2d(3, 64, 7).to(sys.argv[1])
-times.append(time.perf_counter())
-layer(torch.ones(8, 3, 96, 96, device=sys.argv[1])).sum().backward()
-AdamW(list(layer.parameters()), 0.01).step(1e-4)
-float(layer.bias.sum())
-times.append(time.perf_counter())
-print(*(after - before for before, after in zip(times, times[1:])))
-"""
 
 
 @dataclass(frozen=True)
@@ -167,7 +154,8 @@ class Measurement:
             self.part(f"{name}: LoRA on tokens, micro-batch {sizes.micro_batches[0]}", self.lora, name, comparison, 0)
         for name, comparison in vlms.items():
             self.part(f"{name}: the same, layers compiled, s to begin", self.lora_compiled, name, comparison)
-        self.part("start of a process: import, device, first step (s)", self.start)
+        for name in [*list(cnns)[:1], *list(vlms)[:1]]:  # a start costs seconds
+            self.part(f"{name}: start of a cold job, and of two by the launcher (s)", self.start, name)
         for place, micro_batch in enumerate(sizes.micro_batches):
             for name, comparison in vlms.items():
                 if place:
@@ -198,12 +186,11 @@ class Measurement:
         if not path.exists():
             np.save(path, np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8))
         store, rows = np.load(path, mmap_mode="r"), np.arange(count)
-        labels = (rows % 3 == 0).astype(np.float32)
+        labels = labels_of(count)
         here, there = rows[: sizes.images], rows[sizes.images :]
         training: data.Source = data.Stored(store[None], here, labels[here])
         if workers:
-            listed = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["augmentations"]["paper"]
-            augment, ids = Augmentation(listed, side), [f"image-{row}" for row in here]
+            augment, ids = Augmentation(paper_augmentation(), side), [f"image-{row}" for row in here]
             training = data.Augmented(store, here, labels[here], ids, augment, 0, workers)
         evaluation = data.Stored(store[None], there, labels[there])
         recipe = Recipe(epochs=1 + sizes.epochs, batch_size=sizes.batch)
@@ -305,11 +292,45 @@ class Measurement:
 
     # ---- starts ----
 
-    def start(self) -> str:
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
-        command = [sys.executable, "-c", START, str(self.device)]
-        ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-        return "  ".join(f"{float(seconds):.1f}" for seconds in ended.stdout.split())
+    def start(self, name: str) -> str:
+        """Run three jobs of one epoch; return the seconds of each before its first step, and why if the launcher was not used."""
+        own, folder = self.models[name], self.folder / f"start-{name.replace('/', '-')}"
+        folder.mkdir()
+        count = len(random_dataset(folder, 8, (40,), 2, 2))
+        recipe = Recipe(epochs=1, batch_size=4)
+        files = {"manifest": "manifest.csv", "folds": "patient.csv", "pixels": "pixels.npy"}
+        if isinstance(own, CnnSettings):
+            np.save(folder / "pixels.npy", np.zeros((count, own.image_size, own.image_size, 3), np.uint8))
+            imports = launcher.IMPORTS
+        else:
+            made = vlm.architecture(own)
+            np.save(folder / "tokens.npy", np.zeros((1, count, *made.tokens), np.uint16))
+            with self.device:
+                state = made.model(made.config).to(torch.bfloat16).state_dict()
+            config = {vlm.CONFIG: canonical_json(own.config)}
+            save_file({key: value.cpu() for key, value in state.items()}, folder / "weights.safetensors", config)
+            del state
+            hub = HubWeights(hub="random/weights", revision="0" * 40)
+            own = own.model_copy(update={"weights": hub, "config": None})
+            recipe = Recipe(epochs=1, batch_size=4, trainable="lora", lora=LORA)
+            del files["pixels"]
+            files |= {"features": "tokens.npy", "weights": "weights.safetensors"}
+            imports = f"{launcher.IMPORTS},{launcher.VLM_IMPORTS}"
+        files |= {"output": "predictions.csv", "history": "history.csv", "run": "run.json"}
+        spec = RunSpec(model=own, recipe=recipe, augmentation=[], magnification=40, fold=1, seed=0)
+        given = {"specification": spec.canonical(), "split-by": "patient", "device": self.device, "threads": cores()}
+        given |= {key: folder / file for key, file in files.items()}
+        options = [f"--{key}={value}" for key, value in given.items()]
+        command = [sys.executable, "-m", "histobench.launcher", ROOT / "scripts" / "train.py", *options]
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), launcher.MODULES: imports}
+        starts = []
+        for used in "011":
+            own_environment = environment | {"HISTOBENCH_LAUNCHER": used, "HISTOBENCH_LAUNCHER_IDLE": "10"}
+            subprocess.run(command, capture_output=True, env=own_environment, check=True)
+            record = json.loads((folder / "run.json").read_text())
+            reason = "" if used == "0" or record["start"] == "launcher" else f" ({record['start']})"
+            starts.append(f"{record['seconds']['start_up']:6.1f}{reason}")
+        return "  ".join(starts)
 
 
 def rate(images: int, seconds: list[float]) -> float:

@@ -16,13 +16,12 @@ import cv2
 import numpy as np
 import torch
 import torchvision
-import yaml
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks import ROOT, cores, say
+from benchmarks import cores, paper_augmentation, say
 from histobench.datasets import breakhis, pixels
 from histobench.datasets.augment import Augmentation
 from histobench.models import cnn
@@ -131,7 +130,7 @@ def run(folder: Path, originals: Path | None, _cold: bool) -> None:
     labels = np.array([images[row].label == "malignant" for row in rows], np.float32)
     files = [source / images[row].member for row in rows]
     ids = [images[row].image_id for row in rows]
-    listed = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["augmentations"]["paper"]
+    listed = paper_augmentation()
     evaluation = data.Stored(store[None], rows[:1], labels[:1])
 
     def ours(augmentation: Augmentation | None) -> float:

@@ -200,6 +200,31 @@ def test_a_server_ends_when_idle_and_the_next_job_starts_another(place):
     assert place.server() not in (0, server)
 
 
+def test_a_server_is_idle_from_the_end_of_its_last_job(place):
+    place.environment["HISTOBENCH_LAUNCHER_IDLE"] = "2"
+    server = place.server()
+    place.run("import time; time.sleep(3)")
+    time.sleep(1.3)  # more than four seconds after the job came
+    assert lives(server)
+
+
+def test_it_works_where_a_sandbox_lacks_system_calls(place):
+    """Such as gVisor: machines with a GPU are often lent in it."""
+    (place.folder / "sitecustomize.py").write_text("""
+import os
+readlink = os.readlink
+def without_namespaces(path, **options):
+    if str(path).startswith("/proc/self/ns"):
+        raise FileNotFoundError(path)
+    return readlink(path, **options)
+os.readlink = without_namespaces
+del os.pidfd_open
+""")
+    place.environment["PYTHONPATH"] += f":{place.folder}"
+    script = "import os; print(os.environ['HISTOBENCH_START'], hasattr(os, 'pidfd_open'))"
+    assert place.run(script) == (0, "launcher False\n", "")
+
+
 def test_every_job_runs_the_code_as_it_is_on_disk(place):
     for version in ("1", "22"):
         (place.folder / "helper.py").write_text(f"VERSION = {version}")
@@ -215,10 +240,17 @@ def test_every_job_runs_the_code_as_it_is_on_disk(place):
             {"HISTOBENCH_LAUNCHER_IMPORTS": "json,broken", "PYTHONPATH": f"{LIBRARY}:."},
             "the server could not import broken: RuntimeError: of this test",
         ),
+        (
+            {"HISTOBENCH_LAUNCHER_IMPORTS": "counting_gpus", "PYTHONPATH": f"{LIBRARY}:."},
+            "importing the libraries has initialised CUDA, which does not survive a fork",
+        ),
     ],
 )
 def test_a_cold_start_says_why(place, changes, reason):
     (place.folder / "broken.py").write_text("raise RuntimeError('of this\\ntest')")
+    (place.folder / "counting_gpus.py").write_text(
+        "import torch; torch.cuda.device_count() or torch._C._cuda_getDeviceCount()"
+    )
     changes = {name: value.replace(":.", f":{place.folder}") for name, value in changes.items()}
     code, output, errors = place.run("import os; print(os.environ['HISTOBENCH_START'])", **changes)
     assert (code, output) == (0, f"cold: {reason}\n")

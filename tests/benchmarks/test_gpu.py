@@ -56,6 +56,11 @@ def test_every_part_is_measured_and_the_study_estimated(tmp_path, rates_csv, cap
     output = capsys.readouterr().out
     assert not measured.failed, output
     assert not measured.skipped
+    starts = [line for line in output.splitlines() if "start of a cold job" in line]
+    for line in starts:  # all three are numbers: nothing kept the launcher from being used
+        cold, first, second = map(float, line.partition("(s)")[2].split())
+        assert 0 < max(first, second) < cold
+    assert len(starts) == 2
     before = rates_csv.read_text().splitlines()
     for _ in range(2):  # the second time its own rows are there
         gpu.write_rates(rates_csv, "Small, GPU", measured.rates)

@@ -219,10 +219,19 @@ def stop_at(moment):
     return check
 
 
+class Counting(Tiny):
+    """Counts its forward passes in training."""
+
+    steps = 0
+
+    def forward(self, batch):
+        self.steps += self.training
+        return super().forward(batch)
+
+
 RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.01)
-EACH = (
-    5 + 2 + 2
-)  # checks in an epoch: after each of 37 / 8 steps, 10 / 8 evaluation batches and 12 / 8 validation batches
+# Checks in an epoch: after each of 37 / 8 steps, 10 / 8 evaluation batches and 12 / 8 validation batches.
+EACH = 5 + 2 + 2
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -235,16 +244,10 @@ def test_an_interrupted_run_goes_on_bit_for_bit_with_the_very_next_step(tmp_path
         place = f"SIGTERM in epoch {epoch + 1} after step {min(step + 1, 5)} of 5: run the same command to continue from there"
         assert caplog.records[-1].getMessage() == place
         torch.rand(7)
-        trained = []
-
-        class Counting(Tiny):
-            def forward(self, batch, trained=trained):
-                trained.append(self.training)
-                return super().forward(batch)
-
-        resumed = run(tmp_path, Counting(0.5, norm), RECIPE, resume=True, validation=KEPT)
+        module = Counting(0.5, norm)
+        resumed = run(tmp_path, module, RECIPE, resume=True, validation=KEPT)
         assert resumed.resumed_from == epoch
-        assert sum(trained) == 3 * 5 - (epoch * 5 + min(step + 1, 5))  # no step is made twice, none is left out
+        assert module.steps == 3 * 5 - (epoch * 5 + min(step + 1, 5))  # no step is made twice, none is left out
         same(resumed, uninterrupted)
 
 
@@ -273,15 +276,9 @@ def test_a_killed_run_goes_on_bit_for_bit_from_its_last_checkpoint_by_time(tmp_p
         before = [steps for call, steps in checkpoints.items() if call < moment]
         assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"][: len(before)]
         torch.rand(7)
-        trained = []
-
-        class Counting(Tiny):
-            def forward(self, batch, trained=trained):
-                trained.append(self.training)
-                return super().forward(batch)
-
-        resumed = run(tmp_path, Counting(0.5, norm), RECIPE, resume=True, validation=KEPT)
-        assert sum(trained) == 3 * 5 - (before[-1] if before else 0)
+        module = Counting(0.5, norm)
+        resumed = run(tmp_path, module, RECIPE, resume=True, validation=KEPT)
+        assert module.steps == 3 * 5 - (before[-1] if before else 0)
         epochs = sum(call % EACH == 0 for call in checkpoints if call < moment)
         assert resumed.resumed_from == (epochs if before else None)
         same(resumed, uninterrupted)

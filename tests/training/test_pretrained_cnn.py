@@ -241,3 +241,16 @@ def test_a_normalisation_other_than_that_of_the_weights_is_logged(caplog):
     url, beginning = weights.published(settings)
     assert url.endswith(f"tf_efficientnet_lite0-{beginning}.pth")
     assert "trained with mean and std ((0.5, 0.5, 0.5)" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.float8_e5m2])
+def test_only_finite_numbers_are_read(tmp_path, dtype):
+    """Large ones, whose sum is not finite, are."""
+    numbers = torch.full((40,), torch.finfo(dtype).max, dtype=torch.float64).to(dtype)
+    save_file({"weight": numbers}, tmp_path / "state.safetensors")
+    assert torch.equal(read(tmp_path / "state.safetensors")["weight"].double(), numbers.double())
+    for other in ("inf", "-inf", "nan"):
+        numbers[7:9] = torch.tensor([float(other), -float(other)]).to(dtype)
+        save_file({"weight": numbers}, tmp_path / "other.safetensors")
+        with pytest.raises(HistoBenchError, match="tensor weight contains numbers that are not finite"):
+            read(tmp_path / "other.safetensors")

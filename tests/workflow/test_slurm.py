@@ -144,7 +144,7 @@ def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(loca
         assert (project.folder / path.relative_to(local.folder)).read_bytes() == path.read_bytes(), path
     records = {name: json.loads((project.folder / LONG[name] / "run.json").read_text()) for name in LONG}
     for run in ENDED:
-        assert records[run]["resumed_from"] >= 1, run
+        assert records[run]["resumed_from"] is not None, run  # the checkpoint may be of the first epoch
     assert not list((project.folder / "results").rglob("checkpoint.pt"))
 
     first, second = attempts(slurm, TIMED_OUT)

@@ -21,7 +21,6 @@ import importlib
 import json
 import os
 import runpy
-import select
 import signal
 import socket
 import struct
@@ -31,6 +30,7 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import NoReturn
 
 IMPORTS = "torch,torchvision,safetensors.torch,pydantic,tqdm,albumentations"
@@ -74,7 +74,9 @@ def address() -> str:
     Jobs of one Snakemake share a process group, and so the limits, the control group and the processors that the server
     inherits from the first of them.
     """
-    facts: list[object] = [os.getuid(), os.getpgrp(), Path("/proc/self/ns/mnt").readlink(), sys.executable]
+    facts: list[object] = [os.getuid(), os.getpgrp(), sys.executable]
+    with suppress(OSError):  # sandboxes such as gVisor need not have it
+        facts.append(Path("/proc/self/ns/mnt").readlink())
     facts += sorted(item for item in os.environ.items() if item[0].startswith(READ_AT_IMPORT))
     return "\0histobench-" + hashlib.sha256(repr(facts).encode(errors="surrogateescape")).hexdigest()[:24]
 
@@ -157,7 +159,7 @@ def run(connection: socket.socket, arguments: list[str]) -> NoReturn:
 
 def serve(listener: socket.socket) -> None:
     """Import the libraries, then fork a process for each client until none came for a while."""
-    greeting = (import_all() or "ready").encode()
+    greeting = import_all().encode()
     gc.collect()
     gc.freeze()  # else a collection in a child would write to, and so copy, every shared page
     listener.settimeout(float(os.environ.get("HISTOBENCH_LAUNCHER_IDLE", IDLE_SECONDS)))
@@ -167,7 +169,8 @@ def serve(listener: socket.socket) -> None:
             connection, _ = listener.accept()
         except TimeoutError:
             connection = None
-        children -= {child for child in children if os.waitpid(child, os.WNOHANG)[0]}
+        ended = {child for child in children if os.waitpid(child, os.WNOHANG)[0]}
+        children -= ended
         if connection:
             children.add(child := os.fork())
             if child == 0:
@@ -176,7 +179,7 @@ def serve(listener: socket.socket) -> None:
                     supervise(connection, greeting)
                 os._exit(0)
             connection.close()
-        elif not children:
+        elif not children and not ended:  # a job that has just ended may be followed by another
             return
 
 
@@ -184,7 +187,7 @@ def supervise(connection: socket.socket, greeting: bytes) -> None:
     """Fork the process that runs a client's script, forward the client's signals, and tell how the script ended."""
     if not is_own(connection):
         return
-    connection.sendall(greeting)
+    connection.sendall(greeting or (fault() or "ready").encode())
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     request = json.loads(connection.makefile("rb").readline())
     if (job := os.fork()) == 0:
@@ -192,25 +195,40 @@ def supervise(connection: socket.socket, greeting: bytes) -> None:
         run_script(request, streams)
     for descriptor in streams:
         os.close(descriptor)
-    watched = [connection, ended := os.pidfd_open(job)]
-    while ended not in select.select(watched, [], [])[0]:
-        numbers = connection.recv(64)
-        for number in numbers or [signal.SIGTERM]:
-            os.kill(job, number)
-        if not numbers:
-            watched.remove(connection)
+    Thread(target=forward, args=(connection, job), daemon=True).start()
+    # os.pidfd_open would do without a thread, but sandboxes such as gVisor need not have it.
     connection.sendall(str(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])).encode())
 
 
+def forward(connection: socket.socket, job: int) -> None:
+    """Send the client's signals to the job, and SIGTERM when the client is gone."""
+    with suppress(ConnectionError):
+        while numbers := connection.recv(64):
+            for number in numbers:
+                os.kill(job, number)
+    os.kill(job, signal.SIGTERM)
+
+
 def import_all() -> str:
-    """Import the libraries; return why children cannot be forked, or nothing."""
+    """Import the libraries; return why this is not possible, or nothing."""
+    # Else a library that only asks whether there is a GPU prevents its use after a fork.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     for name in os.environ.get(MODULES, IMPORTS).split(","):
         try:
             importlib.import_module(name)
         except Exception as error:
             return f"the server could not import {name}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    with suppress(KeyError, AttributeError):  # PEFT asks it first, and it then compiles a thousand regular expressions
+        sys.modules["transformers.conversion_mapping"].get_checkpoint_conversion_mapping("")
+    return ""
+
+
+def fault() -> str:
+    """Return, in a child of the server, why a job could not use a GPU, or nothing."""
     torch = sys.modules.get("torch")
-    return "importing the libraries has initialised CUDA" if torch and torch.cuda.is_initialized() else ""
+    # `torch.cuda.is_initialized` is False in a child, and after functions that only ask how many GPUs there are.
+    bad = torch and torch.cuda._is_in_bad_fork()
+    return "importing the libraries has initialised CUDA, which does not survive a fork" if bad else ""
 
 
 def run_script(request: dict, streams: list[int]) -> NoReturn:

@@ -63,7 +63,6 @@ os.environ |= {"HISTOBENCH_RESULTS": RESULTS}
 if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
     os.environ[launcher.MODULES] = f"{launcher.IMPORTS},{launcher.VLM_IMPORTS}"
 if any(STUDY.mode(run.model, run.mode).compile for run in STUDY.runs):
-    os.environ[launcher.MODULES] += ",torch._dynamo"
     # What one job compiles, later jobs load.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(paths.COMPILED).resolve()))
 

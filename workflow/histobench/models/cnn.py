@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import require_shapes, shapes
+from histobench.models.unfilled import Unfilled
 from histobench.study.spec import CnnSettings
 
 # The auxiliary classifiers of these networks are only for training from scratch and are left out. Their published weights
@@ -103,7 +104,8 @@ def network(architecture: str, empty: bool = False) -> nn.Module:
                 f"{architecture}: torchvision has no such classifier; correct the model's architecture"
             )
         if empty:
-            with suppress(NotImplementedError), torch.device("meta"):  # RegNets compute their sizes with tensors
+            # RegNets compute their sizes with tensors, which the meta device cannot.
+            with suppress(NotImplementedError), Unfilled(), torch.device("meta"):
                 return torchvision.models.get_model(name, weights=None, **options)
         return torchvision.models.get_model(name, weights=None, **options)
     import timm

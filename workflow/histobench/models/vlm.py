@@ -20,6 +20,7 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import require_shapes, shapes
+from histobench.models.unfilled import Unfilled
 from histobench.study.spec import Lora, VlmSettings
 
 Part = Literal["vision", "decoder"]
@@ -281,7 +282,8 @@ def build(
     start, _, end = kind.marker_ids(made.config)
     with _seeded(seed):
         # Parameters on the meta device; buffers, such as rotary frequencies, are computed.
-        with config_errors(settings), init_empty_weights(include_buffers=False) if weights else nullcontext():
+        empty = init_empty_weights(include_buffers=False) if weights else nullcontext()
+        with config_errors(settings), Unfilled(), empty:
             model = made.model(made.config)
         _attend_without_masks(model)
         decoder = getattr(model, kind.DECODER)

@@ -1,5 +1,6 @@
 """Batches for the training loop. Their content depends on (seed, epoch) alone, not on workers, machine or a resume."""
 
+import atexit
 import signal
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
@@ -166,16 +167,21 @@ def _gathered_ahead(batches: Batches, device: torch.device) -> Batches:
     def gather() -> None:
         try:
             if device.type == "cuda":
-                torch.cuda.set_device(
-                    device
-                )  # a thread starts with the first GPU, where page-locking would open a context
+                # A thread starts with the first GPU, where page-locking would open a context.
+                torch.cuda.set_device(device)
             with closing(batches):  # here: the kernel kills worker processes with the thread that forked them
                 while wanted.get():
                     ready.put(next(batches, None))
         except Exception as error:
             ready.put(error)
 
-    Thread(target=gather, daemon=True).start()
+    def stop() -> None:
+        wanted.put(False)
+        thread.join(10)
+
+    thread = Thread(target=gather, daemon=True)
+    thread.start()
+    atexit.register(stop)  # a thread that is in PyTorch when the interpreter ends would abort the process
     for _ in range(AHEAD):
         wanted.put(True)
     try:
@@ -185,7 +191,7 @@ def _gathered_ahead(batches: Batches, device: torch.device) -> Batches:
             wanted.put(True)
             yield item
     finally:
-        wanted.put(False)  # without waiting: at the end of the interpreter the thread does not run any more
+        wanted.put(False)  # not `stop()`: only the end of the interpreter must wait for the thread
 
 
 def _computes_on_cuda() -> bool:

@@ -3,7 +3,6 @@
 The size changes results by rounding and, with dropout, by the units that are dropped: each cut of a batch draws other masks.
 """
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ import torch
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
+from histobench.study import paths
 from histobench.study.spec import RunSpec, canonical_json
 from histobench.training import device as devices
 from histobench.training.checkpoint import random_state, set_random_state
@@ -34,7 +34,7 @@ class FoundSize:
         own = {"model": spec.model.model_dump(mode="json"), "device": devices.describe(device)}
         self.job: dict[str, Any] = recipe | own | dict(how)
         self.device = device
-        self.path = folder / f"{hashlib.sha256(canonical_json(self.job).encode()).hexdigest()[:16]}.json"
+        self.path = folder / f"{paths.key(canonical_json(self.job))}.json"
 
     def load(self) -> int | None:
         """Return the size; None if none was found, or with clearly less memory than there is now.
