@@ -370,8 +370,19 @@ def test_official_folds_without_files(breakhis: list[Image]) -> None:
     assert test.sum(axis=0).tolist() == [2904, 2403, 2577, 2698, 3083]  # rows of the authors' lists that end with test
     times = [sum(row) for row in made.tested.values()]
     assert [times.count(number) for number in range(6)] == [13, 21, 30, 13, 5, 0]
+    # counted in the authors' lists: images that evaluate whose slide, accession number and pixels train
+    census = folds.census(breakhis, made)
+    also = [[round(row[column] * row["test_images"]) for column in folds.SHARED.values()] for row in census]
+    malignant = [[123, 450, 123], [0, 265, 0], [123, 410, 123], [0, 189, 0], [123, 185, 123]]
+    assert also == [
+        row
+        for pair in zip([[0, number, 0] for number in (695, 409, 287, 647, 814)], malignant, strict=True)
+        for row in pair
+    ]
     few = [image for image in breakhis if image.magnification == 40]
     assert make_folds.official(few).tested == made.tested
+    with pytest.raises(HistoBenchError, match="SOB_B_A-14-100-40-001 is of no slide of BreakHis"):
+        make_folds.official(small())
 
 
 def test_official_folds_are_holdouts(tmp_path: Path) -> None:

@@ -75,9 +75,13 @@ def test_a_script_writes_its_tables(folder, script, name, options, beside, first
         for suffix in (".md", ".tex"):
             assert "Synthetic images." in (folder / name / f"{table}{suffix}").read_text()
     assert first.items() <= read_csv(folder / name / f"{name}.csv", ())[0].items()
-    if name == "folds":  # the last but one row: 0.3 of 10 and 0.6 of 20 benign images
-        benign = read_csv(folder / name / "folds.csv", ())[4]
-        assert (benign["fold"], benign["images"], benign["groups"], benign["equal_pixels"]) == ("all", "30", "10", "6")
-        assert benign["accession_in_training"] == "0.5000"
+    if name == "folds":
+        rows = {(row["fold"], row["label"]): row for row in read_csv(folder / name / "folds.csv", ())}
+        assert list(rows) == [(fold, label) for fold in ("1", "2", "all") for label in ("benign", "malignant", "both")]
+        columns = ("images", "groups", "equal_pixels", "accession_in_training")
+        # 0.3 of 10 and 0.6 of 20 benign images, none of as many malignant ones
+        assert [rows["all", "benign"][column] for column in columns] == ["30", "10", "6", "0.5000"]
+        assert [rows["2", "both"][column] for column in columns] == ["40", "10", "6", "0.3000"]
+        assert [rows["all", "both"][column] for column in columns] == ["60", "20", "12", "0.2500"]
     if name == "scores":
         assert "images with equal pixels stand on both sides" in (folder / name / "scores.md").read_text()

@@ -158,12 +158,18 @@ def official(
     ignored.
 
     Raises:
-        HistoBenchError: a file cannot be read, a row is malformed, names an image that the manifest does not have,
+        HistoBenchError: without files, an image is of no slide of BreakHis; a file cannot be read, a row is malformed, names an image that the manifest does not have,
             contradicts another row of the same slide folder, an image has no row, or a fold lacks a class on one side at
             some magnification.
     """
     if not files:
         tested = official_folds.tested()
+        strange = next((image for image in images if (image.subtype, image.slide) not in tested), None)
+        if strange:
+            raise HistoBenchError(
+                f"split by official: {strange.image_id} is of no slide of BreakHis, whose authors' folds are known by the names of its slides; "
+                "give lists of your own in `files`, or choose another split"
+            )
         rows = {
             folds.group_of(image, "official"): tuple(
                 fold in tested[image.subtype, image.slide] for fold in range(1, official_folds.COUNT + 1)

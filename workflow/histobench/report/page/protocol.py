@@ -12,7 +12,10 @@ SPLITS = {
     "patient": f"no patient, {NUMBERED}, is on both sides of a fold",
     "accession": "no accession number is on both sides of a fold, the strictest grouping",
     "image": "images are assigned one by one, so that a patient is on both sides of a fold: a control that leaks on purpose",
-    "official": "the official lists of the dataset's authors",
+    "official": (
+        "the official lists of the dataset's authors, which divide no folder of one subtype and slide; the two copies of slide 14-13412, under "
+        "two subtypes, may be on both sides, and so may an accession number"
+    ),
     "file": "a given table says which images train and which evaluate, whatever patients they show",
 }
 BREAKHIS = (

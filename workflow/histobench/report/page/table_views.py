@@ -7,9 +7,9 @@ from pathlib import Path
 
 from histobench.evaluation.summary import GROUPS
 from histobench.io.errors import HistoBenchError
-from histobench.report.page.cells import Cell, Column, Source, View, beside, columns_of, pivot, plain, view
+from histobench.report.page.cells import Cell, Column, Source, Value, View, beside, columns_of, pivot, plain, view
 from histobench.report.tables.comparison_tables import excludes_zero
-from histobench.report.tables.folds_table import ALL
+from histobench.report.tables.folds_table import ALL, BOTH
 from histobench.report.tables.results_tables import best_means
 from histobench.report.terms import head, remarks, resampled
 from histobench.study.outputs import BESIDE, INTERVALS, SCALES, papers
@@ -64,19 +64,33 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
 
 
 def also_train(source: Source) -> list[tuple[str, str, list[Cell]]]:
-    """Return dataset, split policy and a clause for each class on what also trains, from the table of the folds."""
+    """Return dataset, split policy and a clause for each class, and for both, on what also trains, from the table of the folds."""
     found: dict[tuple[str, str], list[Cell]] = {}
+    rows: dict[tuple[str, str, str], list[int]] = {}
     for index, row in enumerate(source.rows):
-        if row["fold"] == ALL:
-            shares = ", ".join(
-                f"{f'a share of {{{column}}}' if float(row[column]) else 'none'} has {what}"
-                for column, what in ALSO_TRAINS.items()
-            )
-            clause = source.fill(
-                f"of the {{images}} {{label}} images that evaluate, {shares} in training too", index, away=True
-            )
-            found.setdefault((row["dataset"], row["split"]), []).append(clause)
+        rows.setdefault((row["dataset"], row["split"], row["label"]), []).append(index)
+    for (dataset, split, label), own in rows.items():
+        (whole,) = (index for index in own if source.rows[index]["fold"] == ALL)
+        folds = [index for index in own if index != whole]
+        clause = source.fill(
+            f"of the {{images}} {'' if label == BOTH else '{label} '}images that evaluate", whole, away=True
+        )
+        for column, what in ALSO_TRAINS.items():
+            clause += [", ", *_share(source, column, whole, folds), f" has {what}"]
+        found.setdefault((dataset, split), []).append([*clause, " in training too"])
     return [(*names, clauses) for names, clauses in found.items()]
+
+
+def _share(source: Source, column: str, whole: int, folds: Sequence[int]) -> list[Value | str]:
+    """Return the share in all folds, and the smallest and the largest of a fold; `none` where it is 0."""
+    if not float(source.rows[whole][column]):
+        return ["none"]
+    shown = source.fill(f"a share of {{{column}}}", whole, away=True)
+    by_share = sorted(folds, key=lambda index: float(source.rows[index][column]))
+    if len(by_share) > 1:
+        least, most = (source.value(index, column, away=True) for index in (by_share[0], by_share[-1]))
+        shown += [" (", least, " to ", most, " in a fold)"]
+    return shown
 
 
 def order(stem: str) -> tuple[bool, str]:

@@ -10,19 +10,26 @@ from histobench.study.resolved import Study
 
 ALL = "all"
 """What stands for all folds together."""
+BOTH = "both"
+"""What stands for both classes together."""
 COUNTS = ("images", "groups", "equal_pixels", "shared_patients")
 COLUMNS = ("dataset", "split", "fold", "label", *COUNTS[:2], *SHARED.values(), *COUNTS[2:])
 
 
 def folds_table(censuses: Mapping[tuple[str, str], Sequence[Texts]], study: Study) -> Table:
-    """Return a row for each fold and class of each (dataset, split), and for each class of all folds together.
+    """Return a row for each class, and for both, in each fold of each (dataset, split), and in all folds together.
 
     `censuses` holds rows of :func:`histobench.datasets.folds.census` as texts.
     """
     rows = []
     for (dataset, split), census in censuses.items():
-        whole = [{**_all([row for row in census if row["label"] == label]), "label": label} for label in LABELS]
-        rows += [_printed({**row, "dataset": dataset, "split": split}) for row in (*census, *whole)]
+        whole = [_sum([row for row in census if row["label"] == label], ALL, label) for label in LABELS]
+        of_fold: dict[str, list[Texts]] = {}
+        for row in (*census, *whole):
+            of_fold.setdefault(row["fold"], []).append(row)
+        for fold, own in of_fold.items():
+            both = _sum(own, fold, BOTH)
+            rows += [_printed({**row, "dataset": dataset, "split": split}) for row in (*own, both)]
     return Table.of(
         "Folds",
         study.caption(
@@ -30,7 +37,8 @@ def folds_table(censuses: Mapping[tuple[str, str], Sequence[Texts]], study: Stud
             "split policy never divides), and the shares of these images whose slide, whose accession number, and whose "
             "decoded pixels also train in this fold.",
             "Equal pixels: pairs of images of different groups of which one trains and one evaluates. Shared patients: "
-            f"patients, as the dataset's authors number them, with images on both sides. Row {ALL}: the sum over folds, and the share in this sum.",
+            f"patients, as the dataset's authors number them, with images on both sides. Fold {ALL}: the sum over folds, and the share in "
+            f"this sum. Label {BOTH}: the sum over classes, in which a group with images of both classes counts twice.",
         ),
         COLUMNS,
         rows,
@@ -38,8 +46,8 @@ def folds_table(censuses: Mapping[tuple[str, str], Sequence[Texts]], study: Stud
     )
 
 
-def _all(census: Sequence[Texts]) -> dict[str, str]:
-    """Return the rows of one class as a single one."""
+def _sum(census: Sequence[Texts], fold: str, label: str) -> dict[str, str]:
+    """Return rows of several folds or classes as a single one."""
     sizes = [int(row["test_images"]) for row in census]
     shares = {
         column: sum(float(row[column]) * size for row, size in zip(census, sizes, strict=True)) / sum(sizes)
@@ -47,7 +55,7 @@ def _all(census: Sequence[Texts]) -> dict[str, str]:
     }
     counts = ("test_images", "test_groups", *COUNTS[2:])
     sums = {column: sum(int(row[column]) for row in census) for column in counts}
-    return {"fold": ALL} | {column: str(value) for column, value in (shares | sums).items()}
+    return {"fold": fold, "label": label} | {column: str(value) for column, value in (shares | sums).items()}
 
 
 def _printed(row: Texts) -> dict[str, str]:
