@@ -262,13 +262,13 @@ def test_half_a_unit_is_that_of_the_last_printed_digit() -> None:
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        (b"", "is empty"), (b"\x89PNG\0\0\0", "is binary"), (b"accuracy\n0.9\n", "has one column"),
+        (b"", "is empty"), (b"\x89PNG\0\0\0", "is not text"), (b"accuracy\n0.9\n", "has 1 column"),
         (b"model,accuracy\n", "no row"), (b"a,b\n1,2\n", "no column is a score"),
-        (b"model,accuracy\nA,high\n", "line 2, column accuracy: 'high'"), (b"model,accuracy\nA,0.9,3\n", "has 3 cells"),
+        (b"model,accuracy\nA,high\n", "line 2, column accuracy: 'high'"), (b"model,accuracy\nA,0.9,3\n", "has 3 values"),
         (b"model,accuracy\nA,0.9\nB,91\n", "numbers above 1"), (b"model,accuracy\nA,120\n", "is not a score"),
         (b"model,recall,sensitivity\nA,0.9,0.9\n", "two columns hold recall"), (b"model,accuracy\nA,nan\n", "no score"),
-        (b"model,p\nA,1.5\n", "p-value from 0 to 1"), (b"m,accuracy\nA," + b"9" * 5000 + b"\n", "characters"),
-        (b"m,accuracy\n" + b"A,0.9\n" * 900_000, "larger than 4 MB"), (b"m,accuracy\n" + b"A,0.9\n" * 6000, "6000 rows"),
+        (b"model,p\nA,1.5\n", "p-value from 0 to 1"), (b"m,accuracy\nA," + b"9" * 5000 + b"\n", "is not a score"),
+        (b"m,accuracy\n" + b"A,0.9\n" * 900_000, "900,000 rows"), (b"m,accuracy\n" + b"A,0.9\n" * 6000, "6,000 rows"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_sentence(tmp_path, content, part) -> None:
@@ -284,8 +284,8 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, content, part) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [("folds: five", "folds"), ("fold: 5", "options are"), ("positives: 5", "together"), ("- 1", "no list of keys"),
-     ("a: [", "is not YAML"), ("a: &x 1\nb: *x", "alias"), ("columns: {acc: best}", "'best' is none of"),
-     ("a: !!python/object/apply:os.system [ls]", "is not YAML"), ("test: z", "test")],
+     ("a: [", "as YAML"), ("a: &x 1\nb: *x", "alias"), ("columns: {acc: best}", "'best' is none of"),
+     ("a: !!python/object/apply:os.system [ls]", "as YAML"), ("test: z", "test")],
 )  # fmt: skip
 def test_options_that_cannot_be_used_are_one_sentence(tmp_path, text, part) -> None:
     path = tmp_path / "options.yaml"
