@@ -18,6 +18,8 @@ from histobench.audit.text_files import Row, read_table
 from histobench.io.errors import HistoBenchError
 
 SCALES = ("probability", "logit")
+FILES = ("", "folds", "methods")
+"""What several files are; methods where it is empty and all have the same images, else folds."""
 MAX_ROWS = 500_000
 
 

@@ -72,8 +72,11 @@ class PrintedRow:
 
     @property
     def name(self) -> str:
-        """Return the settings in words; the line where there are none."""
-        return " ".join(text for text in self.setting.values() if text) or f"line {self.line}"
+        """Return the settings in words, with the column where they are but a number; the line where there are none."""
+        known = {name: text for name, text in self.setting.items() if text}
+        if len(known) == 1 and all(text.isdigit() for text in known.values()):
+            return " ".join(*known.items())
+        return " ".join(known.values()) or f"line {self.line}"
 
 
 @dataclass(frozen=True)
