@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from histobench.audit import __main__ as command
-from histobench.audit import text_files
+from histobench.audit import audit_arguments, text_files
 
 ROOT = Path(__file__).parents[2]
 A, B, C = "SOB_B_A-14-22549AB-40-001", "SOB_B_A-14-22549CD-40-001", "SOB_M_DC-14-2523-100-001"
@@ -69,15 +69,89 @@ def test_several_splits_in_one_audit(tmp_path, monkeypatch, capsys) -> None:
     assert "1,095 of 7,909 images are never evaluated" in " ".join(capsys.readouterr().out.split())
 
 
+SCORES = {A: 0.2, "SOB_B_F-14-14134-40-001": 0.6, C: 0.9, "SOB_M_DC-14-5695-40-001": 0.7}
+
+
+def predictions(folder: Path, form: str) -> Path:
+    file = folder / f"scores.{form}"
+    file.write_text(
+        json.dumps(SCORES)
+        if form == "json"
+        else "image,score\n" + "".join(f"{name}.png,{score}\n" for name, score in SCORES.items())
+    )
+    return file
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_predictions_with_the_split_that_they_were_made_on(form, tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "a.csv").write_text(f"image,set\n{B},train\n" + "".join(f"{name},test\n" for name in SCORES))
+    arguments = ["--predictions", predictions(tmp_path, form), "--split", tmp_path / "a.csv", "--draws", 200]
+    more = ["--printed", "accuracy=0.75", "recall=0.9", "--output", tmp_path / "out"]
+    assert run(monkeypatch, *arguments, *more) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Accuracy is 0.7500" in printed
+    assert "the accession number of 25.0 % trains (50.0 % of benign ones, 0.0 % of malignant ones)" in printed
+    assert "1 of 2 printed scores are not those of the predictions" in printed
+    first, second = json.loads((tmp_path / "out/audit.json").read_text())["sections"]
+    assert (first["title"], second["title"]) == ("Split: a.csv", "Predictions of scores")
+    assert second["data"]["scores"]["accuracy"]["estimate"] == 0.75
+    page = (tmp_path / "out/audit.html").read_text()
+    assert "Predictions of scores" in page
+    assert page.count("data:image/svg+xml;base64,") == 3
+
+
+def test_a_printed_table_with_options_and_in_make(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "t.csv").write_text("model,accuracy,precision,recall\nA,0.950,0.900,0.900\n")
+    arguments = ["--table", tmp_path / "t.csv", "--positives", 100, "--negatives", 100, "--output", tmp_path / "out"]
+    assert run(monkeypatch, *arguments) == 0
+    assert "1 of 1 rows are impossible as printed" in capsys.readouterr().out
+    (tmp_path / "o.yaml").write_text("positives: 100\nnegatives: 300\n")
+    monkeypatch.setenv("TABLE", str(tmp_path / "t.csv"))
+    environment = ["--from-environment", "--table-options", tmp_path / "o.yaml", "--output", tmp_path / "out"]
+    assert run(monkeypatch, *environment) == 0
+    assert "No contradiction was found in 1 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--foo"], "unrecognized arguments: --foo"),
+        (["--others", "some"], "invalid choice: 'some'"),
+        (["--predictions", "absent.csv"], "absent.csv: there is no such file"),
+        (["--table", "absent.csv"], "absent.csv: there is no such file"),
+        (["--predictions", "{scores}", "--printed", "accuracy"], "--printed 'accuracy' has no ="),
+        (["--predictions", "{scores}", "--printed", "accuracy=1", "accuracy=1"], "repeats a score"),
+        (["--predictions", "{scores}", "--printed", "accuracy=high"], "printed accuracy is 'high'"),
+        (["--predictions", "{scores}", "--printed", "speed=1"], "printed score 'speed' is unknown"),
+        (["--predictions", "{scores}", "--draws", "3"], "3 draws are too few"),
+        (["--predictions", "{scores}", "--score-column", "p"], "there is no column 'p'"),
+        (["--predictions", "{scores}", "{scores}"], "is given twice"),
+        (["--table", "{scores}", "--test", "t"], "options of the table: test"),
+        (["--table", "{scores}"], "no column is a score"),
+        (["--split", "official", "--dataset", "x", "--table", "{scores}"], "options of the table: dataset"),
+        (["--table", "{scores}", "--table-options", "absent.yaml"], "absent.yaml: there is no such file"),
+    ],
+)
+def test_options_that_cannot_be_used_are_one_sentence(arguments, words, tmp_path, monkeypatch, capsys) -> None:
+    given = [str(predictions(tmp_path, "csv")) if text == "{scores}" else text for text in arguments]
+    assert run(monkeypatch, *given, "--output", tmp_path / "out") == 2
+    told = capsys.readouterr()
+    assert words in told.err
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert told.out == ""
+    assert not (tmp_path / "out").exists()
+
+
 def test_make_passes_names_with_spaces_and_quotes(tmp_path, monkeypatch) -> None:
     odd = tmp_path / "my 'list' $(x).csv"
     odd.write_text(f"image,set\n{A},train\n{C},test\n")
     monkeypatch.setenv("SPLIT", str(odd))
-    assert command.parsed(["--from-environment"]).split == [[str(odd)]]
+    assert audit_arguments.parsed(["--from-environment"]).split == [[str(odd)]]
     monkeypatch.setenv("SPLIT", "a.csv 'b c.csv'")
-    assert command.parsed(["--from-environment"]).split == [["a.csv", "b c.csv"]]
+    assert audit_arguments.parsed(["--from-environment"]).split == [["a.csv", "b c.csv"]]
     monkeypatch.setenv("SPLIT", "")
-    assert command.parsed(["--from-environment"]).split == []
+    assert audit_arguments.parsed(["--from-environment"]).split == []
 
 
 def test_help_and_no_torch() -> None:

@@ -111,7 +111,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "is not text"),
         (b"\x80\x04\x95\0\0pickle", "is not text"),
         (b"PK\x03\x04\0\0\0", "is not text"),
-        (b"image,score\n", "no line with a prediction"),
+        (b"image,score\n", "no row below it"),
         (b"image\nSOB_B_A-14-22549AB-40-001\n", "1 column"),
         (b",,,\n,,,\n", "no line with a value"),
         (f"image,score\n{BENIGN},nan\n".encode(), "line 2: score is 'nan', expected a finite number"),
@@ -132,7 +132,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
         (b"image,score\na.png,0.1\n", "are not those of BreakHis"),
         (b"colour,score\nred,0.1\n", "no column holds image names"),
         (b"image,score\nSOB_M_A-14-22549AB-40-001,0.2\n", "has a letter for the class that its subtype contradicts"),
-        (b"image,score\n\"" + b"x" * 200_000, "is not a table"),
+        (b"image,score\n\"" + b"x" * 200_000, "cannot be read as a table"),
     ],
 )  # fmt: skip
 def test_faults_are_one_sentence(text: bytes, words: str, tmp_path: Path) -> None:

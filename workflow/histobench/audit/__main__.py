@@ -1,40 +1,36 @@
-"""Audit someone's evaluation: which images a split shares between training and evaluation, and what that says.
+"""Audit someone's evaluation: their split, their predictions, or their printed table.
 
-No images, models or configuration are needed, only lists of names:
+No images, models or configuration are needed, only files of text:
 
-  python -m histobench.audit --split dsfold1.txt
   python -m histobench.audit --split train.csv val.csv test.csv
   python -m histobench.audit --split official
-  python -m histobench.audit --split slides.txt --others train --magnifications 40
   python -m histobench.audit --split table.csv --patient case_id --class diagnosis
+  python -m histobench.audit --predictions fold1.csv fold2.csv --split folds.csv
+  python -m histobench.audit --predictions ours.csv theirs.csv
+  python -m histobench.audit --table table4.csv --dataset breakhis --folds 5
 
-BreakHis and BACH are recognised by the names of their images. A split may be a table with a column of sets or folds, a file for each set,
-a list, JSON or YAML of sets and names, a folder tree such as train/benign/*.png, or lists of slides. What is guessed is said; options
-say it instead. The findings are printed and written as audit.json and audit.html.
+A split may be a table with a column of sets or folds, a file for each set, a list, JSON or YAML of sets and names, a folder tree such
+as train/benign/*.png, or lists of slides. Predictions are a table of image names with a score, votes or a class. BreakHis and BACH are
+recognised by the names of their images. What is guessed is said; options say it instead. The findings are printed and written as
+audit.json and audit.html. docs/audit.md says what they mean.
 
 Exit status: 0 when it could be audited, whatever was found; 2 with one sentence when not.
 """
 
 import argparse
 import os
-import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from histobench.audit import audit_page, split_figures, split_findings, splits
-from histobench.audit.entries import Options
+from histobench.audit.audit_arguments import TABLE_OPTIONS, parsed, printed_scores, reading, split_options
 from histobench.audit.findings import Section
-from histobench.datasets.breakhis import SUBTYPES
 from histobench.io.errors import HistoBenchError, run_script
-
-VARIABLES = {"SPLIT": "--split"}
-"""Environment variables of `make audit` -> options."""
 
 
 def main() -> None:
     try:
-        given = parsed(sys.argv[1:])
+        given = parsed(sys.argv[1:], __doc__)
         sections, files = audit(given)
         output = given.output or Path("audit") / (split_findings.slug(Path(files[0]).name)[:80] or "audit")
         audit_page.write(sections, output, files)
@@ -56,93 +52,33 @@ def audit(given: argparse.Namespace) -> tuple[list[Section], list[str]]:
         HistoBenchError: something cannot be audited, or there is nothing to audit.
     """
     sections: list[Section] = []
-    files: list[str] = []
-    options = Options(
-        dataset=given.dataset,
-        patient=given.patient,
-        label=given.label,
-        name_column=given.name_column,
-        set_column=given.set_column,
-        fold_column=given.fold_column,
-        others=given.others,
-        magnifications=given.magnifications,
-        subtypes=given.subtypes,
-    )
+    known: list[splits.Split] = []
     for group in given.split:
-        found = splits.read([Path(file) for file in group], options)
+        found = splits.read([Path(file) for file in group], split_options(given))
         sections += split_findings.sections(found, split_figures.shares(found))
-        files += group
+        known += found.splits
+    if given.predictions:
+        from histobench.audit import scored_images  # imports take longer than the audit of a split
+
+        sections += scored_images.sections(
+            [Path(file) for file in given.predictions],
+            reading(given),
+            given.files_are,
+            known,
+            printed_scores(given),
+            given.draws,
+        )
+    for file in given.table:
+        from histobench.audit import printed_tables
+
+        more = {name: getattr(given, name) for name in TABLE_OPTIONS} | {"dataset": given.dataset or None}
+        sections += printed_tables.sections(Path(file), given.table_options, **more)
     if not sections:
         raise HistoBenchError(
-            "nothing to audit: name the files of a split, for example --split train.csv test.csv, or --split official for the folds of "
-            "BreakHis's authors; --help says more"
+            "nothing to audit: name files, for example --split train.csv test.csv, --predictions scores.csv or --table table.csv, or "
+            "--split official for the folds of BreakHis's authors; --help says more"
         )
-    return sections, files
-
-
-def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; with `--from-environment`, those of `make audit` too."""
-    parser = argparse.ArgumentParser(
-        prog="python -m histobench.audit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--split",
-        nargs="+",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="all files of a split, or of its folds; repeat the option for another split; `official`: the five folds of BreakHis's authors",
-    )
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write (default: audit/NAME)")
-    known = parser.add_argument_group("what the files do not say")
-    known.add_argument("--dataset", default="", metavar="NAME", help="breakhis, bach, or another with --patient")
-    known.add_argument(
-        "--patient",
-        default="",
-        metavar="WHAT",
-        help="of another dataset: column, or regular expression that finds the patient in a name",
-    )
-    known.add_argument(
-        "--class", dest="label", default="", metavar="WHAT", help="the same for the class; may be left out"
-    )
-    known.add_argument("--name-column", default="", metavar="COLUMN", help="column of names or paths")
-    known.add_argument("--set-column", default="", metavar="COLUMN", help="column that holds train, val or test")
-    known.add_argument("--fold-column", default="", metavar="COLUMN", help="column that holds the number of the fold")
-    known.add_argument(
-        "--others", default="", choices=["train", "val", "test"], help="set of the official images that no file lists"
-    )
-    known.add_argument(
-        "--magnifications",
-        nargs="+",
-        type=int,
-        default=[],
-        choices=[40, 100, 200, 400],
-        help="leave out others (BreakHis)",
-    )
-    known.add_argument("--subtypes", nargs="+", default=[], choices=list(SUBTYPES), help="leave out others (BreakHis)")
-    parser.add_argument("--from-environment", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    if given.from_environment:
-        extra = []
-        for name, option in VARIABLES.items():
-            if files := _files(name):
-                extra += [option, *files]
-        given = parser.parse_args([*arguments, *extra])
-    return given
-
-
-def _files(variable: str) -> list[str]:
-    """Return the paths in an environment variable: one, if there is such a file, or several with spaces between them."""
-    value = os.environ.get(variable, "").strip()
-    try:
-        return [value] if value and Path(value).exists() else shlex.split(value)
-    except (ValueError, OSError) as error:
-        raise HistoBenchError(
-            f"{variable}={value!r:.100}: is no list of files ({error}); put quotes around names with spaces"
-        ) from None
+    return sections, [*(file for group in given.split for file in group), *given.predictions, *given.table]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Scores that a publication prints, held against those of its own predictions."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 from histobench.audit.findings import Cell, Table
 from histobench.io.errors import HistoBenchError
@@ -55,7 +56,7 @@ def claimed_scores(printed: Mapping[str, Sequence[str]], made: Sequence[Mapping[
         sentences.append(f"All {len(rows)} printed scores are those of the predictions to their last digit.")
     columns = ["fold", "score", "printed", "from the predictions", "printed less predictions", "equal"]
     caption = "Printed scores and those of the predictions; equal means to the last printed digit. Malignant is the positive class."
-    return sentences, Table("printed", caption, columns, rows, {columns[3]: ".4f", columns[4]: "+.4f"})
+    return sentences, Table("printed", caption, columns, rows, {columns[3]: ".4f", columns[4]: "+z.4f"})
 
 
 def _number(metric: str, text: str) -> float:
@@ -77,15 +78,16 @@ def _agrees(text: str, number: float, own: float) -> bool:
 
 
 def _exchanged(values: Mapping[str, Sequence[tuple[str, str, float, float]]]) -> list[str]:
-    """Return a sentence where printed precision and recall are nearer to each other's scores in every fold."""
-    precision, recall = values.get("precision", ()), values.get("recall", ())
-    if not precision or [one[0] for one in precision] != [one[0] for one in recall]:
-        return []
-    apart = [(abs(p[2] - p[3]) + abs(r[2] - r[3])) / 2 for p, r in zip(precision, recall, strict=True)]
-    turned = [(abs(p[2] - r[3]) + abs(r[2] - p[3])) / 2 for p, r in zip(precision, recall, strict=True)]
-    if not all(other < own / 2 for own, other in zip(apart, turned, strict=True)):
-        return []
-    return [
-        f"Printed precision and recall look exchanged: as printed they are off by {sum(apart) / len(apart):.4f} on average, exchanged "
-        f"by {sum(turned) / len(turned):.4f}, and exchanged they are nearer in every fold."
-    ]
+    """Return a sentence for each two scores whose printed numbers are nearer to each other's in every fold, at most half as far away."""
+    found = []
+    for (first, ones), (second, twos) in combinations(values.items(), 2):
+        if [one[0] for one in ones] != [two[0] for two in twos]:
+            continue
+        apart = [(abs(a[2] - a[3]) + abs(b[2] - b[3])) / 2 for a, b in zip(ones, twos, strict=True)]
+        turned = [(abs(a[2] - b[3]) + abs(b[2] - a[3])) / 2 for a, b in zip(ones, twos, strict=True)]
+        if all(other < own / 2 for own, other in zip(apart, turned, strict=True)):
+            found.append(
+                f"Printed {first} and {second} look exchanged: as printed they are off by {sum(apart) / len(apart):.4f} on average, "
+                f"exchanged by {sum(turned) / len(turned):.4f}, and exchanged they are nearer in every fold."
+            )
+    return found

@@ -1,6 +1,6 @@
 """Columns of a printed table that look exchanged: the scores of its rows fit together, or fit better, the other way round."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -25,34 +25,6 @@ def exchanged_columns(cases: Sequence[Case]) -> list[Finding]:
     found = _exactly(cases)
     if not found and (closer := _nearer(cases)):
         found.append(closer)
-    return found
-
-
-def compare_with_computed(
-    printed: Mapping[str, Mapping[str, float]], computed: Mapping[str, Mapping[str, float]]
-) -> list[Finding]:
-    """Return the pairs of columns that fit scores computed from predictions better when exchanged.
-
-    Args:
-        printed: row -> score -> printed value.
-        computed: the same, computed from predictions of these rows; rows and scores that only one has are left out.
-    """
-    rows = [name for name in printed if name in computed]
-    shared = [name for name in WORDS_OF if rows and all(name in printed[row] and name in computed[row] for row in rows)]
-    found = []
-    for first, second in combinations(shared, 2):
-        as_printed = sum(abs(printed[row][name] - computed[row][name]) for row in rows for name in (first, second))
-        other = {first: second, second: first}
-        exchanged = sum(
-            abs(printed[row][other[name]] - computed[row][name]) for row in rows for name in (first, second)
-        )
-        if exchanged <= BETTER * as_printed:
-            distances = [round(value / 2 / len(rows), 4) for value in (as_printed, exchanged)]
-            text = (
-                f"{_names(first, second)} look exchanged: as printed they are {distances[0]:.4f} from what the predictions "
-                f"give (mean of {len(rows)} rows), exchanged {distances[1]:.4f}"
-            )
-            found.append(Finding("table", "columns", IMPLAUSIBLE, text))
     return found
 
 

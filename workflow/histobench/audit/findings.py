@@ -36,3 +36,8 @@ class Section:
     """What audit.json has beside the sentences and tables; JSON values."""
     warnings: Sequence[str] = ()
     """What was guessed about the files, or ignored in them."""
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 as `12.3 %`."""
+    return f"{100 * share:.1f} %"

@@ -13,10 +13,14 @@ from typing import NamedTuple
 from histobench.audit import names
 from histobench.audit.class_names import class_of
 from histobench.audit.prediction_columns import Columns, Roles, described, roles
-from histobench.audit.table_text import number, read_cells
+from histobench.audit.table_text import number, plain
+from histobench.audit.text_files import Row, read_table
 from histobench.io.errors import HistoBenchError
 
 SCALES = ("probability", "logit")
+FILES = ("", "folds", "methods")
+"""What several files are; methods where it is empty and all have the same images, else folds."""
+MAX_ROWS = 500_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def read(path: Path, how: Reading | None = None) -> PredictionFile:
         HistoBenchError: the file is no such table, or its content contradicts itself or the names of its images.
     """
     how = how or Reading()
-    header, rows, warnings = read_cells(path)
+    header, rows, warnings = _cells(path)
     found = roles(path, header, rows, how.columns, how.positive)
     given = [row[found.name] for _, row in rows]
     label = header[found.label] if found.label is not None else ""
@@ -123,6 +127,21 @@ def read(path: Path, how: Reading | None = None) -> PredictionFile:
             "are read the same way"
         )
     return PredictionFile(path, kept, values.kind(), values.votes(), naming, warnings)
+
+
+def _cells(path: Path) -> tuple[list[str], Sequence[Row], list[str]]:
+    """Return the header, which has no name twice, the rows and notes of a table of predictions."""
+
+    def is_row(cells: Sequence[str]) -> bool:
+        return bool(names.dataset_of(cells[:1])) or any(names.read_breakhis(cell) for cell in cells)
+
+    header, rows, notes = read_table(
+        path, "a line for each image with its name and a score, votes or a class", MAX_ROWS, is_row
+    )
+    known = [plain(name) for name in header]
+    if again := [name for at, name in enumerate(known) if name and name in known[:at]]:
+        raise HistoBenchError(f"{path}: two columns are named {again[0]!r:.80}; rename one of them")
+    return header, rows, notes
 
 
 class _Labels(NamedTuple):

@@ -69,8 +69,8 @@ def check_p_value(where: str, printed: Printed, test: str, pairs: int) -> Findin
         )
     if attained:
         return None
-    text = f"{text} is none of the values that {on} has exactly, which begin at {_exact(_smallest(named, pairs))}"
-    return Finding(where, "p-value", IMPLAUSIBLE, f"{text}; only an approximation, or ties, could give it")
+    text = f"{text} is none of the exact p-values of {on}, which begin at {_exact(_smallest(named, pairs))}"
+    return Finding(where, "p-value", IMPLAUSIBLE, f"{text}: only an approximation, or ties, can give it")
 
 
 def _smallest(named: NamedTest, pairs: int) -> Fraction:

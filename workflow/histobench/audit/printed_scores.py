@@ -1,16 +1,15 @@
 """Reading a printed table: a CSV of models, settings and scores, each `0.91`, `0.91 ± 0.02`, `0.91 (0.02)` or per cent."""
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from histobench.audit.text_files import read_table
 from histobench.io.errors import HistoBenchError
 
-MAX_BYTES, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 4_000_000, 5_000, 200, 1_000
+MAX_ROWS = 5_000
 
 METRICS = {
     "accuracy": "accuracy acc overall_accuracy image_level_accuracy",
@@ -73,8 +72,11 @@ class PrintedRow:
 
     @property
     def name(self) -> str:
-        """Return the settings in words; the line where there are none."""
-        return " ".join(text for text in self.setting.values() if text) or f"line {self.line}"
+        """Return the settings in words, with the column where they are but a number; the line where there are none."""
+        known = {name: text for name, text in self.setting.items() if text}
+        if len(known) == 1 and all(text.isdigit() for text in known.values()):
+            return " ".join(*known.items())
+        return " ".join(known.values()) or f"line {self.line}"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def read(path: Path, columns: Mapping[str, str]) -> PrintedTable:
     """Return a printed table.
 
     Args:
-        path: CSV with commas, semicolons or tabs; UTF-8 or UTF-16.
+        path: a table; see :func:`histobench.audit.text_files.read_table`.
         columns: name of a column -> what it holds: a key of :data:`METRICS` or :data:`COUNTS`, `KEY_std` for its deviation, `p`
             for p-values, or `setting`. Other columns are told by their names.
 
@@ -98,7 +100,7 @@ def read(path: Path, columns: Mapping[str, str]) -> PrintedTable:
         HistoBenchError: the file is no such table.
     """
     path = Path(path)
-    header, lines, warnings = _cells(path)
+    header, lines, warnings = read_table(path, "a header, and a row of scores for each model and setting", MAX_ROWS)
     given = {_words(name): meaning for name, meaning in columns.items()}
     unknown = [name for name in columns if _words(name) not in map(_words, header)]
     if unknown:
@@ -122,7 +124,7 @@ def read(path: Path, columns: Mapping[str, str]) -> PrintedTable:
     for place, meaning in enumerate(meanings):
         key = meaning.removesuffix("_std")
         if key in METRICS:
-            texts = [cells[place] for _, cells in lines if place < len(cells)]
+            texts = [cells[place] for _, cells in lines]
             percent = "%" in header[place] or "percent" in _words(header[place])
             scales[place] = _is_percent(texts, key, percent, path, header[place])
     for place, meaning in enumerate(meanings):  # deviations of a column in per cent may all be below 1
@@ -184,52 +186,6 @@ def p_value(text: str) -> Printed:
     if not 0 <= found.value <= 1:
         raise ValueError(text)
     return Printed(found.value, Fraction(0) if sign else found.half, text.strip(), sign=sign)
-
-
-def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], list[str]]:
-    """Return the header, the numbered rows and warnings."""
-    expected = "expected is a CSV table with a header and a row for each model and setting"
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise HistoBenchError(f"{path}: cannot be read ({error.strerror}); {expected}, correct the path") from None
-    if len(data) > MAX_BYTES:
-        raise HistoBenchError(
-            f"{path}: is larger than {MAX_BYTES // 10**6} MB; {expected}, give the table without other content"
-        )
-    wide, warnings = data[:2] in (b"\xff\xfe", b"\xfe\xff"), []
-    try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")
-        warnings.append("The file is not UTF-8; it was read as Windows-1252.")
-    if "\0" in text or not text.strip():
-        what = "is binary" if text.strip() else "is empty"
-        raise HistoBenchError(f"{path}: {what}; {expected}, save it as CSV in UTF-8")
-    first = next(line for line in text.splitlines() if line.strip())
-    delimiter = max(";\t,|", key=first.count)
-    try:
-        reader = csv.reader(io.StringIO(text.strip("\n"), newline=""), delimiter=delimiter, skipinitialspace=True)
-        table = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
-    except csv.Error as error:
-        raise HistoBenchError(f"{path}: is not CSV ({error}); {expected}, correct it there") from None
-    header, lines = table[0][1], table[1:]
-    if len(header) < 2 or not lines:
-        what = "has one column" if len(header) < 2 else "has no row below its header"
-        raise HistoBenchError(f"{path}: {what}; {expected}, separated by commas, semicolons or tabs")
-    if len(lines) > MAX_ROWS or len(header) > MAX_COLUMNS:
-        raise HistoBenchError(
-            f"{path}: has {len(lines)} rows and {len(header)} columns; a printed table has at most {MAX_ROWS} and "
-            f"{MAX_COLUMNS}, give predictions or splits to the other audits"
-        )
-    for line, cells in lines:
-        if len(cells) != len(header) or max(map(len, cells)) > MAX_CELL:
-            raise HistoBenchError(
-                f"{path}, line {line}: has {len(cells)} cells where the header has {len(header)} (cells of at most {MAX_CELL} "
-                "characters); put cells with a decimal comma in quotes, or separate cells by semicolons"
-            )
-    return header, lines, warnings
 
 
 def _row(

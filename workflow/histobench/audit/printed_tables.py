@@ -28,8 +28,6 @@ from histobench.io.errors import HistoBenchError
 
 RARE = 0.001
 """A deviation as small as printed is called implausible below this probability, divided by the number of rows."""
-SHOWN = 3
-"""Findings of one kind that are written out in sentences; the table has all."""
 
 
 def sections(path: Path, options: Path | Mapping[str, Any] | TableOptions | None = None, **more: Any) -> list[Section]:
@@ -153,14 +151,12 @@ def _verdicts(findings: Sequence[Finding], number: int, what: str = "rows", chec
 
 
 def _examples(findings: Sequence[Finding]) -> list[str]:
-    """Return a sentence for each kind of finding, with the first rows that have it."""
+    """Return a sentence for each kind of finding, with the first row that has it."""
     sentences = []
     for check, count in Counter(finding.check for finding in findings).items():
-        some = [finding for finding in findings if finding.check == check][:SHOWN]
-        parts = [finding.text if finding.where == "table" else f"{finding.text} ({finding.where})" for finding in some]
-        more = f"; and {count - len(some)} more" if count > len(some) else ""
-        text = f"{'; '.join(parts)}{more}."
-        sentences.append(text[:1].upper() + text[1:] if not text.startswith("p ") else text)
+        first = next(finding for finding in findings if finding.check == check)
+        text = first.text[:1].upper() + first.text[1:] if first.where == "table" else f"{first.where}: {first.text}"
+        sentences.append(f"{text}{f'; {count - 1} more are like this' if count > 1 else ''}.")
     return sentences
 
 

@@ -178,28 +178,26 @@ def _accuracy(case: Case) -> Finding | None:
     accuracy = case.mean("accuracy")
     excess = accuracy.value - found.accuracy
     positives, negatives = case.counts
-    text = (
-        f"accuracy {accuracy.value:.4f} where precision, recall and {positives} positives of {positives + negatives} imply "
-        f"{found.accuracy:.4f}"
-    )
+    text = f"accuracy is {accuracy.value:.4f}, but precision, recall and {positives:,} positives of {positives + negatives:,} images imply "
+    text += f"{found.accuracy:.4f}"
     if accuracy.value + accuracy.half < found.least - 1e-9:
-        text += f"; no class balance gives less than {found.least:.4f}"
+        text += f", and no class balance gives less than {found.least:.4f}"
         return Finding(case.row.name, "accuracy", IMPOSSIBLE, text)
     if abs(excess) <= found.alike + 1e-9:
         return None
-    text += f"; {'rounding allows' if case.folds == 1 else 'folds of equal class balance allow'} ±{found.alike:.4f}"
+    text += f" (±{found.alike:.4f} by {'rounding' if case.folds == 1 else 'folds of equal class balance'})"
     if case.folds == 1 or case.whole or (case.known and all(_is_alike(pairs) for pairs in case.known)):
         return Finding(case.row.name, "accuracy", IMPOSSIBLE, text)
     if case.known:
         return None  # the linear program decides
     if case.balance is None:
-        return Finding(case.row.name, "accuracy", NOTE, f"{text}, so that folds must differ in their balance")
+        return Finding(case.row.name, "accuracy", NOTE, f"{text}: only folds of unequal class balance can give it")
+    random = f"the most unequal of 10,000 random folds of patients give up to ±{found.unequal:.4f}"
     if abs(excess) <= found.unequal + 1e-9:
         return Finding(
-            case.row.name, "accuracy", NOTE, f"{text}, the most unequal of 10,000 random folds of patients more"
+            case.row.name, "accuracy", NOTE, f"{text}: only folds of unequal class balance can give it; {random}"
         )
-    text += f", and the most unequal of 10,000 random folds of patients only ±{found.unequal:.4f}"
-    return Finding(case.row.name, "accuracy", IMPLAUSIBLE, text)
+    return Finding(case.row.name, "accuracy", IMPLAUSIBLE, f"{text}, and even {random}")
 
 
 def _weighted(case: Case) -> Finding | None:
@@ -231,7 +229,7 @@ def _matrix(case: Case, others: Sequence[Finding]) -> Finding | None:
     if found is None or found[0]:
         return None
     positives, negatives = case.counts
-    text = f"no confusion matrix of {positives} positives and {negatives} negatives gives {_listed(list(windows))}"
+    text = f"no confusion matrix of {positives:,} positives and {negatives:,} negatives gives {_listed(list(windows))}"
     cut = {name: Window(window.mean + window.half, window.half) for name, window in windows.items()}
     if not others and (matrices(cut, case.counts, case.average) or (0,))[0]:
         return Finding(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from histobench.audit import training_siblings
+from histobench.audit.findings import percent
 from histobench.audit.score_tables import Scores, Units
 from histobench.audit.scored_methods import Method
 from histobench.evaluation.bootstrap import FEWEST
@@ -70,15 +71,15 @@ def siblings(
     unit = units.accession or units.slide
     count = len(relation)
     told = [
-        f"The {units.slide} of {certain / count:.1%} of the {count:,} predictions trains in the same fold, which is certain."
+        f"The {units.slide} of {percent(certain / count)} of the {count:,} predictions trains in the same fold, which is certain."
     ]
     if units.accession:
         shares = [
-            f"{np.mean(relation[method.label == value] > 0):.1%} of {name} ones"
+            f"{percent(np.mean(relation[method.label == value] > 0))} of {name} ones"
             for value, name in enumerate(("benign", "malignant"))
         ]
         told[0] = told[0][:-1] + (
-            f"; the {unit} of {strict / count:.1%} trains ({', '.join(shares)}), a strict reading that may or may not mean the patient."
+            f"; the {unit} of {percent(strict / count)} trains ({', '.join(shares)}), a strict reading that may or may not mean the patient."
         )
     for one in found:
         if one.label == "all":

@@ -8,6 +8,7 @@ from histobench.audit import claimed_scores, paired_scores, score_sentences, tra
 from histobench.audit.findings import Section, Table
 from histobench.audit.prediction_figures import figures
 from histobench.audit.prediction_tables import (
+    FILES,
     Prediction,
     PredictionFile,
     Reading,
@@ -27,9 +28,6 @@ from histobench.audit.score_tables import (
 from histobench.audit.scored_methods import Method
 from histobench.audit.splits import Split
 from histobench.io.errors import HistoBenchError
-
-FILES = ("", "folds", "methods")
-"""What several files are; methods where it is empty and all have the same images, else folds."""
 
 
 def sections(

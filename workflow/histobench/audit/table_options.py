@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from histobench.audit.text_files import read_text, structure
 from histobench.io.errors import HistoBenchError
 
-MAX_BYTES = 1_000_000
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -171,28 +171,9 @@ def _plain(text: str) -> str:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    expected = "expected are keys such as positives, negatives and folds"
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise HistoBenchError(f"{path}: is larger than {MAX_BYTES // 10**6} MB; {expected}, correct the path")
-        text = data.decode("utf-8-sig")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise HistoBenchError(
-                f"{path}: has an alias (*name), which options do not need; write the value in its place"
-            )
-        values = yaml.safe_load(text)
-    except OSError as error:
-        raise HistoBenchError(f"{path}: cannot be read ({error.strerror}); {expected}, correct the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise HistoBenchError(
-            f"{path}: is not YAML ({' '.join(str(error).split())[:200]}); {expected}, correct it there"
-        ) from None
-    if values is None:
-        return {}
+    values = structure(path, read_text(path)[0])
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise HistoBenchError(f"{path}: is no list of keys and values; {expected}, correct it there")
+        raise HistoBenchError(
+            f"{path}: is no list of keys and values, expected keys such as positives, negatives and folds; correct it there"
+        )
     return values

@@ -8,7 +8,7 @@ import json
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ MAX_BYTES = 64 * 2**20
 """Largest file that is read: a list of 500,000 long paths."""
 MAX_DEPTH = 8
 """Deepest nesting of JSON and YAML."""
-DELIMITERS = ",;\t| "
+MAX_COLUMNS = 500
+DELIMITERS = ";\t|, "
+"""Where two divide the lines equally well, the first: a comma may be that of a decimal number."""
 
 Row = tuple[int, Sequence[str]]
 """Number of the line, from 1, or of the record, and the cells."""
@@ -47,18 +49,62 @@ def read_rows(path: Path) -> Rows:
     text, notes = read_text(path)
     start = text.lstrip()[:1]
     if path.suffix.lower() in (".json", ".yaml", ".yml") or start in ("{", "["):
-        columns, rows = _flattened(path, _structure(path, text))
+        columns, rows = _flattened(path, structure(path, text))
         return Rows(path, rows, "", columns, notes)
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     delimiter = _delimiter([line for _, line in lines[:: max(1, len(lines) // 200)]])
     if not delimiter:
         return Rows(path, [(number, [line.strip()]) for number, line in lines], "", (), notes)
     try:
-        reader = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=delimiter == " ")
+        reader = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True)
         rows = [(lines[reader.line_num - 1][0], [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise HistoBenchError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from error
     return Rows(path, rows, delimiter, (), notes)
+
+
+def read_table(
+    path: Path, expected: str, max_rows: int, is_row: Callable[[Sequence[str]], bool] | None = None
+) -> tuple[list[str], Sequence[Row], list[str]]:
+    """Return the header, the rows below it, each with as many cells, and notes.
+
+    Args:
+        path: of the file.
+        expected: what it should hold, for messages.
+        max_rows: most rows that are read.
+        is_row: tells whether the first line is a row, so that there is no header; None where there is always one.
+
+    Raises:
+        HistoBenchError: as :func:`read_rows`, or the file is no such table.
+    """
+    table = read_rows(path)
+    rows, notes = [(line, cells) for line, cells in table.rows if any(cells)], list(table.notes)
+    if not rows:
+        raise HistoBenchError(f"{path}: has no line with a value, expected {expected}; fill it in")
+    header = list(table.columns or rows[0][1])
+    width = len(header)
+    if not 2 <= width <= MAX_COLUMNS:
+        raise HistoBenchError(
+            f"{path}: has {width} column{'s' * (width != 1)}, expected {expected}; check what separates the columns"
+        )
+    if not table.columns and is_row and is_row(header):
+        header = [f"column {number}" for number in range(1, width + 1)]
+        notes.append(f"{path.name}: has no header; columns are called column 1 and so on")
+    elif not table.columns:
+        rows = rows[1:]
+    if not rows:
+        raise HistoBenchError(f"{path}: has a header but no row below it, expected {expected}; give the whole table")
+    if len(rows) > max_rows:
+        raise HistoBenchError(
+            f"{path}: has {len(rows):,} rows, expected {expected}, at most {max_rows:,} rows; leave out the others"
+        )
+    for line, cells in rows:
+        if len(cells) != width:
+            raise HistoBenchError(
+                f"{path}, line {line}: has {len(cells)} values where the first line has {width}; correct the line, or put a value that "
+                f"holds {table.delimiter!r} in quotes"
+            )
+    return header, rows, notes
 
 
 def read_text(path: Path) -> tuple[str, list[str]]:
@@ -118,24 +164,31 @@ def _decoded(path: Path, data: bytes) -> tuple[str, list[str]]:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """Return the character that divides nearly all lines into the same number of cells, or nothing."""
+    """Return the character that divides nearly all lines, the first among them if possible, into the same number of cells; or nothing."""
     lines = [line for line in lines if len(line) < 10_000] or lines
-    best, chosen = 1, ""
+    best, chosen = (False, 1), ""
     for delimiter in DELIMITERS:
         if delimiter == " " and chosen:
             continue
         try:
-            counts = Counter(len(next(csv.reader([line], delimiter=delimiter))) for line in lines)
+            numbers = [len(next(csv.reader([line], delimiter=delimiter))) for line in lines]
         except (csv.Error, StopIteration):
             continue
-        cells, number = counts.most_common(1)[0]
-        if cells > best and number >= 0.9 * len(lines):
-            best, chosen = cells, delimiter
+        cells, count = Counter(numbers).most_common(1)[0]
+        if cells > 1 and count >= 0.9 * len(lines) and (numbers[0] == cells, cells) > best:
+            best, chosen = (numbers[0] == cells, cells), delimiter
+    if not chosen:  # lines of different lengths: a fault, which is told where it is
+        common = [one for one in DELIMITERS.strip() if all(one in line for line in lines)]
+        chosen = max(common, key=lines[0].count, default="")
     return chosen
 
 
-def _structure(path: Path, text: str) -> Any:
-    """Return what a JSON or YAML file holds."""
+def structure(path: Path, text: str) -> Any:
+    """Return what a JSON or YAML file holds, by its suffix.
+
+    Raises:
+        HistoBenchError: it cannot be read, or has YAML aliases or tags.
+    """
     is_yaml = path.suffix.lower() in (".yaml", ".yml")
     try:
         if not is_yaml:
@@ -145,7 +198,7 @@ def _structure(path: Path, text: str) -> Any:
         if re.search(r"(?:^|[\s\[{,:-])[&*]\w", text) and any(
             isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)
         ):
-            raise HistoBenchError(f"{path}: has YAML aliases, expected names written out; write it without aliases")
+            raise HistoBenchError(f"{path}: has YAML aliases, expected values written out; write it without aliases")
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except HistoBenchError:
         raise
