@@ -183,6 +183,6 @@ def test_unknown_patients_of_training_images_are_said(tmp_path: Path) -> None:
     found = splits.read(write(tmp_path, {"bach.csv": "image,set\niv001,train\nb032,train\nb036,test\niv002,test\n"}))
     (section,) = split_findings.sections(found)
     assert section.sentences[1] == (
-        "Strict reading: no image of the test set has the patient of a training image "
-        "(1 of them and 1 training images have no known patient)."
+        "By patient: no test image has the patient of a training image. "
+        "The patient of 1 test image and 1 training image is not known."
     )

@@ -15,6 +15,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 
 WIDTH = 110
+NO_BREAK = "\xa0"
 ROWS_SHOWN = 12
 """Rows of a table that the terminal shows; the page and audit.json have all."""
 
@@ -63,7 +64,10 @@ def text(sections: Sequence[Section]) -> Iterator[str]:
         yield section.title
         yield "=" * len(section.title)
         for sentence in section.sentences:
-            yield from textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ")
+            lines = textwrap.wrap(
+                sentence.replace(" %", f"{NO_BREAK}%"), WIDTH, initial_indent="- ", subsequent_indent="  "
+            )
+            yield from (line.replace(NO_BREAK, " ") for line in lines)
         for warning in section.warnings:
             yield from textwrap.wrap(f"note: {warning}", WIDTH, subsequent_indent="  ")
         for table in section.tables:

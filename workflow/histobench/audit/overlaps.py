@@ -8,6 +8,9 @@ from histobench.audit.names import ImageName
 from histobench.audit.splits import Split
 from histobench.datasets import breakhis
 
+ALL = ""
+"""In place of a class: the images of every class, and those of none."""
+
 
 @dataclass(frozen=True)
 class Overlap:
@@ -38,28 +41,50 @@ class Overlap:
         return getattr(self, what) / self.images if self.images else None
 
 
-@cache
-def twins() -> Mapping[str, str]:
-    """Return :func:`histobench.datasets.breakhis.twins`."""
-    return breakhis.twins()
-
-
 def overlap(images: Sequence[ImageName], others: Sequence[ImageName]) -> Overlap:
     """Count what `images` have in common with `others`."""
+    return overlap_of_classes(images, others)[ALL]
+
+
+def overlap_of_classes(images: Sequence[ImageName], others: Sequence[ImageName]) -> dict[str, Overlap]:
+    """Count what all `images` (:data:`ALL`), and those of each class, have in common with `others` of any class."""
     there = {one.image for one in others}
     slides = {one.slide for one in others} - {""}
     accessions = {one.accession for one in others} - {""}
-    pairs = [(one.image, twins().get(one.image)) for one in images if one.dataset == "breakhis"]
-    twinned = [(image, twin) for image, twin in pairs if twin in there and image not in there]
-    return Overlap(
-        images=len(images),
-        image=sum(one.image in there for one in images),
-        twin=len(twinned),
-        namesake=sum(_namesake(image) in there for image, twin in pairs if twin),
-        slide=sum(one.slide in slides for one in images),
-        accession=sum(one.accession in accessions for one in images),
-        known=sum(bool(one.accession) for one in images),
-    )
+    twins = _twins() if any(one.dataset == "breakhis" for one in images) else {}
+
+    def count(part: Sequence[ImageName]) -> Overlap:
+        own = [one.image for one in part]
+        twinned = [image for image in own if image in twins]
+        return Overlap(
+            images=len(own),
+            image=sum(image in there for image in own),
+            twin=sum(twins[image] in there and image not in there for image in twinned),
+            namesake=sum(_namesake(image) in there for image in twinned),
+            slide=sum(one.slide in slides for one in part),
+            accession=sum(one.accession in accessions for one in part),
+            known=sum(bool(one.accession) for one in part),
+        )
+
+    return {ALL: count(images)} | {
+        label: count(part) for label, part in by_class(images, lambda one: one.label).items()
+    }
+
+
+Shared = Mapping[tuple[str, str], Mapping[str, Overlap]]
+"""(set, other set) -> class or :data:`ALL` -> overlap."""
+
+
+def of_split(split: Split) -> Shared:
+    """Return what validation and test set have in common with the training set, and the test set with the validation set."""
+    pairs = [(name, "train") for name in split.sets if name != "train"]
+    pairs += [("test", "val")] if {"val", "test"} <= split.sets.keys() else []
+    return {pair: overlap_of_classes(split.sets[pair[0]], split.sets[pair[1]]) for pair in pairs}
+
+
+@cache
+def _twins() -> Mapping[str, str]:
+    return breakhis.twins()
 
 
 def _namesake(image: str) -> str:

@@ -2,138 +2,122 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from histobench.audit import names, overlaps
 from histobench.audit.findings import Cell, Section, Table
-from histobench.audit.overlaps import Overlap, overlap
+from histobench.audit.overlaps import ALL, Overlap, Shared
 from histobench.audit.split_tables import (
-    SHARE_COLUMNS,
-    SHARES,
     class_groups,
     composition,
     group_intervals,
     plural,
     shares,
     shares_caption,
+    shares_of,
     sizes,
     unit_of,
 )
 from histobench.audit.splits import Split, Splits
-from histobench.evaluation.statistics import binomial_interval
-from histobench.evaluation.summary import FEW
+from histobench.evaluation.statistics import FEW, binomial_interval
 
-SET_NAMES = {"train": "training set", "val": "validation set", "test": "test set"}
-NO_PROOF = "An overlap does not prove that scores are inflated: whether they are shows only in a comparison of scores with and without it."
+SET_NAMES = {"train": "training", "val": "validation", "test": "test"}
+NO_PROOF = "A leak does not prove that scores are inflated: only a comparison of scores with and without the shared images can show that."
 
 
 def sections(found: Splits, figures: Sequence[tuple[str, str]] = ()) -> list[Section]:
     """Return a section for each split, and first one for all of them where they are folds; figures go with the first."""
-    own = [of_split(found, split) for split in found.splits]
-    first, *rest = own if len(own) == 1 else [of_folds(found), *own]
+    shared = [overlaps.of_split(split) for split in found.splits]
+    own = [_of_split(found, split, part) for split, part in zip(found.splits, shared, strict=True)]
+    first, *rest = own if len(own) == 1 else [_of_folds(found, shared), *own]
     return [replace(first, figures=figures), *rest]
 
 
-def of_split(found: Splits, split: Split) -> Section:
+def _of_split(found: Splits, split: Split, shared: Shared) -> Section:
     """Return what is said of one hold-out or one fold."""
     several = len(found.splits) > 1
     title = split.title if several else found.title
     key = f"-{slug(split.title)}" if several else ""
-    evaluated = [name for name in split.sets if name != "train"]
-    main = overlap(split.sets[split.evaluated], split.sets["train"])
-    sentences = [
-        _certain(found.dataset, split, main),
-        _strict(found.dataset, split, main),
-        _group_sentence(found.dataset, split),
-    ]
-    sentences += [
-        f"{_set(name)}: {_certain(found.dataset, split, part, name)} {_strict(found.dataset, split, part, name)}".replace(
-            f"{_set(name)}: Certain", "Certain"
-        )
-        for name in evaluated
-        if name != split.evaluated
-        for part in [overlap(split.sets[name], split.sets["train"])]
-    ]
-    if main.accession or main.certain:
+    main = shared[split.evaluated, "train"]
+    sentences = [_certain(found.dataset, split.evaluated, main), _strict(found.dataset, split, split.evaluated, main)]
+    if not several and (main[ALL].accession or main[ALL].certain):
         sentences.append(NO_PROOF)
+    sentences.append(_group_sentence(found.dataset, split))
+    for name in split.sets.keys() - {"train", split.evaluated}:
+        part = shared[name, "train"]
+        sentences += [_certain(found.dataset, name, part), _strict(found.dataset, split, name, part)]
     if not several:
         sentences += _name_sentences(found)
+    tables = [
+        sizes(f"sizes{key}", found.dataset, split),
+        shares(f"overlaps{key}", found.dataset, shared),
+        composition(f"composition{key}", split),
+        group_intervals(f"groups{key}", found.dataset, split),
+    ]
     return Section(
         title if several else f"Split: {title}",
         sentences,
-        [
-            sizes(f"sizes{key}", found.dataset, split),
-            shares(f"overlaps{key}", found.dataset, split),
-            composition(f"composition{key}", split),
-            group_intervals(f"groups{key}", found.dataset, split),
-        ],
-        data=_data(found, split),
+        tables,
+        data=_data(found, split, shared),
         warnings=[] if several else _warnings(found, split),
     )
 
 
-def of_folds(found: Splits) -> Section:
+def _of_folds(found: Splits, shared: Sequence[Shared]) -> Section:
     """Return what is said of several folds together."""
-    parts = [(split, overlap(split.sets[split.evaluated], split.sets["train"])) for split in found.splits]
-    count = len(parts)
+    parts = [(split, part[split.evaluated, "train"]) for split, part in zip(found.splits, shared, strict=True)]
+    count, images = len(parts), found.images
     tested = overlaps.tested_times(found.splits)
-    slides = {
-        key: tested[one.image] for one in found.images.values() for key in [(one.subtype, one.slide)] if one.slide
-    }
-    certain = [part.certain for _, part in parts]
-    sentences = []
-    if any(certain):
-        folds = [split.title for (split, _), number in zip(parts, certain, strict=True) if number]
-        sentences.append(
-            f"Certain: in {len(folds)} of {count} folds some evaluation images, their pixel twins or their slides also train "
-            f"({_listed(folds)}), up to {_percent(max(part.certain / part.images for _, part in parts))} of a fold's images."
-        )
+    slides = {(one.subtype, one.slide): tested[one.image] for one in images.values() if one.slide}
+    labels = sorted({one.label for one in images.values()} - {""})
+    certain = {split.title: part[ALL].certain / part[ALL].images for split, part in parts if part[ALL].certain}
+    said = f"folds, evaluation and training images have {_common(found.dataset)} in common"
+    if certain:
+        which = f"{_listed(list(certain))}; at most {_percent(max(certain.values()))} of a fold's images"
+        sentences = [f"Certain: in {len(certain)} of {count} {said} ({which})."]
     else:
-        sentences.append(
-            f"Certain: in none of the {count} folds an evaluation image, its pixel twin or its slide also trains."
-        )
-    low, high = (end([part.accession / part.images for _, part in parts]) for end in (min, max))
+        sentences = [f"Certain: in none of the {count} {said}."]
+    strict = {label: _range([part[label] for _, part in parts if label in part]) for label in [ALL, *labels]}
+    by_class = "; ".join(f"{label} {strict[label]}" for label in labels)
     sentences.append(
-        f"Strict reading: {_percent(low)} to {_percent(high)} of the evaluation images have an image of the same {unit_of(found.dataset)} in "
-        "training"
-        + "".join(
-            f"; of the {label} ones {_percent(min(shares))} to {_percent(max(shares))}"
-            for label in _labels(found.images.values())
-            for shares in [[_class_share(split, label) for split, _ in parts]]
-        )
-        + "."
+        f"{_reading(found.dataset)}: per fold, {strict[ALL]} of the evaluation images{f' ({by_class})' if by_class else ''} "
+        f"{_same_patient(found.dataset)}."
     )
-    sentences.append(_coverage(tested, slides, count))
-    sentences += [NO_PROOF] if high or any(certain) else []
-    sentences += _name_sentences(found)
-    labels = _labels(found.images.values())
-    columns = ("fold", *SHARE_COLUMNS, *(f"accession number trains, {label}" for label in labels))
+    if certain or any(part[ALL].accession for _, part in parts):
+        sentences.append(NO_PROOF)
+    sentences += [_coverage(tested, slides, count), *_name_sentences(found)]
+    unit, kinds = unit_of(found.dataset), shares_of(found.dataset)
+    columns = ("fold", "images", *kinds.values(), *(f"{unit} trains, {label}" for label in labels))
     rows: list[list[Cell]] = [
         [
-            split.title,
-            part.images,
-            *(part.share(what) for what in SHARES),
-            *(_class_share(split, label) for label in labels),
+            *(split.title, part[ALL].images, *(part[ALL].share(kind) for kind in kinds)),
+            *(part[label].share("accession") if label in part else None for label in labels),
         ]
         for split, part in parts
     ]
     of_images, of_slides = Counter(tested.values()), Counter(slides.values())
-    times = sorted(of_images | of_slides)
     tables = [
         Table(
-            "folds", shares_caption(found.dataset, "A row per fold."), columns, rows, dict.fromkeys(columns[2:], ".1%")
+            "folds", "A row per fold." + shares_caption(found.dataset), columns, rows, dict.fromkeys(columns[2:], ".1%")
         ),
         Table(
             "tested",
             "In how many folds images, and slides of one subtype, are evaluated.",
             ("folds", "images", "slides"),
-            [[number, of_images[number], of_slides[number] if slides else None] for number in times],
+            [
+                [times, of_images[times], of_slides[times] if slides else None]
+                for times in sorted(of_images | of_slides)
+            ],
         ),
     ]
     data = {"tested_times": {"images": dict(sorted(of_images.items())), "slides": dict(sorted(of_slides.items()))}}
     return Section(
-        f"All {count} folds: {found.title}", sentences, tables, data=data, warnings=_warnings(found, *found.splits)
+        f"All {count} folds: {found.title}",
+        sentences,
+        tables,
+        data=data | {"missing_official": len(missing_official(found)[0])},
+        warnings=_warnings(found, *found.splits),
     )
 
 
@@ -142,55 +126,61 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _certain(dataset: str, split: Split, part: Overlap, evaluated: str = "") -> str:
-    where = f"of the {part.images:,} images of the {_set(evaluated or split.evaluated)}"
+def _common(dataset: str) -> str:
+    return "an image, pixels or a slide" if dataset == "breakhis" else "an image"
+
+
+def _reading(dataset: str) -> str:
+    return "Strict reading" if dataset == "breakhis" else "By patient"
+
+
+def _same_patient(dataset: str) -> str:
+    if dataset == "breakhis":
+        return "have the accession number of a training image, and may be of the same patient"
+    return "are of a patient with training images"
+
+
+def _certain(dataset: str, name: str, parts: Mapping[str, Overlap]) -> str:
+    part, kind = parts[ALL], SET_NAMES[name]
     said = []
     if part.image:
-        said.append(f"{part.image:,} ({_percent(part.image / part.images)}) are themselves in the training set")
-    if part.twin:
-        said.append(f"{part.twin:,} have a pixel twin there under another diagnosis")
+        said.append(f"{part.image:,} ({_percent(part.image / part.images)}) are also training images")
     if part.slide:
-        said.append(f"{part.slide:,} ({_percent(part.slide / part.images)}) have an image of the same slide there")
+        said.append(f"{part.slide:,} ({_percent(part.slide / part.images)}) are of a slide with training images")
+    if part.twin:
+        said.append(f"{part.twin:,} have the pixels of a training image that has another diagnosis")
     if said:
-        return f"Certain: {where}, {_listed(said)}."
-    slide = ", a pixel twin or an image of its slide" if dataset == "breakhis" else ""
-    return f"Certain: {where}, none is itself{slide} in the training set."
+        return f"Certain: of the {part.images:,} {kind} images, {_listed(said)}."
+    common = _common(dataset).replace("an image", "no image").replace("a slide", "slide")
+    return f"Certain: the {part.images:,} {kind} images and the training images have {common} in common."
 
 
-def _strict(dataset: str, split: Split, part: Overlap, evaluated: str = "") -> str:
-    evaluated = evaluated or split.evaluated
-    unit = unit_of(dataset)
+def _strict(dataset: str, split: Split, name: str, parts: Mapping[str, Overlap]) -> str:
+    part, kind, unit, reading = parts[ALL], SET_NAMES[name], unit_of(dataset), _reading(dataset)
     if not part.known:
-        return f"Strict reading: no {unit} is known for images of the {_set(evaluated)}, so that nothing can be said of it."
-    unknown = part.images - part.known
-    unknown_there = sum(not one.accession for one in split.sets["train"])
-    lacking = [f"{unknown:,} of them"] if unknown else []
-    lacking += [f"{unknown_there:,} training images"] if unknown_there else []
-    of_those = f" ({' and '.join(lacking)} have no known {unit})" if lacking else ""
+        return f"{reading}: nothing can be said, because no {unit} is known for the {kind} images."
+    unknown = {kind: part.images - part.known, "training": sum(not one.accession for one in split.sets["train"])}
+    lacking = " and ".join(f"{number:,} {kind} {plural('image', number)}" for kind, number in unknown.items() if number)
+    more = f" The {unit} of {lacking} is not known." if lacking else ""
     if not part.accession:
-        return f"Strict reading: no image of the {_set(evaluated)} has the {unit} of a training image{of_those}."
-    classes = "; ".join(
-        f"{_percent(own.accession / own.images)} of the {label} ones"
-        for label, images in overlaps.by_class(split.sets[evaluated], lambda one: one.label).items()
-        for own in [overlap(images, split.sets["train"])]
-    )
-    why = ", which may or may not be one patient" if dataset == "breakhis" else ""
+        return f"{reading}: no {kind} image has the {unit} of a training image.{more}"
+    by_class = [f"{label} {_percent(own.share('accession') or 0)}" for label, own in parts.items() if label != ALL]
+    shares = "; ".join([_percent(part.accession / part.images), *([", ".join(by_class)] if by_class else [])])
     return (
-        f"Strict reading: {part.accession:,} images of the {_set(evaluated)} ({_percent(part.accession / part.images)}"
-        f"{f'; {classes}' if classes else ''}) have the {unit} of a training image{why}{of_those}."
+        f"{reading}: {part.accession:,} of the {part.images:,} {kind} images ({shares}) {_same_patient(dataset)}.{more}"
     )
 
 
 def _group_sentence(dataset: str, split: Split) -> str:
     """Return which class of the evaluation set has the fewest groups, and what interval these leave."""
-    fewest = min(class_groups(dataset, split, split.evaluated), key=lambda row: row[1])
-    label, number, unit = fewest
+    label, number, unit = min(class_groups(dataset, split, split.evaluated), key=lambda row: row[1])
     low, _ = binomial_interval(number, number)
-    kind = f"{label} " if label else ""
-    few = f"; fewer than {FEW} say little" if number < FEW else ""
+    what = f"{label} {plural(unit, number)}".strip()
+    fewest = ", the fewest of a class" if label else ""
+    few = f" Fewer than {FEW} say little." if number < FEW else ""
     return (
-        f"The {_set(split.evaluated)} has {number:,} {kind}{plural(unit, number)}, the smallest number of a class: even if a classifier is "
-        f"right for all of them, the 95 % interval of the share of {plural(unit, 2)} reaches down to {_percent(low)}{few}."
+        f"The {SET_NAMES[split.evaluated]} set has {number:,} {what}{fewest}: for a classifier that is right on all of them, the 95 % "
+        f"interval is {_percent(low)} to 100 %.{few}"
     )
 
 
@@ -208,95 +198,72 @@ def _coverage(tested: dict[str, int], slides: dict[tuple[str, str], int], count:
 
 def _name_sentences(found: Splits) -> list[str]:
     said = []
-    images = found.images
     if found.dataset in names.KNOWN:
-        scales = {one.magnification for one in images.values() if one.official}
-        expected = [one for one in names.official(found.dataset).values() if one.magnification in scales]
-        missing = [one.image for one in expected if one.image not in images]
+        missing, expected, scales = missing_official(found)
         if missing:
             at = f" at {', '.join(f'{scale}X' for scale in sorted(scales))}" if any(scales) else ""
             said.append(
-                f"{len(missing):,} of the {len(expected):,} official images{at} are in no set, the first is {missing[0]}."
+                f"{len(missing):,} of the {expected:,} official images{at} are in no set; the first is {missing[0]}."
             )
-        surplus = [one.image for one in images.values() if not one.official]
+        surplus = [one.image for one in found.images.values() if not one.official]
         if surplus:
-            said.append(f"{len(surplus):,} names do not exist in the official archive, the first is {surplus[0]}.")
+            said.append(f"{len(surplus):,} names are not in the official archive; the first is {surplus[0]}.")
     if found.unknown:
         said.append(
-            f"{len(found.unknown):,} names are not of the dataset's form and were left out, the first is {found.unknown[0]!r:.100}."
+            f"{len(found.unknown):,} names do not have the form of the dataset's and were left out; the first is {found.unknown[0]!r:.100}."
         )
     if found.contradictions:
         said.append(
-            f"{len(found.contradictions):,} rows name another class than the image's name does, the first is {found.contradictions[0]}."
+            f"{len(found.contradictions):,} rows name another class than the image's name does; the first is {found.contradictions[0]}."
         )
     return said
 
 
 def _warnings(found: Splits, *splits: Split) -> list[str]:
-    repeated = sum(split.repeated for split in splits)
-    notes = (
-        list(found.notes)
-        if len(found.notes) <= 8
-        else [*found.notes[:7], f"And {len(found.notes) - 7} notes more of this kind."]
-    )
-    return [
-        *notes,
-        *([f"{repeated:,} names repeat an image of the same set; each image counts once."] if repeated else []),
-    ]
+    notes, repeated = list(found.notes), sum(split.repeated for split in splits)
+    if len(notes) > 8:
+        notes[7:] = [f"And {len(notes) - 7} more notes of this kind."]
+    return notes + [f"{repeated:,} names repeat an image of the same set; each image counts once."] * bool(repeated)
 
 
-def _data(found: Splits, split: Split) -> dict:
-    shared = {
-        unit: len(
-            {getattr(one, unit) for one in split.sets["train"]}
-            & {getattr(one, unit) for one in split.sets[split.evaluated]} - {""}
-        )
+def _data(found: Splits, split: Split, shared: Shared) -> dict:
+    train, evaluated = split.sets["train"], split.sets[split.evaluated]
+    own = {
+        unit: len({getattr(one, unit) for one in train} & {getattr(one, unit) for one in evaluated} - {""})
         for unit in ("slide", "accession")
     }
     return {
         "dataset": found.dataset,
         "sets": {name: len(images) for name, images in split.sets.items()},
         "evaluated": split.evaluated,
-        "shared_slides": shared["slide"],
-        "shared_accessions": shared["accession"],
+        "shared_slides": own["slide"],
+        "shared_accessions": own["accession"],
         "overlaps": {
-            name: {
-                label: asdict(overlap(images, split.sets["train"]))
-                for label, images in {"all": list(part), **overlaps.by_class(part, lambda one: one.label)}.items()
-            }
-            for name, part in split.sets.items()
-            if name != "train"
+            name: {label: asdict(part) for label, part in parts.items() if label != ALL} | {"all": asdict(parts[ALL])}
+            for (name, against), parts in shared.items()
+            if against == "train"
         },
         "slides_with_siblings": {
             label: overlaps.slides_with_siblings(split, split.evaluated, label)
-            for label in _labels(split.sets[split.evaluated])
+            for label in shared[split.evaluated, "train"]
+            if label != ALL
         },
+        "missing_official": len(missing_official(found)[0]),
         "repeated": split.repeated,
     }
 
 
-def missing_official(found: Splits) -> list[str]:
-    """Return the official images, at the magnifications that occur, that are in no set."""
+def missing_official(found: Splits) -> tuple[list[str], int, set[int]]:
+    """Return the official images that are in no set, of how many, and the magnifications that count: those that occur."""
     images = found.images
     scales = {one.magnification for one in images.values() if one.official}
-    return [
-        one.image
-        for one in names.official(found.dataset).values()
-        if one.magnification in scales and one.image not in images
-    ]
+    expected = [one.image for one in names.official(found.dataset).values() if one.magnification in scales]
+    return [image for image in expected if image not in images], len(expected), scales
 
 
-def _class_share(split: Split, label: str) -> float:
-    images = [one for one in split.sets[split.evaluated] if one.label == label]
-    return overlap(images, split.sets["train"]).share("accession") or 0.0
-
-
-def _labels(images) -> list[str]:
-    return sorted({one.label for one in images} - {""})
-
-
-def _set(name: str) -> str:
-    return SET_NAMES[name]
+def _range(parts: Sequence[Overlap]) -> str:
+    shares = [part.share("accession") or 0.0 for part in parts]
+    return f"{_percent(min(shares))} to {_percent(max(shares))}"
 
 
 def _percent(share: float) -> str:

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from histobench.audit import overlaps
 from histobench.audit.findings import Cell, Table
 from histobench.audit.names import ImageName
-from histobench.audit.overlaps import overlap
+from histobench.audit.overlaps import Shared
 from histobench.audit.splits import Split
 from histobench.evaluation.statistics import binomial_interval
-
-SHARES = ("image", "twin", "slide", "accession")
-SHARE_COLUMNS = ("images", "same image trains", "twin trains", "slide trains", "accession number trains")
 
 
 def sizes(name: str, dataset: str, split: Split) -> Table:
@@ -26,43 +23,44 @@ def sizes(name: str, dataset: str, split: Split) -> Table:
     return Table(name, "Images and their groups in each set.", columns, rows)
 
 
-def shares(name: str, dataset: str, split: Split) -> Table:
+def shares(name: str, dataset: str, shared: Shared) -> Table:
+    kinds, breakhis = shares_of(dataset), dataset == "breakhis"
     rows: list[list[Cell]] = []
-    references = [("train", "train"), *([("val", "val")] if "val" in split.sets and "test" in split.sets else [])]
-    for evaluated in (kind for kind in split.sets if kind != "train"):
-        for against in dict(references):
-            if against == evaluated:
-                continue
-            kinds = {
-                "all": list(split.sets[evaluated]),
-                **overlaps.by_class(split.sets[evaluated], lambda one: one.label),
-            }
-            for label, images in kinds.items():
-                part = overlap(images, split.sets[against])
-                rows.append(
-                    [
-                        evaluated,
-                        against,
-                        label,
-                        part.images,
-                        *(part.share(what) for what in SHARES),
-                        part.twin,
-                        part.namesake,
-                    ]
-                )
-    columns = ("set", "against", "class", *SHARE_COLUMNS, "twins", "namesakes")
-    caption = shares_caption(
-        dataset,
-        "A row per evaluation set and class, against images of all classes of the set in `against`. Twins: images of slide 13412 of BreakHis, which is in the archive under two diagnoses; namesakes: those whose magnification and number occur there under the other diagnosis.",
+    for (kind, against), parts in shared.items():
+        for label, part in parts.items():
+            rows.append([kind, against, label or "all", part.images, *(part.share(what) for what in kinds)])
+            rows[-1] += [part.twin, part.namesake] if breakhis else []
+    caption = (
+        "A row per evaluation set and class, against the images of all classes in the set in `against`."
+        + shares_caption(dataset)
     )
-    return Table(name, caption, columns, rows, dict.fromkeys(SHARE_COLUMNS[1:], ".1%"))
+    if breakhis:
+        caption += (
+            " Twins: images of slide 13412, which is in the archive under two diagnoses; namesakes: those whose magnification and number "
+            "occur there under the other diagnosis."
+        )
+    columns = ("set", "against", "class", "images", *kinds.values(), *(("twins", "namesakes") if breakhis else ()))
+    return Table(name, caption, columns, rows, dict.fromkeys(kinds.values(), ".1%"))
 
 
-def shares_caption(dataset: str, rows: str) -> str:
-    third = "" if dataset == "breakhis" else f" Accession number here means {unit_of(dataset)}."
+def shares_of(dataset: str) -> dict[str, str]:
+    """Return the counts of :class:`Overlap` that a dataset's names allow -> head of the column of their shares."""
+    known = ("image", "twin", "slide", "accession") if dataset == "breakhis" else ("image", "accession")
+    heads = {
+        "image": "same image trains",
+        "twin": "twin trains",
+        "slide": "slide trains",
+        "accession": f"{unit_of(dataset)} trains",
+    }
+    return {what: heads[what] for what in known}
+
+
+def shares_caption(dataset: str) -> str:
+    if dataset != "breakhis":
+        return " Shares of evaluation images that train too, and of those whose patient has another image that trains."
     return (
-        f"{rows} Shares of evaluation images of which the same image, an image with the same pixels under another name (twin), an image of "
-        f"the same slide, or of the same accession number also trains.{third}"
+        " Shares of evaluation images of which the same image, an image with the same pixels under another name (twin), an image of the "
+        "same slide, or one of the same accession number also trains."
     )
 
 
@@ -72,11 +70,11 @@ def composition(name: str, split: Split) -> Table:
         ("subtype", lambda one: one.subtype),
         ("magnification", lambda one: f"{one.magnification}X" if one.magnification else ""),
     ]
-    everything = [one for images in split.sets.values() for one in images]
     rows: list[list[Cell]] = []
     for kind, of in kinds:
-        for value in sorted(overlaps.by_class(everything, of), key=lambda text: (len(text), text)):
-            rows.append([kind, value, *(sum(of(one) == value for one in images) for images in split.sets.values())])
+        counts = [Counter(map(of, images)) for images in split.sets.values()]
+        for value in sorted(set().union(*counts) - {""}, key=lambda text: (len(text), text)):
+            rows.append([kind, value, *(count[value] for count in counts)])
     return Table(
         name, "Images of each class, subtype and magnification in each set.", ("by", "value", *split.sets), rows
     )
@@ -88,18 +86,20 @@ def group_intervals(name: str, dataset: str, split: Split) -> Table:
         for label, number, unit in class_groups(dataset, split, kind):
             nine = round(0.9 * number)
             ends = [*binomial_interval(number, number), nine, *binomial_interval(nine, number)]
-            shared = overlaps.slides_with_siblings(split, kind, label)[0] if dataset == "breakhis" else None
-            rows.append([kind, label or "all", number, plural(unit, 2), shared, *ends])
+            siblings = overlaps.slides_with_siblings(split, kind, label)[0] if dataset == "breakhis" else None
+            rows.append([kind, label or "all", number, plural(unit, 2), siblings, *ends])
     columns = (
-        "set",
-        "class",
-        "groups",
-        "group is",
-        "groups with a sibling in training",
-        "low, all right",
-        "high, all right",
+        *(
+            "set",
+            "class",
+            "groups",
+            "group is",
+            "groups with a sibling in training",
+            "low, all right",
+            "high, all right",
+        ),
+        *("nine tenths", "low, nine tenths right", "high, nine tenths right"),
     )
-    columns += ("nine tenths", "low, nine tenths right", "high, nine tenths right")
     formats = {name: ".1%" for name in columns if name.startswith(("low", "high"))}
     return Table(
         name,

@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+FEW = 5
+"""A score that rests on fewer groups of a class says little: the fold is named where its scores stand."""
+
 
 class Wilcoxon(NamedTuple):
     """Result of the exact two-sided signed-rank test."""

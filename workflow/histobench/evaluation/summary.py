@@ -5,14 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from histobench.evaluation.predictions import Predictions
+from histobench.evaluation.statistics import FEW
 from histobench.metrics import METRICS, all_scores, decide
 from histobench.study.runs import ARM, Run
 
 GROUPS = ("groups", "benign_groups", "malignant_groups")
 """The columns that say how many groups there are; a group with images of both classes counts in both."""
 METRICS_COLUMNS = (*ARM, "seed", "fold", "selection", *METRICS, "images", *GROUPS, "malignant_calls")
-FEW = 5
-"""A score that rests on fewer groups of a class says little: the fold is named where its scores stand."""
 SUMMARY_COLUMNS = (
     *ARM,
     "selection",

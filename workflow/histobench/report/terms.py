@@ -7,7 +7,7 @@ from typing import Any
 
 from histobench.datasets.breakhis import SUBTYPES
 from histobench.evaluation.bootstrap import FEWEST
-from histobench.evaluation.summary import FEW
+from histobench.evaluation.statistics import FEW
 from histobench.study.resolved import Study, printed_mode
 
 Texts = Mapping[str, str]
