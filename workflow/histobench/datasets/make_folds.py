@@ -158,8 +158,8 @@ def official(
     ignored.
 
     Raises:
-        HistoBenchError: without files, an image is of no slide of BreakHis; a file cannot be read, a row is malformed, names an image that the manifest does not have,
-            contradicts another row of the same slide folder, an image has no row, or a fold lacks a class on one side at
+        HistoBenchError: without files, an image is of no slide of BreakHis; a file cannot be read, a row is malformed, names an
+            image that the manifest does not have, contradicts another row of the same slide folder, an image has no row, or a fold lacks a class on one side at
             some magnification.
     """
     if not files:
