@@ -391,9 +391,9 @@ def test_accession_numbers_are_resampled_beside_the_patients_that_share_them() -
     assert (row["groups"], row["fold_mean_low"]) == (15, plain["fold_mean_low"])
     assert row["accession_low"] < row["accession_mean"] == row["fold_mean"] < row["accession_high"]
     # Of the patient rate the means differ, because it is a mean over groups: here all of a class and fold are of one number.
-    runs = {run: replace(part, accession=part.label.astype(str)) for run, part in made(("vgg19",)).items()}
-    rate = next(r for r in analysed(runs).intervals if (r["metric"], r["selection"]) == ("patient_rate", "last"))
-    right = [[part.label == (part.logit["last"] >= 0), part.label, part.group] for part in runs.values()]
+    merged = {run: replace(part, accession=part.label.astype(str)) for run, part in made(("vgg19",)).items()}
+    rate = next(r for r in analysed(merged).intervals if (r["metric"], r["selection"]) == ("patient_rate", "last"))
+    right = [[part.label == (part.logit["last"] >= 0), part.label, part.group] for part in merged.values()]
     of_classes = [np.mean([ok[label == one].mean() for one in (0, 1)]) for ok, label, _ in right]
     of_patients = [np.mean([ok[group == one].mean() for one in set(group)]) for ok, _, group in right]
     assert rate["accession_mean"] == pytest.approx(np.mean(of_classes))
