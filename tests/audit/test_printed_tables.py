@@ -304,13 +304,14 @@ def test_an_audit_imports_no_torch_and_takes_seconds() -> None:
 
 
 def test_one_test_set_is_decided_as_by_mlscorecheck() -> None:
-    binary = pytest.importorskip("mlscorecheck.check.binary", reason="an independent check, which is no dependency")
+    from mlscorecheck.check.binary import check_1_testset_no_kfold
+
     generator, seen = np.random.default_rng(5), set()
     for _ in range(60):
         scores = one_by_one(int(generator.integers(20, 41)), int(generator.integers(0, 20)), 40, 30)
         printed = {name: round(value + generator.choice([0, 0, 0.001]), 3) for name, value in scores.items()}
         names = {"accuracy": "acc", "precision": "ppv", "recall": "sens", "f1": "f1"}
-        other = binary.check_1_testset_no_kfold(
+        other = check_1_testset_no_kfold(
             testset={"p": 40, "n": 30}, scores={names[name]: value for name, value in printed.items()}, eps=5e-4
         )
         found = matrices({name: Window(value, 5e-4) for name, value in printed.items()}, (40, 30))

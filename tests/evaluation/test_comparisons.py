@@ -63,7 +63,7 @@ def test_every_arm_has_intervals_of_its_pooled_scores() -> None:
     assert found.gaps == []
     assert len(found.intervals) == 3 * 2 * len(bootstrap.POOLED)
     accession = {
-        f"accession_{name}" for name in ("low", "high", "benign", "malignant")
+        f"accession_{name}" for name in ("mean", "low", "high", "benign", "malignant")
     }  # which are only where accession numbers are not the groups
     assert all(row.keys() | accession == set(INTERVALS_COLUMNS) for row in found.intervals)
     parts = [runs[Run("small", "alexnet", "ft", "patient", 40, "none", 0, fold)] for fold in (1, 2, 3)]
@@ -389,7 +389,15 @@ def test_accession_numbers_are_resampled_beside_the_patients_that_share_them() -
     assert "accession_low" not in plain
     assert (row["accession_benign"], row["accession_malignant"]) == (4, 9)
     assert (row["groups"], row["fold_mean_low"]) == (15, plain["fold_mean_low"])
-    assert row["accession_low"] < row["fold_mean"] < row["accession_high"]
+    assert row["accession_low"] < row["accession_mean"] == row["fold_mean"] < row["accession_high"]
+    # Of the patient rate the means differ, because it is a mean over groups: here all of a class and fold are of one number.
+    merged = {run: replace(part, accession=part.label.astype(str)) for run, part in made(("vgg19",)).items()}
+    rate = next(r for r in analysed(merged).intervals if (r["metric"], r["selection"]) == ("patient_rate", "last"))
+    right = [[part.label == (part.logit["last"] >= 0), part.label, part.group] for part in merged.values()]
+    of_classes = [np.mean([ok[label == one].mean() for one in (0, 1)]) for ok, label, _ in right]
+    of_patients = [np.mean([ok[group == one].mean() for one in set(group)]) for ok, _, group in right]
+    assert rate["accession_mean"] == pytest.approx(np.mean(of_classes))
+    assert rate["fold_mean"] == pytest.approx(np.mean(of_patients)) != rate["accession_mean"]
     groups = bootstrap.Groups.of(
         *(
             np.concatenate(values)

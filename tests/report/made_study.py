@@ -70,6 +70,7 @@ def interval(setting: dict[str, object], metric: str, value: float) -> dict[str,
     ends = {"low": value - 0.04, "high": value + 0.03}
     ends |= {"folds": 5, "fold_mean": value - 0.01, "fold_mean_low": value - 0.05, "fold_mean_high": value + 0.04}
     ends |= {
+        "accession_mean": value,
         "accession_low": value - 0.06,
         "accession_high": value + 0.05,
         "seeds": 1,

@@ -117,7 +117,7 @@ def interval(model: str, magnification: int, metric: str, estimate: float) -> di
     arm = ("breakhis", model, "ft", "patient", str(magnification), "none")
     ends = str(estimate), str(estimate - 0.05), str(estimate + 0.02)
     values = (*arm, "last", metric, *ends, "0.95", *GROUPS.values(), "1995")
-    mean = ("5", "1", str(estimate - 0.01), str(estimate - 0.06), str(estimate + 0.01), *[""] * 6)
+    mean = ("5", "1", str(estimate - 0.01), str(estimate - 0.06), str(estimate + 0.01), *[""] * 7)
     return dict(zip(INTERVALS_COLUMNS, values + mean, strict=True))
 
 
@@ -148,7 +148,13 @@ def test_intervals_are_in_the_order_of_the_table() -> None:
     )
     assert "81 patients (24 benign, 57 malignant), resampled within class and fold." in table.caption
     # Two intervals of the same mean, one below the other; folds with few groups are named.
-    few = {"accession_low": "0.80", "accession_high": "0.95", "accession_benign": "16", "accession_malignant": "54"}
+    few = {
+        "accession_mean": "0.89",
+        "accession_low": "0.80",
+        "accession_high": "0.95",
+        "accession_benign": "16",
+        "accession_malignant": "54",
+    }
     few |= {"few_groups": "benign: 4 in fold 2"}
     table = intervals_table([row | few for row in rows], [], 4, "last", STUDY)
     assert [cells[3:5] for cells in table.cells[:3]] == [

@@ -102,7 +102,7 @@ def roles(
     name = name if name is not None else guessed(_NAMES)
     if name is None:
         raise HistoBenchError(
-            f"{path}: no column holds image names (found: {', '.join(header)!r:.300}); name it, or give one called image"
+            f"{path}: no column holds image names (found: {', '.join(header)!r:.300}); name it (--name-column), or give one called image"
         )
     label, fold = given("label", own.label), given("fold", own.fold)
     method, predicted = given("method", own.method), given("predicted class", own.predicted)
@@ -133,8 +133,8 @@ def roles(
         score, predicted = (score, predicted) if None in classes else (None, score)
     if score is None and not votes and predicted is None:
         raise HistoBenchError(
-            f"{path}: no column holds scores, votes or predicted classes (found: {', '.join(header)!r:.300}); name it, or give one "
-            "called score or predicted"
+            f"{path}: no column holds scores, votes or predicted classes (found: {', '.join(header)!r:.300}); name it (--score-column, "
+            "--predicted-column), or give one called score or predicted"
         )
     return Roles(name, score, inverted, votes, predicted, label, fold, method)
 

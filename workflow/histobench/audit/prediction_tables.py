@@ -103,7 +103,7 @@ def read(path: Path, how: Reading | None = None) -> PredictionFile:
             if (before.called, before.score) != (one.called, one.score):
                 raise HistoBenchError(
                     f"{path}, lines {first} and {line}: {image.image} is predicted twice, differently; keep one of the two, or name "
-                    "the column that tells folds or methods apart"
+                    "the column that tells folds (--fold-column) or methods (--method-column) apart"
                 )
             twice += 1
             continue
@@ -186,12 +186,12 @@ def _labels(
             if value is None and needed:
                 raise HistoBenchError(
                     f"{path}, line {line}: label is {text!r:.60}, expected a class such as benign or malignant, or 0 or 1; say which "
-                    "class is malignant"
+                    "class is malignant (--positive)"
                 )
         if told is None and value is None:
             raise HistoBenchError(
                 f"{path}, line {line}: neither the name {row[found.name]!r:.80} nor a column says whether the image is benign or "
-                "malignant; name the column of labels"
+                "malignant; name the column of labels (--label-column)"
             )
         if told is not None and value is not None:
             both += 1
@@ -201,7 +201,7 @@ def _labels(
         kept.append((line, row, image))
     if not kept:
         raise HistoBenchError(
-            f"{path}: no line names an image of {naming.dataset}; name the column of image names, or the dataset"
+            f"{path}: no line names an image of {naming.dataset}; name the column of image names (--name-column), or the dataset (--dataset)"
         )
     codes = {text.strip() for _, text in contradict}
     turned = bool(both) and len(contradict) == both and codes <= {"0", "1", "0.0", "1.0"} and not how.positive
@@ -209,7 +209,7 @@ def _labels(
         line, text = contradict[0]
         raise HistoBenchError(
             f"{path}, line {line}: label {text!r:.40} contradicts the name of the image (lines with such a label: {len(contradict)} of "
-            f"{both}); correct the labels, or say which class is malignant"
+            f"{both}); correct the labels, or say which class is malignant (--positive)"
         )
     return _Labels(kept, label, turned, skipped)
 
@@ -232,8 +232,8 @@ class _Values:
             score = self._number(line, row, found.score)
             if how.scale == "probability" and not 0 <= score <= 1:
                 raise HistoBenchError(
-                    f"{self._path}, line {line}: score is {row[found.score].strip():.40}, outside 0 to 1; say that scores are logits, "
-                    "or give probabilities"
+                    f"{self._path}, line {line}: score is {row[found.score].strip():.40}, outside 0 to 1; say that scores are logits "
+                    "(--scale logit), or give probabilities"
                 )
             if found.inverted != turned:
                 score = -score if how.scale == "logit" else 1 - score
@@ -243,7 +243,7 @@ class _Values:
             if value is None:
                 raise HistoBenchError(
                     f"{self._path}, line {line}: the predicted class is {row[found.predicted]!r:.60}, expected one such as benign or "
-                    "malignant, or 0 or 1; say which class is malignant"
+                    "malignant, or 0 or 1; say which class is malignant (--positive)"
                 )
             if how.threshold is None:
                 called = bool(value) != (turned and row[found.predicted].strip() in ("0", "1", "0.0", "1.0"))
@@ -272,7 +272,7 @@ class _Values:
         if min(value for value, _ in values) < 0 or total <= 0:
             raise HistoBenchError(
                 f"{self._path}, line {line}: votes are {', '.join(f'{value:g}' for value, _ in values)}, expected numbers of at least 0 "
-                "with a sum above 0; say that they are logits, or correct them"
+                "with a sum above 0; say that they are logits (--scale logit), or correct them"
             )
         self._sums.add(total if abs(total - 1) > 2e-3 else 1.0)
         share = sum(of_class[1]) / total

@@ -11,7 +11,7 @@ from histobench.audit.scored_methods import SCORED, SPLIT, Method
 from histobench.datasets.breakhis import SUBTYPES
 from histobench.evaluation.bootstrap import Clustered, Groups, fold_means, interval, resample, spread
 from histobench.evaluation.comparisons import Findings, analyse
-from histobench.metrics import METRICS, patient_rate
+from histobench.metrics import METRICS
 
 SHOWN = ("accuracy", "balanced_accuracy", "auc", "precision", "recall", "f1", "patient_rate")
 """Scores of every method, where it has scores."""
@@ -84,11 +84,10 @@ def scores(method: Method, unit: str, draws: int, seed: int) -> Scores:
         if metric not in metrics or row["mode"] != method.mode(metric):
             continue
         ends: Ends = (row.get("accession_low"), row.get("accession_high"))
-        estimate = row["fold_mean"]
         if metric == "patient_rate":  # by accession number it is another score
-            ends, estimate = (None, None), _patient_rate(method)
+            ends = (None, None)
         made[metric] = Score(
-            estimate,
+            row["fold_mean"],
             row["estimate"],
             (row["fold_mean_low"], row["fold_mean_high"]),
             ends,
@@ -105,13 +104,6 @@ def scores(method: Method, unit: str, draws: int, seed: int) -> Scores:
         first["few_groups"],
         next(row["one_class"] for row in found.intervals if row["mode"] == method.mode("accuracy")),
     )
-
-
-def _patient_rate(method: Method) -> float:
-    """Return the mean over folds of the patient rate of slides."""
-    logit = method.logits[method.mode("accuracy")]
-    parts = [method.fold == number for number in np.unique(method.fold)]
-    return float(np.mean([patient_rate(method.label[own], logit[own], method.slide[own]) for own in parts]))
 
 
 def _by_image(method: Method, draws: int, seed: int) -> dict[str, Ends]:

@@ -98,7 +98,7 @@ def _methods(read_files: Sequence[PredictionFile], files: str) -> tuple[list[Met
         warnings.append(f"the {len(parts)} files are taken for {what}")
     if as_methods and len(parts) < 2 and not columns:
         raise HistoBenchError(
-            f"{read_files[0].path}: is a single file without a column of methods; give a file for each method"
+            f"{read_files[0].path}: is a single file without a column of methods; give a file for each method, or the column (--method-column)"
         )
     titles = _distinct([file.path for file in read_files])
     found: dict[str, dict[str, list[Prediction]]] = {}

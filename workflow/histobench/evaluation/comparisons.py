@@ -35,7 +35,15 @@ from histobench.study.runs import Run
 INTERVALS_COLUMNS = (
     *(*ARM, "selection", "metric", "estimate", "low", "high", "level", "unit", *GROUPS, "freedom", "images"),
     *("folds", "seeds", "fold_mean", "fold_mean_low", "fold_mean_high"),
-    *("accession_low", "accession_high", "accession_benign", "accession_malignant", "one_class", "few_groups"),
+    *(
+        "accession_mean",
+        "accession_low",
+        "accession_high",
+        "accession_benign",
+        "accession_malignant",
+        "one_class",
+        "few_groups",
+    ),
 )
 CELL = ("dataset", "split", "magnification", "augmentation", "selection")
 """What two arms have in common when they are compared."""
@@ -276,7 +284,7 @@ def _by_accession(arm: Arm, own: Scored, selection: str, groups: Groups, draws: 
     weights = resample(accessions, draws, seed)
     drawn = spread(means, mean_scores([fold_means(folds, accessions, weights) for folds in by_seed]), accessions)
     drawn = own.with_training(drawn)
-    columns = ("fold_mean", "accession_low", "accession_high")
+    columns = ("accession_mean", "accession_low", "accession_high")
     counts = {f"accession_{name}": accessions.counts[f"{name}_groups"] for name in ("benign", "malignant")}
     return {metric: counts | _ends(columns, means, drawn, accessions, metric) for metric in POOLED}
 

@@ -137,15 +137,15 @@ def intervals(source: Source, study: Study) -> View | None:
         "folds together, so that pooled scores differ from means over folds."
     )
     accession = (
-        "The same means over folds; in the second brackets accession numbers are resampled within class, because slides of one "
-        "number may be of one patient."
+        "The same means over folds, and those by accession number, which are resampled within class, because slides of one number "
+        "may be of one patient. The two means differ only in the patient rate."
     )
     mean = "{fold_mean} [{fold_mean_low}, {fold_mean_high}]"
     views = {
         "Intervals": (caption, mean, rows),
         "Intervals by accession number": (
             accession,
-            f"{mean}; by accession number [{{accession_low}}, {{accession_high}}]",
+            f"{mean}; by accession number {{accession_mean}} [{{accession_low}}, {{accession_high}}]",
             [index for index in rows if source.rows[index]["accession_low"]],
         ),
         "Intervals of pooled scores": (pooled, "{estimate} [{low}, {high}]", rows),

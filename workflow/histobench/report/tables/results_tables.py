@@ -37,7 +37,7 @@ BY_ACCESSION = (
 )
 ESTIMATORS = {
     "mean over folds": ("fold_mean", "fold_mean_low", "fold_mean_high"),
-    ACCESSION: ("fold_mean", "accession_low", "accession_high"),
+    ACCESSION: ("accession_mean", "accession_low", "accession_high"),
     "pooled": ("estimate", "low", "high"),
 }
 """Estimator -> columns of the score and the ends of its interval in `intervals.csv`; the first is the headline of all tables.
