@@ -7,6 +7,7 @@ from pathlib import Path
 from histobench.audit import names
 from histobench.audit.class_names import class_of, vote_class
 from histobench.audit.table_text import number, plain
+from histobench.audit.text_files import Row
 from histobench.io.errors import HistoBenchError
 
 _NAMES = ("image", "image_name", "img_name", "name", "filename", "file_name", "file", "path", "filepath", "file_path")
@@ -69,9 +70,7 @@ class Roles:
     method: int | None
 
 
-def roles(
-    path: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]], own: Columns, positive: str
-) -> Roles:
+def roles(path: Path, header: Sequence[str], rows: Sequence[Row], own: Columns, positive: str) -> Roles:
     """Return what each column is: as given, or else by its name and content.
 
     Raises:

@@ -145,7 +145,7 @@ def _cells(path: Path) -> tuple[list[str], Sequence[Row], list[str]]:
 
 
 class _Labels(NamedTuple):
-    rows: list[tuple[int, list[str], names.ImageName]]
+    rows: list[tuple[int, Sequence[str], names.ImageName]]
     """Line, cells and image of what is counted."""
     label: dict[int, int]
     """Line -> 0 or 1."""
@@ -156,7 +156,7 @@ class _Labels(NamedTuple):
 
 def _labels(
     path: Path,
-    rows: Sequence[tuple[int, list[str]]],
+    rows: Sequence[Row],
     found: Roles,
     naming: names.Naming,
     header: Sequence[str],

@@ -75,7 +75,7 @@ def siblings(
     ]
     if units.accession:
         shares = [
-            f"{percent(np.mean(relation[method.label == value] > 0))} of {name} ones"
+            f"{percent(float(np.mean(relation[method.label == value] > 0)))} of {name} ones"
             for value, name in enumerate(("benign", "malignant"))
         ]
         told[0] = told[0][:-1] + (
