@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from histobench.audit import split_findings, splits
-from histobench.audit.entries import Options
+from histobench.audit.split_columns import Options
 from histobench.audit.splits import Splits
 from histobench.io.errors import HistoBenchError
 

@@ -32,12 +32,16 @@ def write(sections: Sequence[Section], folder: Path, files: Sequence[str]) -> No
         raise HistoBenchError(
             f"{folder}: cannot be made ({error.strerror}); choose another folder with --output"
         ) from None
-    with atomic_path(folder / "audit.json") as temporary:
-        temporary.write_text(
-            json.dumps(as_json(sections, files), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
-    with atomic_path(folder / "audit.html") as temporary:
-        temporary.write_text(page(sections, files), encoding="utf-8")
+    written = json.dumps(as_json(sections, files), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    for name, content in (("audit.json", written), ("audit.html", page(sections, files))):
+        try:
+            with atomic_path(folder / name) as temporary:
+                # Names of files on Linux may hold bytes that are no UTF-8.
+                temporary.write_text(content, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise HistoBenchError(
+                f"{folder / name}: cannot be written ({error.strerror}); choose another folder with --output"
+            ) from None
 
 
 def as_json(sections: Sequence[Section], files: Sequence[str]) -> dict[str, Any]:
@@ -59,19 +63,23 @@ def as_json(sections: Sequence[Section], files: Sequence[str]) -> dict[str, Any]
 
 def text(sections: Sequence[Section]) -> Iterator[str]:
     """Yield the lines for a terminal: sentences, notes, and tables that are not too wide."""
+    yield from map(printable, _lines(sections))
+
+
+def _lines(sections: Sequence[Section]) -> Iterator[str]:
     for section in sections:
         yield ""
         yield section.title
         yield "=" * len(section.title)
         for sentence in section.sentences:
-            lines = textwrap.wrap(
-                sentence.replace(" %", f"{NO_BREAK}%"), WIDTH, initial_indent="- ", subsequent_indent="  "
-            )
-            yield from (line.replace(NO_BREAK, " ") for line in lines)
+            whole = sentence.replace(" %", f"{NO_BREAK}%")
+            yield from textwrap.wrap(whole, WIDTH, initial_indent="- ", subsequent_indent="  ")
         for warning in section.warnings:
             yield from textwrap.wrap(f"note: {warning}", WIDTH, subsequent_indent="  ")
-        for table in section.tables:
+        for table in section.tables if not section.is_part else ():
             yield from _table(table)
+    if any(section.is_part for section in sections):
+        yield from ("", "The tables of each fold are in audit.html.")
 
 
 def page(sections: Sequence[Section], files: Sequence[str]) -> str:
@@ -116,6 +124,14 @@ def cell(table: Table, row: Sequence[Cell], at: int) -> str:
         return value
     written = table.formats.get(table.columns[at], "," if isinstance(value, int) else ".4g")
     return format(value, written).replace("%", " %")
+
+
+def printable(text: str) -> str:
+    """Return a line without what a terminal would obey or no file can hold: control characters and lone surrogates as escapes."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        for one in text.replace(NO_BREAK, " ")
+    )
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -103,7 +103,7 @@ def group_intervals(name: str, dataset: str, split: Split) -> Table:
     formats = {name: ".1%" for name in columns if name.startswith(("low", "high"))}
     return Table(
         name,
-        "Groups of the evaluation sets, how many have a group of the same accession number in training (or train themselves), and the exact "
+        "Groups of the evaluation sets (slides; of other datasets patients, and each image of an unknown patient by itself), how many have a group of the same accession number in training (or train themselves), and the exact "
         "95 % interval of the share of groups that a classifier gets right, if it gets all right, or nine tenths (rounded). Groups count as "
         "independent.",
         columns,
@@ -114,9 +114,10 @@ def group_intervals(name: str, dataset: str, split: Split) -> Table:
 
 def class_groups(dataset: str, split: Split, name: str) -> list[tuple[str, int, str]]:
     """Return class, number of groups and what they are called, of each class of a set."""
-    classes = overlaps.by_class(split.sets[name], lambda one: one.label) or {"": list(split.sets[name])}
-    unit = "slide" if dataset == "breakhis" else "group" if dataset == "bach" else "patient"
-    return [(label, len({one.group for one in images}), unit) for label, images in classes.items()]
+    images = split.sets[name]
+    classes = overlaps.by_class(images, lambda one: one.label) or {"": list(images)}
+    unit = "slide" if dataset == "breakhis" else "patient" if all(one.accession for one in images) else "group"
+    return [(label, len({one.group for one in part}), unit) for label, part in classes.items()]
 
 
 def unit_of(dataset: str) -> str:
