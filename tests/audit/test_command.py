@@ -1,15 +1,18 @@
 """The command: what it prints and writes, how it ends, and files that cannot be audited."""
 
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from histobench.audit import __main__ as command
-from histobench.audit import regular_expressions, text_files
+from histobench.audit import regular_expressions, split_figures, splits, text_files
 
 ROOT = Path(__file__).parents[2]
 A, B, C = "SOB_B_A-14-22549AB-40-001", "SOB_B_A-14-22549CD-40-001", "SOB_M_DC-14-2523-100-001"
@@ -218,9 +221,9 @@ def test_a_name_that_no_file_can_have_and_a_page_that_is_a_folder(tmp_path, monk
 
 def test_names_do_not_reach_terminal_and_page_as_commands(tmp_path, monkeypatch, capsys) -> None:
     odd = tmp_path / os.fsdecode(b"a\n\x1b[31m\xff.csv")
-    rows = "".join(f"{n:0100}.png,{side},<b>x\x1b[2J\n" for n, side in enumerate(["train", "test"] * 9))
-    odd.write_text(f"image,set,kind\n{rows}")
-    options = ["--patient", "image", "--class", "kind"]
+    rows = "".join(f"{n:0100}.png,{side},<b>x\x1b[2J,{n // 3}\n" for n, side in enumerate(["train", "test"] * 9))
+    odd.write_text(f"image,set,kind,case\n{rows}")
+    options = ["--patient", "case", "--class", "kind"]
     assert run(monkeypatch, "--split", odd, *options, "--output", tmp_path / "out") == 0
     printed = capsys.readouterr().out
     assert "Split: a\\n\\x1b[31m\\udcff.csv\n" in printed
@@ -229,6 +232,9 @@ def test_names_do_not_reach_terminal_and_page_as_commands(tmp_path, monkeypatch,
     assert "&lt;b&gt;x" in page
     assert "<b>x" not in page
     assert json.loads((tmp_path / "out/audit.json").read_text(encoding="utf-8"))["files"] == [str(odd)]
+    (figure,) = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page)
+    drawn = ElementTree.fromstring(base64.b64decode(figure))
+    assert "test <b>x\\x1b[2J" in [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
 
 
 def test_a_class_may_be_called_all(tmp_path, monkeypatch) -> None:
@@ -242,3 +248,21 @@ def test_a_class_may_be_called_all(tmp_path, monkeypatch) -> None:
         ["test", "train", "x", 1, 0.0, 0.0],
     ]
     assert section["data"]["overlaps"]["test"]["all"]["images"] == 2
+
+
+def test_bars_are_as_long_as_the_shares(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text(f"image,set\n{A},train\n{B},test\n{C},test\n{A},test\n")
+    ((_, svg),) = split_figures.shares(splits.read([tmp_path / "a.csv"]))
+    bars = [
+        one for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}rect") if one.get("height") == "11"
+    ]
+    widths = {
+        colour: [float(bar.get("width") or 0) for bar in bars if bar.get("fill") == colour]
+        for colour in dict.fromkeys(str(bar.get("fill")) for bar in bars)
+    }
+    image, slide, accession = widths.values()  # no twin; rows: all, benign, malignant
+    assert accession[0] / accession[1] == pytest.approx(2 / 3, abs=0.001)
+    assert image[0] / accession[1] == pytest.approx(1 / 3, abs=0.001)
+    assert image[1] / accession[1] == pytest.approx(1 / 2, abs=0.001)
+    assert slide == image
+    assert accession[2] == 0

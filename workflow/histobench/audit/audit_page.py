@@ -108,9 +108,14 @@ def page(sections: Sequence[Section], files: Sequence[str]) -> str:
     ]
     return environment.get_template("audit_page.html").render(
         sections=shown,
+        whole=[section for section in sections if not section.is_part],
         files=files,
         style=Markup((style / "style.css").read_text(encoding="utf-8")),
         script=Markup((style / "script.js").read_text(encoding="utf-8")),
+        # The tables of a part have its title at the end of their names.
+        heading=lambda section, table: (
+            table.name.split("-")[0] if section.is_part else table.name.replace("-", " ")
+        ).capitalize(),
         is_number=lambda table, at: any(isinstance(row[at], (int, float)) for row in table.rows),
     )
 

@@ -31,7 +31,7 @@ def shares(name: str, dataset: str, shared: Shared) -> Table:
             rows.append([kind, against, label or "all", part.images, *(part.share(what) for what in kinds)])
             rows[-1] += [part.twin, part.namesake] if breakhis else []
     caption = (
-        "A row per evaluation set and class, against the images of all classes in the set in `against`."
+        "A row per evaluation set and class, against the images of all classes in the set in the column against."
         + shares_caption(dataset)
     )
     if breakhis:
