@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,8 +16,9 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 
 WIDTH = 110
+"""Widest line for the terminal, in characters."""
 NO_BREAK = "\xa0"
-ROWS_SHOWN = 12
+ROWS_SHOWN = 15
 """Rows of a table that the terminal shows; the page and audit.json have all."""
 
 
@@ -63,21 +65,22 @@ def as_json(sections: Sequence[Section], files: Sequence[str]) -> dict[str, Any]
 
 def text(sections: Sequence[Section]) -> Iterator[str]:
     """Yield the lines for a terminal: sentences, notes, and tables that are not too wide."""
-    yield from map(printable, _lines(sections))
+    width = max(60, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
+    yield from map(printable, _lines(sections, width))
 
 
-def _lines(sections: Sequence[Section]) -> Iterator[str]:
+def _lines(sections: Sequence[Section], width: int) -> Iterator[str]:
     for section in sections:
         yield ""
         yield section.title
         yield "=" * len(section.title)
         for sentence in section.sentences:
             whole = sentence.replace(" %", f"{NO_BREAK}%")
-            yield from textwrap.wrap(whole, WIDTH, initial_indent="- ", subsequent_indent="  ")
+            yield from textwrap.wrap(whole, width, initial_indent="- ", subsequent_indent="  ")
         for warning in section.warnings:
-            yield from textwrap.wrap(f"note: {warning}", WIDTH, subsequent_indent="  ")
+            yield from textwrap.wrap(f"note: {warning}", width, subsequent_indent="  ")
         for table in section.tables if not section.is_part else ():
-            yield from _table(table)
+            yield from _table(table, width)
     if any(section.is_part for section in sections):
         yield from ("", "The tables of each fold are in audit.html.")
 
@@ -139,12 +142,12 @@ def printable(text: str) -> str:
     )
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: Table, width: int) -> Iterator[str]:
     rows = [[cell(table, row, at) for at in range(len(row))] for row in table.rows[:ROWS_SHOWN]]
     widths = [max(map(len, column)) for column in zip(table.columns, *rows, strict=True)]
     yield ""
     yield f"{table.name}"
-    if sum(widths) + 2 * len(widths) > WIDTH:  # each column head in lines of its own words
+    if sum(widths) + 2 * len(widths) > width:  # each column head in lines of its own words
         heads = [textwrap.wrap(head, 10, break_long_words=False) or [""] for head in table.columns]
         widths = [max(*map(len, head), *(len(row[at]) for row in rows), 1) for at, head in enumerate(heads)]
         height = max(map(len, heads))
