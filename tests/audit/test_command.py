@@ -1,15 +1,18 @@
 """The command: what it prints and writes, how it ends, and files that cannot be audited."""
 
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from histobench.audit import __main__ as command
-from histobench.audit import audit_arguments, text_files
+from histobench.audit import audit_arguments, regular_expressions, split_figures, splits, text_files
 
 ROOT = Path(__file__).parents[2]
 A, B, C = "SOB_B_A-14-22549AB-40-001", "SOB_B_A-14-22549CD-40-001", "SOB_M_DC-14-2523-100-001"
@@ -32,10 +35,10 @@ def test_the_findings_are_printed_and_written(tmp_path, monkeypatch, capsys) -> 
     assert run(monkeypatch, "--split", file, "--output", tmp_path / "out") == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert (
-        "Certain: of the 3 test images, 1 (33.3 %) are also training images, 2 (66.7 %) are of a slide with training images "
+        "Certain: of 3 test images, 1 (33.3 %) are also training images, 2 (66.7 %) are of a slide with training images "
         "and 1 have the pixels of a training image that has another diagnosis." in printed
     )
-    assert "Strict reading: 3 of the 3 test images (100.0 %; benign 100.0 %, malignant 100.0 %) have the " in printed
+    assert "Strict reading: of 3 test images, all have the accession number of a training image, and may be " in printed
     assert "does not prove that scores are inflated" in printed
     written = json.loads((tmp_path / "out/audit.json").read_text())
     (section,) = written["sections"]
@@ -53,7 +56,7 @@ def test_a_clean_split_is_said_to_be_clean(tmp_path, monkeypatch, capsys) -> Non
     (tmp_path / "a.csv").write_text(f"image,set\n{A},train\n{C},test\n")
     assert run(monkeypatch, "--split", tmp_path / "a.csv", "--output", tmp_path / "out") == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "the 1 test images and the training images have no image, pixels or slide in common" in printed
+    assert "Certain: test and training images have no image, pixels or slide in common" in printed
     assert "no test image has the accession number of a training image" in printed
     assert "inflated" not in printed
 
@@ -253,3 +256,87 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, capsys) -> None:
     (tmp_path / "file").write_text("")
     assert run(monkeypatch, "--split", tmp_path / "a.csv", "--output", tmp_path / "file" / "out") == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+LONG = "image,set,case\n" + "".join(f"{'a' * 40}{n}!.png,{'train' if n % 2 else 'test'},{n}\n" for n in range(6))
+FOLDS = "image,fold,case\n" + "".join(f"{n}.png,{n},{n}\n" for n in range(300))
+BACH = "image,set\nb001.tif,train\nb002.tif,test\n"
+REFUSED = {
+    "an expression that takes years": (LONG, ["--patient", "(a+)+$"], "takes more than"),
+    "the same for the class": (LONG, ["--patient", "case", "--class", "(a|aa)+$"], "takes more than"),
+    "too large a repetition": (LONG, ["--patient", "a{99999999999}"], "nor a regular expression"),
+    "too many parentheses": (LONG, ["--patient", "(" * 3000 + ")" * 3000], "nor a regular expression"),
+    "magnifications of BACH": (BACH, ["--magnifications", "40"], "are for BreakHis"),
+    "subtypes of BACH": (BACH, ["--subtypes", "A"], "are for BreakHis"),
+    "a column of names as folds": (FOLDS, ["--patient", "case"], "has 300 folds"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_option_that_cannot_be_meant_ends_with_one_sentence(case, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(regular_expressions, "SECONDS", 0.1)
+    content, options, message = REFUSED[case]
+    (tmp_path / "a.csv").write_text(content)
+    assert run(monkeypatch, "--split", tmp_path / "a.csv", *options, "--output", tmp_path / "out") == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert message in told.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_no_file_can_have_and_a_page_that_is_a_folder(tmp_path, monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "--split", "x" * 5000) == 2
+    assert "File name too long" in capsys.readouterr().err
+    (tmp_path / "a.csv").write_text(GOOD)
+    (tmp_path / "out/audit.html").mkdir(parents=True)
+    assert run(monkeypatch, "--split", tmp_path / "a.csv", "--output", tmp_path / "out") == 2
+    assert "audit.html: cannot be written (Is a directory)" in capsys.readouterr().err
+
+
+def test_names_do_not_reach_terminal_and_page_as_commands(tmp_path, monkeypatch, capsys) -> None:
+    odd = tmp_path / os.fsdecode(b"a\n\x1b[31m\xff.csv")
+    rows = "".join(f"{n:0100}.png,{side},<b>x\x1b[2J,{n // 3}\n" for n, side in enumerate(["train", "test"] * 9))
+    odd.write_text(f"image,set,kind,case\n{rows}")
+    options = ["--patient", "case", "--class", "kind"]
+    assert run(monkeypatch, "--split", odd, *options, "--output", tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    assert "Split: a\\n\\x1b[31m\\udcff.csv\n" in printed
+    assert "\x1b" not in printed
+    page = (tmp_path / "out/audit.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;x" in page
+    assert "<b>x" not in page
+    assert json.loads((tmp_path / "out/audit.json").read_text(encoding="utf-8"))["files"] == [str(odd)]
+    (figure,) = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page)
+    drawn = ElementTree.fromstring(base64.b64decode(figure))
+    assert "test <b>x\\x1b[2J" in [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_class_may_be_called_all(tmp_path, monkeypatch) -> None:
+    (tmp_path / "a.csv").write_text("image,set,kind,case\n1.png,train,all,1\n2.png,test,all,1\n3.png,test,x,3\n")
+    options = ["--patient", "case", "--class", "kind"]
+    assert run(monkeypatch, "--split", tmp_path / "a.csv", *options, "--output", tmp_path / "out") == 0
+    (section,) = json.loads((tmp_path / "out/audit.json").read_text())["sections"]
+    assert section["tables"]["overlaps"]["rows"] == [
+        ["test", "train", "all", 2, 0.0, 0.5],
+        ["test", "train", "all", 1, 0.0, 1.0],
+        ["test", "train", "x", 1, 0.0, 0.0],
+    ]
+    assert section["data"]["overlaps"]["test"]["all"]["images"] == 2
+
+
+def test_bars_are_as_long_as_the_shares(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text(f"image,set\n{A},train\n{B},test\n{C},test\n{A},test\n")
+    ((_, svg),) = split_figures.shares(splits.read([tmp_path / "a.csv"]))
+    bars = [
+        one for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}rect") if one.get("height") == "11"
+    ]
+    widths = {
+        colour: [float(bar.get("width") or 0) for bar in bars if bar.get("fill") == colour]
+        for colour in dict.fromkeys(str(bar.get("fill")) for bar in bars)
+    }
+    image, slide, accession = widths.values()  # no twin; rows: all, benign, malignant
+    assert accession[0] / accession[1] == pytest.approx(2 / 3, abs=0.001)
+    assert image[0] / accession[1] == pytest.approx(1 / 3, abs=0.001)
+    assert image[1] / accession[1] == pytest.approx(1 / 2, abs=0.001)
+    assert slide == image
+    assert accession[2] == 0

@@ -80,9 +80,9 @@ def test_slides_and_accession_numbers(text: str, pairs: str) -> None:
     assert ", ".join(" ".join(pair) for pair in names.slides(text)) == pairs
 
 
-def test_the_images_of_slides_at_a_magnification() -> None:
-    found = names.of_slides(names.slides("22549AB"), magnifications=[40])
-    assert [one.image[-3:] for one in found] == [f"{number:03}" for number in range(1, 30)]
+def test_the_images_of_slides() -> None:
+    found = names.of_slides(names.slides("22549AB"))
+    assert [one.image[-3:] for one in found if one.magnification == 40] == [f"{number:03}" for number in range(1, 30)]
 
 
 def test_the_dataset_is_recognised_from_most_names() -> None:

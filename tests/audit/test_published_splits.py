@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from histobench.audit import names, overlaps, split_findings, splits
-from histobench.audit.entries import Options
 from histobench.audit.overlaps import ALL, Overlap, overlap
+from histobench.audit.split_columns import Options
 from histobench.audit.splits import Splits
 from histobench.io.errors import HistoBenchError
 

@@ -1,12 +1,13 @@
 """Splits in the forms that people publish, on small files."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from histobench.audit import split_findings, splits
-from histobench.audit.entries import Options
+from histobench.audit.split_columns import Options
 from histobench.audit.splits import Splits
 from histobench.io.errors import HistoBenchError
 
@@ -186,3 +187,18 @@ def test_unknown_patients_of_training_images_are_said(tmp_path: Path) -> None:
         "By patient: no test image has the patient of a training image. "
         "The patient of 1 test image and 1 training image is not known."
     )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path: Path) -> None:
+    write(tmp_path, {f"train/{TRAIN[0]}.png": "", f"test/{TEST[0]}.png": "", f"test/more/{TEST[1]}.png": ""})
+    (tmp_path / "test/more").chmod(0)
+    with pytest.raises(HistoBenchError, match="test/more: cannot be read"):
+        splits.read([tmp_path])
+
+
+def test_names_of_folds_with_and_without_their_word_are_one(tmp_path: Path) -> None:
+    rows = f"{TRAIN[0]},fold_1\n{TRAIN[1]},1.0\n{TEST[0]},fold 2\n"
+    found = splits.read(write(tmp_path, {"a.csv": f"image,fold\n{rows}"}))
+    assert [split.title for split in found.splits] == ["fold 1", "fold 2"]
+    assert sets(found) == {"train": [TEST[0]], "test": TRAIN[:2]}

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,8 +16,9 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 
 WIDTH = 110
+"""Widest line for the terminal, in characters."""
 NO_BREAK = "\xa0"
-ROWS_SHOWN = 12
+ROWS_SHOWN = 15
 """Rows of a table that the terminal shows; the page and audit.json have all."""
 
 
@@ -32,12 +34,16 @@ def write(sections: Sequence[Section], folder: Path, files: Sequence[str]) -> No
         raise HistoBenchError(
             f"{folder}: cannot be made ({error.strerror}); choose another folder with --output"
         ) from None
-    with atomic_path(folder / "audit.json") as temporary:
-        temporary.write_text(
-            json.dumps(as_json(sections, files), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
-    with atomic_path(folder / "audit.html") as temporary:
-        temporary.write_text(page(sections, files), encoding="utf-8")
+    written = json.dumps(as_json(sections, files), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    for name, content in (("audit.json", written), ("audit.html", page(sections, files))):
+        try:
+            with atomic_path(folder / name) as temporary:
+                # Names of files on Linux may hold bytes that are no UTF-8.
+                temporary.write_text(content, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise HistoBenchError(
+                f"{folder / name}: cannot be written ({error.strerror}); choose another folder with --output"
+            ) from None
 
 
 def as_json(sections: Sequence[Section], files: Sequence[str]) -> dict[str, Any]:
@@ -59,19 +65,24 @@ def as_json(sections: Sequence[Section], files: Sequence[str]) -> dict[str, Any]
 
 def text(sections: Sequence[Section]) -> Iterator[str]:
     """Yield the lines for a terminal: sentences, notes, and tables that are not too wide."""
+    width = max(60, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
+    yield from map(printable, _lines(sections, width))
+
+
+def _lines(sections: Sequence[Section], width: int) -> Iterator[str]:
     for section in sections:
         yield ""
         yield section.title
         yield "=" * len(section.title)
         for sentence in section.sentences:
-            lines = textwrap.wrap(
-                sentence.replace(" %", f"{NO_BREAK}%"), WIDTH, initial_indent="- ", subsequent_indent="  "
-            )
-            yield from (line.replace(NO_BREAK, " ") for line in lines)
+            whole = sentence.replace(" %", f"{NO_BREAK}%")
+            yield from textwrap.wrap(whole, width, initial_indent="- ", subsequent_indent="  ")
         for warning in section.warnings:
-            yield from textwrap.wrap(f"note: {warning}", WIDTH, subsequent_indent="  ")
-        for table in section.tables:
-            yield from _table(table)
+            yield from textwrap.wrap(f"note: {warning}", width, subsequent_indent="  ")
+        for table in section.tables if not section.is_part else ():
+            yield from _table(table, width)
+    if any(section.is_part for section in sections):
+        yield from ("", "The tables of each fold are in audit.html.")
 
 
 def page(sections: Sequence[Section], files: Sequence[str]) -> str:
@@ -100,9 +111,14 @@ def page(sections: Sequence[Section], files: Sequence[str]) -> str:
     ]
     return environment.get_template("audit_page.html").render(
         sections=shown,
+        whole=[section for section in sections if not section.is_part],
         files=files,
         style=Markup((style / "style.css").read_text(encoding="utf-8")),
         script=Markup((style / "script.js").read_text(encoding="utf-8")),
+        # The tables of a part have its title at the end of their names.
+        heading=lambda section, table: (
+            table.name.split("-")[0] if section.is_part else table.name.replace("-", " ")
+        ).capitalize(),
         is_number=lambda table, at: any(isinstance(row[at], (int, float)) for row in table.rows),
     )
 
@@ -118,12 +134,20 @@ def cell(table: Table, row: Sequence[Cell], at: int) -> str:
     return format(value, written).replace("%", " %")
 
 
-def _table(table: Table) -> Iterator[str]:
+def printable(text: str) -> str:
+    """Return a line without what a terminal would obey or no file can hold: control characters and lone surrogates as escapes."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        for one in text.replace(NO_BREAK, " ")
+    )
+
+
+def _table(table: Table, width: int) -> Iterator[str]:
     rows = [[cell(table, row, at) for at in range(len(row))] for row in table.rows[:ROWS_SHOWN]]
     widths = [max(map(len, column)) for column in zip(table.columns, *rows, strict=True)]
     yield ""
     yield f"{table.name}"
-    if sum(widths) + 2 * len(widths) > WIDTH:  # each column head in lines of its own words
+    if sum(widths) + 2 * len(widths) > width:  # each column head in lines of its own words
         heads = [textwrap.wrap(head, 10, break_long_words=False) or [""] for head in table.columns]
         widths = [max(*map(len, head), *(len(row[at]) for row in rows), 1) for at, head in enumerate(heads)]
         height = max(map(len, heads))

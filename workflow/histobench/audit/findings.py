@@ -36,6 +36,8 @@ class Section:
     """What audit.json has beside the sentences and tables; JSON values."""
     warnings: Sequence[str] = ()
     """What was guessed about the files, or ignored in them."""
+    is_part: bool = False
+    """Whether it is of one fold, below a section of all: the terminal shows its sentences alone."""
 
 
 def percent(share: float) -> str:

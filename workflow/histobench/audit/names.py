@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from histobench.audit.regular_expressions import timed_search
 from histobench.datasets import bach, breakhis
 from histobench.datasets.decode import IMAGE_NAME
 from histobench.io.errors import HistoBenchError
@@ -125,17 +126,9 @@ def slides(text: str) -> tuple[tuple[str, str], ...]:
     return ()
 
 
-def of_slides(
-    pairs: Collection[tuple[str, str]], magnifications: Collection[int] = (), subtypes: Collection[str] = ()
-) -> list[ImageName]:
-    """Return the official images of these (subtype, slide) pairs, at some magnifications and of some subtypes, or of all."""
-    return [
-        one
-        for one in official("breakhis").values()
-        if (one.subtype, one.slide) in pairs
-        and (not magnifications or one.magnification in magnifications)
-        and (not subtypes or one.subtype in subtypes)
-    ]
+def of_slides(pairs: Collection[tuple[str, str]]) -> list[ImageName]:
+    """Return the official images of these (subtype, slide) pairs."""
+    return [one for one in official("breakhis").values() if (one.subtype, one.slide) in pairs]
 
 
 @dataclass(frozen=True)
@@ -201,13 +194,13 @@ class Naming:
 def dataset_of(names: Iterable[str]) -> str:
     """Return ``breakhis`` or ``bach`` where more than half of the names have that form, else nothing."""
     given = [name for name in names if name.strip()]
-    for dataset, reader in (("breakhis", read_breakhis), ("bach", _read_bach_exactly)):
+    for dataset, reader in (("breakhis", read_breakhis), ("bach", read_bach_exactly)):
         if sum(reader(name) is not None for name in given) * 2 > len(given):
             return dataset
     return ""
 
 
-def _read_bach_exactly(text: str) -> ImageName | None:
+def read_bach_exactly(text: str) -> ImageName | None:
     """Return the image of BACH that a name means that begins like one; `image_b12.png` does not."""
     found = read_bach(text)
     return found if found and _BACH.match(_parts(text)[-1]) else None
@@ -260,7 +253,7 @@ def _column_or_pattern(what: str, text: str, columns: Collection[str]) -> tuple[
         pattern = re.compile(text)
         if re.escape(text) != text:  # it has a character with a meaning, so that it was meant as an expression
             return "", pattern
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         fault = f" ({error})"
     there = f"the columns are {', '.join(columns)!r:.200}" if columns else "the file has no columns"
     raise HistoBenchError(
@@ -272,7 +265,7 @@ def _column_or_pattern(what: str, text: str, columns: Collection[str]) -> tuple[
 def _value(column: str, pattern: re.Pattern[str] | None, path: str, row: Mapping[str, str]) -> str:
     if column:
         return (row.get(column) or "").strip()
-    match = pattern.search(path) if pattern else None
+    match = timed_search(pattern, path) if pattern else None
     return ("" if match is None else match[1] if match.re.groups else match[0]) or ""
 
 

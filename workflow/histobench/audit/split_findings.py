@@ -61,6 +61,7 @@ def _of_split(found: Splits, split: Split, shared: Shared) -> Section:
         tables,
         data=_data(found, split, shared),
         warnings=[] if several else _warnings(found, split),
+        is_part=several,
     )
 
 
@@ -74,7 +75,8 @@ def _of_folds(found: Splits, shared: Sequence[Shared]) -> Section:
     certain = {split.title: part[ALL].certain / part[ALL].images for split, part in parts if part[ALL].certain}
     said = f"folds, evaluation and training images have {_common(found.dataset)} in common"
     if certain:
-        which = f"{_listed(list(certain))}; at most {_percent(max(certain.values()))} of a fold's images"
+        which = f"{_listed(list(certain))}; " if len(certain) <= 5 else ""
+        which += f"at most {_percent(max(certain.values()))} of a fold's images"
         sentences = [f"Certain: in {len(certain)} of {count} {said} ({which})."]
     else:
         sentences = [f"Certain: in none of the {count} {said}."]
@@ -144,15 +146,15 @@ def _certain(dataset: str, name: str, parts: Mapping[str, Overlap]) -> str:
     part, kind = parts[ALL], SET_NAMES[name]
     said = []
     if part.image:
-        said.append(f"{part.image:,} ({_percent(part.image / part.images)}) are also training images")
+        said.append(f"{_number(part.image, part.images)} are also training images")
     if part.slide:
-        said.append(f"{part.slide:,} ({_percent(part.slide / part.images)}) are of a slide with training images")
+        said.append(f"{_number(part.slide, part.images)} are of a slide with training images")
     if part.twin:
         said.append(f"{part.twin:,} have the pixels of a training image that has another diagnosis")
     if said:
-        return f"Certain: of the {part.images:,} {kind} images, {_listed(said)}."
+        return f"Certain: of {part.images:,} {kind} images, {_listed(said)}."
     common = _common(dataset).replace("an image", "no image").replace("a slide", "slide")
-    return f"Certain: the {part.images:,} {kind} images and the training images have {common} in common."
+    return f"Certain: {kind} and training images have {common} in common."
 
 
 def _strict(dataset: str, split: Split, name: str, parts: Mapping[str, Overlap]) -> str:
@@ -165,22 +167,20 @@ def _strict(dataset: str, split: Split, name: str, parts: Mapping[str, Overlap])
     if not part.accession:
         return f"{reading}: no {kind} image has the {unit} of a training image.{more}"
     by_class = [f"{label} {_percent(own.share('accession') or 0)}" for label, own in parts.items() if label != ALL]
-    shares = "; ".join([_percent(part.accession / part.images), *([", ".join(by_class)] if by_class else [])])
-    return (
-        f"{reading}: {part.accession:,} of the {part.images:,} {kind} images ({shares}) {_same_patient(dataset)}.{more}"
-    )
+    same = _number(part.accession, part.images, f"; {', '.join(by_class)}" if by_class else "")
+    return f"{reading}: of {part.images:,} {kind} images, {same} {_same_patient(dataset)}.{more}"
 
 
 def _group_sentence(dataset: str, split: Split) -> str:
     """Return which class of the evaluation set has the fewest groups, and what interval these leave."""
     label, number, unit = min(class_groups(dataset, split, split.evaluated), key=lambda row: row[1])
     low, _ = binomial_interval(number, number)
-    what = f"{label} {plural(unit, number)}".strip()
+    what = f"{number:,} {label} {plural(unit, number)}".replace("  ", " ")
     fewest = ", the fewest of a class" if label else ""
     few = f" Fewer than {FEW} say little." if number < FEW else ""
     return (
-        f"The {SET_NAMES[split.evaluated]} set has {number:,} {what}{fewest}: for a classifier that is right on all of them, the 95 % "
-        f"interval is {_percent(low)} to 100 %.{few}"
+        f"The {SET_NAMES[split.evaluated]} set has {what}{fewest}. If all are classified right, the 95 % interval of the share of right "
+        f"{plural(unit, 2)} is still {_percent(low)} to 100 %.{few}"
     )
 
 
@@ -264,6 +264,10 @@ def missing_official(found: Splits) -> tuple[list[str], int, set[int]]:
 def _range(parts: Sequence[Overlap]) -> str:
     shares = [part.share("accession") or 0.0 for part in parts]
     return f"{_percent(min(shares))} to {_percent(max(shares))}"
+
+
+def _number(count: int, total: int, more: str = "") -> str:
+    return "all" if count == total else f"{count:,} ({_percent(count / total)}{more})"
 
 
 def _percent(share: float) -> str:

@@ -24,23 +24,15 @@ def sizes(name: str, dataset: str, split: Split) -> Table:
 
 
 def shares(name: str, dataset: str, shared: Shared) -> Table:
-    kinds, breakhis = shares_of(dataset), dataset == "breakhis"
-    rows: list[list[Cell]] = []
-    for (kind, against), parts in shared.items():
-        for label, part in parts.items():
-            rows.append([kind, against, label or "all", part.images, *(part.share(what) for what in kinds)])
-            rows[-1] += [part.twin, part.namesake] if breakhis else []
-    caption = (
-        "A row per evaluation set and class, against the images of all classes in the set in `against`."
-        + shares_caption(dataset)
-    )
-    if breakhis:
-        caption += (
-            " Twins: images of slide 13412, which is in the archive under two diagnoses; namesakes: those whose magnification and number "
-            "occur there under the other diagnosis."
-        )
-    columns = ("set", "against", "class", "images", *kinds.values(), *(("twins", "namesakes") if breakhis else ()))
-    return Table(name, caption, columns, rows, dict.fromkeys(kinds.values(), ".1%"))
+    kinds = shares_of(dataset)
+    rows: list[list[Cell]] = [
+        [kind, against, label or "all", part.images, *(part.share(what) for what in kinds)]
+        for (kind, against), parts in shared.items()
+        for label, part in parts.items()
+    ]
+    caption = "A row per evaluation set and class, against the images of all classes in the set in the column against."
+    columns = ("set", "against", "class", "images", *kinds.values())
+    return Table(name, caption + shares_caption(dataset), columns, rows, dict.fromkeys(kinds.values(), ".1%"))
 
 
 def shares_of(dataset: str) -> dict[str, str]:
@@ -83,40 +75,35 @@ def composition(name: str, split: Split) -> Table:
 def group_intervals(name: str, dataset: str, split: Split) -> Table:
     rows: list[list[Cell]] = []
     for kind in (kind for kind in split.sets if kind != "train"):
-        for label, number, unit in class_groups(dataset, split, kind):
+        for label, number, _ in class_groups(dataset, split, kind):
             nine = round(0.9 * number)
-            ends = [*binomial_interval(number, number), nine, *binomial_interval(nine, number)]
+            ends = [binomial_interval(number, number)[0], nine, *binomial_interval(nine, number)]
             siblings = overlaps.slides_with_siblings(split, kind, label)[0] if dataset == "breakhis" else None
-            rows.append([kind, label or "all", number, plural(unit, 2), siblings, *ends])
-    columns = (
-        *(
-            "set",
-            "class",
-            "groups",
-            "group is",
-            "groups with a sibling in training",
-            "low, all right",
-            "high, all right",
-        ),
-        *("nine tenths", "low, nine tenths right", "high, nine tenths right"),
-    )
-    formats = {name: ".1%" for name in columns if name.startswith(("low", "high"))}
+            rows.append([kind, label or "all", number, siblings, *ends])
+    columns = ("set", "class", "groups", "groups with a sibling in training", "low, all right")
+    columns += ("nine tenths", "low, nine tenths right", "high, nine tenths right")
+    group, sibling = "patients, and single images of unknown patients", ""
+    if dataset == "breakhis":
+        group, sibling = (
+            "slides",
+            ", how many have a slide of the same accession number in training (or train themselves)",
+        )
     return Table(
         name,
-        "Groups of the evaluation sets, how many have a group of the same accession number in training (or train themselves), and the exact "
-        "95 % interval of the share of groups that a classifier gets right, if it gets all right, or nine tenths (rounded). Groups count as "
-        "independent.",
+        f"Groups of the evaluation sets ({group}){sibling}, and the exact 95 % interval of the share of groups that a classifier gets right: "
+        "its low end if all are right (the high end is 100 %), and both ends if nine tenths (rounded) are. Groups count as independent.",
         columns,
         rows,
-        formats,
+        {name: ".1%" for name in columns if name.startswith(("low", "high"))},
     )
 
 
 def class_groups(dataset: str, split: Split, name: str) -> list[tuple[str, int, str]]:
     """Return class, number of groups and what they are called, of each class of a set."""
-    classes = overlaps.by_class(split.sets[name], lambda one: one.label) or {"": list(split.sets[name])}
-    unit = "slide" if dataset == "breakhis" else "group" if dataset == "bach" else "patient"
-    return [(label, len({one.group for one in images}), unit) for label, images in classes.items()]
+    images = split.sets[name]
+    classes = overlaps.by_class(images, lambda one: one.label) or {"": list(images)}
+    unit = "slide" if dataset == "breakhis" else "patient" if all(one.accession for one in images) else "group"
+    return [(label, len({one.group for one in part}), unit) for label, part in classes.items()]
 
 
 def unit_of(dataset: str) -> str:

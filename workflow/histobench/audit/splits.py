@@ -8,14 +8,17 @@ from pathlib import Path
 
 from histobench.audit import entries as entries_of
 from histobench.audit import names
-from histobench.audit.entries import Entry, Options
+from histobench.audit.entries import Entry
 from histobench.audit.names import ImageName, Naming
+from histobench.audit.split_columns import Options
 from histobench.audit.text_files import read_rows
 from histobench.datasets import official_folds
 from histobench.io.errors import HistoBenchError
 
 OFFICIAL = "official"
 """In place of a file: the five folds of BreakHis's authors."""
+MAX_FOLDS = 100
+"""Leaving out one slide of BreakHis after the other makes 81."""
 ORDER = ("train", "val", "test")
 
 
@@ -65,13 +68,16 @@ def read(files: Sequence[Path], options: Options | None = None) -> Splits:
         HistoBenchError: a file cannot be read, the dataset is not recognised, or there is no training or evaluation set.
     """
     options = options or Options()
+    scope = _scope(options)
     if [str(file) for file in files] == [OFFICIAL]:
         return official()
     entries, notes, columns, slides = _entries(files, options)
     if slides:
-        found, unknown, contradictions = _expanded(entries, options), _unknown_slides(entries), []
+        found = [(entry, image) for entry in entries for image in names.of_slides(names.slides(entry.name))]
+        unknown, contradictions = [entry.name for entry in entries if not names.slides(entry.name)], []
+        found = [(entry, image) for entry, image in found if _is_wanted(image, options)]
         found, more = _with_others(found, options)
-        notes += [f"The files list slides: each stands for its official images{_scope(options)}.", *more]
+        notes += [f"The files list slides: each stands for its official images{scope}.", *more]
         dataset = "breakhis"
     else:
         sample = [entry.name for entry in entries[:: max(1, len(entries) // 1000)]]
@@ -82,10 +88,19 @@ def read(files: Sequence[Path], options: Options | None = None) -> Splits:
         found, unknown, contradictions = _identified(entries, naming)
         found, more = _with_others(found, options)
         notes, dataset = notes + more, naming.dataset
+    if not found and scope:
+        raise HistoBenchError(
+            f"{_title(files)}: no image is{scope}; correct --magnifications or --subtypes, which are for BreakHis, or leave them out"
+        )
     if not found:
         raise HistoBenchError(
             f"{_title(files)}: none of its {len(entries):,} names is an image of {dataset}, the first is {entries[0].name!r:.100}; "
             "name another column (--name-column) or dataset (--dataset)"
+        )
+    folds = {entry.fold for entry, _ in found}
+    if len(folds) > MAX_FOLDS:
+        raise HistoBenchError(
+            f"{_title(files)}: has {len(folds):,} folds, expected at most {MAX_FOLDS}; say which column holds the fold (--fold-column)"
         )
     splits = _divided(found, files)
     _require_two_sides(splits, files)
@@ -104,17 +119,29 @@ def official() -> Splits:
     return Splits("official folds of BreakHis", "breakhis", made)
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # its name is too long; whoever reads it says so
+        return False
+
+
 def _entries(files: Sequence[Path], options: Options) -> tuple[list[Entry], list[str], list[str], bool]:
     """Return the entries of all files, notes, the columns that every table has, and whether the names are slides."""
     entries: list[Entry] = []
     notes: list[str] = []
+    said: dict[str, list[Path]] = {}
     for file in files:
-        if file.is_dir():
-            own, said = entries_of.of_folder(file)
+        if _is_folder(file):
+            own, of_file = entries_of.of_folder(file)
         else:
-            own, said = entries_of.of_rows(read_rows(file), options)
+            table = read_rows(file)
+            notes += table.notes
+            own, of_file = entries_of.of_rows(table, options)
         entries += own
-        notes += said
+        for note in of_file:
+            said.setdefault(note, []).append(file)
+    notes += [f"{_title(same)}: {note}" for note, same in said.items()]
     if not entries:
         raise HistoBenchError(
             f"{_title(files)}: no row has a set of train, val or test; say which column holds it (--set-column)"
@@ -153,39 +180,27 @@ def _contradicts(entry: Entry, image: ImageName) -> bool:
     return bool(words & {"benign", "malignant"}) and bool(image.label) and image.label not in words
 
 
-def _expanded(entries: Sequence[Entry], options: Options) -> list[Found]:
-    found = []
-    for entry in entries:
-        pairs = names.slides(entry.name)
-        found += [(entry, image) for image in names.of_slides(pairs, options.magnifications, options.subtypes)]
-    return found
-
-
-def _unknown_slides(entries: Sequence[Entry]) -> list[str]:
-    return [entry.name for entry in entries if not names.slides(entry.name)]
+def _is_wanted(image: ImageName, options: Options) -> bool:
+    """Tell whether the options leave an image in."""
+    return (not options.magnifications or image.magnification in options.magnifications) and (
+        not options.subtypes or image.subtype in options.subtypes
+    )
 
 
 def _with_others(found: Sequence[Found], options: Options) -> tuple[list[Found], list[str]]:
     """Return the images with all official ones that are not listed, in the set that the options say."""
-    kept = [
-        (entry, image)
-        for entry, image in found
-        if (not options.magnifications or image.magnification in options.magnifications)
-        and (not options.subtypes or image.subtype in options.subtypes)
-    ]
+    kept = [(entry, image) for entry, image in found if _is_wanted(image, options)]
     notes = [f"Left out {len(found) - len(kept):,} names, as the options say."] if len(kept) < len(found) else []
     if not options.others or not kept:
         return kept, notes
     if {entry.fold for entry, _ in kept} != {""}:
         raise HistoBenchError("--others is for a split without folds; leave it out, or give one split")
     listed = {image.image for _, image in kept}
-    rest = Entry("", options.others, "", "", "")
+    rest = Entry("", options.others, "", "")
     others = [
         (rest, image)
         for image in names.official(kept[0][1].dataset).values()
-        if image.image not in listed
-        and (not options.magnifications or image.magnification in options.magnifications)
-        and (not options.subtypes or image.subtype in options.subtypes)
+        if image.image not in listed and _is_wanted(image, options)
     ]
     notes.append(
         f"The {len(others):,} official images that are not listed{_scope(options)} were put into {options.others}."
@@ -206,11 +221,11 @@ def _divided(found: Sequence[Found], files: Sequence[Path]) -> list[Split]:
     """Return a split for each fold, or for each file that holds several sets."""
     per_file: dict[str, set[str]] = {}
     for entry, _ in found:
-        per_file.setdefault(entry.place.rpartition(", line ")[0], set()).add(entry.set)
+        per_file.setdefault(entry.file, set()).add(entry.set)
     own = len(per_file) > 1 and all("train" in sets and len(sets) > 1 for sets in per_file.values())
     keyed: dict[tuple[str, str], list[Found]] = {}
     for entry, image in found:
-        file = entry.place.rpartition(", line ")[0] if own else ""
+        file = entry.file if own else ""
         keyed.setdefault((file, entry.fold), []).append((entry, image))
     if all(not entry.set for entry, _ in found):
         return _partition(found)
