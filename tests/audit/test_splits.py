@@ -35,6 +35,13 @@ def table(delimiter: str, header: str, end: str = "\n") -> str:
 FORMS = {
     "a table": {"split.csv": table(",", "image,set")},
     "semicolons and Windows line ends": {"split.csv": table(";", "Filename,Partition", "\r\n")},
+    "an object a line": {
+        "split.jsonl": "".join(
+            json.dumps({"file": name, "subset": side}) + "\n"
+            for side, part in (("train", TRAIN), ("test", TEST))
+            for name in part
+        )
+    },
     "tabs and odd line ends": {"split.tsv": table("\t", "x,y", "\r\r\n")},
     "a byte order mark": {"split.csv": "\ufeff" + table(",", "image,set")},
     "no header": {"split.csv": table(",", "").lstrip()},

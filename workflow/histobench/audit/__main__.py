@@ -18,6 +18,7 @@ Exit status: 0 when it could be audited, whatever was found; 2 with one sentence
 """
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -29,13 +30,16 @@ from histobench.io.errors import HistoBenchError, run_script
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):  # of a terminal that knows ASCII alone
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         given = parsed(sys.argv[1:], __doc__)
         sections, files = audit(given)
         output = given.output or Path("audit") / (split_findings.slug(Path(files[0]).name)[:80] or "audit")
         audit_page.write(sections, output, files)
     except HistoBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {audit_page.printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     try:
         print("\n".join(audit_page.text(sections)).lstrip("\n"))
@@ -51,6 +55,9 @@ def audit(given: argparse.Namespace) -> tuple[list[Section], list[str]]:
     Raises:
         HistoBenchError: something cannot be audited, or there is nothing to audit.
     """
+    files = [*(file for group in given.split for file in group), *given.predictions, *given.table]
+    if "" in files:
+        raise HistoBenchError("the name of a file is empty; name a file")
     sections: list[Section] = []
     known: list[splits.Split] = []
     for group in given.split:
@@ -78,7 +85,7 @@ def audit(given: argparse.Namespace) -> tuple[list[Section], list[str]]:
             "nothing to audit: name files, for example --split train.csv test.csv, --predictions scores.csv or --table table.csv, or "
             "--split official for the folds of BreakHis's authors; --help says more"
         )
-    return sections, [*(file for group in given.split for file in group), *given.predictions, *given.table]
+    return sections, files
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from histobench.audit.entries import Options
 from histobench.audit.prediction_columns import Columns
 from histobench.audit.prediction_tables import FILES, SCALES, Reading
+from histobench.audit.split_columns import Options
 from histobench.datasets.breakhis import SUBTYPES
 from histobench.io.errors import HistoBenchError
 

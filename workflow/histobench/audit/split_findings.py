@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from histobench.audit import names, overlaps
-from histobench.audit.findings import Cell, Section, Table
+from histobench.audit.findings import Cell, Section, Table, percent
 from histobench.audit.overlaps import ALL, Overlap, Shared
 from histobench.audit.split_tables import (
     class_groups,
@@ -76,7 +76,7 @@ def _of_folds(found: Splits, shared: Sequence[Shared]) -> Section:
     said = f"folds, evaluation and training images have {_common(found.dataset)} in common"
     if certain:
         which = f"{_listed(list(certain))}; " if len(certain) <= 5 else ""
-        which += f"at most {_percent(max(certain.values()))} of a fold's images"
+        which += f"at most {percent(max(certain.values()))} of a fold's images"
         sentences = [f"Certain: in {len(certain)} of {count} {said} ({which})."]
     else:
         sentences = [f"Certain: in none of the {count} {said}."]
@@ -166,7 +166,7 @@ def _strict(dataset: str, split: Split, name: str, parts: Mapping[str, Overlap])
     more = f" The {unit} of {lacking} is not known." if lacking else ""
     if not part.accession:
         return f"{reading}: no {kind} image has the {unit} of a training image.{more}"
-    by_class = [f"{label} {_percent(own.share('accession') or 0)}" for label, own in parts.items() if label != ALL]
+    by_class = [f"{label} {percent(own.share('accession') or 0)}" for label, own in parts.items() if label != ALL]
     same = _number(part.accession, part.images, f"; {', '.join(by_class)}" if by_class else "")
     return f"{reading}: of {part.images:,} {kind} images, {same} {_same_patient(dataset)}.{more}"
 
@@ -180,7 +180,7 @@ def _group_sentence(dataset: str, split: Split) -> str:
     few = f" Fewer than {FEW} say little." if number < FEW else ""
     return (
         f"The {SET_NAMES[split.evaluated]} set has {what}{fewest}. If all are classified right, the 95 % interval of the share of right "
-        f"{plural(unit, 2)} is still {_percent(low)} to 100 %.{few}"
+        f"{plural(unit, 2)} is still {percent(low)} to 100 %.{few}"
     )
 
 
@@ -263,15 +263,11 @@ def missing_official(found: Splits) -> tuple[list[str], int, set[int]]:
 
 def _range(parts: Sequence[Overlap]) -> str:
     shares = [part.share("accession") or 0.0 for part in parts]
-    return f"{_percent(min(shares))} to {_percent(max(shares))}"
+    return f"{percent(min(shares))} to {percent(max(shares))}"
 
 
 def _number(count: int, total: int, more: str = "") -> str:
-    return "all" if count == total else f"{count:,} ({_percent(count / total)}{more})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return "all" if count == total else f"{count:,} ({percent(count / total)}{more})"
 
 
 def _listed(parts: Sequence[str]) -> str:

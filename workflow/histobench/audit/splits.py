@@ -71,6 +71,10 @@ def read(files: Sequence[Path], options: Options | None = None) -> Splits:
     scope = _scope(options)
     if [str(file) for file in files] == [OFFICIAL]:
         return official()
+    if OFFICIAL in map(str, files) and not Path(OFFICIAL).exists():
+        raise HistoBenchError(
+            "--split official is the folds of BreakHis's authors and stands alone; give other files with a --split of their own"
+        )
     entries, notes, columns, slides = _entries(files, options)
     if slides:
         found = [(entry, image) for entry in entries for image in names.of_slides(names.slides(entry.name))]

@@ -48,7 +48,7 @@ def read_rows(path: Path) -> Rows:
     """
     text, notes = read_text(path)
     start = text.lstrip()[:1]
-    if path.suffix.lower() in (".json", ".yaml", ".yml") or start in ("{", "["):
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson", ".yaml", ".yml") or start in ("{", "["):
         columns, rows = _flattened(path, structure(path, text))
         return Rows(path, rows, "", columns, notes)
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
@@ -191,15 +191,25 @@ def structure(path: Path, text: str) -> Any:
     """
     is_yaml = path.suffix.lower() in (".yaml", ".yml")
     try:
+        if path.suffix.lower() in (".jsonl", ".ndjson"):
+            return [json.loads(line, object_pairs_hook=_once) for line in text.splitlines() if line.strip()]
         if not is_yaml:
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_once)
         import yaml
 
         if re.search(r"(?:^|[\s\[{,:-])[&*]\w", text) and any(
             isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)
         ):
             raise HistoBenchError(f"{path}: has YAML aliases, expected values written out; write it without aliases")
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+        base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+        class Loader(base):
+            def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+                _once([(self.construct_object(key, deep=True), None) for key, _ in node.value])
+                return super().construct_mapping(node, deep)
+
+        return yaml.load(text, Loader=Loader)
     except HistoBenchError:
         raise
     except RecursionError:
@@ -210,6 +220,15 @@ def structure(path: Path, text: str) -> Any:
         raise HistoBenchError(f"{path}: cannot be read as {what} ({reason}); correct the file") from None
 
 
+def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Return a mapping; a key that is there twice would hide what the first one holds."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {twice!r:.60} is there twice")
+    return made
+
+
 def _flattened(path: Path, content: Any) -> tuple[list[str], list[Row]]:
     """Return the columns and rows of nested sets and names.
 
@@ -217,7 +236,7 @@ def _flattened(path: Path, content: Any) -> tuple[list[str], list[Row]]:
     with both.
     """
     content = _transposed(content)
-    records = list(_records(path, content, ()))
+    records = list(_records(path, content, (), 0))
     if not records:
         raise HistoBenchError(f"{path}: holds no names, expected sets with lists of names; give the file that does")
     columns = list(dict.fromkeys(column for record in records for column in record))
@@ -237,14 +256,14 @@ def _transposed(content: Any) -> Any:
     return content
 
 
-def _records(path: Path, content: Any, keys: tuple[str, ...]) -> Iterator[dict[str, str]]:
+def _records(path: Path, content: Any, keys: tuple[str, ...], depth: int) -> Iterator[dict[str, str]]:
     """Yield a record for each name: its own fields, or `name`, and `key 1`, `key 2`, ... above it."""
-    if len(keys) > MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise HistoBenchError(f"{path}: is nested too deeply, expected sets and their names; write it flat")
     above = {f"key {number}": key for number, key in enumerate(keys, 1)}
     if isinstance(content, Mapping):
         for key, value in content.items():
-            yield from _records(path, value, (*keys, str(key)))
+            yield from _records(path, value, (*keys, str(key)), depth + 1)
     elif isinstance(content, list):
         for value in content:
             if isinstance(value, Mapping) and all(not isinstance(one, (Mapping, list)) for one in value.values()):
@@ -252,7 +271,7 @@ def _records(path: Path, content: Any, keys: tuple[str, ...]) -> Iterator[dict[s
             elif isinstance(value, list) and value and all(not isinstance(one, (Mapping, list)) for one in value):
                 yield {f"column {number}": _text(one) for number, one in enumerate(value, 1)} | above
             else:
-                yield from _records(path, value, keys)
+                yield from _records(path, value, keys, depth + 1)
     elif content is not None:
         yield {"name": _text(content)} | above
 
