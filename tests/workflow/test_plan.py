@@ -49,7 +49,7 @@ def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(proj
         ("predict", "1", "2"): 40,
         ("predict", "1", "1"): 40,
     }
-    output = project.snakemake(*profile, "--forcerun", "claims_published", "--", "claims_published").stdout
+    output = project.snakemake(*profile, "--forcerun", "claims_of_paper", "--", "claims_published").stdout
     assert re.search(r"^Provided resources: gpu=\D*6\b", output, re.MULTILINE), output
 
 

@@ -44,7 +44,9 @@ class Cell:
         """
         match = _ADDRESS.fullmatch(address)
         if not match:
-            raise ValueError(f"{address!r} is no cell; write `TABLE MODEL/MODE 200x SCORE`, without what the table's rows lack")
+            raise ValueError(
+                f"{address!r} is no cell; write `TABLE MODEL/MODE 200x SCORE`, without what the table's rows lack"
+            )
         table, model, mode, magnification, metric = match.groups()
         return cls(table, model, mode or "", magnification or "", metric)
 
@@ -116,7 +118,7 @@ def arm_name(arm: str) -> str:
 
 def table_title(table: str) -> str:
     """Return the name of a table in a sentence: `Table 4` for `table4`."""
-    return re.sub(r"(?<=[a-z])(?=\d)", " ", table).replace("-", " ").capitalize()
+    return re.sub(r"^table(?=\d)", "table ", table).replace("-", " ").capitalize()
 
 
 def decimals(value: Fraction | float, digits: int = 4) -> str:

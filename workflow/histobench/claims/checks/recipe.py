@@ -70,7 +70,9 @@ def crop_scale(paper: Paper, scale: Sequence[str]) -> Verdict:
 
 def always_augmented(paper: Paper, plain: str, augmented: str) -> Verdict:
     """Return whether there are no results of training without augmentation: the table `plain` beside `augmented`."""
-    without, with_ = ({tuple(row.get(key) for key in KEYS): row for row in paper.table(name)} for name in (plain, augmented))
+    without, with_ = (
+        {tuple(row.get(key) for key in KEYS): row for row in paper.table(name)} for name in (plain, augmented)
+    )
     both = without.keys() & with_.keys()
     differ = sum(without[key] != with_[key] for key in both)
     return holds(

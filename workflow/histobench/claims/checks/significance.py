@@ -12,7 +12,17 @@ from functools import partial
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
 from histobench.claims.rank_tests import signed_rank_p_values, smallest_p_value
-from histobench.claims.table_cells import Bound, Cell, Unavailable, decimals, describe, places, rounding, span, table_title
+from histobench.claims.table_cells import (
+    Bound,
+    Cell,
+    Unavailable,
+    decimals,
+    describe,
+    places,
+    rounding,
+    span,
+    table_title,
+)
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPLAUSIBLE, IMPOSSIBLE, Case, Verdict, grade
 
 Pairs = Sequence[Sequence[str]]
@@ -40,7 +50,9 @@ def significant(
     relation = f"below {below}" if below else f"at most {at_most}"
     if wrong:
         are = "is" if wrong == 1 else "are"
-        text = f"{wrong} of {len(values)} printed p-values {are} not {relation} (largest {decimals(max(values), digits)})."
+        text = (
+            f"{wrong} of {len(values)} printed p-values {are} not {relation} (largest {decimals(max(values), digits)})."
+        )
         return Verdict(CONTRADICTED, text)
     text = f"printed {span(values, digits) if len(values) > 1 else texts[0]}, {relation}"
     smallest = signed_rank_p_values(folds)[0]
