@@ -170,6 +170,20 @@ def test_an_empty_cell_is_not_checkable_and_a_text_is_a_mistake() -> None:
         verdict({"t": table}, "within", cells="t B rate", at_least="1")
 
 
+def test_a_table_of_another_form_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(
+        HistoBenchError, match=r"^claim c: .*: its tables have no 'magnification'; correct them in the ledger$"
+    ):
+        verdict({"t": [{"total": "3", "train": "2", "test": "1"}]}, "split_sizes", table="t", train_share="0.7")
+    with pytest.raises(HistoBenchError, match="there is no table 'u', the paper's tables are: t;"):
+        verdict({"t": [{"rate": "3"}], "u": []}, "counts", table="u", images=1, benign=1, malignant=0)
+    (tmp_path / "t.csv").write_text("model,rate\nA,1\nB,1,2\n")
+    with pytest.raises(
+        HistoBenchError, match=r"t\.csv: row 2 has more or fewer cells than the header; correct it there"
+    ):
+        read_paper([tmp_path / "t.csv"])
+
+
 # What the documentation says
 
 

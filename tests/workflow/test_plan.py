@@ -53,6 +53,11 @@ def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(proj
     assert re.search(r"^Provided resources: gpu=\D*6\b", output, re.MULTILINE), output
 
 
+def test_the_claims_of_another_paper(project):
+    wanted = ("claims_published", "--config", "ledger=hao-2022")
+    assert project.jobs(*wanted) == {"claims_of_paper": 1, "claims_published": 1}
+
+
 def test_its_downloads_alone(project):
     assert project.jobs("fetch") == {"fetch_dataset": 2, "fetch_weights": 5, "fetch_config": 2, "fetch": 1}
 

@@ -15,10 +15,10 @@ rule claims_of_paper:
         CLAIMS_PUBLISHED.replace(".csv", ".md"),
         CLAIMS_PUBLISHED.replace(".csv", ".tex"),
         CLAIMS_PUBLISHED.replace(".csv", "-tabular.tex"),
-    wildcard_constraints:
-        ledger="|".join(map(re.escape, published_papers.ledgers())),
     log:
         "results/logs/claims_published/{ledger}.log",
+    wildcard_constraints:
+        ledger="|".join(map(re.escape, published_papers.ledgers())),
     localrule: True
     conda:
         "../../envs/report.yaml"

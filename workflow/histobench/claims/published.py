@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from histobench.claims.score_bounds import PrintedMean
 from histobench.claims.table_cells import Cell, Row, Unavailable, places, rounding, table_title
 from histobench.datasets import breakhis
+from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv
 
 KEYS = ("model", "mode", "magnification")
@@ -145,12 +146,20 @@ def read_paper(tables: Sequence[Path], architectures: Path | None = None) -> Pap
     Args:
         tables: the tables' files, `NAME.csv`.
         architectures: YAML: name in print -> `hub`, `revision` and `config`.
+
+    Raises:
+        HistoBenchError: a row of a table has more or fewer cells than its header.
     """
     import yaml
 
+    rows = {path.stem: read_csv(path, ()) for path in tables}
+    for path in tables:
+        for number, row in enumerate(rows[path.stem], start=1):
+            if None in row or None in row.values():
+                raise HistoBenchError(f"{path}: row {number} has more or fewer cells than the header; correct it there")
     models = yaml.safe_load(architectures.read_text(encoding="utf-8")) if architectures else {}
     return Paper(
-        {path.stem: read_csv(path, ()) for path in tables},
+        rows,
         official_census(),
         {name: model["config"] for name, model in models.items()},
     )

@@ -42,9 +42,9 @@ def accuracy_agrees(
     The bounds are those of :func:`implied_accuracy`, and the balance of folds is that of :func:`fold_balance`.
 
     `malignant_share` is the same in every fold, as in an external test, where these bounds make a row impossible. Without it
-    the share is that of the table `images`, with the numbers of BreakHis per magnification, and the balance of folds is not known: a row is impossible if no balance gives its
-    accuracy (e is not negative, so that accuracy is at least 1 - E[e]), and implausible if none of `draws` random folds of
-    patients is as unequal as it needs.
+    the share is that of the table `images`, with the numbers of BreakHis per magnification, and the balance of folds is not
+    known: a row is impossible if no balance gives its accuracy (e is not negative, so that accuracy is at least 1 - E[e]), and
+    implausible if none of `draws` random folds of patients is as unequal as it needs.
     """
     if bool(malignant_share) == bool(images):
         raise ValueError("give either malignant_share or images")
@@ -52,7 +52,7 @@ def accuracy_agrees(
     balance = {}
     if images:
         balance = dict(zip(total, fold_balance(paper.census, folds, draws), strict=True))
-    excess, alike, unequal, rows, impossible = [], [], [], paper.rows(tables), False
+    values, excess, alike, unequal, rows, impossible = [], [], [], [], paper.rows(tables), False
     for table, row in rows:
         accuracy, precision, recall = (
             paper.score(table, row, metric, folds) for metric in ("accuracy", "precision", "recall")
@@ -61,6 +61,7 @@ def accuracy_agrees(
         share = float(Fraction(malignant_share)) if malignant_share else malignant[size] / total[size]
         spread = balance.get(size, (0.0, 0.0))
         implied = implied_accuracy(precision, recall, accuracy.half, share, folds, spread)
+        values.append(accuracy.value)
         excess.append(accuracy.value - implied.accuracy)
         alike.append(implied.alike)
         unequal.append(implied.unequal)
@@ -70,9 +71,8 @@ def accuracy_agrees(
     )
     if len(rows) <= 2:
         parts = (
-            f"{row['accuracy_mean']} where precision and recall imply {float(row['accuracy_mean']) - value:.4f} "
-            f"({_row_name(row, table)})"
-            for (table, row), value in zip(rows, excess, strict=True)
+            f"{printed:.4f} where precision and recall imply {printed - value:.4f} ({_row_name(row, table)})"
+            for (table, row), printed, value in zip(rows, values, excess, strict=True)
         )
         evidence = f"{'; '.join(parts)}; folds allow {max(alike):.4f} at most."
     else:
