@@ -259,6 +259,15 @@ def test_a_doctored_table_flips_the_verdict(name, number, where, values, verdict
     assert on_paper(LEDGER[name], doctored(number, where, **values))[0] == verdict
 
 
+def test_a_higher_rank_trains_more_parameters() -> None:
+    (rank,) = (row["value"] for row in table("table3") if row["hyperparameter"] == "Rank r")
+    ranks = {item.arguments["rank"] for item in LEDGER.values() if item.predicate == "trainable"}
+    assert ranks == {int(rank)}
+    claim = LEDGER["lora-5-to-8-million"]
+    higher = claim.model_copy(update={"arguments": {**claim.arguments, "rank": 19}})
+    assert (on_paper(claim, PAPER)[0], on_paper(higher, PAPER)[0]) == ("contradicted", "holds")
+
+
 def test_deviations_of_patient_level_size_pass() -> None:
     rows = {number: [row | {"accuracy_std": "0.0500"} for row in table(number)] for number in ("table4", "table5")}
     assert on_paper(LEDGER["patient-level-folds"], replace(PAPER, tables={**PAPER.tables, **rows}))[0] == "holds"
