@@ -45,7 +45,10 @@ def trainable_in_study(
 
 
 def model_sizes(paper: Paper, table: str, smallest: str, lowest: str, highest: str) -> Verdict:
-    """Return whether a table's models (`parameters_millions`) have `lowest` to `highest` million parameters, and `smallest` has fewest."""
+    """Return whether a table's models have `lowest` to `highest` million parameters, and `smallest` has fewest.
+
+    They are in the column `parameters_millions`.
+    """
     sizes = {row["model"]: Fraction(row["parameters_millions"]) for row in paper.table(table)}
     least = min(sizes, key=sizes.__getitem__)
     right = (least, sizes[least], max(sizes.values())) == (smallest, Fraction(lowest), Fraction(highest))
@@ -77,7 +80,8 @@ def always_augmented(paper: Paper, plain: str, augmented: str) -> Verdict:
     differ = sum(without[key] != with_[key] for key in both)
     return holds(
         not differ,
-        f"{differ} of {len(both)} rows have one result without augmentation ({table_title(plain)}) and another with it ({table_title(augmented)}).",
+        f"{differ} of {len(both)} rows have one result without augmentation ({table_title(plain)}) and another with it "
+        f"({table_title(augmented)}).",
     )
 
 

@@ -67,8 +67,8 @@ def significant(
         return Verdict(IMPOSSIBLE, f"{text}.")
     return Verdict(
         IMPLAUSIBLE,
-        f"{text}; only an approximation could give it, but {none} of the {len(_printed(paper, table))} p-values of {table_title(table)} are below "
-        "what any approximation gives.",
+        f"{text}; only an approximation could give it, but {none} of the {len(_printed(paper, table))} p-values of "
+        f"{table_title(table)} are below what any approximation gives.",
     )
 
 
@@ -102,20 +102,20 @@ def signed_rank(paper: Paper, table: str, pairs: int) -> Verdict:
     texts, exact, n = _printed(paper, table), signed_rank_p_values(pairs), pairs
     step = Fraction(math.gcd(*(value.numerator * 2**n // value.denominator for value in exact)), 2**n)
     normal = math.erfc(n * (n + 1) / 4 / math.sqrt(n * (n + 1) * (2 * n + 1) / 12))
-    values = list(map(Fraction, texts))
+    values, digits = list(map(Fraction, texts)), max(map(places, texts))
     attained = sum(any(abs(Fraction(text) - p) <= rounding(text) for p in exact) for text in texts)
     small = _too_small(paper, table, pairs)
     evidence = (
-        f"{attained} of {len(values)} printed p-values ({span(values, max(map(places, texts)))}) are attainable: on {n} pairs the exact two-sided p "
-        f"is a multiple of {float(step):g}, the one-sided at least {float(exact[0] / 2):g}, that of the normal approximation "
-        f"at least {normal:.4f}; {small} are below {smallest_p_value(n):.4f}, the least of any approximation, one-sided and "
-        "with all differences equal."
+        f"{attained} of {len(values)} printed p-values ({span(values, digits)}) are attainable: on {n} pairs the exact "
+        f"two-sided p is a multiple of {float(step):g}, the one-sided at least {float(exact[0] / 2):g}, that of the normal "
+        f"approximation at least {normal:.4f}; {small} are below {smallest_p_value(n):.4f}, the least of any approximation, "
+        "one-sided and with all differences equal."
     )
     return Verdict(HOLDS if attained == len(values) else IMPOSSIBLE if small else IMPLAUSIBLE, evidence)
 
 
 def _printed(paper: Paper, table: str) -> list[str]:
-    return [text for row in paper.table(table) for column, text in row.items() if column.endswith("_p")]
+    return [text for row in paper.table(table) for column, text in row.items() if text and column.endswith("_p")]
 
 
 def _too_small(paper: Paper, table: str, pairs: int) -> int:
@@ -127,6 +127,6 @@ def _p_value(paper: Paper, table: str, pair: Sequence[str], metric: str) -> str:
     models = {arm.partition("/")[0] for arm in pair}
     paper.column(table, f"{metric}_p")
     for row in paper.table(table):
-        if {row["first"], row["second"]} == models:
+        if {row["first"], row["second"]} == models and row[f"{metric}_p"]:
             return row[f"{metric}_p"]
     raise Unavailable(f"{table_title(table)} does not compare {' and '.join(sorted(models))}")

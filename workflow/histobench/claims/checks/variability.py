@@ -28,7 +28,9 @@ def steadier(
     def spreads(arm: str) -> dict[str, Fraction]:
         own = _cells(arm, cells, each)
         if over == "folds":
-            return {f" at {cell.magnification}X": Fraction(paper.row(cell)[f"{cell.metric}_std"]) for cell in own}
+            places_of = [f" at {cell.magnification}X" if cell.magnification else "" for cell in own]
+            deviations = [Fraction(paper.row(cell)[f"{cell.metric}_std"]) for cell in own]
+            return dict(zip(places_of, deviations, strict=True))
         values = [paper.value(cell) for cell in own]
         return {"": max(values) - min(values)}
 
@@ -140,7 +142,8 @@ def fold_deviations(
     """Return whether standard deviations over folds reach what folds of patients give, or look like folds of images.
 
     The accuracy of n independent images has a binomial deviation of sqrt(a (1 - a) / n), here with n a fold's share of
-    the table `images`, which has a row for each magnification. Images of one patient are alike, so that folds of patients deviate more.
+    the table `images`, which has a row for each magnification. Images of one patient are alike, so that folds of patients
+    deviate more.
 
     `reference` holds the deviation of accuracy in published patient-level studies of BreakHis, by their names; `largest` is
     the largest of the paper, with which a study's is compared.
