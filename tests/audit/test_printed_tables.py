@@ -295,7 +295,7 @@ def test_an_audit_imports_no_torch_and_takes_seconds() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": "workflow"},
-        cwd=FOLDER.parents[1],
+        cwd=FOLDER.parents[2],
         capture_output=True,
         text=True,
     )

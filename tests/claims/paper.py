@@ -6,13 +6,13 @@ from pathlib import Path
 from histobench.claims import ledger
 from histobench.claims.published import read_paper
 
-FOLDER = Path(__file__).parents[2] / "resources" / "paper"
+FOLDER = Path(__file__).parents[2] / "resources" / "papers" / "zhaksylyk-2026"
 
 
-def table(number: int) -> list[dict[str, str]]:
-    with (FOLDER / "tables" / f"table{number}.csv").open(newline="") as file:
+def table(name: str) -> list[dict[str, str]]:
+    with (FOLDER / "tables" / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-PAPER = read_paper([table(number) for number in range(1, 8)], FOLDER / "architectures.yaml")
+PAPER = read_paper(sorted((FOLDER / "tables").glob("*.csv")), FOLDER / "architectures.yaml")
 LEDGER = {claim.id: claim for claim in ledger.load(FOLDER / "claims.yaml")}

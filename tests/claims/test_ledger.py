@@ -80,10 +80,15 @@ def test_a_malformed_ledger_is_one_message(tmp_path: Path, text: str, fault: str
 @pytest.mark.parametrize(
     ("address", "fault"),
     [
-        ("table4 ResNet34 200x accuracy", "is no cell; write for example"),
+        ("table4", "'table4' is no cell; write `TABLE MODEL/MODE 200x SCORE`"),
+        ("table9 ResNet34/ft 200x accuracy", "there is no table 'table9', the paper's tables are: table1, table2"),
+        (
+            "table4 ResNet34 200x accuracy",
+            "named by model, magnification is no cell of table4: its rows have model, mode, mag",
+        ),
         ("table4 ResNet34/ft accuracy", "is no cell"),
         ("table6 ResNet34/ft 40x accuracy", "is no cell"),
-        ("table4 ResNet34/ft 200x accurracy", "is no cell"),
+        ("table4 ResNet34/ft 200x accurracy", "accurracy is no cell of table4: its columns are model, mode"),
         ("table4 {arm} 200x accuracy", "`each` gives no values for {arm}"),
     ],
 )

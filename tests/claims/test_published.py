@@ -17,12 +17,12 @@ from histobench.claims.verdicts import ON_PAPER, ON_STUDY
 from tests.claims.paper import FOLDER, LEDGER, PAPER, table
 
 
-def doctored(number: int, where: Mapping[str, str], **values: str) -> Paper:
+def doctored(name: str, where: Mapping[str, str], **values: str) -> Paper:
     """Return the paper with some numbers of the one row that `where` finds replaced."""
-    rows = table(number)
+    rows = table(name)
     (row,) = (row for row in rows if all(row[key] == value for key, value in where.items()))
     row.update(values)
-    return replace(PAPER, tables={**PAPER.tables, number: rows})
+    return replace(PAPER, tables={**PAPER.tables, name: rows})
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +127,12 @@ def test_no_version_of_the_signed_rank_test_gives_less_than_the_smallest_p_value
 
 
 def test_p_values_that_a_test_can_give_are_possible() -> None:
-    rows = [row | {"accuracy_p": "0.063", "f1_p": "0.125", "auc_p": "0.188"} for row in table(7)]
-    paper = replace(PAPER, tables={**PAPER.tables, 7: rows})
-    assert signed_rank(paper, 5).verdict == "holds"
+    rows = [row | {"accuracy_p": "0.063", "f1_p": "0.125", "auc_p": "0.188"} for row in table("table7")]
+    paper = replace(PAPER, tables={**PAPER.tables, "table7": rows})
+    assert signed_rank(paper, "table7", 5).verdict == "holds"
     ranking = [["ResNet34/ft", "SmolVLM/ft"]]
-    assert significant(paper, ranking, ["f1"], below="0.2").verdict == "holds"
-    assert significant(paper, ranking, ["f1"], below="0.05").verdict == "contradicted"
+    assert significant(paper, "table7", 5, ranking, ["f1"], below="0.2").verdict == "holds"
+    assert significant(paper, "table7", 5, ranking, ["f1"], below="0.05").verdict == "contradicted"
 
 
 def test_scores_of_true_folds_agree_and_doctored_ones_do_not() -> None:
@@ -147,11 +147,11 @@ def test_scores_of_true_folds_agree_and_doctored_ones_do_not() -> None:
         row = {"model": "M", "mode": "ft"}
         for name, values in (("precision", precision), ("recall", recall), ("f1", f1), ("accuracy", accuracy)):
             row |= {f"{name}_mean": f"{values.mean():.4f}", f"{name}_std": f"{values.std(ddof=1):.3f}"}
-        paper = Paper({1: table(1), 6: [row]})
-        assert f1_agrees(paper, [6]).verdict == "holds"
-        assert accuracy_agrees(paper, [6], "1/2").verdict == "holds"
-        higher = Paper({6: [row | {"f1_mean": f"{(precision.mean() + recall.mean()) / 2 + 0.0005:.4f}"}]})
-        assert f1_agrees(higher, [6]).verdict == "impossible"
+        paper = Paper({"table1": table("table1"), "table6": [row]})
+        assert f1_agrees(paper, ["table6"], 5).verdict == "holds"
+        assert accuracy_agrees(paper, ["table6"], 5, "1/2").verdict == "holds"
+        higher = Paper({"table6": [row | {"f1_mean": f"{(precision.mean() + recall.mean()) / 2 + 0.0005:.4f}"}]})
+        assert f1_agrees(higher, ["table6"], 5).verdict == "impossible"
 
 
 def test_true_patient_level_folds_agree_at_any_class_balance() -> None:
@@ -175,7 +175,9 @@ def test_true_patient_level_folds_agree_at_any_class_balance() -> None:
         for name, values in zip(("accuracy", "precision", "recall"), np.array(scores).T, strict=True):
             row |= {f"{name}_mean": f"{values.mean():.4f}", f"{name}_std": f"{values.std(ddof=1):.3f}"}
         rows.append(row)
-    found = accuracy_agrees(replace(PAPER, tables={1: table(1), 4: rows}), [4], draws=2_000)
+    found = accuracy_agrees(
+        replace(PAPER, tables={"table1": table("table1"), "table4": rows}), ["table4"], 5, images="table1", draws=2_000
+    )
     assert found.verdict == "holds", found.evidence
 
 
@@ -184,9 +186,11 @@ def test_the_excess_of_accuracy_is_that_of_whole_counts(verdicts) -> None:
     hits = 0.9935 * 1370
     false = hits / 0.9860 - hits
     implied = (hits + 625 - false) / 1995
-    row = doctored(4, {"model": "ResNet34", "magnification": "40"}).tables[4][4]
+    row = doctored("table4", {"model": "ResNet34", "magnification": "40"}).tables["table4"][4]
     assert (row["model"], row["magnification"]) == ("ResNet34", "40")
-    text = accuracy_agrees(replace(PAPER, tables={1: table(1), 4: [row]}), [4]).evidence
+    text = accuracy_agrees(
+        replace(PAPER, tables={"table1": table("table1"), "table4": [row]}), ["table4"], 5, images="table1"
+    ).evidence
     assert f"imply {implied:.4f}" in text
     assert 0.002 < 0.9879 - implied < 0.003
 
@@ -194,7 +198,7 @@ def test_the_excess_of_accuracy_is_that_of_whole_counts(verdicts) -> None:
 def test_random_splits_of_patients_are_counted_as_one_by_one() -> None:
     paper = Paper(
         {
-            1: [
+            "table1": [
                 {"magnification": "40", "total": "6", "train": "3"},
                 {"magnification": "100", "total": "6", "train": "3"},
             ]
@@ -202,19 +206,21 @@ def test_random_splits_of_patients_are_counted_as_one_by_one() -> None:
         [Patient(False, name, name, images) for name, images in (("a", (1, 2)), ("b", (2, 1)), ("c", (3, 3)))],
     )
     # Of the subsets with 1 or 2 patients, {c} and {a, b} hit; with share 1/2 all six are equally likely.
-    exact, near = patient_splits(paper, 0.5, (1, 2), 30_000, seed=1, near=1)
+    exact, near = patient_splits(paper, "table1", 0.5, (1, 2), 30_000, seed=1, near=1)
     assert exact / 30_000 == pytest.approx(2 / 6, abs=4 * (1 / 3 * 2 / 3 / 30_000) ** 0.5)  # four standard errors
     # {a}, {b}, {a, c} and {b, c} are two images away at the worse magnification.
     assert near == exact
-    assert patient_splits(paper, 0.5, (1, 2), 5_000, seed=1, near=2)[1] == 5_000
-    assert patient_splits(paper, 0.5, (1, 2), 5_000, seed=1) == patient_splits(paper, 0.5, (1, 2), 5_000, seed=1)
+    assert patient_splits(paper, "table1", 0.5, (1, 2), 5_000, seed=1, near=2)[1] == 5_000
+    assert patient_splits(paper, "table1", 0.5, (1, 2), 5_000, seed=1) == patient_splits(
+        paper, "table1", 0.5, (1, 2), 5_000, seed=1
+    )
 
 
 def test_a_split_of_other_sizes_is_no_evidence_for_a_split_of_images() -> None:
     claim = LEDGER["table1-patient-level"]
     quick = claim.model_copy(update={"arguments": {**claim.arguments, "draws": 1000}})
     assert on_paper(quick, PAPER)[0] == "implausible"
-    paper = doctored(1, {"magnification": "40"}, train="1380", test="615")
+    paper = doctored("table1", {"magnification": "40"}, train="1380", test="615")
     assert on_paper(quick, paper)[0] == "not checkable"
     assert on_paper(LEDGER["table1-sizes"], paper)[0] == "contradicted"
 
@@ -225,43 +231,51 @@ def test_a_split_of_other_sizes_is_no_evidence_for_a_split_of_images() -> None:
 @pytest.mark.parametrize(
     ("name", "number", "where", "values", "verdict"),
     [
-        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9410"}, "holds"),
-        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9407"}, "contradicted"),
+        ("no-vlm-reaches-a-cnn", "table4", {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9410"}, "holds"),
+        ("no-vlm-reaches-a-cnn", "table4", {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9407"}, "contradicted"),
         # Two numbers of four decimals may be off by 0.0001 together: an apparent difference of that size decides nothing.
-        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9408"}, "not checkable"),
-        ("no-vlm-reaches-a-cnn", 4, {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9409"}, "not checkable"),
-        ("augmentation-lowers", 5, {"model": "AlexNet", "magnification": "40"}, {"auc_mean": "0.9914"}, "contradicted"),
-        ("augmentation-smolvlm-200x", 4, {"model": "SmolVLM", "mode": "ft", "magnification": "200"}, {"accuracy_mean": "0.9570"}, "holds"),
-        ("bach-f1", 6, {"model": "ResNet34"}, {"f1_mean": "0.7779"}, "impossible"),  # SmolVLM's row stays
-        ("bach-auc", 6, {"model": "ResNet34"}, {"auc_mean": "0.8600"}, "holds"),
-        ("resnet34-best", 4, {"model": "VGG19", "magnification": "200"}, {"auc_mean": "0.9970"}, "contradicted"),
-        ("resnet34-variance", 4, {"model": "ResNet34", "magnification": "200"}, {"accuracy_std": "0.0110"}, "contradicted"),
-        ("resnet34-variance", 4, {"model": "ResNet34", "magnification": "200"}, {"accuracy_std": "0.0100"}, "not checkable"),
+        ("no-vlm-reaches-a-cnn", "table4", {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9408"}, "not checkable"),
+        ("no-vlm-reaches-a-cnn", "table4", {"model": "VGG19", "magnification": "40"}, {"accuracy_mean": "0.9409"}, "not checkable"),
+        ("augmentation-lowers", "table5", {"model": "AlexNet", "magnification": "40"}, {"auc_mean": "0.9914"}, "contradicted"),
+        ("augmentation-smolvlm-200x", "table4", {"model": "SmolVLM", "mode": "ft", "magnification": "200"}, {"accuracy_mean": "0.9570"}, "holds"),
+        ("bach-f1", "table6", {"model": "ResNet34"}, {"f1_mean": "0.7779"}, "impossible"),  # SmolVLM's row stays
+        ("bach-auc", "table6", {"model": "ResNet34"}, {"auc_mean": "0.8600"}, "holds"),
+        ("resnet34-best", "table4", {"model": "VGG19", "magnification": "200"}, {"auc_mean": "0.9970"}, "contradicted"),
+        ("resnet34-variance", "table4", {"model": "ResNet34", "magnification": "200"}, {"accuracy_std": "0.0110"}, "contradicted"),
+        ("resnet34-variance", "table4", {"model": "ResNet34", "magnification": "200"}, {"accuracy_std": "0.0100"}, "not checkable"),
         # Precision 0.9603 and recall 0.9641 leave at most 1 - 2 x 0.9641 + 0.9641 / 0.9603 = 0.0758 errors per malignant
         # image, so that no class balance gives an accuracy below 0.924.
-        ("tables-accuracy", 4, {"model": "AlexNet", "magnification": "40"}, {"accuracy_mean": "0.9200"}, "impossible"),
-        ("resnet34-vlm-p-below", 7, {"second": "ResNet34", "first": "SmolVLM"}, {"f1_p": "0.011"}, "contradicted"),
-        ("resnet34-vlm-p-below", 7, {"second": "ResNet34", "first": "SmolVLM"}, {"f1_p": "0.009"}, "impossible"),
-        ("dataset-counts", 1, {"magnification": "40"}, {"benign": "626"}, "contradicted"),
-        ("dataset-counts", 1, {"magnification": "total"}, {"test": "2374"}, "contradicted"),
-        ("cnn-sizes", 2, {"model": "VGG19"}, {"parameters_millions": "20.0"}, "contradicted"),
-        ("lora-5-to-8-million", 3, {"hyperparameter": "Rank r"}, {"value": "19"}, "holds"),
-        ("tables-f1", 4, {"model": "AlexNet", "magnification": "40"}, {"f1_mean": "0.9630"}, "impossible"),
-        ("smolvlm-recall-again", 4, {"model": "SmolVLM", "mode": "ft", "magnification": "100"}, {"recall_mean": "0.9495"}, "holds"),
+        ("tables-accuracy", "table4", {"model": "AlexNet", "magnification": "40"}, {"accuracy_mean": "0.9200"}, "impossible"),
+        ("resnet34-vlm-p-below", "table7", {"second": "ResNet34", "first": "SmolVLM"}, {"f1_p": "0.011"}, "contradicted"),
+        ("resnet34-vlm-p-below", "table7", {"second": "ResNet34", "first": "SmolVLM"}, {"f1_p": "0.009"}, "impossible"),
+        ("dataset-counts", "table1", {"magnification": "40"}, {"benign": "626"}, "contradicted"),
+        ("dataset-counts", "table1", {"magnification": "total"}, {"test": "2374"}, "contradicted"),
+        ("cnn-sizes", "table2", {"model": "VGG19"}, {"parameters_millions": "20.0"}, "contradicted"),
+        ("tables-f1", "table4", {"model": "AlexNet", "magnification": "40"}, {"f1_mean": "0.9630"}, "impossible"),
+        ("smolvlm-recall-again", "table4", {"model": "SmolVLM", "mode": "ft", "magnification": "100"}, {"recall_mean": "0.9495"}, "holds"),
     ],
 )  # fmt: skip
 def test_a_doctored_table_flips_the_verdict(name, number, where, values, verdict) -> None:
     assert on_paper(LEDGER[name], doctored(number, where, **values))[0] == verdict
 
 
+def test_a_higher_rank_trains_more_parameters() -> None:
+    (rank,) = (row["value"] for row in table("table3") if row["hyperparameter"] == "Rank r")
+    ranks = {item.arguments["rank"] for item in LEDGER.values() if item.predicate == "trainable"}
+    assert ranks == {int(rank)}
+    claim = LEDGER["lora-5-to-8-million"]
+    higher = claim.model_copy(update={"arguments": {**claim.arguments, "rank": 19}})
+    assert (on_paper(claim, PAPER)[0], on_paper(higher, PAPER)[0]) == ("contradicted", "holds")
+
+
 def test_deviations_of_patient_level_size_pass() -> None:
-    rows = {number: [row | {"accuracy_std": "0.0500"} for row in table(number)] for number in (4, 5)}
+    rows = {number: [row | {"accuracy_std": "0.0500"} for row in table(number)] for number in ("table4", "table5")}
     assert on_paper(LEDGER["patient-level-folds"], replace(PAPER, tables={**PAPER.tables, **rows}))[0] == "holds"
-    largest = max(row["accuracy_std"] for number in (4, 5) for row in table(number))
+    largest = max(row["accuracy_std"] for number in ("table4", "table5") for row in table(number))
     assert Fraction(LEDGER["patient-level-folds"].arguments["largest"]) == Fraction(largest)
 
 
 def test_what_the_paper_lacks_is_not_checkable() -> None:
-    bare = Paper({**PAPER.tables, 4: [row for row in table(4) if row["model"] != "VGG19"]})
+    bare = Paper({**PAPER.tables, "table4": [row for row in table("table4") if row["model"] != "VGG19"]})
     for name in ("hidden-size", "vgg19-400x", "lora-5-to-8-million"):
         assert on_paper(LEDGER[name], bare)[0] == "not checkable"

@@ -62,6 +62,10 @@ def claim(predicate: str, **arguments: object) -> claims.Claim:
     return claims.Claim(id="c", section="1", quote="A sentence", predicate=predicate, arguments=arguments)
 
 
+VARIES = {"cells": "table4 {arm} {size}x accuracy", "each": {"size": [40, 100, 200, 400]}}
+"""What the claims about variability are about."""
+
+
 def on_study(item: claims.Claim, study: Results) -> tuple[str, object, object, object, str]:
     published = [item.texts | {"published_verdict": "holds", "published_evidence": "It does."}]
     (row,) = claims.on_study([item], published, study)
@@ -274,11 +278,11 @@ def test_a_ratio_of_deviations_misses_each_tail_as_often_as_it_should(ratio, sha
 def test_less_variability_over_folds_is_decided(noise, verdict) -> None:
     x = np.array([0.901, 0.902, 0.900, 0.9015, 0.9005])
     rows = [row for size in ("40", "100", "200", "400") for row in fold_rows([x, x + noise], size)]
-    item = claim("steadier", first=["ResNet34/ft"], second=["VGG19/ft"], over="folds")
+    item = claim("steadier", first=["ResNet34/ft"], second=["VGG19/ft"], over="folds", **VARIES)
     found = on_study(item, results(metrics=rows))
     assert found[0] == verdict
     assert "ratio of the deviations over folds, VGG19 FT over ResNet34 FT, " in found[-1]
-    other = claim("steadier", first=["VGG19/ft"], second=["ResNet34/ft"], over="folds")
+    other = claim("steadier", first=["VGG19/ft"], second=["ResNet34/ft"], over="folds", **VARIES)
     assert on_study(other, results(metrics=rows))[0] == {"supported": "contradicted"}.get(verdict, verdict)
     for lacking in (rows[1:], [row | {"accuracy": "1"} for row in rows], []):
         assert on_study(item, results(metrics=lacking))[0] == "not run"
@@ -307,7 +311,7 @@ def test_a_difference_of_ranges_is_off_by_no_more_than_the_ranges_of_the_errors(
     found = range_difference(ranges(means, means + errors), *CELLS)
     assert found.effect == pytest.approx(0.15 - 0.03)
     assert found.ends(1) == (pytest.approx(0.12 - 0.03), pytest.approx(0.12 + 0.03))
-    item = claim("steadier", first=["ResNet34/ft"], second=["VGG19/ft"], over="magnifications")
+    item = claim("steadier", first=["ResNet34/ft"], second=["VGG19/ft"], over="magnifications", **VARIES)
     assert on_study(item, ranges(means, means + errors))[0] == "supported"
     assert on_study(item, ranges(means, means + 5 * errors))[0] == "undecided"
     assert on_study(item, ranges(means[::-1], means[::-1] + errors))[0] == "contradicted"
@@ -340,7 +344,9 @@ def histories(**losses: Sequence[float] | np.ndarray) -> dict[Run, dict[str, str
 
 
 def test_final_losses_are_compared_over_folds() -> None:
-    item = claim("lower_loss", first=["ResNet34/ft"], second=["VGG19/ft"], losses=["validation_loss"])
+    item = claim(
+        "lower_loss", figures="Figure 6", first=["ResNet34/ft"], second=["VGG19/ft"], losses=["validation_loss"]
+    )
     one, other = [0.10, 0.12, 0.14, 0.16, 0.18], [0.20, 0.23, 0.24, 0.27, 0.28]
     study = replace(results(), histories=histories(resnet34=one, vgg19=other))
     verdict, effect, low, high, text = on_study(item, study)
@@ -364,7 +370,10 @@ def test_final_losses_are_compared_over_folds() -> None:
 def test_deviations_over_folds_have_a_chi_square_interval() -> None:
     from scipy.stats import chi2
 
-    item = claim("fold_deviations", arms=["ResNet34/ft"], reference={"a study": "0.04"}, largest="0.023", folds=5)
+    item = claim(
+        "fold_deviations", tables=["table4"], images="table1", arms=["ResNet34/ft"], reference={"a study": "0.04"},
+        largest="0.023", folds=5,
+    )  # fmt: skip
     row = PLACE | {"model": "resnet34", "mode": "ft", "folds": "5", "accuracy_std": "0.06"}
     study = results(summary=[row, row | {"model": "other", "accuracy_std": "0.9"}])
     verdict, effect, low, high, _ = on_study(item, study)
@@ -377,7 +386,7 @@ def test_deviations_over_folds_have_a_chi_square_interval() -> None:
 
 
 def test_trained_parameters_are_counted() -> None:
-    item = claim("trainable", arms=["SmolVLM/ft"], at_least="5", at_most="8")
+    item = claim("trainable", arms=["SmolVLM/ft"], rank=16, at_least="5", at_most="8")
     for count, verdict in (("6293505", "supported"), ("4359681", "contradicted")):
         study = results(parameters=[{"model": "smolvlm", "mode": "ft", "trainable": count}])
         assert on_study(item, study)[0] == verdict
@@ -385,7 +394,8 @@ def test_trained_parameters_are_counted() -> None:
 
 
 def test_significance_is_asked_of_the_differences() -> None:
-    item = claim("significant", pairs=[["ResNet34/ft", "SmolVLM/ft"]], metrics=["accuracy"], below="0.05")
+    pair = ["ResNet34/ft", "SmolVLM/ft"]
+    item = claim("significant", table="table7", folds=5, pairs=[pair], metrics=["accuracy"], below="0.05")
     verdict, *_, text = on_study(item, with_draws((0.9, two(0.91, 0.92), {}), (0.9, two(0.9, 0.9), SMOLVLM)))
     assert verdict == "supported"
     assert text.startswith("The differences, whatever their p-values: ")
@@ -408,5 +418,5 @@ def test_the_whole_ledger_can_be_asked_of_an_empty_study() -> None:
 
 
 def test_cells_have_addresses() -> None:
-    assert Cell.parse("table4 Qwen2-VL-2B/lp 40x auc") == Cell(4, "Qwen2-VL-2B", "lp", "40", "auc")
+    assert Cell.parse("table4 Qwen2-VL-2B/lp 40x auc") == Cell("table4", "Qwen2-VL-2B", "lp", "40", "auc")
     assert Cell.parse("table6 SmolVLM/ft f1").setting == "f1, Table 6"

@@ -140,7 +140,9 @@ def make(folder: Path) -> PageInput:
     texts = [{key: str(value) for key, value in row.items()} for row in summary]
     tables = []
     for number in (4, 5):
-        published = read_csv(Path(__file__).parents[2] / f"resources/paper/tables/table{number}.csv", ())
+        published = read_csv(
+            Path(__file__).parents[2] / f"resources/papers/zhaksylyk-2026/tables/table{number}.csv", ()
+        )
         table, beside = results_tables(texts, published, number, "last", made)
         prefix = folder / "tables" / f"table{number}"
         render.write(table, prefix, beside)

@@ -30,7 +30,7 @@ from histobench.study.runs import Run
 from histobench.study.spec import CnnSettings, VlmSettings
 from tests.report.studies import ARMS, EXTERNAL, ROOT, block, call, study
 
-TABLE4 = ROOT / "resources" / "paper" / "tables" / "table4.csv"
+TABLE4 = ROOT / "resources" / "papers" / "zhaksylyk-2026" / "tables" / "table4.csv"
 NOTE = "The images are SYNTHETIC."
 SCALES = (40, 100, 200, 400)
 EVERY = [(arm, scale) for arm in ARMS for scale in SCALES]

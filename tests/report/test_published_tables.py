@@ -5,7 +5,7 @@ import pytest
 from histobench.io.files import read_csv
 from histobench.report.published_tables import beside, difference
 
-TABLES = Path(__file__).parents[2] / "resources" / "paper" / "tables"
+TABLES = Path(__file__).parents[2] / "resources" / "papers" / "zhaksylyk-2026" / "tables"
 
 
 @pytest.mark.parametrize(

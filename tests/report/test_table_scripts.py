@@ -66,7 +66,7 @@ def folder(tmp_path_factory) -> Path:
 )  # fmt: skip
 def test_a_script_writes_its_tables(folder, script, name, options, beside, first, monkeypatch) -> None:
     monkeypatch.chdir(folder)
-    files = options.replace("PUBLISHED", f"{ROOT}/resources/paper/tables/{name[:6]}.csv").split()
+    files = options.replace("PUBLISHED", f"{ROOT}/resources/papers/zhaksylyk-2026/tables/{name[:6]}.csv").split()
     call(script, monkeypatch, "--study", "study.json", *files, "--output-prefix", f"{name}/{name}")
     made = [name, f"{name}-beside-published"] if beside else [name]
     expected = {f"{table}{suffix}" for table in made for suffix in (".csv", ".md", ".tex", "-tabular.tex")}

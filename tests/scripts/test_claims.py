@@ -12,13 +12,13 @@ from histobench.study.run_files import HISTORY
 from tests.report import studies
 from tests.scripts.running import ROOT, Ended, rows, run
 
-PAPER = ROOT / "resources" / "paper"
+PAPER = ROOT / "resources" / "papers" / "zhaksylyk-2026"
 TABLES = [PAPER / "tables" / f"table{number}.csv" for number in range(1, 8)]
 
 
 def published(folder: Path, ledger: Path = PAPER / "claims.yaml") -> Ended:
     return run(
-        "claims_published", folder, "--claims", ledger, "--tables", *TABLES, "--architectures",
+        "claims_of_paper", folder, "--claims", ledger, "--tables", *TABLES, "--architectures",
         PAPER / "architectures.yaml", "--output-prefix", "out/claims_published",
     )  # fmt: skip
 

@@ -162,7 +162,7 @@ def test_a_small_study_with_a_gap_goes_all_the_way_to_its_page(tmp_path: Path, a
         damaged.append(f"{name}, line 2: logit is 'nan', expected a finite number")
     assert compared(tmp_path, paths).returncode == 0
     assert externally(tmp_path, others).returncode == 0
-    published = ROOT / "resources" / "paper" / "tables"
+    published = ROOT / "resources" / "papers" / "zhaksylyk-2026" / "tables"
     write_study(tmp_path, MODELS[:arms])
     (tmp_path / "ladder.svg").write_text("<svg/>")
     (tmp_path / "ladder.rst").write_text("The ladder.")

@@ -141,7 +141,7 @@ def copy_project(folder: Path) -> Project:
         if (ROOT / name).exists():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
-    shutil.copytree(ROOT / "resources" / "paper", folder / "resources" / "paper")
+    shutil.copytree(ROOT / "resources" / "papers", folder / "resources" / "papers")
     return Project(folder)
 
 

@@ -58,7 +58,7 @@ def test_the_demo_ends_with_tables_4_and_5_and_a_second_one_runs_no_job(project)
     figures = tables.with_name("figures")
     assert {path.name for path in figures.iterdir()} == in_forms(FIGURES, "svg", "pdf", "png")
     assert all(path.stat().st_size for path in figures.iterdir())
-    ledger = yaml.safe_load((project.folder / "resources/paper/claims.yaml").read_text())
+    ledger = yaml.safe_load((project.folder / "resources/papers/zhaksylyk-2026/claims.yaml").read_text())
     claims = rows(tables.with_name("claims.csv"))
     assert [row["id"] for row in claims] == [claim["id"] for claim in ledger["claims"]]
     assert all(row["published_verdict"] and row["study_verdict"] for row in claims)

@@ -79,7 +79,7 @@ def test_fetch_gets_what_a_study_downloads_and_what_says_where_re_runs_nothing(
         output = project.snakemake(*targets, *GIVEN, "--cores", "2").stdout
     made = [path for name in ("resources", "results") for path in (project.folder / name).rglob("*") if path.is_file()]
     made = {str(path.relative_to(project.folder)) for path in made}
-    kept = {path for path in made if not path.startswith(("resources/paper/", "results/logs/"))}
+    kept = {path for path in made if not path.startswith(("resources/papers/", "results/logs/"))}
     folder = f"resources/weights/someone--tiny-{REVISION[:12]}"
     assert kept == {
         "resources/given/given.tar.gz",

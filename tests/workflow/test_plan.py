@@ -49,8 +49,13 @@ def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(proj
         ("predict", "1", "2"): 40,
         ("predict", "1", "1"): 40,
     }
-    output = project.snakemake(*profile, "--forcerun", "claims_published", "--", "claims_published").stdout
+    output = project.snakemake(*profile, "--forcerun", "claims_of_paper", "--", "claims_published").stdout
     assert re.search(r"^Provided resources: gpu=\D*6\b", output, re.MULTILINE), output
+
+
+def test_the_claims_of_another_paper(project):
+    wanted = ("claims_published", "--config", "ledger=hao-2022")
+    assert project.jobs(*wanted) == {"claims_of_paper": 1, "claims_published": 1}
 
 
 def test_its_downloads_alone(project):

@@ -63,7 +63,7 @@ def test_a_study_with_braces_in_its_text_can_be_planned(study):
     assert (jobs["manifest"], jobs["folds"], jobs["train"]) == (3, 3, 8)
     assert (jobs["fetch_dataset"], jobs["fetch_weights"]) == (1, 1)
     # Data of one's own are no footnote to the paper: nothing is asked of its claims.
-    assert not {"claims", "claims_published"} & jobs.keys()
+    assert not {"claims", "claims_of_paper"} & jobs.keys()
 
 
 @pytest.mark.slow

@@ -1,21 +1,29 @@
 rule claims_published:
     input:
-        claims=LEDGER,
-        # The true architectures of the vision-language models that the paper speaks of.
-        architectures=os.path.relpath(ROOT / "resources/paper/architectures.yaml"),
-        tables=published(*range(1, 8)),
+        CLAIMS_PUBLISHED.format(ledger=STUDY.ledger),
+
+
+# The claims of a paper on its own tables.
+rule claims_of_paper:
+    input:
+        claims=f"{PAPERS}/{{ledger}}/claims.yaml",
+        tables=lambda w: sorted(glob.glob(f"{PAPERS}/{w.ledger}/tables/*.csv")),
+        # The true architectures of the models that the paper speaks of, where claims are about them.
+        architectures=lambda w: glob.glob(f"{PAPERS}/{w.ledger}/architectures.yaml"),
     output:
-        report_table("results/claims_published.csv", "claims_published", "Claims"),
-        "results/claims_published.md",
-        "results/claims_published.tex",
-        "results/claims_published-tabular.tex",
+        report_table(CLAIMS_PUBLISHED, "claims_published", "Claims"),
+        CLAIMS_PUBLISHED.replace(".csv", ".md"),
+        CLAIMS_PUBLISHED.replace(".csv", ".tex"),
+        CLAIMS_PUBLISHED.replace(".csv", "-tabular.tex"),
     log:
-        "results/logs/claims_published.log",
+        "results/logs/claims_published/{ledger}.log",
+    wildcard_constraints:
+        ledger="|".join(map(re.escape, published_papers.ledgers())),
     localrule: True
     conda:
         "../../envs/report.yaml"
     params:
-        **script("claims_published"),
+        **script("claims_of_paper"),
         arguments=arguments,
     shell:
         SCRIPT
@@ -24,8 +32,8 @@ rule claims_published:
 use rule score as claims with:
     input:
         study=STUDY_FILE,
-        claims=LEDGER,
-        published=rules.claims_published.output[0],
+        claims=f"{PAPERS}/{published_papers.PAPER}/claims.yaml",
+        published=CLAIMS_PUBLISHED.format(ledger=published_papers.PAPER),
         metrics=rules.score.output.metrics,
         summary=rules.score.output.summary,
         intervals=rules.compare.output.intervals,

@@ -1,5 +1,6 @@
 # Loads the study, and holds what several rules need: environment of the jobs, input functions, tracked parameters.
 
+import glob
 import hashlib
 import os
 import re
@@ -32,7 +33,7 @@ from histobench.fetch.downloads import downloads, failed, listing, products
 from histobench.io.errors import HistoBenchError
 from histobench.io.versions import warn_of_versions
 from histobench.study import code as codes
-from histobench.study import keys, outputs, paths, resolved
+from histobench.study import keys, outputs, paths, published_papers, resolved
 from histobench.study.checks import unambiguous
 from histobench.study.config import load
 from histobench.study.runs import is_up_to_date

@@ -13,7 +13,8 @@ DRAWS = [STUDY.comparisons.draws, STUDY.comparisons.seed]
 TESTED = [RESOLVED.table6[name] for name in ("on", "dataset")] if RESOLVED.external else []
 SAMPLED = list(outputs.sampled(RESOLVED).values())
 CAPTIONS = os.path.relpath(ROOT / "workflow/report")
-LEDGER = os.path.relpath(ROOT / "resources/paper/claims.yaml")
+PAPERS = os.path.relpath(published_papers.FOLDER)
+CLAIMS_PUBLISHED = "results/claims_published/{ledger}.csv"
 
 # The scripts of the report have the names of their rules' inputs and outputs as options.
 SCRIPT = 'exec python "$HISTOBENCH_SCRIPTS/{params.script}.py" {params.arguments} > {log:q} 2>&1'
@@ -76,13 +77,12 @@ def page_figures(suffix=".svg"):
 def page_results():
     """The CSVs beside the tables, of the study and of the paper alone."""
     own = [f"{RESULTS}/{name}.csv" for name in outputs.results(RESOLVED)]
-    return [*own, *(["results/claims_published.csv"] if RESOLVED.paper else [])]
+    return [*own, *([CLAIMS_PUBLISHED.format(ledger=published_papers.PAPER)] if RESOLVED.paper else [])]
 
 
 def published(*numbers):
-    """Published tables, which are part of this project wherever results are written."""
-    folder = os.path.relpath(ROOT / "resources/paper/tables")
-    return [f"{folder}/table{number}.csv" for number in numbers]
+    """Published tables of the default study's paper, which are part of this project wherever results are written."""
+    return [f"{PAPERS}/{published_papers.PAPER}/tables/table{number}.csv" for number in numbers]
 
 
 def beside(*numbers):

@@ -10,7 +10,7 @@ from histobench.report.tables.comparison_tables import HONEST_COLUMNS, compariso
 from histobench.report.tables.results_tables import intervals_table
 from tests.report.studies import ARMS, EXTERNAL, study
 
-PUBLISHED = Path(__file__).parents[3] / "resources" / "paper" / "tables"
+PUBLISHED = Path(__file__).parents[3] / "resources" / "papers" / "zhaksylyk-2026" / "tables"
 STUDY = study(arms=[arm for arm in ARMS if arm.model in ("resnet34", "smolvlm")], notes=["Numbers are MADE UP."])
 
 

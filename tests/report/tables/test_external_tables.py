@@ -13,7 +13,7 @@ from histobench.report.tables.scales_table import GEOMETRY, scales_table
 from histobench.report.tables.scores_tables import external_table
 from tests.report.studies import EXTERNAL, study
 
-PUBLISHED = Path(__file__).parents[3] / "resources/paper/tables/table6.csv"
+PUBLISHED = Path(__file__).parents[3] / "resources/papers/zhaksylyk-2026/tables/table6.csv"
 STUDY = study(notes=["The images are SYNTHETIC."], external=[EXTERNAL])
 
 

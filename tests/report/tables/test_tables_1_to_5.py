@@ -16,7 +16,7 @@ from histobench.study.resolved import Arm, Study
 from histobench.study.spec import Lora, Recipe
 from tests.report.studies import NAMES, study
 
-TABLES = Path(__file__).parents[3] / "resources" / "paper" / "tables"
+TABLES = Path(__file__).parents[3] / "resources" / "papers" / "zhaksylyk-2026" / "tables"
 STUDY = study()
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from histobench.claims.table_cells import EXTERNAL, Cell, Row, Terms, Unavailable, arm_name
+from histobench.claims.table_cells import Cell, Row, Terms, Unavailable, arm_name, table_title
 from histobench.evaluation.bootstrap import interval
 from histobench.evaluation.comparisons import DRAWS, name_of_draws
 from histobench.io.files import read_csv
@@ -19,6 +19,10 @@ from histobench.study.runs import Run
 
 Key = TypeVar("Key")
 
+CROSS_VALIDATION = {"table4": 4, "table5": 5}
+"""The tables of the paper that have the cross-validation without and with augmentation, with their numbers in a study."""
+EXTERNAL = "table6"
+"""Its table of the external test."""
 FILES = ("metrics", "summary", "intervals", "external_intervals", "parameters")
 """The result files of a study that claims are compared with, without `.csv`."""
 
@@ -149,7 +153,7 @@ class Results:
 
     def table4(self) -> list[Row]:
         """Return the rows of summary.csv that Table 4 is made of."""
-        return self._select("summary", self._columns(4))
+        return self._select("summary", self._columns("table4"))
 
     def arm(self, row: Row) -> str:
         """Return the arm of a row as claims name it, with the model's name in print."""
@@ -167,15 +171,17 @@ class Results:
                 return name
         raise Unavailable(f"the study has no {label} that is trained and tested as in the paper")
 
-    def _columns(self, table: int) -> dict[str, str]:
+    def _columns(self, table: str) -> dict[str, str]:
         """Return the columns that select the rows of Table 4, 5 or 6."""
         study = self.study
         if table == EXTERNAL and not study.table6:
             raise Unavailable("the study has no external test")
         if table == EXTERNAL:
             return study.table6
+        if table not in CROSS_VALIDATION:
+            raise Unavailable(f"a study has no {table_title(table)}")
         place = {"dataset": study.dataset, "split": study.split, "selection": "last"}
-        return place | {"augmentation": study.numbered[table]}
+        return place | {"augmentation": study.numbered[CROSS_VALIDATION[table]]}
 
     def _place(self, cell: Cell) -> dict[str, str]:
         return self._columns(cell.table) | ({"magnification": cell.magnification} if cell.magnification else {})

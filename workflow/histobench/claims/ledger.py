@@ -136,9 +136,10 @@ def _called(claim: Claim, check: Check, source: Paper | Results, otherwise: str)
         found = check(source, **claim.arguments)
     except Unavailable as error:
         found = Verdict(otherwise, f"{error}.")
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        reason = f"its tables have no {error}" if isinstance(error, KeyError) else error
         raise HistoBenchError(
-            f"claim {claim.id}: arguments of predicate {claim.predicate}: {error}; correct them in the ledger"
+            f"claim {claim.id}: arguments of predicate {claim.predicate}: {reason}; correct them in the ledger"
         ) from error
     text = found.evidence
     if text.partition(" ")[0].isalpha():  # not the name of a file or key

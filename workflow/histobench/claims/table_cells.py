@@ -1,4 +1,4 @@
-"""Cells of the published Tables 4, 5 and 6, weighted sums of them, and how both are written in evidence."""
+"""Cells of published tables, weighted sums of them, and how both are written in evidence."""
 
 import itertools
 import math
@@ -8,13 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from histobench.metrics import SCORES
 from histobench.study.resolved import printed_mode
 
-CROSS_VALIDATION, EXTERNAL = (4, 5), 6
-"""Tables 4 and 5 hold the cross-validation without and with augmentation, Table 6 the external test."""
-
-_ADDRESS = re.compile(r"table([456]) ([^/\s]+)/(\S+)(?: (\d+)x)? (\w+)")
+_ADDRESS = re.compile(r"([\w-]+) ([^/]+?)(?:/(\S+))?(?: (\d+)x)? (\w+)")
 
 Bound = str | None
 """A number as printed, or None."""
@@ -26,42 +22,44 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Cell:
-    """The mean of one score of one arm, in one of the paper's tables."""
+    """A score of one arm, in one of the paper's tables."""
 
-    table: int
-    """4, 5 or 6."""
+    table: str
+    """Name of the table's file, for example `table4`."""
     model: str
     """Name in print, which is the model's `label` in the configuration."""
     mode: str
+    """Empty where the table has no column `mode`."""
     magnification: str
-    """Of the images trained and tested on, for example `200`; empty in Table 6."""
+    """Of the images trained and tested on, for example `200`; empty where the row has none."""
     metric: str
+    """Beginning of the names of its columns, `METRIC_mean` and `METRIC_std`, or the name of its only column."""
 
     @classmethod
     def parse(cls, address: str) -> "Cell":
-        """Return the cell of an address such as `table4 SmolVLM/ft 200x accuracy` or `table6 ResNet34/ft auc`.
+        """Return the cell of an address such as `table4 SmolVLM/ft 200x accuracy` or `table2 VGG19 parameters_millions`.
 
         Raises:
             ValueError: it is not of that form.
         """
         match = _ADDRESS.fullmatch(address)
-        if not match or match[5] not in SCORES or (match[1] == "6") == bool(match[4]):
+        if not match:
             raise ValueError(
-                f"{address!r} is no cell; write for example `table4 SmolVLM/ft 200x accuracy` or `table6 ResNet34/ft auc`"
+                f"{address!r} is no cell; write `TABLE MODEL/MODE 200x SCORE`, without what the table's rows lack"
             )
         table, model, mode, magnification, metric = match.groups()
-        return cls(int(table), model, mode, magnification or "", metric)
+        return cls(table, model, mode or "", magnification or "", metric)
 
     @property
     def arm(self) -> str:
         """Return the name of the arm in print, for example `SmolVLM FT`."""
-        return arm_name(f"{self.model}/{self.mode}")
+        return arm_name(f"{self.model}/{self.mode}" if self.mode else self.model)
 
     @property
     def setting(self) -> str:
         """Return metric, magnification and table, for example `accuracy, 200X, Table 4`."""
         scale = f"{self.magnification}X, " if self.magnification else ""
-        return f"{self.metric}, {scale}Table {self.table}"
+        return f"{self.metric}, {scale}{table_title(self.table)}"
 
 
 Row = Mapping[str, str]
@@ -113,9 +111,14 @@ def describe(terms: Terms) -> str:
 
 
 def arm_name(arm: str) -> str:
-    """Return the name in print of an arm that a claim calls `MODEL/MODE`."""
-    model, _, mode = arm.rpartition("/")
-    return f"{model} {printed_mode(mode)}"
+    """Return the name in print of an arm that a claim calls `MODEL/MODE`, or `MODEL` where there are no modes."""
+    model, _, mode = arm.partition("/")
+    return f"{model} {printed_mode(mode)}" if mode else model
+
+
+def table_title(table: str) -> str:
+    """Return the name of a table in a sentence: `Table 4` for `table4`."""
+    return re.sub(r"^table(?=\d)", "table ", table).replace("-", " ").capitalize()
 
 
 def decimals(value: Fraction | float, digits: int = 4) -> str:
@@ -128,9 +131,14 @@ def span(values: Collection[Fraction], digits: int = 4) -> str:
     return f"{decimals(min(values), digits)} to {decimals(max(values), digits)}"
 
 
+def places(text: str) -> int:
+    """Return the number of decimals of a printed number."""
+    return len(text.partition(".")[2])
+
+
 def rounding(text: str) -> Fraction:
     """Return half a unit of the last digit of a printed number: 1/200 for `2.25`."""
-    return Fraction(1, 2 * 10 ** len(text.partition(".")[2]))
+    return Fraction(1, 2 * 10 ** places(text))
 
 
 def bounds(low: Bound, high: Bound) -> tuple[Fraction | float, Fraction | float]:

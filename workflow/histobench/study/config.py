@@ -18,6 +18,7 @@ from histobench.study.dataset_settings import Dataset, Split
 from histobench.study.grid_settings import Block, Comparisons, External, Tables
 from histobench.study.messages import at, messages
 from histobench.study.model_settings import CnnEntry, Mode, ModelEntry, VlmEntry, mode_of_model
+from histobench.study.published_papers import PAPER, ledgers
 from histobench.study.runs import Run
 from histobench.study.spec import FeatureSpec, Name, Recipe, RunSpec, Settings, Transform
 
@@ -34,6 +35,8 @@ class Config(Settings):
     paper: bool | None = None
     """Whether the report is about the paper: its numbers of tables and figures, published values and claims. By default it is
     where an arm on BreakHis is the paper's (:mod:`histobench.study.paper`); true for a trial of it on other images or models."""
+    ledger: Name = PAPER
+    """The paper whose claims `claims_published` checks against its own tables: a folder of resources/papers."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where models run: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Never re-runs anything."""
     gpu_slots: int = Field(default=1, ge=1, le=16)
@@ -53,6 +56,13 @@ class Config(Settings):
     external: list[External] = []
     """Blocks of arms that are evaluated on another dataset."""
     comparisons: Comparisons = Comparisons()
+
+    @field_validator("ledger")
+    @classmethod
+    def _is_there(cls, ledger: str) -> str:
+        if ledger not in ledgers():
+            raise ValueError(f"resources/papers has no {ledger}/claims.yaml; choose one of {', '.join(ledgers())}")
+        return ledger
 
     @field_validator("augmentations")
     @classmethod

@@ -144,7 +144,7 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
         _make_report(folder)
         found = [path for path in (folder / results).rglob("*") if path.is_file() and path.stem not in SAMPLES]
         found = [path for path in found if path.suffix != ".npz"]  # large, and made again from the predictions
-        found += folder.glob("results/claims_published*")
+        found += folder.glob("results/claims_published/*")
         made = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
     made[f"{results}/report.html"] = without_samples(made[f"{results}/report.html"])
     return made

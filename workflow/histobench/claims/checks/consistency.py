@@ -1,7 +1,7 @@
-"""Claims that the scores of Tables 4, 5 and 6 are as printed: whether scores in one row can belong together.
+"""Claims that the scores of tables are as printed: whether scores in one row can belong together.
 
-Scores are those of the malignant class, means over folds. Means may be off by half a unit of their fourth decimal, and
-deviations by half a unit of their third. The bounds are those of :mod:`histobench.claims.score_bounds`.
+Scores are those of the malignant class, means over folds, or of one test set with `folds: 1`. Means and deviations may be off
+by half a unit of their last digit. The bounds are those of :mod:`histobench.claims.score_bounds`.
 """
 
 from collections.abc import Sequence
@@ -10,22 +10,19 @@ from fractions import Fraction
 import numpy as np
 
 from histobench.claims.published import Paper, Patient
-from histobench.claims.score_bounds import PrintedMean, f1_bounds, implied_accuracy
-from histobench.claims.table_cells import Cell, Row, Unavailable, arm_name, decimals
+from histobench.claims.score_bounds import f1_bounds, implied_accuracy
+from histobench.claims.table_cells import Cell, Row, Unavailable, arm_name, rounding, table_title
 from histobench.claims.verdicts import HOLDS, IMPLAUSIBLE, IMPOSSIBLE, Verdict
 
-HALF = 5e-5
-"""Half a unit of the last digit of a printed mean."""
 
-
-def f1_agrees(paper: Paper, tables: Sequence[int], folds: int = 5) -> Verdict:
+def f1_agrees(paper: Paper, tables: Sequence[str], folds: int) -> Verdict:
     """Return whether each mean F1 can belong to the mean precision and recall beside it, by :func:`f1_bounds`."""
     faults, rows = [], paper.rows(tables)
     for table, row in rows:
-        precision, recall, f1 = _mean(row, "precision"), _mean(row, "recall"), _mean(row, "f1")
-        lower, upper = f1_bounds(precision, recall, HALF, folds)
+        precision, recall, f1 = (paper.score(table, row, metric, folds) for metric in ("precision", "recall", "f1"))
+        lower, upper = f1_bounds(precision, recall, f1.half, folds)
         if f1.value < lower or f1.value > upper:
-            fault = f1_fault(precision.value, recall.value, f1.value, (lower, upper - 2 * HALF))
+            fault = f1_fault(precision.value, recall.value, f1.value, (lower, upper - 2 * f1.half))
             faults.append(f"{fault} ({_row_name(row, table)})")
     if faults:
         return Verdict(IMPOSSIBLE, f"in {len(faults)} of {len(rows)} rows: {'; '.join(faults[:2])}.")
@@ -33,39 +30,49 @@ def f1_agrees(paper: Paper, tables: Sequence[int], folds: int = 5) -> Verdict:
 
 
 def accuracy_agrees(
-    paper: Paper, tables: Sequence[int], malignant_share: str | None = None, folds: int = 5, draws: int = 10_000
+    paper: Paper,
+    tables: Sequence[str],
+    folds: int,
+    malignant_share: str | None = None,
+    images: str | None = None,
+    draws: int = 10_000,
 ) -> Verdict:
     """Return whether each mean accuracy can belong to the mean precision and recall beside it, given the class balance.
 
     The bounds are those of :func:`implied_accuracy`, and the balance of folds is that of :func:`fold_balance`.
 
     `malignant_share` is the same in every fold, as in an external test, where these bounds make a row impossible. Without it
-    the share is that of Table 1, and the balance of folds is not known: a row is impossible if no balance gives its
-    accuracy (e is not negative, so that accuracy is at least 1 - E[e]), and implausible if none of `draws` random folds of
-    patients is as unequal as it needs.
+    the share is that of the table `images`, with the numbers of BreakHis per magnification, and the balance of folds is not
+    known: a row is impossible if no balance gives its accuracy (e is not negative, so that accuracy is at least 1 - E[e]), and
+    implausible if none of `draws` random folds of patients is as unequal as it needs.
     """
-    malignant, total = paper.images("malignant"), paper.images("total")
+    if bool(malignant_share) == bool(images):
+        raise ValueError("give either malignant_share or images")
+    malignant, total = (paper.images(images, column) if images else {} for column in ("malignant", "total"))
     balance = {}
-    if not malignant_share:
+    if images:
         balance = dict(zip(total, fold_balance(paper.census, folds, draws), strict=True))
-    excess, alike, unequal, rows, impossible = [], [], [], paper.rows(tables), False
-    for _, row in rows:
-        accuracy, size = _mean(row, "accuracy").value, row.get("magnification", "")
+    values, excess, alike, unequal, rows, impossible = [], [], [], [], paper.rows(tables), False
+    for table, row in rows:
+        accuracy, precision, recall = (
+            paper.score(table, row, metric, folds) for metric in ("accuracy", "precision", "recall")
+        )
+        size = row.get("magnification", "")
         share = float(Fraction(malignant_share)) if malignant_share else malignant[size] / total[size]
         spread = balance.get(size, (0.0, 0.0))
-        implied = implied_accuracy(_mean(row, "precision"), _mean(row, "recall"), HALF, share, folds, spread)
-        excess.append(accuracy - implied.accuracy)
+        implied = implied_accuracy(precision, recall, accuracy.half, share, folds, spread)
+        values.append(accuracy.value)
+        excess.append(accuracy.value - implied.accuracy)
         alike.append(implied.alike)
         unequal.append(implied.unequal)
-        impossible |= accuracy + HALF < implied.least
+        impossible |= accuracy.value + accuracy.half < implied.least
     equal, patient = (
         sum(abs(value) > most for value, most in zip(excess, allowed, strict=True)) for allowed in (alike, unequal)
     )
     if len(rows) <= 2:
         parts = (
-            f"{row['accuracy_mean']} where precision and recall imply {float(row['accuracy_mean']) - value:.4f} "
-            f"({_row_name(row, table)})"
-            for (table, row), value in zip(rows, excess, strict=True)
+            f"{printed:.4f} where precision and recall imply {printed - value:.4f} ({_row_name(row, table)})"
+            for (table, row), printed, value in zip(rows, values, excess, strict=True)
         )
         evidence = f"{'; '.join(parts)}; folds allow {max(alike):.4f} at most."
     else:
@@ -110,24 +117,21 @@ def f1_fault(precision: float, recall: float, f1: float, allowed: tuple[float, f
     return f"F1 {f1:.4f} exceeds {bound} of {beside}, its most"
 
 
-def auc_of_scores(paper: Paper, arm: str) -> Verdict:
-    """Return whether an AUC of Table 6 is computed from scores, not from hard labels.
+def auc_of_scores(paper: Paper, accuracy: str, auc: str) -> Verdict:
+    """Return whether an AUC on a balanced set is computed from scores, not from hard labels; both are cell addresses.
 
     Computed from hard labels, the AUC is (sensitivity + specificity) / 2, which on a balanced set is the accuracy.
     """
-    accuracy, auc = (paper.value(Cell.parse(f"table6 {arm} {metric}")) for metric in ("accuracy", "auc"))
-    if abs(accuracy - auc) > Fraction(1, 10_000):
-        return Verdict(HOLDS, f"AUC {decimals(auc)} is not the accuracy {decimals(accuracy)}.")
+    hard, area = (paper.text(Cell.parse(address)) for address in (accuracy, auc))
+    if abs(Fraction(hard) - Fraction(area)) > rounding(hard) + rounding(area):
+        return Verdict(HOLDS, f"AUC {area} is not the accuracy {hard}.")
     raise Unavailable(
-        f"AUC {decimals(auc)} and accuracy {decimals(accuracy)} coincide, as they do when AUC is computed from hard "
-        "labels on a balanced set; the tables cannot tell"
+        f"AUC {area} and accuracy {hard} coincide, as they do when AUC is computed from hard labels on a balanced set; the "
+        "tables cannot tell"
     )
 
 
-def _mean(row: Row, metric: str) -> PrintedMean:
-    return PrintedMean(float(row[f"{metric}_mean"]), HALF, float(row[f"{metric}_std"]) + 5e-4)
-
-
-def _row_name(row: Row, table: int) -> str:
-    size = f" {row['magnification']}X" if "magnification" in row else ""
-    return f"{arm_name('/'.join((row['model'], row['mode'])))}{size}, Table {table}"
+def _row_name(row: Row, table: str) -> str:
+    size = f" {row['magnification']}X" if row.get("magnification") else ""
+    arm = "/".join(row[key] for key in ("model", "mode") if row.get(key))
+    return f"{arm_name(arm)}{size}, {table_title(table)}"

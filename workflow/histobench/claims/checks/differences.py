@@ -22,7 +22,7 @@ def exceeds(paper: Paper, terms: Mapping[str, Any], each: Each = None) -> Verdic
     found = [
         (
             sum(weight * paper.value(cell) for cell, weight in case.items()),
-            sum(abs(weight) * rounding(paper.row(cell)[f"{cell.metric}_mean"]) for cell, weight in case.items()),
+            sum(abs(weight) * rounding(paper.text(cell)) for cell, weight in case.items()),
             case,
         )
         for case in cases(terms, each)
@@ -33,9 +33,10 @@ def exceeds(paper: Paper, terms: Mapping[str, Any], each: Each = None) -> Verdic
         sum(-most < value <= most for value, most, _ in found),
     )
     of = f"of {len(found)} differences"
-    number = f"{float(value):+.4f}".replace("-", "−")
+    digits = paper.digits(case)
+    number = f"{float(value):+.{digits}f}".replace("-", "−")
     shown = f"{number}: {_with_numbers(case, paper)}"
-    beyond = f"rounding accounts for {decimals(most)} at most"
+    beyond = f"rounding accounts for {decimals(most, digits)} at most"
     if failing:
         are = "is" if failing == 1 else "are"
         count = f"{failing} {of} {are} not above 0, the lowest" if len(found) > 1 else "it is"
@@ -55,7 +56,7 @@ def _with_numbers(terms: Terms, paper: Paper) -> str:
     """Return a weighted sum with its printed numbers; one of more than four cells without them."""
     if len(terms) > 4:
         return describe(terms)
-    printed = {cell: decimals(paper.value(cell)) for cell in terms}
+    printed = {cell: paper.text(cell) for cell in terms}
     if len(terms) > 2:
         parts = (f"{'+' if weight > 0 else '−'} {printed[cell]}" for cell, weight in terms.items())
         return f"{' '.join(parts).removeprefix('+ ')}, {describe(terms)}"

@@ -1,4 +1,4 @@
-"""Claims about the losses of Figures 6 and 7, which the paper draws but does not print."""
+"""Claims about losses, which papers draw but do not print."""
 
 import math
 from collections.abc import Sequence
@@ -13,12 +13,16 @@ from histobench.claims.table_cells import Unavailable, arm_name
 from histobench.claims.verdicts import Case, Verdict, grade
 
 
-def lower_loss(paper: Paper, first: Sequence[str], second: Sequence[str], losses: Sequence[str]) -> Verdict:
+def lower_loss(
+    paper: Paper, figures: str, first: Sequence[str], second: Sequence[str], losses: Sequence[str]
+) -> Verdict:
     """Say that no table holds a loss."""
-    raise Unavailable("losses are drawn in Figures 6 and 7 but not tabulated")
+    raise Unavailable(f"losses are drawn in {figures} but not tabulated")
 
 
-def lower_loss_in_study(study: Results, first: Sequence[str], second: Sequence[str], losses: Sequence[str]) -> Verdict:
+def lower_loss_in_study(
+    study: Results, figures: str, first: Sequence[str], second: Sequence[str], losses: Sequence[str]
+) -> Verdict:
     """Return whether each arm of `first` ends with lower losses than each arm of `second`, in the setting of Table 4.
 
     Arms are `MODEL/MODE`, losses columns of history.csv.

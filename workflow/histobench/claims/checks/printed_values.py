@@ -6,7 +6,7 @@ from functools import partial
 
 from histobench.claims.evidence import Results
 from histobench.claims.published import Paper
-from histobench.claims.table_cells import Bound, Cell, Each, bounds, cases, decimals, describe, rounding, span
+from histobench.claims.table_cells import Bound, Cell, Each, bounds, cases, describe, rounding, span, table_title
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, Case, Verdict, grade
 
 
@@ -15,7 +15,7 @@ def printed(paper: Paper, cells: Mapping[str, str]) -> Verdict:
     read = {Cell.parse(address): text for address, text in cells.items()}
     wrong = [cell for cell, text in read.items() if paper.value(cell) != Fraction(text)]
     if wrong:
-        parts = (f"{read[cell]} in the text is {decimals(paper.value(cell))} in the table" for cell in wrong)
+        parts = (f"{read[cell]} in the text is {paper.text(cell)} in the table" for cell in wrong)
         return Verdict(CONTRADICTED, f"{', '.join(parts)} ({wrong[0].arm}, {wrong[0].setting}).")
     numbers = ", ".join(f"{cell.metric} {text}" for cell, text in read.items())
     return Verdict(HOLDS, f"the table prints the same: {numbers} ({', '.join(dict.fromkeys(c.arm for c in read))}).")
@@ -39,13 +39,14 @@ def within(paper: Paper, cells: str, each: Each = None, at_least: Bound = None, 
     low, high = bounds(at_least, at_most)
     values = _values(paper, cells, each)
     outside = {cell: value for cell, value in values.items() if not low <= value <= high}
+    shown = span(values.values(), paper.digits(values))
     if not outside:
-        return Verdict(HOLDS, f"all {len(values)} values are {span(values.values())}.")
+        return Verdict(HOLDS, f"all {len(values)} values are {shown}.")
     worst = max(outside, key=lambda cell: max(low - outside[cell], outside[cell] - high))
     return Verdict(
         CONTRADICTED,
-        f"{len(outside)} of {len(values)} values lie outside, as {decimals(outside[worst])} ({worst.arm}, "
-        f"{worst.setting}); they are {span(values.values())}.",
+        f"{len(outside)} of {len(values)} values lie outside, as {paper.text(worst)} ({worst.arm}, "
+        f"{worst.setting}); they are {shown}.",
     )
 
 
@@ -65,12 +66,12 @@ def ranges(paper: Paper, cells: str, lowest: str, highest: str, each: Each) -> V
     values = _values(paper, cells, each)
     low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     wrong = [
-        f"the {word} is {decimals(values[cell])} at {cell.magnification}X, not {text}"
+        f"the {word} is {paper.text(cell)} at {cell.magnification}X, not {text}"
         for word, cell, text in (("lowest", low, lowest), ("highest", high, highest))
         if values[cell] != Fraction(text)
     ]
     if wrong:
-        return Verdict(CONTRADICTED, f"{' and '.join(wrong)} ({low.arm}, {low.metric}, Table {low.table}).")
+        return Verdict(CONTRADICTED, f"{' and '.join(wrong)} ({low.arm}, {low.metric}, {table_title(low.table)}).")
     return Verdict(HOLDS, f"{lowest} at {low.magnification}X to {highest} at {high.magnification}X.")
 
 

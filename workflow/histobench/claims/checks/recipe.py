@@ -6,8 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 from histobench.claims.evidence import Estimate, Results
-from histobench.claims.published import Paper
-from histobench.claims.table_cells import Bound, Unavailable, arm_name, bounds, decimals, rounding
+from histobench.claims.published import KEYS, Paper
+from histobench.claims.table_cells import Bound, Unavailable, arm_name, bounds, decimals, rounding, table_title
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPOSSIBLE, SUPPORTED, Verdict, holds
 
 
@@ -18,20 +18,22 @@ def configured(paper: Paper, models: Sequence[str], key: str, value: int) -> Ver
     return holds(set(found.values()) == {value}, f"the true {key} is {text}.")
 
 
-def trainable(paper: Paper, arms: Sequence[str], at_least: Bound = None, at_most: Bound = None) -> Verdict:
-    """Return whether LoRA on the decoder's attention trains so many parameters.
+def trainable(paper: Paper, arms: Sequence[str], rank: int, at_least: Bound = None, at_most: Bound = None) -> Verdict:
+    """Return whether LoRA of this rank on the decoder's attention trains so many parameters.
 
     A matrix from m to n features gets rank x (m + n) parameters (Hu et al. 2022); q, k, v and o of every layer are
-    adapted, and the head adds one weight per feature and a bias. The rank is that of Table 3.
+    adapted, and the head adds one weight per feature and a bias.
     `arms` are `MODEL/MODE`, the bounds are in millions.
     """
     low, high = bounds(at_least, at_most)
-    numbers = {arm: _lora_parameters(paper, arm.partition("/")[0]) for arm in arms}
+    numbers = {arm: _lora_parameters(paper, arm.partition("/")[0], rank) for arm in arms}
     inside = all(low <= Fraction(number, 1_000_000) <= high for number in numbers.values())
-    return holds(inside, f"rank {paper.rank()} gives {_listed(numbers)}.")
+    return holds(inside, f"rank {rank} gives {_listed(numbers)}.")
 
 
-def trainable_in_study(study: Results, arms: Sequence[str], at_least: Bound = None, at_most: Bound = None) -> Verdict:
+def trainable_in_study(
+    study: Results, arms: Sequence[str], rank: int, at_least: Bound = None, at_most: Bound = None
+) -> Verdict:
     """Return whether the exact numbers of trained parameters are within the bounds."""
     low, high = map(float, bounds(at_least, at_most))
     numbers = {arm: study.trainable(*arm.split("/")) for arm in arms}
@@ -42,13 +44,16 @@ def trainable_in_study(study: Results, arms: Sequence[str], at_least: Bound = No
     return Verdict(CONTRADICTED if outside else SUPPORTED, text, Estimate(shown, lambda cases: (shown, shown)))
 
 
-def model_sizes(paper: Paper, smallest: str, lowest: str, highest: str) -> Verdict:
-    """Return whether Table 2's models have `lowest` to `highest` million parameters, and `smallest` has fewest."""
-    sizes = {row["model"]: Fraction(row["parameters_millions"]) for row in paper.tables[2]}
+def model_sizes(paper: Paper, table: str, smallest: str, lowest: str, highest: str) -> Verdict:
+    """Return whether a table's models have `lowest` to `highest` million parameters, and `smallest` has fewest.
+
+    They are in the column `parameters_millions`.
+    """
+    sizes = {row["model"]: Fraction(row["parameters_millions"]) for row in paper.table(table)}
     least = min(sizes, key=sizes.__getitem__)
     right = (least, sizes[least], max(sizes.values())) == (smallest, Fraction(lowest), Fraction(highest))
     text = ", ".join(f"{model} {decimals(size, 1)}" for model, size in sizes.items())
-    return holds(right, f"Table 2: {text} million.")
+    return holds(right, f"{table_title(table)}: {text} million.")
 
 
 def product(paper: Paper, factors: Sequence[int], result: str, unit: int = 1) -> Verdict:
@@ -66,16 +71,17 @@ def crop_scale(paper: Paper, scale: Sequence[str]) -> Verdict:
     return Verdict(HOLDS, "no crop is larger than the image.")
 
 
-def always_augmented(paper: Paper) -> Verdict:
-    """Return whether there are no results of training without augmentation."""
-    plain, augmented = (
-        {(row["model"], row["mode"], row["magnification"]): row for row in paper.tables[table]} for table in (4, 5)
+def always_augmented(paper: Paper, plain: str, augmented: str) -> Verdict:
+    """Return whether there are no results of training without augmentation: the table `plain` beside `augmented`."""
+    without, with_ = (
+        {tuple(row.get(key) for key in KEYS): row for row in paper.table(name)} for name in (plain, augmented)
     )
-    both = plain.keys() & augmented.keys()
-    differ = sum(plain[key] != augmented[key] for key in both)
+    both = without.keys() & with_.keys()
+    differ = sum(without[key] != with_[key] for key in both)
     return holds(
         not differ,
-        f"{differ} of {len(both)} rows have one result without augmentation (Table 4) and another with it (Table 5).",
+        f"{differ} of {len(both)} rows have one result without augmentation ({table_title(plain)}) and another with it "
+        f"({table_title(augmented)}).",
     )
 
 
@@ -97,10 +103,10 @@ def _configured(paper: Paper, model: str, *keys: str) -> Any:
     return part
 
 
-def _lora_parameters(paper: Paper, model: str) -> int:
+def _lora_parameters(paper: Paper, model: str, rank: int) -> int:
     text = _configured(paper, model, "text_config")
     hidden, heads, key_heads = (text[key] for key in ("hidden_size", "num_attention_heads", "num_key_value_heads"))
     head = text.get("head_dim", hidden // heads)
     q = o = hidden + heads * head
     k = v = hidden + key_heads * head
-    return paper.rank() * (q + k + v + o) * text["num_hidden_layers"] + hidden + 1
+    return rank * (q + k + v + o) * text["num_hidden_layers"] + hidden + 1

@@ -12,22 +12,26 @@ import numpy as np
 from histobench.claims.evidence import Estimate, Results, total
 from histobench.claims.published import Paper
 from histobench.claims.score_bounds import binomial_deviation
-from histobench.claims.table_cells import CROSS_VALIDATION, Cell, Unavailable, arm_name, decimals, span
+from histobench.claims.table_cells import Cell, Each, Unavailable, arm_name, cases, decimals, places, rounding, span
 from histobench.claims.verdicts import CONTRADICTED, HOLDS, IMPLAUSIBLE, Case, Verdict, grade
 
 
-def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: str) -> Verdict:
-    """Return whether the accuracy of each arm of `first` varies less in Table 4 than that of each arm of `second`.
+def steadier(
+    paper: Paper, first: Sequence[str], second: Sequence[str], over: str, cells: str, each: Each = None
+) -> Verdict:
+    """Return whether a score of each arm of `first` varies less than that of each arm of `second`.
 
-    `over` is `folds` for the standard deviation, compared at each magnification, or `magnifications` for the range of the
-    means. Arms are `MODEL/MODE`.
+    `cells` is a cell address with `{arm}`, and `each` the values of other names in it. `over` is `folds` for the standard
+    deviation, compared in each cell, or `magnifications` for the range of the means. Arms are `MODEL/MODE`.
     """
 
     def spreads(arm: str) -> dict[str, Fraction]:
-        cells = _cells(arm)
+        own = _cells(arm, cells, each)
         if over == "folds":
-            return {f" at {cell.magnification}X": Fraction(paper.row(cell)["accuracy_std"]) for cell in cells}
-        values = [paper.value(cell) for cell in cells]
+            places_of = [f" at {cell.magnification}X" if cell.magnification else "" for cell in own]
+            deviations = [Fraction(paper.row(cell)[f"{cell.metric}_std"]) for cell in own]
+            return dict(zip(places_of, deviations, strict=True))
+        values = [paper.value(cell) for cell in own]
         return {"": max(values) - min(values)}
 
     pairs = [
@@ -37,12 +41,15 @@ def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: st
         for theirs in [spreads(other)]
         for place, value in spreads(one).items()
     ]
-    # Two deviations of three decimals, or four means of four decimals, may be off by half a unit of the last.
-    rounded = Fraction(1, 1000) if over == "folds" else Fraction(2, 10_000)
+    # Two deviations, or four means, may each be off by half a unit of the last digit.
+    all_cells = [cell for arm in (*first, *second) for cell in _cells(arm, cells, each)]
+    deviations = (paper.rounding_of(cell.table, f"{cell.metric}_std") for cell in all_cells)
+    rounded = 2 * max(deviations) if over == "folds" else 4 * max(rounding(paper.text(cell)) for cell in all_cells)
+    digits = paper.digits(all_cells)
     differences = [theirs - value for value, theirs, *_ in pairs]
     failing = sum(difference <= -rounded for difference in differences)
     value, theirs, one, other, place = max(pairs, key=lambda pair: pair[0] - pair[1])
-    shown = f"{arm_name(one)} {decimals(value)} against {arm_name(other)} {decimals(theirs)}{place}"
+    shown = f"{arm_name(one)} {decimals(value, digits)} against {arm_name(other)} {decimals(theirs, digits)}{place}"
     what = "standard deviation over folds" if over == "folds" else "range over magnifications"
     if failing:
         text = f"the {what} is not the smaller one in {failing} of {len(pairs)} comparisons: {shown}."
@@ -52,23 +59,26 @@ def steadier(paper: Paper, first: Sequence[str], second: Sequence[str], over: st
     return Verdict(HOLDS, f"the {what} is the smaller one in all {len(pairs)} comparisons, the closest {shown}.")
 
 
-def steadier_in_study(study: Results, first: Sequence[str], second: Sequence[str], over: str) -> Verdict:
-    """Return whether the accuracy of each arm of `first` varies less in Table 4 than that of each arm of `second`.
+def steadier_in_study(
+    study: Results, first: Sequence[str], second: Sequence[str], over: str, cells: str, each: Each = None
+) -> Verdict:
+    """Return whether a score of each arm of `first` varies less than that of each arm of `second`.
 
     Over folds the effect is the ratio of two deviations, claimed to be above 1 (:func:`deviation_ratio`), over
     magnifications the difference of two ranges, claimed to be above 0 (:func:`range_difference`).
     """
-    cases = []
+    graded = []
     for one, other in product(first, second):
         names = f"{arm_name(other)} over {arm_name(one)}"
         if over == "folds":
-            for cells in zip(_cells(one), _cells(other), strict=True):
-                name = f"ratio of the deviations over folds, {names}, {cells[0].magnification}X"
-                cases.append(Case(name, partial(deviation_ratio, study, *cells), low=1.0))
+            for pair in zip(_cells(one, cells, each), _cells(other, cells, each), strict=True):
+                name = f"ratio of the deviations over folds, {names}, {pair[0].magnification}X"
+                graded.append(Case(name, partial(deviation_ratio, study, *pair), low=1.0))
         else:
             name = f"difference of the ranges over magnifications, {names}"
-            cases.append(Case(name, partial(range_difference, study, _cells(one), _cells(other))))
-    return grade(cases)
+            ranges = partial(range_difference, study, _cells(one, cells, each), _cells(other, cells, each))
+            graded.append(Case(name, ranges))
+    return grade(graded)
 
 
 def deviation_ratio(study: Results, steadier: Cell, other: Cell) -> Estimate:
@@ -121,35 +131,52 @@ def range_difference(study: Results, steadier: Sequence[Cell], other: Sequence[C
 
 
 def fold_deviations(
-    paper: Paper, arms: Sequence[str], reference: Mapping[str, str], largest: str, folds: int
+    paper: Paper,
+    tables: Sequence[str],
+    images: str,
+    arms: Sequence[str],
+    reference: Mapping[str, str],
+    largest: str,
+    folds: int,
 ) -> Verdict:
     """Return whether standard deviations over folds reach what folds of patients give, or look like folds of images.
 
     The accuracy of n independent images has a binomial deviation of sqrt(a (1 - a) / n), here with n a fold's share of
-    Table 1. Images of one patient are alike, so that folds of patients deviate more.
+    the table `images`, which has a row for each magnification. Images of one patient are alike, so that folds of patients
+    deviate more.
 
     `reference` holds the deviation of accuracy in published patient-level studies of BreakHis, by their names; `largest` is
     the largest of the paper, with which a study's is compared.
     """
-    images = paper.images("total")
-    rows = [row for _, row in paper.rows(CROSS_VALIDATION) if f"{row['model']}/{row['mode']}" in arms]
-    deviations, ratios = [Fraction(row["accuracy_std"]) for row in rows], []
-    for row, deviation in zip(rows, deviations, strict=True):
-        binomial = binomial_deviation(float(row["accuracy_mean"]), images[row["magnification"]] / folds)
-        ratios.append(float(deviation) / binomial)
+    totals = paper.images(images, "total")
+    rows = [(table, row) for table, row in paper.rows(tables) if f"{row['model']}/{row['mode']}" in arms]
+    if not rows:
+        raise Unavailable("the tables have none of these arms")
+    deviations, ratios = [Fraction(row["accuracy_std"]) for _, row in rows], []
+    for (table, row), deviation in zip(rows, deviations, strict=True):
+        unit = paper.unit(table, "accuracy_mean")
+        binomial = binomial_deviation(float(row["accuracy_mean"]) / unit, totals[row["magnification"]] / folds)
+        ratios.append(float(deviation) / unit / binomial)
+    digits = max(places(str(row["accuracy_std"]).rstrip("0")) for _, row in rows)
     lowest = min(map(Fraction, reference.values()))
     below = sum(deviation < lowest for deviation in deviations)
     studies = " and ".join(f"{deviation} ({name})" for name, deviation in reference.items())
     return Verdict(
         IMPLAUSIBLE if below == len(rows) else HOLDS,
-        f"{below} of {len(rows)} deviations of accuracy ({span(deviations, 3)}) are below those of patient-level studies, "
+        f"{below} of {len(rows)} deviations of accuracy ({span(deviations, digits)}) are below those of patient-level studies, "
         f"{studies}; they are {min(ratios):.2f} to {max(ratios):.2f} times (mean {np.mean(ratios):.2f}) the binomial "
         "deviation of independent images.",
     )
 
 
 def fold_deviations_in_study(
-    study: Results, arms: Sequence[str], reference: Mapping[str, str], largest: str, folds: int
+    study: Results,
+    tables: Sequence[str],
+    images: str,
+    arms: Sequence[str],
+    reference: Mapping[str, str],
+    largest: str,
+    folds: int,
 ) -> Verdict:
     """Return whether the study's folds deviate as little as the paper's.
 
@@ -176,5 +203,5 @@ def fold_deviations_in_study(
     return grade([Case(name, lambda: Estimate(value, ends), 0.0, float(largest))])
 
 
-def _cells(arm: str) -> list[Cell]:
-    return [Cell.parse(f"table4 {arm} {number}x accuracy") for number in (40, 100, 200, 400)]
+def _cells(arm: str, cells: str, each: Each) -> list[Cell]:
+    return [cell for case in cases({cells: 1}, {"arm": [arm], **(each or {})}) for cell in case]
