@@ -65,6 +65,8 @@ FORMS = {
         "dsfold1.txt": "".join(f"{n}.png|{n.split('-')[3]}|1|{side}\n" for side, part in (("train", TRAIN), ("test", TEST)) for n in part)
     },
     "a column for each set": {"splits_0.csv": ",train,test\n" + "".join(f"{k},{a},{b}\n" for k, (a, b) in enumerate(zip(TRAIN, [*TEST, ""], strict=True)))},
+    "a mark for each set": {"splits_0_bool.csv": ",train,test\n" + "".join(f"{n},{n in TRAIN},{n in TEST}\n" for n in [*TRAIN, *TEST])},
+    "a mark for training": {"a.csv": "file,is_train\n" + "".join(f"{n},{int(n in TRAIN)}\n" for n in [*TRAIN, *TEST])},
     "JSON of sets": {"split.json": json.dumps({"train": TRAIN, "test": TEST})},
     "JSON of sets and classes": {"split.json": json.dumps({"train": {"benign": TRAIN[:2], "malignant": TRAIN[2:]}, "test": {"x": TEST}})},
     "JSON of records": {"split.json": json.dumps([{"image": n, "set": s} for s, part in (("train", TRAIN), ("test", TEST)) for n in part])},
@@ -124,6 +126,38 @@ def test_folds_in_columns_in_files_and_beside_sets(tmp_path: Path) -> None:
     found = splits.read(write(tmp_path, {"Folds.csv": kaggle}))
     assert sets(found, 0) == {"train": TRAIN[:1], "test": TEST[:1]}
     assert sets(found, 1) == {"train": TEST[:1], "test": TRAIN[:1]}
+
+
+def test_folds_in_lists_and_in_numbered_columns(tmp_path: Path) -> None:
+    folds = [{"train": TRAIN, "val": TEST}, {"train": TEST, "val": TRAIN}]
+    many = [f"SOB_M_DC-14-{slide}-100-{number:03}" for slide in ("2523", "2773") for number in range(1, 25)]
+    columns = "file,cv1,cv2\n" + "".join(f"{n},{n in TRAIN},{n in TEST}\n" for n in [*TRAIN, *TEST])
+    forms = {
+        "nnunet.json": json.dumps(folds),
+        "lists.json": json.dumps({side: [fold[side] for fold in folds] for side in ("train", "val")}),
+        "columns.csv": columns.replace("True", "train").replace("False", "val"),
+    }
+    for file in write(tmp_path, forms):
+        found = splits.read([file])
+        assert [sets(found, place) for place in range(2)] == folds, file
+    (file,) = write(tmp_path, {"parts.json": json.dumps([many[:24], many[24:]])})
+    assert [sets(splits.read([file]), place) for place in range(2)] == [
+        {"train": many[24:], "test": many[:24]},
+        {"train": many[:24], "test": many[24:]},
+    ]
+
+
+def test_other_datasets_with_a_mark_for_each_set(tmp_path: Path) -> None:
+    rows = [("TCGA-A1-0001-DX1", "True,False"), ("TCGA-A1-0001-DX2", "False,True"), ("TCGA-A2-0002-DX1", "False,True")]
+    file = write(tmp_path, {"s.csv": ",train,test\n" + "".join(f"{name},{marks}\n" for name, marks in rows)})
+    found = splits.read(file, Options(patient=r"TCGA-\w\w-\d{4}"))
+    assert sets(found) == {"train": ["TCGA-A1-0001-DX1"], "test": ["TCGA-A1-0001-DX2", "TCGA-A2-0002-DX1"]}
+
+
+def test_a_split_whose_images_all_train_may_have_been_misread(tmp_path: Path) -> None:
+    rows = "".join(f"{name},train\n{name},test\n" for name in TRAIN)
+    (section,) = split_findings.sections(splits.read(write(tmp_path, {"a.csv": f"image,set\n{rows}"})))
+    assert "several folds" in section.warnings[-1]
 
 
 def test_files_with_several_sets_are_folds(tmp_path: Path) -> None:

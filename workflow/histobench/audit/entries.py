@@ -12,8 +12,10 @@ from histobench.audit.split_columns import (
     READERS,
     SET_HEADERS,
     SETS,
+    TRUE,
     Options,
     Reader,
+    flags,
     name_column,
     set_columns,
     set_of,
@@ -57,10 +59,12 @@ def of_rows(table: Rows, options: Options) -> tuple[list[Entry], list[str]]:
     header, rows = _header(table)
     if not rows:
         raise HistoBenchError(f"{table.path}: has a header and no rows, expected names of images; give the whole table")
+    texts = [[cells[place] if place < len(cells) else "" for _, cells in rows] for place in range(len(header))]
+    if flagged := flags(header, texts):
+        return _of_flags(table, header, rows, texts, flagged, options)
     wide = {place: set_of(name) for place, name in enumerate(header) if set_of(name)}
     if len(set(wide.values())) > 1 and not table.columns:
         return _of_wide(table, rows, wide)
-    texts = [[cells[place] if place < len(cells) else "" for _, cells in rows] for place in range(len(header))]
     name_at = name_column(table.path, header, texts, options.name_column)
     sets, folds = set_columns(table.path, header, texts, name_at, options)
     if not options.name_column and not sets and set(header) & set(SET_HEADERS) and not options.set_column:
@@ -181,6 +185,31 @@ def _of_list(table: Rows) -> tuple[list[Entry], list[str]]:
     elif of_file:
         notes.append(f"took the set {of_file} from the name of the file.")
     return entries, notes
+
+
+def _of_flags(
+    table: Rows,
+    header: Sequence[str],
+    rows: Sequence[tuple[int, Sequence[str]]],
+    texts: Sequence[Sequence[str]],
+    flagged: Mapping[int, str],
+    options: Options,
+) -> tuple[list[Entry], list[str]]:
+    """Return the entries of a table with a column for each set that says which rows are in it."""
+    rest = [place for place in range(len(header)) if place not in flagged]
+    name_at = rest[
+        name_column(table.path, [header[at] for at in rest], [texts[at] for at in rest], options.name_column)
+    ]
+    fold = fold_of_path(table.path)
+    entries = []
+    for number, (line, _) in enumerate(rows):
+        row = {name: column[number] for name, column in zip(header, texts, strict=True)}
+        chosen = [name for at, name in flagged.items() if texts[at][number] in TRUE]
+        if not chosen and len(flagged) == 1:
+            chosen = ["test" if "train" in flagged.values() else "train"]
+        entries += [Entry(texts[name_at][number], name, fold, str(table.path), line, row) for name in chosen]
+    told = ", ".join(repr(header[at]) for at in flagged)
+    return entries, [f"took names from column {header[name_at]!r}, and the columns {told} as marks of sets."]
 
 
 def _of_wide(table: Rows, rows: Sequence[tuple[int, Sequence[str]]], sets: Mapping[int, str]) -> tuple[list, list[str]]:

@@ -19,6 +19,7 @@ IMAGE_HEADERS = (
     *("image", "img", "images", "path", "filepath", "file_path", "image_path", "img_path", "filename", "file_name", "file", "name"),
     *("image_name", "img_name", "img. name", "image_id", "id", "slide", "slide_id", "patient", "patient_id", "group"),
 )  # fmt: skip
+TRUE, FALSE = ("True", "true", "TRUE", "1", "1.0", "yes"), ("False", "false", "FALSE", "0", "0.0", "no", "")
 SET_HEADERS = ("set", "split", "subset", "partition", "phase", "grp", "dataset_split", "usage")
 FOLD_HEADERS = ("fold", "folds", "kfold", "k_fold", "cv_fold", "fold_id", "fold_number")
 FOLD_NUMBER = re.compile(
@@ -71,9 +72,17 @@ def name_column(path: Path, header: Sequence[str], texts: Sequence[Sequence[str]
     for place, name in enumerate(header):
         if name in IMAGE_HEADERS:
             return place
+    if len(header) == 1:
+        return 0
     raise HistoBenchError(
         f"{path}: no column holds names of images (the columns are {', '.join(header)!r:.200}); say which one does (--name-column)"
     )
+
+
+def flags(header: Sequence[str], texts: Sequence[Sequence[str]]) -> dict[int, str]:
+    """Return the columns, such as `train` or `is_test`, that say of each row whether it is in a set -> the set."""
+    found = {at: set_of(re.sub(r"^(is|in)_?", "", name)) for at, name in enumerate(header)}
+    return {at: name for at, name in found.items() if name and any(texts[at]) and set(texts[at]) <= {*TRUE, *FALSE}}
 
 
 def set_columns(
@@ -93,7 +102,8 @@ def set_columns(
             )
     if options.fold_column:
         folds = [_column(path, header, options.fold_column, "--fold-column")]
-    if len(sets) > 1 and not all("fold" in header[place] or header[place].isdigit() for place in sets):
+    numbered = len({re.sub(r"\d+", "", header[place]) for place in sets}) == 1  # cv1, cv2 and so on
+    if len(sets) > 1 and not (numbered or all("fold" in header[place] for place in sets)):
         named = [place for place in sets if header[place] in SET_HEADERS]
         if len(named) != 1 and any(texts[place] != texts[sets[0]] for place in sets):
             found = " and ".join(repr(header[place]) for place in sets[:3])

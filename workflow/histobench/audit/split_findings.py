@@ -60,7 +60,7 @@ def _of_split(found: Splits, split: Split, shared: Shared) -> Section:
         sentences,
         tables,
         data=_data(found, split, shared),
-        warnings=[] if several else _warnings(found, split),
+        warnings=[*([] if several else _warnings(found, split)), *_doubts(main[ALL])],
         is_part=several,
     )
 
@@ -224,6 +224,15 @@ def _warnings(found: Splits, *splits: Split) -> list[str]:
     if len(notes) > 8:
         notes[7:] = [f"And {len(notes) - 7} more notes of this kind."]
     return notes + [f"{repeated:,} names repeat an image of the same set; each image counts once."] * bool(repeated)
+
+
+def _doubts(part: Overlap) -> list[str]:
+    if part.image < 0.95 * part.images:
+        return []
+    return [
+        "nearly all evaluation images are training images: if the files hold several folds that were read as one split, give each with a "
+        "--split of its own, or the column of folds (--fold-column)."
+    ]
 
 
 def _data(found: Splits, split: Split, shared: Shared) -> dict:

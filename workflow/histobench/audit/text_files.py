@@ -20,6 +20,8 @@ MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 8
 """Deepest nesting of JSON and YAML."""
 MAX_COLUMNS = 500
+MOST_FOLDS = 20
+"""Of a list of lists: more lists are rows of a table, and so are shorter ones of one length."""
 DELIMITERS = ";\t|, "
 """Where two divide the lines equally well, the first: a comma may be that of a decimal number."""
 
@@ -257,7 +259,11 @@ def _transposed(content: Any) -> Any:
 
 
 def _records(path: Path, content: Any, keys: tuple[str, ...], depth: int) -> Iterator[dict[str, str]]:
-    """Yield a record for each name: its own fields, or `name`, and `key 1`, `key 2`, ... above it."""
+    """Yield a record for each name: its own fields, or `name`, and `key 1`, `key 2`, ... above it.
+
+    Of a list of mappings that hold lists, and of a few lists that are long or of several lengths, the number of the item is a key: each is
+    a fold.
+    """
     if depth > MAX_DEPTH:
         raise HistoBenchError(f"{path}: is nested too deeply, expected sets and their names; write it flat")
     above = {f"key {number}": key for number, key in enumerate(keys, 1)}
@@ -265,13 +271,16 @@ def _records(path: Path, content: Any, keys: tuple[str, ...], depth: int) -> Ite
         for key, value in content.items():
             yield from _records(path, value, (*keys, str(key)), depth + 1)
     elif isinstance(content, list):
-        for value in content:
+        lengths = {len(one) for one in content if isinstance(one, list)}
+        folds = len(content) <= MOST_FOLDS and (len(lengths) > 1 or max(lengths, default=0) > MOST_FOLDS)
+        for number, value in enumerate(content, 1):
             if isinstance(value, Mapping) and all(not isinstance(one, (Mapping, list)) for one in value.values()):
                 yield {str(key).strip().lower(): _text(one) for key, one in value.items()} | above
-            elif isinstance(value, list) and value and all(not isinstance(one, (Mapping, list)) for one in value):
+            elif isinstance(value, list) and not folds and all(not isinstance(one, (Mapping, list)) for one in value):
                 yield {f"column {number}": _text(one) for number, one in enumerate(value, 1)} | above
             else:
-                yield from _records(path, value, keys, depth + 1)
+                is_fold = len(content) > 1 and isinstance(value, (Mapping, list))
+                yield from _records(path, value, (*keys, f"fold {number}") if is_fold else keys, depth + 1)
     elif content is not None:
         yield {"name": _text(content)} | above
 
