@@ -127,7 +127,10 @@ def test_a_printed_table_with_options_and_in_make(tmp_path, monkeypatch, capsys)
         (["--predictions", "{scores}", "--printed", "accuracy=1", "accuracy=1"], "repeats a score"),
         (["--predictions", "{scores}", "--printed", "accuracy=high"], "printed accuracy is 'high'"),
         (["--predictions", "{scores}", "--printed", "speed=1"], "printed score 'speed' is unknown"),
-        (["--predictions", "{scores}", "--draws", "3"], "3 draws are too few"),
+        (["--predictions", "{scores}", "--draws", "3"], "draws is 3, expected 100 to 100,000"),
+        (["--predictions", "{scores}", "--draws", "99999999"], "expected 100 to 100,000"),
+        (["--predictions", "{scores}", "--threshold", "nan"], "the threshold is nan, expected 0 to 1"),
+        (["--predictions", "{scores}", "--threshold", "7"], "the threshold is 7, expected 0 to 1"),
         (["--predictions", "{scores}", "--score-column", "p"], "there is no column 'p'"),
         (["--predictions", "{scores}", "{scores}"], "is given twice"),
         (["--table", "{scores}", "--test", "t"], "options of the table: test"),
@@ -154,6 +157,8 @@ def test_make_passes_names_with_spaces_and_quotes(tmp_path, monkeypatch) -> None
     assert audit_arguments.parsed(["--from-environment"]).split == [[str(odd)]]
     monkeypatch.setenv("SPLIT", "a.csv 'b c.csv'")
     assert audit_arguments.parsed(["--from-environment"]).split == [["a.csv", "b c.csv"]]
+    monkeypatch.setenv("SPLIT", "a.csv -b.csv")
+    assert audit_arguments.parsed(["--from-environment"]).split == [["a.csv", "./-b.csv"]]
     monkeypatch.setenv("SPLIT", "")
     assert audit_arguments.parsed(["--from-environment"]).split == []
 

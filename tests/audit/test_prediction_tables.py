@@ -1,5 +1,6 @@
 """What tables of predictions say, in the forms that people write, and what is refused with one sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,21 @@ def test_names_of_classes() -> None:
     ]  # fmt: skip
     assert [class_of(text) for text in ("", "2", "maybe")] == [None] * 3
     assert [class_of(text, "tumour") for text in ("Tumour", "healthy", "")] == [1, 0, None]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"image": [BENIGN, MALIGNANT], "fold": [1, 1], "score": [0.25, 0.75]},
+        {"1": {BENIGN: 0.25, MALIGNANT: 0.75}},
+        {"net": {"1": {BENIGN: 0.25, MALIGNANT: 0.75}}},
+    ],
+)
+def test_forms_of_json(content: dict, tmp_path: Path) -> None:
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps(content))
+    assert [(fold, one.image.image, one.score) for _, fold, one in read(file).rows] == [
+        ("1", BENIGN, 0.25),
+        ("1", MALIGNANT, 0.75),
+    ]
+    assert {method for method, *_ in read(file).rows} == {"net" if "net" in content else ""}

@@ -334,3 +334,34 @@ def test_the_grc_som_counts_are_those_of_the_votes() -> None:
         with files[0].open(newline="") as file:
             labels = [image["label"] for image in csv.DictReader(file)]
         assert (labels.count("1"), labels.count("0")) == (int(row["malignant"]), int(row["benign"]))
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_settings_of_merged_cells_and_of_heading_rows_count_for_the_rows_below(merged: bool, tmp_path: Path) -> None:
+    good, bad = "0.913,0.921,0.955,0.938", r"\textbf{0.954},$0.931$,**0.942**,0.936*"
+    text = f"size,model,accuracy,precision,recall,f1\n40x,A,{good}\n,B,{bad}\n100x,A,{good}\n,B,{bad}\n"
+    if not merged:
+        text = f"model,accuracy,precision,recall,f1\n40x,,,,\nA,{good}\nB,{bad}\n100x,,,,\nA,{good}\nB,{bad}\n"
+    (found,) = audit(tmp_path, text, dataset="breakhis", folds=1)
+    assert [row[1:3] for row in found.tables[-1].rows] == [[1370, 625]] * 2 + [[1437, 644]] * 2
+    assert found.data["rows_impossible"] == 2
+    assert any("read as" in note for note in found.warnings)
+
+
+def test_rows_of_one_name_are_told_apart_by_their_lines(tmp_path: Path) -> None:
+    bad = "0.954,0.931,0.942,0.936"
+    (found,) = audit(tmp_path, f"model,accuracy,precision,recall,f1\nA,{bad}\nA,{bad}\n", dataset="breakhis", folds=1)
+    assert found.data["rows_impossible"] == 2
+    assert [row[0] for row in found.tables[-1].rows] == ["A line 2", "A line 3"]
+
+
+def test_marks_of_latex_are_no_part_of_a_number(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(
+        "model,accuracy,auc,p\nA,$91.2 \\pm 1.3$,91.2\\%,$<0.001^{***}$\nB,\\underline{90},$\\mathbf{93}$,n.s.\n"
+    )
+    first, second = read(file, {}).rows
+    assert (float(first.scores["accuracy"].value), float(first.scores["auc"].value)) == (0.912, 0.912)
+    assert first.scores["accuracy"].deviation
+    assert (float(second.scores["accuracy"].value), float(second.scores["auc"].value)) == (0.9, 0.93)
+    assert (first.p_values["p"].sign, second.p_values) == ("<", {})

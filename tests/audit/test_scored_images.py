@@ -314,7 +314,7 @@ def test_what_a_reader_must_know_is_said(tmp_path: Path) -> None:
     always = written(tmp_path / "p.csv", IMAGES, {"score": lambda one: 0.6 + 0.001 * (one.label == "benign")})
     (found,) = sections([always], draws=100, draw_figures=False)
     said = " ".join(found.sentences)
-    assert "All images of a fold are called alike: all folds, always malignant" in said
+    assert "All images are called malignant." in said
     assert "AUC is below 0.5" in said
     perfect = written(tmp_path / "q.csv", IMAGES, {"score": lambda one: 0.9 if one.label == "malignant" else 0.1})
     assert "No image is called wrongly" in " ".join(sections([perfect], draws=100, draw_figures=False)[0].sentences)
@@ -349,7 +349,7 @@ def test_other_datasets_resample_patients(tmp_path: Path) -> None:
         (lambda path: folds(path), {"printed": {"accuracy": ["0.9", "0.8"]}}, "2 numbers for 3 folds"),
         (lambda path: folds(path), {"printed": {"accuracy": ["90.6"]}}, "divide percentages"),
         (lambda path: folds(path), {"printed": {"kappa": ["0.9"]}}, "is unknown"),
-        (lambda path: folds(path), {"draws": 5}, "too few"),
+        (lambda path: folds(path), {"draws": 5}, "expected 100 to 100,000"),
     ],
 )  # fmt: skip
 def test_faults_of_files_and_options(made: Any, options: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -398,3 +398,38 @@ def test_published_votes_of_three_official_folds() -> None:
     assert [row["accession numbers"] for row in rows] == [27, 27, 27]
     assert any("precision and recall look exchanged" in sentence for sentence in found.sentences)
     assert len(found.figures) == 2
+
+
+def test_a_file_for_each_method_and_fold_is_a_method_of_several_folds(tmp_path: Path) -> None:
+    files = []
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        files += folds(tmp_path / str(seed), seed)
+    one, two, both = sections(files, draws=200, draw_figures=False)
+    for seed, section in enumerate((one, two)):
+        (alone,) = sections(files[3 * seed : 3 * seed + 3], draws=200, draw_figures=False)
+        assert section.data["scores"] == alone.data["scores"]
+    assert len(both.data["pairs"]) > 0
+    assert any("2 methods in 3 folds" in note for note in one.warnings)
+
+
+def test_folds_are_named_as_in_the_file_and_a_constant_score_has_no_interval_of_images(tmp_path: Path) -> None:
+    columns = {"fold": lambda one: (fold_of(one) + 1) % 3, "predicted": lambda _: "malignant"}
+    file = written(tmp_path / "a.csv", IMAGES[::-1], columns)
+    for given in ([file], [file, written(tmp_path / "b.csv", IMAGES, columns)]):
+        first = sections(given, draws=200, draw_figures=False)[0]
+        text = " ".join(first.sentences)
+        assert first.data["folds"] == ["0", "1", "2"]
+        assert "All images are called malignant." in text
+        assert "resampling images" not in text
+    benign = [slide for slide in SLIDES if slide[0] == "benign" and FOLD[slide] == 1][:2]
+    few = [one for one in IMAGES if fold_of(one) != 1 or one.label == "malignant" or (one.label, one.slide) in benign]
+    text = " ".join(sections([written(file, few, columns)], draws=200, draw_figures=False)[0].sentences)
+    assert "2 in fold 2" in text
+
+
+def test_more_groups_than_can_be_resampled_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text("image,label,score\n" + "".join(f"x{number},{number % 2},0.5\n" for number in range(20_001)))
+    with pytest.raises(HistoBenchError, match="20,001 patients, or of unknown ones, expected at most 20,000"):
+        sections([file], Reading(patient=r"case(\d+)", positive="1"))

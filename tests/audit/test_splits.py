@@ -243,3 +243,15 @@ def test_names_of_folds_with_and_without_their_word_are_one(tmp_path: Path) -> N
     found = splits.read(write(tmp_path, {"a.csv": f"image,fold\n{rows}"}))
     assert [split.title for split in found.splits] == ["fold 1", "fold 2"]
     assert sets(found) == {"train": [TEST[0]], "test": TRAIN[:2]}
+
+
+def test_unknown_patients_have_no_share_and_images_in_validation_and_test_are_told(tmp_path: Path) -> None:
+    (file,) = write(tmp_path, {"s.csv": "image,set,grade\na1,train,0\na2,val,0\na2,test,0\na3,test,1\na4,test,1\n"})
+    found = splits.read([file], Options(patient=r"P(\d+)", label="grade"))
+    (section,) = split_findings.sections(found, [])
+    assert "Certain: of 3 test images, 1 (33.3 %) are also validation images." in section.sentences
+    assert any("1 group of class 0, the fewest" in text for text in section.sentences)
+    shares = next(one for one in section.tables if one.name == "overlaps")
+    assert {row[-1] for row in shares.rows} == {None}
+    bare = splits.read([file], Options(patient=r"P(\d+)"))
+    assert "composition" not in {one.name for one in split_findings.sections(bare, [])[0].tables}

@@ -218,7 +218,8 @@ def _files(variable: str) -> list[str]:
     """Return the paths in an environment variable: one, if there is such a file, or several with spaces between them."""
     value = os.environ.get(variable, "").strip()
     try:
-        return [value] if value and Path(value).exists() else shlex.split(value)
+        names = [value] if value and Path(value).exists() else shlex.split(value)
+        return [f"./{name}" if name.startswith("-") else name for name in names]  # no option
     except (ValueError, OSError) as error:
         raise HistoBenchError(
             f"{variable}={value!r:.100}: is no list of files ({error}); put quotes around names with spaces"

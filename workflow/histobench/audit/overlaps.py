@@ -37,8 +37,9 @@ class Overlap:
         return max(self.slide, self.image + self.twin)
 
     def share(self, what: str) -> float | None:
-        """Return a count as a share of the images; None if there are none."""
-        return getattr(self, what) / self.images if self.images else None
+        """Return a count as a share of the images; None if there are none, or nothing is known."""
+        known = self.known if what == "accession" else self.images
+        return getattr(self, what) / self.images if known else None
 
 
 def overlap(images: Sequence[ImageName], others: Sequence[ImageName]) -> Overlap:

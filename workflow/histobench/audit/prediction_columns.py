@@ -121,8 +121,15 @@ def roles(path: Path, header: Sequence[str], rows: Sequence[Row], own: Columns, 
             if score is None and len(numeric) == 1:
                 score, inverted = numeric[0][0], numeric[0][1] == 0
     rest = [at for at in range(len(header)) if at not in (name, label, fold, method)]
-    if score is None and not votes and predicted is None and len(rest) == 1:  # the only other column
-        score = rest[0]
+    keys = [at for at in rest if names_of[at].startswith("key_")]  # of JSON, above the names
+    left = [at for at in rest if at not in keys] or rest
+    if score is None and not votes and predicted is None and len(left) == 1:  # the only other column
+        score = left[0]
+        keys = [at for at in keys if at != score]
+    if fold is None and keys:
+        fold = keys.pop()
+    if method is None and keys:
+        method = keys.pop()
     if predicted is not None and not own.predicted and score is None and not votes:
         # Called "prediction", but it holds scores.
         if _numbers(sample, predicted) and any(class_of(row[predicted]) is None for row in sample):
@@ -170,6 +177,6 @@ def described(path: Path, header: Sequence[str], found: Roles) -> list[str]:
         found.method,
         *(at for at, _ in found.votes),
     }
-    rest = [name for at, name in enumerate(header) if at not in used]
+    rest = [name for at, name in enumerate(header) if name and at not in used]
     unused = f"; not used: {', '.join(rest)[:200]}" if rest else ""
     return [f"{path.name}: columns were read so: {', '.join(told)}{unused}"]

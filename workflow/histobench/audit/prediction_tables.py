@@ -232,8 +232,8 @@ class _Values:
             score = self._number(line, row, found.score)
             if how.scale == "probability" and not 0 <= score <= 1:
                 raise HistoBenchError(
-                    f"{self._path}, line {line}: score is {row[found.score].strip():.40}, outside 0 to 1; say that scores are logits "
-                    "(--scale logit), or give probabilities"
+                    f"{self._path}, line {line}: score is {row[found.score].strip():.40}, outside 0 to 1; divide per cent by 100, or say "
+                    "that scores are logits (--scale logit)"
                 )
             if found.inverted != turned:
                 score = -score if how.scale == "logit" else 1 - score

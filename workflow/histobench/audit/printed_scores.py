@@ -1,12 +1,13 @@
 """Reading a printed table: a CSV of models, settings and scores, each `0.91`, `0.91 ± 0.02`, `0.91 (0.02)` or per cent."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from histobench.audit.text_files import read_table
+from histobench.audit.text_files import Row, read_table
 from histobench.io.errors import HistoBenchError
 
 MAX_ROWS = 5_000
@@ -117,8 +118,8 @@ def read(path: Path, columns: Mapping[str, str]) -> PrintedTable:
         )
     if not set(meanings) & (METRICS.keys() | {"p"}):
         raise HistoBenchError(
-            f"{path}: no column is a score; name columns accuracy, precision, recall, f1 or auc, or p for p-values "
-            "(`columns` in the options says what others hold)"
+            f"{path}: no column is a score; give one line of names such as accuracy, precision, recall, f1, auc or p, and "
+            "a row for each model and setting (`columns` in the options says what others hold)"
         )
     scales = {}
     for place, meaning in enumerate(meanings):
@@ -133,9 +134,12 @@ def read(path: Path, columns: Mapping[str, str]) -> PrintedTable:
     if any(scales.values()):
         names = [header[place] for place, percent in scales.items() if percent]
         warnings.append(f"Read as per cent: {', '.join(names)}.")
-    rows = [_row(path, line, header, meanings, cells, scales) for line, cells in lines]
+    lines, merged = _unmerged(header, meanings, lines)
+    warnings += merged
+    header, meanings = [*header, "heading"], [*meanings, "setting"]
+    rows = _told_apart([_row(path, line, header, meanings, cells, scales) for line, cells in lines])
     rows, spare = _without_spare_zeros(rows)
-    ignored = [name for name, meaning in zip(header, meanings, strict=True) if meaning == "setting"]
+    ignored = [name for name, meaning in zip(header[:-1], meanings, strict=False) if meaning == "setting"]
     if ignored:
         warnings.append(f"Read as settings, not as scores: {', '.join(ignored)}.")
     return PrintedTable(path, rows, warnings + spare)
@@ -179,13 +183,55 @@ def p_value(text: str) -> Printed:
     Raises:
         ValueError: the text is no number from 0 to 1.
     """
-    match = _P_VALUE.fullmatch(text.strip().strip("*†‡ ").strip())
+    match = _P_VALUE.fullmatch(_bare(text))
     if not match:
         raise ValueError(text)
     found, sign = number(match["value"]), (match["sign"] or "").replace("≤", "<").replace("≥", ">")[:1].strip("=")
     if not 0 <= found.value <= 1:
         raise ValueError(text)
     return Printed(found.value, Fraction(0) if sign else found.half, text.strip(), sign=sign)
+
+
+def _unmerged(header: Sequence[str], meanings: Sequence[str], lines: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Return the rows with the settings that a printed table has once for several, and what was filled in.
+
+    A setting is that of the row above where its cell is empty and one to its right is not, as merged cells become. A row with
+    text in its first cell alone is a heading, a setting of the rows below.
+    """
+    settings = [place for place, meaning in enumerate(meanings) if meaning == "setting"]
+    above, found, filled, heading = [""] * len(header), [], set(), ""
+    for line, cells in lines:
+        cells = list(cells)
+        if settings[:1] == [0] and cells[0] and not any(cells[1:]):
+            heading, above = cells[0], [""] * len(header)
+            continue
+        last = max((place for place in settings if cells[place]), default=-1)
+        for place in settings:
+            if not cells[place] and place < last and above[place]:
+                cells[place] = above[place]
+                filled.add(header[place])
+        above = cells
+        found.append((line, [*cells, heading]))
+    names = ", ".join(name for name in header if name in filled)
+    told = [f"Empty cells were read as the cell above them: {names}."] if filled else []
+    return found, told + ["Rows with text in the first cell alone were read as headings of the rows below."] * bool(
+        heading
+    )
+
+
+def _told_apart(rows: Sequence[PrintedRow]) -> list[PrintedRow]:
+    """Return the rows with their line as a setting where several have one name."""
+    names = Counter(row.name for row in rows)
+    return [
+        replace(row, setting={**row.setting, "line": f"line {row.line}"}) if names[row.name] > 1 else row
+        for row in rows
+    ]
+
+
+def _bare(text: str) -> str:
+    """Return a cell without the marks of LaTeX, Markdown and significance."""
+    text = re.sub(r"\\(?:text|math|under|ul|emph|bf|it)[a-z]*|\\(?=%)|\\[,;! ]", " ", text)
+    return re.sub(r"\s+", " ", re.sub(r"[{}$*†‡~^]", " ", text)).strip()
 
 
 def _row(
@@ -200,7 +246,7 @@ def _row(
     for place, (name, meaning, text) in enumerate(zip(header, meanings, cells, strict=True)):
         if meaning == "setting":
             setting[name] = text
-        elif text.lower().strip("-–—.") in ("", "n/a", "na", "nan"):
+        elif text.lower().strip("-–—.") in ("", "n/a", "na", "nan", "ns", "n.s"):
             continue
         else:
             try:
@@ -231,7 +277,7 @@ def _row(
 
 
 def _score(text: str, unit: Fraction) -> Printed:
-    match = _CELL.fullmatch(text.strip().strip("*†‡$").strip())
+    match = _CELL.fullmatch(_bare(text))
     if not match:
         raise ValueError(text)
     mean, spread = number(match["value"]), match["plus"] or match["in"]
@@ -245,9 +291,8 @@ def _score(text: str, unit: Fraction) -> Printed:
 
 def _is_percent(texts: Sequence[str], key: str, header: bool, path: Path, name: str) -> bool:
     """Return whether a column is in per cent: its name or a cell says so, or a number is above 1."""
-    values = [match for text in texts if (match := _CELL.fullmatch(text.strip().strip("*†‡$").strip()))]
-    marked = [bool(match["percent"]) or text.endswith("%") for match, text in zip(values, texts, strict=False)]
-    if header or any(marked):
+    values = [match for text in texts if (match := _CELL.fullmatch(_bare(text)))]
+    if header or any("%" in match[0] for match in values):
         return True
     try:
         largest = max((abs(number(match["value"]).value) for match in values), default=Fraction(0))

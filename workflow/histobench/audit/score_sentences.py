@@ -1,5 +1,6 @@
 """Sentences about the scores of a method."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,13 +34,13 @@ def headline(method: Method, found: Scores, units: Units) -> list[str]:
 def _intervals(found: Scores, units: Units) -> list[str]:
     accuracy = found.of["accuracy"]
     readings = [(units.slide, accuracy.slide), (units.accession, accuracy.accession)]
-    known = [(unit, low, high) for unit, (low, high) in readings if low is not None and high is not None and high > low]
-    low, high = accuracy.image
+    known = [(unit, *ends) for unit, (low, high) in readings if (ends := _wide(low, high))]
     if not known:
         return [f"There are too few {units.slide}s, or no error, so that accuracy has no interval."]
     parts = [f"{a:.4f} to {b:.4f} if {unit}s are resampled" for unit, a, b in known]
     text = f"The 95 % interval of accuracy is {' and '.join(parts)}"
-    if low is not None and high is not None and high > low:
+    if ends := _wide(*accuracy.image):
+        low, high = ends
         ratio = (known[-1][2] - known[-1][1]) / (high - low)
         narrower = f", {ratio:.1f} times narrower, because it takes images of one {units.slide} for independent"
         narrower = (
@@ -56,6 +57,11 @@ def _intervals(found: Scores, units: Units) -> list[str]:
             "a class has too few groups in a fold."
         )
     return told
+
+
+def _wide(low: float | None, high: float | None) -> tuple[float, float] | None:
+    """Return the ends of an interval that has a width."""
+    return (low, high) if low is not None and high is not None and high - low > 1e-9 else None
 
 
 def _of_classes(method: Method, group: np.ndarray) -> str:
@@ -101,8 +107,9 @@ def remarks(method: Method, found: Scores, units: Units) -> list[str]:
     """Return what else a reader must know."""
     told = []
     if found.one_class:
-        called = found.one_class if "models" in found.one_class else f"all folds, always {found.one_class}"
-        told.append(f"All images of a fold are called alike: {called.replace('models', 'folds')}.")
+        several = "models" in found.one_class
+        alike = f" of a fold are called alike in {found.one_class.replace('models', 'folds')}"
+        told.append(f"All images{alike if several else f' are called {found.one_class}'}.")
     if "auc" in found.of and found.of["auc"].estimate < 0.5:
         told.append("AUC is below 0.5: the scores rank benign images higher and may be those of the other class.")
     if ties := sum(one.tie for one in method.rows):
@@ -123,8 +130,12 @@ def remarks(method: Method, found: Scores, units: Units) -> list[str]:
         ends = f" (95 % interval {ece.slide[0]:.4f} to {ece.slide[1]:.4f})" if None not in ece.slide else ""
         told.append(f"The expected calibration error of the {method.kind} is {ece.estimate:.4f}{ends}.")
     if found.few_groups:
+        names = [name if "fold" in name else f"fold {name}" for name in method.folds]
+        few = re.sub(r"fold (\d+)", lambda number: names[int(number[1]) - 1], found.few_groups)
         told.append(
-            f"Fewer than five {units.slide}s of a class make the scores of a fold uncertain: {found.few_groups}."
+            f"Fewer than five {units.slide}s of a class make the scores of a fold uncertain: {few}."
+            if len(names) > 1
+            else f"Fewer than five {units.slide}s of a class make the scores uncertain: {re.sub(r' in fold .*?(?=;|$)', '', found.few_groups)}."
         )
     if units.accession == "" and (unknown := int(sum(not one.image.accession for one in method.rows))):
         told.append(

@@ -17,6 +17,8 @@ SHOWN = ("accuracy", "balanced_accuracy", "auc", "precision", "recall", "f1", "p
 """Scores of every method, where it has scores."""
 IMAGE_DRAWS = 1000
 """Most draws of the interval that takes images for independent, which is shown as what not to use."""
+MAX_GROUPS = 20_000
+"""Most groups that are resampled: time and memory of the AUC grow with their square."""
 CLASSES = ("benign", "malignant")
 Ends = tuple[float | None, float | None]
 
@@ -77,7 +79,9 @@ def scores(method: Method, unit: str, draws: int, seed: int) -> Scores:
     """Return the scores of a method on all its images."""
     found = analysed(method, [0], unit, draws, seed)
     metrics = [*SHOWN, *(["ece"] if method.kind in ("probabilities", "shares of votes") else [])]
-    images = _by_image(method, min(draws, IMAGE_DRAWS), seed)
+    images = {}
+    if len(set(method.image.tolist())) <= MAX_GROUPS:
+        images = _by_image(method, min(draws, IMAGE_DRAWS), seed)
     made = {}
     for row in found.intervals:
         metric = row["metric"]

@@ -1,5 +1,7 @@
 """What an audit says of predictions for single images: scores with honest intervals, errors, calibration, siblings, pairs."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from histobench.audit.prediction_tables import (
     read,
 )
 from histobench.audit.score_tables import (
+    MAX_GROUPS,
     Units,
     calibration_table,
     fold_table,
@@ -28,6 +31,8 @@ from histobench.audit.score_tables import (
 from histobench.audit.scored_methods import Method
 from histobench.audit.splits import Split
 from histobench.io.errors import HistoBenchError
+
+MAX_DRAWS = 100_000
 
 
 def sections(
@@ -59,9 +64,16 @@ def sections(
         raise HistoBenchError(f"files {files!r:.40} is unknown, expected folds or methods; give one of these")
     if not paths:
         raise HistoBenchError("no file of predictions is given; name one")
-    if draws < 100:
-        raise HistoBenchError(f"{draws} draws are too few for an interval; give at least 100, such as 10,000")
     reading = reading or Reading()
+    if not 100 <= draws <= MAX_DRAWS:
+        raise HistoBenchError(
+            f"the number of draws is {draws}, expected 100 to {MAX_DRAWS:,}; give one of these, such as 10,000"
+        )
+    limit = 0.5 if reading.threshold is None else reading.threshold
+    if not (0 <= limit <= 1 or (reading.scale == "logit" and math.isfinite(limit))):
+        raise HistoBenchError(
+            f"the threshold is {limit:g}, expected 0 to 1, or any number with --scale logit; correct it"
+        )
     read_files = [read(Path(path), reading) for path in paths]
     datasets = {file.naming.dataset for file in read_files}
     if len(datasets) > 1:
@@ -91,37 +103,50 @@ def _methods(read_files: Sequence[PredictionFile], files: str) -> tuple[list[Met
     warnings = []
     columns = any(method for part in parts for method, _ in part)
     as_methods = files == "methods"
+    titles = _distinct([file.path for file in read_files])
+    places, names = titles, [_of_all(titles)] * len(parts)
     if not files and len(parts) > 1:
-        images = [{(key, one.image.image) for key, rows in part.items() for one in rows} for part in parts]
-        as_methods = all(one == images[0] for one in images)
+        images = [frozenset((key, one.image.image) for key, rows in part.items() for one in rows) for part in parts]
+        as_methods = len(set(images)) == 1
         what = "methods, because they have the same images" if as_methods else "folds, because their images differ"
+        again = set(Counter(images).values())
+        if (
+            not as_methods and not columns and len(again) == 1 and again != {1}
+        ):  # several methods, with a file for each fold
+            order = [images[:at].count(one) for at, one in enumerate(images)]
+            own = [[title for title, which in zip(titles, order, strict=True) if which == number] for number in order]
+            places, names = [titles[images.index(one)] for one in images], [_of_all(one) for one in own]
+            what = f"{max(order) + 1} methods in {len(set(images))} folds, in their order, because of each fold so many have the same images"
         warnings.append(f"the {len(parts)} files are taken for {what}")
     if as_methods and len(parts) < 2 and not columns:
         raise HistoBenchError(
             f"{read_files[0].path}: is a single file without a column of methods; give a file for each method, or the column (--method-column)"
         )
-    titles = _distinct([file.path for file in read_files])
     found: dict[str, dict[str, list[Prediction]]] = {}
     kinds: dict[str, str] = {}
-    for title, file, part in zip(titles, read_files, parts, strict=True):
+    for title, at, every, file, part in zip(titles, places, names, read_files, parts, strict=True):
         for (method, fold), rows in part.items():
-            name = method or (title if as_methods else "")
+            name = method or (title if as_methods else every)
             name = f"{title}: {method}" if method and as_methods else name
-            place = fold if as_methods or len(parts) == 1 else f"{title}, {fold}" if fold else title
+            place = fold if as_methods or len(parts) == 1 else f"{at}, {fold}" if fold else at
             if kinds.setdefault(name, file.kind) != file.kind:
                 raise HistoBenchError(
                     f"{file.path}: holds {file.kind or 'classes only'}, the file before {kinds[name] or 'classes only'}; give scores "
                     "of one kind in all folds"
                 )
             found.setdefault(name, {})[place] = rows
-    of_all = titles[0] if len(titles) == 1 else f"{len(titles)} files from {titles[0]} to {titles[-1]}"
     methods = []
     for number, (name, folds) in enumerate(found.items(), 1):
-        folds = {place: folds[place] for place in sorted(folds, key=_natural)} if len(parts) == 1 else folds
-        folds, told = _with_both_classes(name or of_all, folds)
+        if as_methods or len(parts) == 1:
+            folds = {place: folds[place] for place in sorted(folds, key=_natural)}
+        folds, told = _with_both_classes(name, folds)
         warnings += told
-        methods.append(Method(f"m{number}", name or of_all, folds, kinds[name]))
+        methods.append(Method(f"m{number}", name, folds, kinds[name]))
     return methods, warnings
+
+
+def _of_all(titles: Sequence[str]) -> str:
+    return titles[0] if len(titles) == 1 else f"{len(titles)} files from {titles[0]} to {titles[-1]}"
 
 
 def _distinct(paths: Sequence[Path]) -> list[str]:
@@ -176,6 +201,11 @@ def _section(
     draw_figures: bool,
     several: bool,
 ) -> Section:
+    if (groups := len(set(method.slide.tolist()))) > MAX_GROUPS:
+        raise HistoBenchError(
+            f"{method.name}: the images are of {groups:,} {units.slide}s, or of unknown ones, expected at most {MAX_GROUPS:,}; say "
+            "what names them (--patient), or give fewer images"
+        )
     found = scores(method, units.slide, draws, seed)
     folds = fold_table(method)
     tables: list[Table] = [score_table(found, units, len(method.folds) > 1), folds]

@@ -47,12 +47,15 @@ def _of_split(found: Splits, split: Split, shared: Shared) -> Section:
     for name in split.sets.keys() - {"train", split.evaluated}:
         part = shared[name, "train"]
         sentences += [_certain(found.dataset, name, part), _strict(found.dataset, split, name, part)]
+        if both := shared[split.evaluated, name][ALL].image:
+            same = _number(both, main[ALL].images)
+            sentences.append(f"Certain: of {main[ALL].images:,} test images, {same} are also {SET_NAMES[name]} images.")
     if not several:
         sentences += _name_sentences(found)
     tables = [
         sizes(f"sizes{key}", found.dataset, split),
         shares(f"overlaps{key}", found.dataset, shared),
-        composition(f"composition{key}", split),
+        *composition(f"composition{key}", split),
         group_intervals(f"groups{key}", found.dataset, split),
     ]
     return Section(
@@ -175,8 +178,8 @@ def _group_sentence(dataset: str, split: Split) -> str:
     """Return which class of the evaluation set has the fewest groups, and what interval these leave."""
     label, number, unit = min(class_groups(dataset, split, split.evaluated), key=lambda row: row[1])
     low, _ = binomial_interval(number, number)
-    what = f"{number:,} {label} {plural(unit, number)}".replace("  ", " ")
-    fewest = ", the fewest of a class" if label else ""
+    what = f"{number:,} {plural(unit, number)}"
+    fewest = f" of class {label}, the fewest of a class" if label else ""
     few = f" Fewer than {FEW} say little." if number < FEW else ""
     return (
         f"The {SET_NAMES[split.evaluated]} set has {what}{fewest}. If all are classified right, the 95 % interval of the share of right "

@@ -56,7 +56,8 @@ def shares_caption(dataset: str) -> str:
     )
 
 
-def composition(name: str, split: Split) -> Table:
+def composition(name: str, split: Split) -> list[Table]:
+    """Return the table of classes, subtypes and magnifications, where any is known."""
     kinds: list[tuple[str, Callable[[ImageName], str]]] = [
         ("class", lambda one: one.label),
         ("subtype", lambda one: one.subtype),
@@ -67,9 +68,8 @@ def composition(name: str, split: Split) -> Table:
         counts = [Counter(map(of, images)) for images in split.sets.values()]
         for value in sorted(set().union(*counts) - {""}, key=lambda text: (len(text), text)):
             rows.append([kind, value, *(count[value] for count in counts)])
-    return Table(
-        name, "Images of each class, subtype and magnification in each set.", ("by", "value", *split.sets), rows
-    )
+    caption = "Images of each class, subtype and magnification in each set."
+    return [Table(name, caption, ("by", "value", *split.sets), rows)] if rows else []
 
 
 def group_intervals(name: str, dataset: str, split: Split) -> Table:

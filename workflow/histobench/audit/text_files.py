@@ -248,14 +248,23 @@ def _flattened(path: Path, content: Any) -> tuple[list[str], list[Row]]:
 
 
 def _transposed(content: Any) -> Any:
-    """Return records of a table that pandas has written as column -> row -> value."""
+    """Return records of a table that was written as column -> row -> value, or column -> values."""
     if isinstance(content, Mapping) and len(content) > 1:
         columns = list(content.values())
         if all(isinstance(column, Mapping) and column and column.keys() == columns[0].keys() for column in columns):
             scalars = all(not isinstance(value, (Mapping, list)) for column in columns for value in column.values())
             if scalars and all(str(row).isdigit() for row in columns[0]):
                 return [{name: column[row] for name, column in content.items()} for row in columns[0]]
+        if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+            scalars = all(not isinstance(value, (Mapping, list)) for column in columns for value in column)
+            # Columns, not sets of names: one holds fractions, or classes, sets or folds, of which there are few.
+            if scalars and any(_is_of_values(column) for column in columns):
+                return [dict(zip(content, values, strict=True)) for values in zip(*columns, strict=True)]
     return content
+
+
+def _is_of_values(column: Sequence[Any]) -> bool:
+    return any(isinstance(value, float) for value in column) or len(set(map(str, column))) * 2 < len(column)
 
 
 def _records(path: Path, content: Any, keys: tuple[str, ...], depth: int) -> Iterator[dict[str, str]]:

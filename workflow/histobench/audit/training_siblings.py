@@ -63,7 +63,7 @@ def training_sets(method: Method, splits: Sequence[Split]) -> tuple[list[Collect
         title = splits[best].title or "the split"
         if common[best] * 2 <= len(images):
             raise HistoBenchError(
-                f"{method.name}, {fold or 'all images'}: no fold of the split evaluates more than half of the {len(images)} images, at "
+                f"{method.name}, {f'fold {fold}' if fold else 'all images'}: no fold of the split evaluates more than half of the {len(images)} images, at "
                 f"most {common[best]} ({title}); give the split that these predictions were made with"
             )
         found.append(splits[best].sets.get(TRAIN, ()))
