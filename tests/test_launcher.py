@@ -182,7 +182,7 @@ time.sleep(60)
         assert errors == (
             "error: script.py: the launcher's server was killed, and the job with it; run the command again\n"
         )
-        assert not lives(job)
+        wait_until(lambda: not lives(job))
     assert process.returncode == 1
 
 

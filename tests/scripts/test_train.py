@@ -281,7 +281,9 @@ def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         job = start(arguments(dataset, asked, spec, workers=workers), asked / "log")
         wait_for(checkpoint, before, unless=asked / "run.json")
-        helpers = children(job.pid)
+        limit = time.monotonic() + 60  # on a busy machine one has not begun
+        while len(helpers := children(job.pid)) < workers and time.monotonic() < limit:
+            time.sleep(0.05)
         assert len(helpers) == workers
         for process in (*helpers, job.pid):  # as Ctrl-C and queues do: the whole group
             os.kill(process, number)

@@ -1,3 +1,4 @@
+import io
 import logging
 import time
 
@@ -10,7 +11,7 @@ from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.models.linear_head import LinearHead
 from histobench.study.spec import Recipe
 from histobench.training import data
-from histobench.training.fit import fit
+from histobench.training.fit import _progress, fit
 from histobench.training.platt import scaling
 from tests.checkpoints import Waiting
 
@@ -406,3 +407,14 @@ def test_a_linear_head_scales_only_what_varies():
     head.standardise(embeddings)
     assert head.mean.tolist() == pytest.approx(embeddings.mean(0))
     assert head.std.tolist() == pytest.approx([*embeddings[:, :2].std(0), 1])
+
+
+def test_a_progress_bar_that_cannot_be_written_ends_no_run(monkeypatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", Full())
+    with _progress(np.array([4]), 0, 0, 2) as bar:
+        bar.update(4)
+        bar.refresh()

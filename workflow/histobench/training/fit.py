@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
+from tqdm.utils import ObjectWrapper
 
 from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.io.hashing import stable_hash
@@ -294,7 +295,21 @@ def _finite(losses: torch.Tensor, epoch: int, steps: int) -> np.ndarray:
 
 
 def _progress(sizes: np.ndarray, epochs_done: int, steps_done: int, epochs: int) -> tqdm:
-    """Return a progress bar over images, rarely redrawn if stderr is a log file."""
+    """Return a progress bar over images, rarely redrawn if stderr is a log file, and not at all if its disk is full."""
     pause, images = 0.5 if sys.stderr.isatty() else 60, sizes.sum()
     done = images * epochs_done + sizes[:steps_done].sum()
-    return tqdm(total=images * epochs, initial=done, unit="image", mininterval=pause, maxinterval=pause)
+    return tqdm(
+        total=images * epochs, initial=done, unit="image", mininterval=pause, maxinterval=pause, file=_Log(sys.stderr)
+    )
+
+
+class _Log(ObjectWrapper):
+    """A stream whose disk may be full: what cannot be written is left out."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._wrapped.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._wrapped.flush()
