@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -117,7 +118,9 @@ def page(sections: Sequence[Section], files: Sequence[str]) -> str:
         script=Markup((style / "script.js").read_text(encoding="utf-8")),
         # The tables of a part have its title at the end of their names.
         heading=lambda section, table: (
-            table.name.split("-")[0] if section.is_part else table.name.replace("-", " ")
+            table.name.split("-")[0]
+            if section.is_part
+            else re.sub(r"^(predictions|printed)-(m\d+-)?", "", table.name).replace("-", " ")
         ).capitalize(),
         is_number=lambda table, at: any(isinstance(row[at], (int, float)) for row in table.rows),
     )
@@ -154,6 +157,9 @@ def _table(table: Table, width: int) -> Iterator[str]:
         lines = [[head[level] if level < len(head) else "" for head in heads] for level in range(height)]
     else:
         lines = [list(table.columns)]
+    if sum(widths) + 2 * len(widths) > width:
+        yield f"  {len(table.rows):,} rows and {len(table.columns)} columns, too wide for here: see audit.html"
+        return
     numbers = [any(isinstance(row[at], (int, float)) for row in table.rows) for at in range(len(table.columns))]
     for line in [*lines, ["-" * width for width in widths], *rows]:
         padded = [

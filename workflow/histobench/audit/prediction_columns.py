@@ -160,7 +160,7 @@ def described(path: Path, header: Sequence[str], found: Roles) -> list[str]:
     )
     if found.votes:
         kinds = [", ".join(header[at] for at, kind in found.votes if kind == label) for label in (0, 1)]
-        told.append(f"{kinds[0]} are for benign and {kinds[1]} for malignant")
+        told.append(f"{kinds[0]} the votes or probabilities of benign and {kinds[1]} those of malignant")
     for at, what in (
         (found.predicted, "the predicted class"),
         (found.label, "the label"),

@@ -90,7 +90,11 @@ def sections(
     if len(methods) > 1:
         made.append(paired_scores.section(methods, units, draws, seed))
     first = made[0]
-    told = [text for file in read_files for text in file.warnings] + warnings
+    same: dict[str, list[Path]] = {}  # a note of several files is one note
+    for file in read_files:
+        for text in file.warnings:
+            same.setdefault(text.removeprefix(f"{file.path.name}: "), []).append(file.path)
+    told = [f"{_of_all([path.name for path in paths])}: {text}" for text, paths in same.items()] + warnings
     made[0] = Section(
         first.title, first.sentences, first.tables, first.figures, first.data, [*dict.fromkeys(told), *first.warnings]
     )
