@@ -107,7 +107,9 @@ def set_columns(
         named = [place for place in sets if header[place] in SET_HEADERS]
         if len(named) != 1 and any(texts[place] != texts[sets[0]] for place in sets):
             found = " and ".join(repr(header[place]) for place in sets[:3])
-            raise HistoBenchError(f"{path}: the columns {found} both hold sets; say which one to use (--set-column)")
+            raise HistoBenchError(
+                f"{path}: each of the columns {found} holds sets; say which one to use (--set-column)"
+            )
         sets = named[:1] or sets[:1]
     return sets, folds[:1] if len(sets) < 2 else []
 

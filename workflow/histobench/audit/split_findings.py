@@ -121,7 +121,7 @@ def _of_folds(found: Splits, shared: Sequence[Shared]) -> Section:
         f"All {count} folds: {found.title}",
         sentences,
         tables,
-        data=data | {"missing_official": len(missing_official(found)[0])},
+        data=data | {"missing_official": len(found.missing_official[0])},
         warnings=_warnings(found, *found.splits),
     )
 
@@ -202,7 +202,7 @@ def _coverage(tested: dict[str, int], slides: dict[tuple[str, str], int], count:
 def _name_sentences(found: Splits) -> list[str]:
     said = []
     if found.dataset in names.KNOWN:
-        missing, expected, scales = missing_official(found)
+        missing, expected, scales = found.missing_official
         if missing:
             at = f" at {', '.join(f'{scale}X' for scale in sorted(scales))}" if any(scales) else ""
             said.append(
@@ -230,6 +230,7 @@ def _warnings(found: Splits, *splits: Split) -> list[str]:
 
 
 def _doubts(part: Overlap) -> list[str]:
+    """Return a note where nearly all evaluation images train: more often a file is misread than a split is like that."""
     if part.image < 0.95 * part.images:
         return []
     return [
@@ -260,17 +261,9 @@ def _data(found: Splits, split: Split, shared: Shared) -> dict:
             for label in shared[split.evaluated, "train"]
             if label != ALL
         },
-        "missing_official": len(missing_official(found)[0]),
+        "missing_official": len(found.missing_official[0]),
         "repeated": split.repeated,
     }
-
-
-def missing_official(found: Splits) -> tuple[list[str], int, set[int]]:
-    """Return the official images that are in no set, of how many, and the magnifications that count: those that occur."""
-    images = found.images
-    scales = {one.magnification for one in images.values() if one.official}
-    expected = [one.image for one in names.official(found.dataset).values() if one.magnification in scales]
-    return [image for image in expected if image not in images], len(expected), scales
 
 
 def _range(parts: Sequence[Overlap]) -> str:

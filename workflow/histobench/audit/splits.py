@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from histobench.audit import entries as entries_of
@@ -52,10 +53,17 @@ class Splits:
     notes: Sequence[str] = ()
     """What was guessed or ignored."""
 
-    @property
+    @cached_property
     def images(self) -> dict[str, ImageName]:
         """Every image that occurs, by its name."""
         return {one.image: one for split in self.splits for part in split.sets.values() for one in part}
+
+    @cached_property
+    def missing_official(self) -> tuple[list[str], int, set[int]]:
+        """The official images that are in no set, of how many, and the magnifications that count: those that occur."""
+        scales = {one.magnification for one in self.images.values() if one.official}
+        expected = [one.image for one in names.official(self.dataset).values() if one.magnification in scales]
+        return [image for image in expected if image not in self.images], len(expected), scales
 
 
 def read(files: Sequence[Path], options: Options | None = None) -> Splits:
