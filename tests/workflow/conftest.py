@@ -23,6 +23,7 @@ from histobench.study.config import Config, load
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
+SMALL = Path(__file__).with_name("small.yaml")
 
 
 def loaded(config: dict) -> Config:
@@ -96,6 +97,13 @@ class Project:
         """Return where a file of the study of config/NAME.yaml is: a path of `histobench.study.paths`."""
         config = yaml.safe_load((self.folder / f"config/{name}.yaml").read_text())
         return self.folder / loaded(config).path(pattern, **names)
+
+    def study(self, name: str, *arguments: str) -> str:
+        """Run a study of config/studies at a small size, see small.yaml; return the output."""
+        (self.folder / "config/small.yaml").write_bytes(SMALL.read_bytes())
+        files = ("--configfile", f"config/studies/{name}.yaml", "config/small.yaml")
+        threads = ("--set-threads", "train=1", "features=1", "tokens=1")
+        return self.snakemake(*files, "--cores", "2", "--resources", "gpu=2", *threads, *arguments).stdout
 
     def configure(self, name: str, **changes) -> dict:
         """Write config/NAME.yaml, the tiny study with these keys replaced; return it."""
