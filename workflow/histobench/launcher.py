@@ -1,4 +1,4 @@
-"""Start a script in a process that has already imported PyTorch: `python -m histobench.launcher SCRIPT ARGUMENTS`.
+"""Start a script in a process that has already imported its libraries: `python -m histobench.launcher SCRIPT ARGUMENTS`.
 
 The first job of a Snakemake starts a server, which imports the third-party libraries once and forks a process for each
 job. It imports nothing of this project, so that every job runs the code as it is on disk, and ends after a minute without a
@@ -41,10 +41,15 @@ VLM_IMPORTS = (
     "transformers.models.llama.modeling_llama,peft"
 )
 """More of them for a study with vision-language models."""
+REPORT_IMPORTS = (
+    "pandas,scipy.stats,matplotlib.pyplot,matplotlib.backends.backend_pdf,matplotlib.backends.backend_svg,jinja2,"
+    "pydantic,tqdm"
+)
+"""What the scripts of the report import, which need no PyTorch."""
 START = "HISTOBENCH_START"
 """Environment variable of a script: `launcher`, or `cold` and the reason."""
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID")
-READ_AT_IMPORT = (MODULES, "PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "TORCH", "PYTORCH_", "TQDM_")
+READ_AT_IMPORT = (MODULES, "PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "TORCH", "PYTORCH_", "TQDM_", "MPL")
 """First letters of the environment variables that libraries read once: jobs share a server only if these are equal."""
 FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 IMPORT_SECONDS = 120.0  # how long a client waits for the server's imports
