@@ -8,11 +8,6 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-GRID = (
-    "grid=[{dataset: breakhis, models: [resnet34], modes: [lp, lp-scales, bag-mean, bag-attention], splits: [patient], "
-    "magnifications: [200], augmentations: [none]}]"
-)
-
 
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8") as file:
@@ -20,7 +15,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_patients_have_one_score_in_bags_and_votes_beside_them(project):
-    project.study("bags", "--config", GRID)
+    project.edit("config/studies/bags.yaml", "magnifications: [40, 100, 200, 400]", "magnifications: [200]")
+    project.study("bags")
     for fold in (1, 2):
         runs = {
             mode: next(project.folder.glob(f"results/breakhis-*/runs/resnet34/{mode}/*/200x/*/seed0/fold{fold}"))

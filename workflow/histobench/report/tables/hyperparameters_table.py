@@ -70,7 +70,7 @@ def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
         }
     trained = {"all": "all", "head": "linear head on frozen backbone", "lora": "LoRA adapters and linear head"}
     training = {
-        "Batch size": str(recipe["batch_size"]),
+        "Batch size": f"{recipe['batch_size']}{' patients' if 'bag' in recipe else ''}",
         "Epochs": str(recipe["epochs"]),
         "Trained parameters": classifier(recipe) or trained[recipe["trainable"]],
     }
