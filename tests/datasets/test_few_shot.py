@@ -30,14 +30,16 @@ def test_patients_of_each_class_are_nested_and_drawn_by_seed_and_fold(images, fo
             before: set[int] = set()
             for count in (1, 2, 4):
                 rows = few_shot.draw(images, folds, fold, 200, count, seed)
-                assert (np.diff(rows) > 0).all() and before < set(rows.tolist())
+                assert (np.diff(rows) > 0).all()
+                assert before < set(rows.tolist())
                 before = set(rows.tolist())
                 patients = {
                     label: {images[row].patient for row in rows if images[row].label == label}
                     for label in ("benign", "malignant")
                 }
                 assert [len(own) for own in patients.values()] == [count, count]
-                assert len(rows) == 2 * count * 3 and {images[row].magnification for row in rows} == {200}
+                assert len(rows) == 2 * count * 3
+                assert {images[row].magnification for row in rows} == {200}
                 assert not any(folds.tested[name][fold - 1] for own in patients.values() for name in own)
                 drawn[seed, fold, count] = patients
             assert before == set(folds.rows(images, fold, 200)[0].tolist())  # all four of a class

@@ -92,7 +92,8 @@ def test_what_is_trained_knows_nothing_of_the_evaluation_fold(dataset, tmp_path,
 
 def test_bags_are_whole_patients_and_images_have_the_scores_of_theirs(dataset, tmp_path):
     spec, sides = load(dataset, bag="attention")
-    assert sides.trained == 24 and len(sides.images) == 12
+    assert sides.trained == 24
+    assert len(sides.images) == 12
     assert [len(side.labels) for side in (sides.training, sides.evaluation)] == [8, 4]
     assert sides.labels.tolist() == [float(image.label == "malignant") for image in sides.images]
     _, logits = state_and_logits(spec, sides, tmp_path)
@@ -118,4 +119,5 @@ def test_a_classifier_without_epochs_leaves_one_row_without_a_training_loss(data
     _, fitted = at_once.evaluate(make, sides.evaluation, score, CPU)
     (row,) = fitted.history
     assert (row["epoch"], row["learning_rate"], np.isnan(row["train_loss"])) == (1, 0, True)
-    assert fitted.best_epoch == 1 and fitted.chosen is None
+    assert fitted.best_epoch == 1
+    assert fitted.chosen is None
