@@ -12,10 +12,11 @@ def weights(model):
     return {"weights": STUDY.path(paths.WEIGHTS, model=model)}
 
 
-def stored(pattern, w, augmentation, views):
-    """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
+def stored(pattern, w, augmentation, views, **others):
+    """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards, or with `others`."""
     seed = STUDY.feature_seed(w.model, augmentation, int(w.seed))
-    return STUDY.path(pattern, **dict(w.items()) | {"augmentation": augmentation, "seed": seed, "views": views})
+    place = dict(w.items()) | {"augmentation": augmentation, "seed": seed, "views": views} | others
+    return STUDY.path(pattern, **place)
 
 
 def image_inputs(w):
@@ -92,6 +93,9 @@ def train_inputs(w):
         inputs["features"] = stored(pattern, w, w.augmentation, views)
         if STUDY.augmentations[w.augmentation]:
             inputs["evaluation_features"] = stored(pattern, w, STUDY.unaugmented, 1)
+        if scales := STUDY.recipe(w.model, w.mode).scales:
+            others = [scale for scale in scales if scale != int(w.magnification)]
+            inputs["scale_features"] = [stored(pattern, w, w.augmentation, 1, magnification=scale) for scale in others]
     return inputs
 
 
@@ -107,6 +111,8 @@ def run_is_up_to_date(w):
 def computed_from(w, input):
     """Options for what a job computes from: its stores of embeddings or tokens, else pixels; and weights, if any."""
     stores = given(input, "tokens", "features", "evaluation_features")
+    if "scale_features" in input.keys():
+        stores += f" {option('--scale-features', *input.scale_features)}"
     return f"{stores or given(input, 'pixels')} {given(input, 'weights')}"
 
 

@@ -5,6 +5,7 @@ Scripts are given it as `--study FILE`. It holds no path of this machine and not
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -160,6 +161,34 @@ class Study:
             if place.items() <= cell.items()
         )
 
+    def has_epochs(self, model: str, mode: str) -> bool:
+        """Tell whether an arm is trained over epochs; nearest neighbours and class means are computed at once."""
+        return "classifier" not in self.recipes[model][mode]
+
+    def classifies_bags(self, model: str, mode: str) -> bool:
+        """Tell whether an arm classifies groups of images instead of images."""
+        return "bag" in self.recipes[model][mode]
+
+    def few_shot_curves(self) -> dict[tuple[str, str], dict[int, str]]:
+        """Return for each curve of accuracy against patients per class its modes by that number, ascending; 0 stands for all.
+
+        A curve is a model with the modes of Table 4's cells that share everything else of their recipes, at least two with
+        such a number, and is named by the mode with all patients or else by the first without its number.
+        """
+        found: dict[tuple[str, str], dict[int, str]] = {}
+        for cell in self.cells:
+            if self.main.items() <= cell.items():
+                recipe = dict(self.recipes[cell["model"]][cell["mode"]])
+                count = recipe.pop("patients_per_class", 0)
+                found.setdefault((cell["model"], json.dumps(recipe, sort_keys=True)), {})[count] = cell["mode"]
+        curves = {}
+        for (model, _), modes in found.items():
+            if len(modes.keys() - {0}) > 1:
+                numbers = sorted(modes, key=lambda count: count or math.inf)
+                first = modes[numbers[0]]
+                curves[model, modes.get(0, first.removesuffix(f"-{numbers[0]}"))] = {n: modes[n] for n in numbers}
+        return curves
+
     @property
     def magnification(self) -> int:
         """Return the magnification of Table 7 and Figure 6: that of `comparisons`, or else the highest of Table 4."""
@@ -232,7 +261,7 @@ def resolve(config: "Config") -> Study:
     )
     study = replace(
         study,
-        notes=[*study.notes, *_of_seeds(study)],
+        notes=[*study.notes, *_of_seeds(study), *_of_bags(study)],
         comparisons={**study.comparisons, "magnification": study.magnification},
     )
     return replace(study, paper=bool(paper.arms(study))) if config.paper is None else study
@@ -248,6 +277,16 @@ def _of_seeds(study: Study) -> list[str]:
     names = ", ".join(arm.name for arm in study.arms if arm.key in several)
     which = "" if min(study.seeds.values()) > 1 else f" ({names})"
     return [f"A fold's score is the mean over {most} seeds{which}."]
+
+
+def _of_bags(study: Study) -> list[str]:
+    """Return which arms classify groups, as a note."""
+    names = ", ".join(arm.name for arm in study.arms if study.classifies_bags(*arm.key))
+    return (
+        [f"Arms that classify all images of a patient at once, so that each has the patient's score: {names}."]
+        if names
+        else []
+    )
 
 
 def write(study: Study, path: Path) -> None:
