@@ -52,6 +52,8 @@ def tables(study: Study) -> list[str]:
         names += ["table7", f"table7{BESIDE}", f"table7{FULL}"]
     if repeated(study):
         names.append("variance")
+    if study.stress:
+        names.append("stress")
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
     return sorted(named(study, names))
@@ -115,6 +117,7 @@ def figures(study: Study) -> list[str]:
         "reliability": main,
         "variance-shares": repeated(study),
         "bach": study.external,
+        "stress": study.stress,
         "cost": main,
     }
     return named(study, [name for name, has in wanted.items() if has])
@@ -139,6 +142,8 @@ def results(study: Study) -> list[str]:
     names = ["intervals", "comparisons", "gaps", "costs", "summary", "metrics", "parameters", "calibration"]
     if repeated(study):
         names.append("variance")
+    if study.stress:
+        names.append("stress")
     if study.external:
         names += [f"external_{name}" for name in ("gaps", "summary", "metrics", "groups", "intervals")]
     return [*names, *(["claims"] if study.paper else [])]

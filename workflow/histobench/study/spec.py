@@ -280,6 +280,8 @@ class Recipe(Settings):
     validation: float | None = Field(default=None, gt=0, le=0.5, exclude_if=lambda value: value is None)
     """Share of the training groups of each class that does not train: on them epoch, threshold and temperature are chosen.
     Where it is absent, nothing is chosen; it is then left out of specifications, so that those of finished runs stay valid."""
+    stain: Literal["macenko", "reinhard"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Normalise the stain of all images to that of the training images of the fold, by Macenko et al. or Reinhard et al."""
 
 
 class RunSpec(Settings):
