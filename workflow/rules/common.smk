@@ -70,10 +70,10 @@ if any(STUDY.mode(run.model, run.mode).compile for run in STUDY.runs):
 
 wildcard_constraints:
     **dict.fromkeys(("dataset", "on", "scale", "model", "mode", "split", "augmentation"), r"[a-z0-9][a-z0-9._-]*"),
-    stain="macenko|reinhard",
-    kept=r"none|[0-9.e-]+-seed\d+",
     **dict.fromkeys(("magnification", "size", "views", "seed", "fold"), r"\d+"),
     **dict.fromkeys(keys.NAMES, "[0-9a-f]{8}"),
+    stain="macenko|reinhard",
+    kept=r"none|[0-9.e-]+-seed\d+",
 
 
 # ---- resources ----

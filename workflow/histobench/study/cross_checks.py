@@ -14,8 +14,8 @@ from histobench.study.stress_settings import Stress
 from histobench.study.synthetic_settings import SHARED_ACCESSION
 
 if TYPE_CHECKING:
-    from histobench.study.runs import Run
     from histobench.study.config import Config
+    from histobench.study.runs import Run
 
 
 def check(config: "Config") -> None:
