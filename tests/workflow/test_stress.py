@@ -80,7 +80,7 @@ def test_trained_models_predict_altered_images_and_their_drops_are_reported(proj
                 of_folds.append(np.mean([(float(one["logit"]) >= 0) == (one["label"] == "1") for one in own]))
         assert float(row["estimate"]) == pytest.approx(np.mean(of_folds), abs=1e-12)
     printed = rows(results / "tables/stress.csv")
-    assert [(row["model"], row["mode"]) for row in printed][0] == ("ResNet34", "ft")
+    assert (printed[0]["model"], printed[0]["mode"]) == ("ResNet34", "ft")
     by_arm = {
         (row["model"], row["mode"], row["shift"]): float(row["drop"])
         for row in scored
