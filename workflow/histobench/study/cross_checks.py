@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, cast
 from histobench.study.grid_settings import Block, External
 from histobench.study.messages import meant, shown
 from histobench.study.run_files import unit_of
+from histobench.study.stress_settings import Stress
 from histobench.study.synthetic_settings import SHARED_ACCESSION
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
+    from histobench.study.runs import Run
 
 
 def check(config: "Config") -> None:
@@ -28,6 +30,9 @@ def check(config: "Config") -> None:
     _models(config)
     for number, block in enumerate(config.external):
         _external(config, f"external.{number}", block)
+    for number, block in enumerate(config.stress):
+        _known_names(config, f"stress.{number}", block)
+        _kept(config, f"stress.{number}", block)
     _folds(config)
     _tables(config)
     _pairs(config)
@@ -38,7 +43,7 @@ def _known(place: str, name: str, section: str, known: Collection[str]) -> None:
         raise ValueError(f"{place}: {name!r} is not among `{section}`{meant(name, known)}")
 
 
-def _known_names(config: "Config", place: str, block: Block | External) -> None:
+def _known_names(config: "Config", place: str, block: Block | External | Stress) -> None:
     for key in ("dataset", "on") if isinstance(block, External) else ("dataset",):
         _known(f"{place}.{key}", getattr(block, key), "datasets", config.datasets)
     for key in ("models", "modes", "splits", "augmentations"):
@@ -121,23 +126,15 @@ def _external(config: "Config", place: str, block: External) -> None:
     if block.headline not in block.magnifications:
         known = ", ".join(map(str, block.magnifications))
         raise ValueError(f"{place}.headline: {block.headline} is not among its `magnifications` ({known})")
-    wanted = list(config.expand(block))
-    absent = [run for run in wanted if run not in config.runs]
-    if len(absent) == len(wanted):
-        return
-    if absent:
-        raise ValueError(
-            f"{place}: {absent[0]} is not in the grid (nor are {len(absent) - 1} others "
-            f"of its {len(wanted)} runs); add it to `grid`, shorten the block, or write `external: []`"
-        )
-    for run in wanted:
-        if not config.recipe(run.model, run.mode).keep_weights:
+    runs = _kept(config, place, block)
+    for run in runs:
+        if config.recipe(run.model, run.mode).stain:
             raise ValueError(
-                f"{place}: mode {run.mode!r} does not keep the weights of {run.model!r}; set `keep_weights: true` in "
-                f"the mode, or in models.{run.model}.training.{run.mode}"
+                f"{place}: mode {run.mode!r} normalises the stain of {run.model!r} to its training images, which is not done on "
+                "another dataset; take the mode out of the block"
             )
     for name, wanted in (
-        {block.on: [], block.dataset: block.magnifications}.items() if "matched" in block.scales else ()
+        {block.on: [], block.dataset: block.magnifications}.items() if runs and "matched" in block.scales else ()
     ):
         known = cast("dict[int, float]", config.datasets[name].microns_per_pixel)  # a number has become one
         if not known or not known.keys() >= set(wanted):
@@ -145,6 +142,26 @@ def _external(config: "Config", place: str, block: External) -> None:
             raise ValueError(
                 f"{place}.scales: `matched` needs datasets.{name}.microns_per_pixel{at}; add it, or leave `matched` out"
             )
+
+
+def _kept(config: "Config", place: str, block: External | Stress) -> "list[Run]":
+    """Return the runs of a block, all of which must be in the grid and keep their weights; none where none is in the grid."""
+    wanted = list(config.expand(block))
+    absent = [run for run in wanted if run not in config.runs]
+    if len(absent) == len(wanted):
+        return []
+    if absent:
+        raise ValueError(
+            f"{place}: {absent[0]} is not in the grid (nor are {len(absent) - 1} others "
+            f"of its {len(wanted)} runs); add it to `grid`, shorten the block, or write `{place.partition('.')[0]}: []`"
+        )
+    for run in wanted:
+        if not config.recipe(run.model, run.mode).keep_weights:
+            raise ValueError(
+                f"{place}: mode {run.mode!r} does not keep the weights of {run.model!r}; set `keep_weights: true` in "
+                f"the mode, or in models.{run.model}.training.{run.mode}"
+            )
+    return wanted
 
 
 def _folds(config: "Config") -> None:

@@ -100,6 +100,11 @@ class Mode(Recipe):
                 "`validation` belongs to modes without `bag`, `patients_per_class` and `classifier`: it chooses an epoch on "
                 "groups that many of these have not; leave one of them out"
             )
+        if self.stain and (self.scales or self.patients_per_class):
+            raise ValueError(
+                "`stain` does not go with `scales` or `patients_per_class`: its target is fitted on all training images of one "
+                "magnification; leave one of them out"
+            )
         return self
 
     @property

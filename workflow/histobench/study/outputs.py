@@ -54,6 +54,8 @@ def tables(study: Study) -> list[str]:
         names.append("variance")
     if any(study.classifies_bags(*arm.key) for arm in study.arms):
         names.append("patient-level")
+    if study.stress:
+        names.append("stress")
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
     return sorted(named(study, names))
@@ -119,6 +121,7 @@ def figures(study: Study) -> list[str]:
         "few-shot": study.few_shot_curves(),
         "variance-shares": repeated(study),
         "bach": study.external,
+        "stress": study.stress,
         "cost": main,
     }
     return named(study, [name for name, has in wanted.items() if has])
@@ -143,6 +146,8 @@ def results(study: Study) -> list[str]:
     names = ["intervals", "comparisons", "gaps", "costs", "summary", "metrics", "parameters", "calibration"]
     if repeated(study):
         names.append("variance")
+    if study.stress:
+        names.append("stress")
     if study.external:
         names += [f"external_{name}" for name in ("gaps", "summary", "metrics", "groups", "intervals")]
     return [*names, *(["claims"] if study.paper else [])]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 from histobench.study.run_files import unit_of
-from histobench.study.runs import ARM
+from histobench.study.runs import ARM, Run
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
@@ -88,6 +88,8 @@ class Study:
     """`pairs`, `magnification`, `draws` and `seed`."""
     paper: bool
     """Whether the report is about the paper: its numbers of tables and figures, published values and claims."""
+    stress: Sequence[Settings] = ()
+    """Blocks of arms that are evaluated on altered images."""
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -211,6 +213,16 @@ class Study:
             "augmentation": block["augmentations"][0],
         }
 
+    def shifts(self, run: Run) -> list[str]:
+        """Return how images are altered for the stress test of a run, in the order of the blocks that name it."""
+        place = {f"{name}s": getattr(run, name) for name in ARM[1:]}
+        own = [
+            block["shifts"]
+            for block in self.stress
+            if block["dataset"] == run.dataset and all(value in block[key] for key, value in place.items())
+        ]
+        return list(dict.fromkeys(shift for shifts in own for shift in shifts))
+
     def unit(self, split: str) -> str:
         """Return what statistics resample under a split policy: `patient` or `accession number`."""
         return self.splits[split]["unit"]
@@ -258,6 +270,7 @@ def resolve(config: "Config") -> Study:
         external=[block.model_dump(mode="json") for block in config.tested],
         comparisons=config.comparisons.model_dump(mode="json"),
         paper=bool(config.paper),
+        stress=[block.model_dump(mode="json") for block in config.stressed],
     )
     study = replace(
         study,

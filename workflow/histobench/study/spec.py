@@ -294,6 +294,8 @@ class Recipe(Settings):
         default=None, min_length=2, exclude_if=lambda value: value is None
     )
     """For `head` only: join each embedding with the mean ones of the same group's images at the other of these magnifications."""
+    stain: Literal["macenko", "reinhard"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Normalise the stain of all images to that of the training images of the fold, by Macenko et al. or Reinhard et al."""
 
 
 class RunSpec(Settings):

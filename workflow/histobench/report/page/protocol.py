@@ -191,6 +191,10 @@ def _recipe(recipe: Settings) -> str:
         parts.append(f"images of {number} patients of each class")
     if share := recipe.get("validation"):
         parts.append(f"{share:g} of the training groups kept for choosing epoch, threshold and temperature")
+    if stain := recipe.get("stain"):
+        parts.append(
+            f"stain of all images normalised to that of the training images by the method of {stain.capitalize()}"
+        )
     if lora := recipe["lora"]:
         parts.append(f"rank {lora['rank']}, alpha {lora['alpha']}, dropout {lora['dropout']:g}")
     return ", ".join(parts)

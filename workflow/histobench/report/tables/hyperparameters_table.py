@@ -80,6 +80,8 @@ def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
         del training["Batch size"], training["Epochs"]
     elif recipe["trainable"] == "head":
         training["Embeddings standardised"] = "yes" if recipe["standardise"] else "no"
+    if stain := recipe.get("stain"):
+        training["Stain normalisation"] = f"{stain.capitalize()}, to the training images"
     if kept:
         share = f"{recipe['validation']:g} of the training groups" if "validation" in recipe else "nothing"
         training["Kept for choosing epoch, threshold and temperature"] = share
