@@ -57,7 +57,10 @@ def test_no_two_files_have_the_same_name():
         ("training.gpu_lease launcher", {"torch", "numpy", "pydantic"}),
         ("training.fit", {"torchvision", "timm", "pandas", "sklearn", "scipy", "albumentations"}),
         ("training.fit models.linear_head metrics datasets.folds", {"transformers", "peft", "torchvision"}),
-        ("models.vlm models.families.smolvlm models.families.qwen2_vl", {"transformers", "peft", "torchvision"}),
+        (
+            "models.vlm models.families.smolvlm2 models.families.qwen2_5_vl models.families.qwen3_vl",
+            {"transformers", "peft", "torchvision"},
+        ),
     ],
 )
 def test_what_every_job_loads_stays_light(modules, heavy):

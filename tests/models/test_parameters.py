@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from histobench.io.errors import HistoBenchError
 from histobench.models.parameters import size
@@ -17,7 +18,18 @@ from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
 from tests.models.published_configs import CONFIGS
 
 ROOT = Path(__file__).parents[2]
-STUDY = config.load(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))
+
+
+def study(*files: str) -> config.Config:
+    """Return a study of config/, each file laid over those before it."""
+    merged: dict = {}
+    for file in files:
+        update_config(merged, yaml.safe_load((ROOT / "config" / file).read_text()))
+    return config.load(merged)
+
+
+STUDY = study("config.yaml")
+NEWER = study("config.yaml", "studies/newer-vlms.yaml")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +99,7 @@ class Sheet:
         return {"q": query, "k": key, "v": key, "o": query, "gate": mlp, "up": mlp, "down": mlp}
 
     def settings(self) -> VlmSettings:
-        settings = STUDY.models[self.name].settings
+        settings = NEWER.models[self.name].settings
         assert isinstance(settings, VlmSettings)
         return settings.model_copy(update={"config": CONFIGS[self.name]})
 
@@ -131,26 +143,71 @@ SMOL = Sheet(
     lm_head=49_155 * 2048,
     vision_adapters=27 * 4 * (1152 + 1152),
 )
-both = pytest.mark.parametrize("sheet", [QWEN, SMOL], ids=lambda sheet: sheet.name)
+QWEN25 = Sheet(
+    name="qwen2.5-vl-3b",
+    hidden=2048,
+    layers=36,
+    key_value=2 * 128,
+    mlp=11008,
+    decoder=36 * (_linear(2048, 2048) + 2 * _linear(2048, 256) + 2048 * 2048 + 3 * 2048 * 11008 + 2 * 2048)
+    + 2048
+    + 151_936 * 2048,
+    # Norms have no bias any more; the MLP has a gate.
+    vision=2 * 14 * 14 * 3 * 1280
+    + 32 * (_linear(1280, 3840) + _linear(1280, 1280) + 2 * _linear(1280, 3420) + _linear(3420, 1280) + 2 * 1280),
+    connector=1280 + _linear(4 * 1280, 4 * 1280) + _linear(4 * 1280, 2048),
+    lm_head=0,
+    vision_adapters=32 * ((1280 + 3 * 1280) + (1280 + 1280)),
+)
+QWEN3 = Sheet(
+    name="qwen3-vl-2b",
+    hidden=2048,
+    layers=28,
+    key_value=8 * 128,
+    mlp=6144,
+    # No biases, but norms of the queries and keys of a head.
+    decoder=28 * (2 * 2048**2 + 2 * 2048 * 1024 + 3 * 2048 * 6144 + 2 * 2048 + 2 * 128) + 2048 + 151_936 * 2048,
+    # Patches of 16 x 16 x 3 in two frames, with bias; 48 x 48 learned positions.
+    vision=_linear(2 * 16 * 16 * 3, 1024)
+    + 48**2 * 1024
+    + 24 * (_linear(1024, 3072) + _linear(1024, 1024) + _linear(1024, 4096) + _linear(4096, 1024) + 2 * 2 * 1024),
+    # One merger for the tokens, and three for DeepStack, which normalise after merging.
+    connector=4 * (_linear(4096, 4096) + _linear(4096, 2048)) + 2 * 1024 + 3 * 2 * 4096,
+    lm_head=0,
+    vision_adapters=24 * ((1024 + 3 * 1024) + (1024 + 1024)),
+)
+# SmolVLM with a larger vocabulary.
+SMOL2 = replace(
+    SMOL,
+    name="smolvlm2",
+    decoder=SMOL.decoder + (49_280 - 49_155) * 2048,
+    lm_head=SMOL.lm_head + (49_280 - 49_155) * 2048,
+)
 
 
 @pytest.mark.parametrize(
     ("sheet", "published", "lora", "head"),
-    [(QWEN, 2_208_985_600, 4_358_144, 1_537), (SMOL, 2_246_272_880, 6_291_456, 2_049)],
-    ids=["qwen2-vl-2b", "smolvlm"],
+    [
+        (QWEN, 2_208_985_600, 4_358_144, 1_537),
+        (SMOL, 2_246_272_880, 6_291_456, 2_049),
+        (QWEN25, 3_754_622_976, 7_372_800, 2_049),
+        (QWEN3, 2_127_532_032, 6_422_528, 2_049),
+        (SMOL2, 2_246_784_880, 6_291_456, 2_049),
+    ],
+    ids=lambda value: value.name if isinstance(value, Sheet) else "",
 )
-def test_the_papers_vision_language_models(sheet, published, lora, head):
-    """The sheet adds up to the published repositories' number of parameters, and to the paper's adapters."""
+def test_published_vision_language_models(sheet, published, lora, head):
+    """The sheet adds up to the published repositories' number of parameters; of the first two, to the paper's adapters."""
     assert (sheet.model + sheet.lm_head, sheet.hidden + 1) == (published, head)
     assert sheet.layers * 16 * sum(sheet.widths[projection] for projection in "qkvo") == lora
-    tuned = size(sheet.settings(), STUDY.recipe(sheet.name, "ft"))
+    tuned = size(sheet.settings(), NEWER.recipe(sheet.name, "ft"))
     assert (tuned.published_form, tuned.total) == (published, sheet.model + lora + head)
     assert (tuned.trainable, tuned.lora) == (lora + head, lora)
-    probe = size(sheet.settings(), STUDY.recipe(sheet.name, "lp"))
+    probe = size(sheet.settings(), NEWER.recipe(sheet.name, "lp"))
     assert (probe.published_form, probe.total, probe.trainable, probe.lora) == (published, sheet.model + head, head, 0)
 
 
-@both
+@pytest.mark.parametrize("sheet", [QWEN, SMOL, QWEN3], ids=lambda sheet: sheet.name)
 @pytest.mark.parametrize(
     ("changes", "lora", "connector"),
     [

@@ -20,27 +20,42 @@ from histobench.study.spec import Lora
 from tests.models.vlm_settings import FAMILIES, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-MODELS = {
-    "qwen2-vl": tiny("qwen2-vl"),
-    "smolvlm": tiny("smolvlm"),
+QWEN = tuple(family for family in FAMILIES if family.startswith("qwen"))
+MODELS = {family: tiny(family) for family in FAMILIES} | {
     "smolvlm-256m": tiny("smolvlm", {"model_type": "smolvlm"}),  # the later releases name another class
+    # Windows of 3 x 3, 3 x 1, 1 x 3 and 1 x 1 visual tokens.
+    "qwen2.5-vl, uneven": tiny("qwen2.5-vl", {"vision_config": {"window_size": 48}}),
 }
-LARGE = {  # the published models' patches, merging and, with SmolVLM, native size: 12 x 12 and 8 x 8 visual tokens
+SIGLIP = {"vision_config": {"patch_size": 14, "image_size": 384}, "scale_factor": 3}
+LARGE = {  # the published models' patches, merging, windows, and positions: 12 x 12, 10 x 10 and 8 x 8 visual tokens
     "qwen2-vl": tiny("qwen2-vl", {"vision_config": {"patch_size": 14}}, image_size=336),
-    "smolvlm": tiny(
-        "smolvlm", {"vision_config": {"patch_size": 14, "image_size": 384}, "scale_factor": 3}, image_size=336
+    "smolvlm": tiny("smolvlm", SIGLIP, image_size=336),
+    "qwen2.5-vl": tiny("qwen2.5-vl", {"vision_config": {"patch_size": 14, "window_size": 112}}, image_size=336),
+    "qwen3-vl": tiny(
+        "qwen3-vl", {"vision_config": {"patch_size": 16, "num_position_embeddings": 2304}}, image_size=320
     ),
+    "smolvlm2": tiny("smolvlm2", SIGLIP, image_size=336),
 }
-DECODER = {"qwen2-vl": "language_model", "smolvlm": "text_model"}
-TOWER = {"qwen2-vl": "visual", "smolvlm": "vision_model"}
-CONNECTOR = {"qwen2-vl": "visual.merger", "smolvlm": "connector"}
-MARKERS = {"qwen2-vl": (1, 3, 2), "smolvlm": (2, 3, 2)}
+
+
+def of_each(qwen, smol):
+    return {family: qwen if family in QWEN else smol for family in FAMILIES}
+
+
+DECODER = of_each("language_model", "text_model")
+TOWER = of_each("visual", "vision_model")
+CONNECTOR = of_each("visual.merger", "connector")
+LAYERS = dict.fromkeys(FAMILIES, 2) | {"qwen3-vl": 3}
+MARKERS = of_each((1, 3, 2), (2, 3, 2))
+WIDTH = dict.fromkeys(FAMILIES, 48) | {"qwen3-vl": 3 * 48}  # the features of two more layers of the tower
 EPSILON = torch.finfo(torch.float32).eps
 # Of logits of about 1, after at most 28 matrix products one after the other: one with sums of 2 x 3 x 14 x 14 terms (patches),
 # the others with sums of at most 146 terms (tokens) of size 1 or less. The logits of a wrong model differ by more than 0.05.
 ROUNDING = {"rtol": 0, "atol": (1176 + 27 * 146) * EPSILON}
 
-both = pytest.mark.parametrize("name", FAMILIES)
+each = pytest.mark.parametrize("name", FAMILIES)
+both = pytest.mark.parametrize("name", ["qwen2-vl", "smolvlm"])
+with_deepstack = pytest.mark.parametrize("name", ["qwen2-vl", "smolvlm", "qwen3-vl"])
 every = pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS.keys())
 
 
@@ -50,7 +65,7 @@ class Whole:
     def __init__(self, settings, seed=0):
         import transformers
 
-        kinds = {"qwen2-vl": "Qwen2VL", "smolvlm": "Idefics3"}
+        kinds = {"qwen2-vl": "Qwen2VL", "qwen2.5-vl": "Qwen2_5_VL", "qwen3-vl": "Qwen3VL", "smolvlm": "Idefics3"}
         config = copy.deepcopy(settings.config)
         kind = "SmolVLM" if config.pop("model_type", None) == "smolvlm" else kinds[settings.family]
         config = getattr(transformers, f"{kind}Config")(**config)
@@ -60,13 +75,15 @@ class Whole:
             self.head = nn.Linear(48, 1)
         self.family, self.size = settings.family, settings.image_size
         vision = config.vision_config
-        if self.family == "qwen2-vl":
+        if self.family in QWEN:
+            # As in the preprocessor_config.json of Qwen3-VL; CLIP's by default.
+            norm = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} if self.family == "qwen3-vl" else {}
             self.processor = transformers.Qwen2VLImageProcessor(
-                do_resize=False, patch_size=vision.patch_size, merge_size=vision.spatial_merge_size
+                do_resize=False, patch_size=vision.patch_size, merge_size=vision.spatial_merge_size, **norm
             )
             self.side = self.size // vision.patch_size // vision.spatial_merge_size
         else:
-            self.processor = transformers.Idefics3ImageProcessor(
+            self.processor = getattr(transformers, f"{kind}ImageProcessor")(
                 do_resize=False, do_image_splitting=False, max_image_size={"longest_edge": self.size}
             )
             self.side = self.size // vision.patch_size // config.scale_factor
@@ -75,7 +92,7 @@ class Whole:
         start, image, end = MARKERS[self.family]
         ids = torch.tensor([[start, *[image] * self.side**2, end]] * len(images))
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        if self.family == "qwen2-vl":
+        if self.family in QWEN:
             inputs["mm_token_type_ids"] = (ids == image).int()
             return inputs | self.processor([image.numpy() for image in images], return_tensors="pt")
         return inputs | self.processor([[image.numpy()] for image in images], return_tensors="pt")
@@ -136,17 +153,17 @@ def test_logits_of_images_and_of_tokens_are_those_of_the_complete_model(settings
     assert expected.std() > 0.02
     classifier = build(settings)
     tokens = classifier.tokens(images())
-    assert tokens.shape == (3, *vlm.architecture(settings).tokens) == (3, 16, 48)
+    assert tokens.shape == (3, *vlm.architecture(settings).tokens) == (3, 16, WIDTH[settings.family])
     for logits in (classifier(images()), classifier(tokens), build(settings, parts=("decoder",))(tokens)):
         assert logits.dtype == torch.float32
         torch.testing.assert_close(logits, expected, **ROUNDING)
     assert torch.equal(build(settings, parts=("vision",)).tokens(images()), tokens)
 
 
-@both
+@each
 @torch.no_grad()
-def test_logits_at_336_px_with_the_patches_of_the_published_models(name):
-    batch = images(2, 336)
+def test_logits_with_the_patches_and_the_image_size_of_the_published_models(name):
+    batch = images(2, LARGE[name].image_size)
     expected = Whole(LARGE[name]).logits(batch)
     assert expected.abs().max() > 0.05
     torch.testing.assert_close(build(LARGE[name])(batch), expected, **ROUNDING)
@@ -166,7 +183,7 @@ def test_weights_from_a_file_of_which_each_part_loads_its_own(settings, tmp_path
         torch.testing.assert_close(logits, expected, **ROUNDING)
 
 
-@both
+@with_deepstack
 @pytest.mark.parametrize(
     "lora",
     [
@@ -196,7 +213,7 @@ def test_trained_adapters_equal_their_products_added_to_the_weights(name, lora):
     torch.testing.assert_close(classifier(classifier.tokens(images())), expected, **ROUNDING)
 
 
-@both
+@each
 @torch.no_grad()
 def test_in_bfloat16_it_is_what_from_pretrained_gives(name, tmp_path):
     """Rotary frequencies stay fp32, whatever the parameters are: rounded, they would turn by up to 0.3 rad too far."""
@@ -215,7 +232,7 @@ def test_in_bfloat16_it_is_what_from_pretrained_gives(name, tmp_path):
         torch.testing.assert_close(classifier(images()), whole.logits(images()), rtol=0, atol=28 * 2**-8)
 
 
-@both
+@each
 @torch.no_grad()
 def test_tokens_of_a_bfloat16_tower_may_be_stored_as_bits(name):
     classifier = build(MODELS[name], dtype=torch.bfloat16)
@@ -245,12 +262,14 @@ def test_the_head_computes_in_float32_also_under_autocast(name):
 # ---- positions ----
 
 
-def test_qwens_positions_of_12_x_12_tokens():
-    positions = vlm.family("qwen2-vl").positions(12)[:, 0].T.tolist()
+@pytest.mark.parametrize("name", QWEN)
+def test_qwens_positions_of_12_x_12_tokens(name):
+    positions = vlm.family(name).positions(12)[:, 0].T.tolist()
     by_hand = [[0, 0, 0], *([1, 1 + row, 1 + column] for row in range(12) for column in range(12)), [13, 13, 13]]
     assert positions == by_hand
-    whole = Whole(LARGE["qwen2-vl"])
-    inputs = whole.inputs(images(2, 336))
+    size = 384 if name == "qwen3-vl" else 336
+    whole = Whole(LARGE[name].model_copy(update={"image_size": size}))
+    inputs = whole.inputs(images(2, size))
     theirs, _ = whole.model.get_rope_index(
         *(inputs[key] for key in ("input_ids", "mm_token_type_ids", "image_grid_thw"))
     )
@@ -275,17 +294,17 @@ def test_smolvlms_positions_at_336_px_on_a_tower_of_384(dtype):
 # ---- what the tower is fed with ----
 
 
-@both
+@each
 @torch.no_grad()
 def test_the_tower_sees_what_the_familys_own_image_processor_makes(name):
-    batch, seen = images(2, 336), []
+    batch, seen = images(2, LARGE[name].image_size), []
     classifier, whole = build(LARGE[name]), Whole(LARGE[name])
     for model in (classifier.model, whole.model):
 
         def record(module, arguments, named):
             seen.append({"pixels": arguments[0]} | named if arguments else named)
 
-        tower = TOWER[name] if name == "qwen2-vl" else f"{TOWER[name]}.embeddings"
+        tower = TOWER[name] if name in QWEN else f"{TOWER[name]}.embeddings"
         model.get_submodule(tower).register_forward_pre_hook(record, with_kwargs=True)
     classifier(batch)
     whole.logits(batch)
@@ -297,16 +316,17 @@ def test_the_tower_sees_what_the_familys_own_image_processor_makes(name):
         torch.testing.assert_close(ours[key], value, rtol=0, atol=10 * EPSILON / 0.26)
     (pixels,) = (value for value in ours.values() if value.is_floating_point())
     assert pixels.std() > 0.1
-    assert len(pixels) == 2 * (576 if name == "qwen2-vl" else 1)
+    assert len(pixels) == 2 * {**of_each(24 * 24, 1), "qwen3-vl": 20 * 20}[name]
 
 
 INPUTS = ("pixels", "grid_thw", "pixel_values", "patch_attention_mask")
 
 
+@pytest.mark.parametrize("name", QWEN)
 @torch.no_grad()
-def test_qwens_flat_patch_embedding_is_its_convolution(tmp_path):
-    whole = Whole(MODELS["qwen2-vl"]).stir()
-    ours = build(MODELS["qwen2-vl"], whole.save(tmp_path / "model.safetensors")).model.visual.patch_embed
+def test_qwens_flat_patch_embedding_is_its_convolution(name, tmp_path):
+    whole = Whole(MODELS[name]).stir()
+    ours = build(MODELS[name], whole.save(tmp_path / "model.safetensors")).model.visual.patch_embed
     assert isinstance(whole.model.visual.patch_embed.proj, nn.Conv3d)
     assert isinstance(ours.proj, nn.Linear)
     patches = whole.inputs(images())["pixel_values"]
@@ -316,40 +336,47 @@ def test_qwens_flat_patch_embedding_is_its_convolution(tmp_path):
     torch.testing.assert_close(ours(patches), expected, rtol=0, atol=384 * 384 * EPSILON * largest.item())
 
 
-@both
+@each
 @torch.no_grad()
 def test_a_forward_pass_never_waits_for_the_device(name):
     """Tensors of the meta device have no content, so that reading a number from one is an error."""
     tower, decoder = build(LARGE[name], parts=("vision",)), adapted(LARGE[name], Lora(), parts=("decoder",))
-    batch = torch.empty(5, 336, 336, 3, dtype=torch.uint8, device="meta")
+    side = LARGE[name].image_size
+    batch = torch.empty(5, side, side, 3, dtype=torch.uint8, device="meta")
     tokens = tower.to("meta").tokens(batch)
     assert tokens.shape == (5, *tower.token_shape)
     assert decoder.to("meta").train().embed(tokens).shape == (5, 48)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("qwen2-vl", [(5, 576), (5, 576)]),
+        ("qwen2.5-vl", [(5 * 9, 64), (5, 576)]),  # a layer with windows of 8 x 8 patches, and one without
+        ("qwen3-vl", [(5, 400), (5, 400)]),
+    ],
+)
 @torch.no_grad()
-def test_qwens_tower_computes_attention_of_all_images_at_once(monkeypatch):
+def test_qwens_tower_computes_attention_of_all_images_at_once(name, expected, monkeypatch):
     calls, attention = [], qwen2_vl.scaled_dot_product_attention
     monkeypatch.setattr(
         qwen2_vl,
         "scaled_dot_product_attention",
         lambda query, *rest, **named: (calls.append(query.shape), attention(query, *rest, **named))[1],
     )
-    build(LARGE["qwen2-vl"], parts=("vision",)).tokens(images(5, 336))
-    (shape,) = set(calls)
-    assert (shape[0], shape[2]) == (5, 576)
-    assert len(calls) == tiny("qwen2-vl").config["vision_config"]["depth"]
+    build(LARGE[name], parts=("vision",)).tokens(images(5, LARGE[name].image_size))
+    assert [(shape[0], shape[2]) for shape in calls] == expected
 
 
 # ---- adapters ----
 
 
-def adapters(name, layers=(0, 1), projections="qkvo"):
+def adapters(name):
     """The names of adapters of attention in the decoder, by hand."""
     return {
         f"model.{DECODER[name]}.base_model.model.layers.{layer}.self_attn.{projection}_proj.lora_{side}.default.weight"
-        for layer in layers
-        for projection in projections
+        for layer in range(LAYERS[name])
+        for projection in "qkvo"
         for side in "AB"
     }
 
@@ -357,15 +384,15 @@ def adapters(name, layers=(0, 1), projections="qkvo"):
 HEAD = {"head.weight", "head.bias"}
 
 
-@both
+@each
 @pytest.mark.parametrize("parts", [vlm.WHOLE, ("decoder",)], ids=["whole", "decoder"])
 def test_adapters_are_on_the_decoders_attention_and_nowhere_else(name, parts):
     trained = trained_parameters(adapted(MODELS[name], Lora(), parts=parts))
     assert trained.keys() == adapters(name) | HEAD
     # rank * (inputs + outputs) per layer: k and v have 24 outputs with Qwen's two key-value heads, 48 with four
-    outputs = {"qwen2-vl": [48, 24, 24, 48], "smolvlm": [48, 48, 48, 48]}[name]
+    outputs = of_each([48, 24, 24, 48], [48, 48, 48, 48])[name]
     count = sum(parameter.numel() for key, parameter in trained.items() if key not in HEAD)
-    assert count == 2 * 16 * sum(48 + output for output in outputs)
+    assert count == LAYERS[name] * 16 * sum(48 + output for output in outputs)
 
 
 @both
@@ -380,7 +407,7 @@ def test_an_adapter_changes_nothing_before_its_first_step_and_follows_from_the_s
     assert all(not torch.equal(tensor, states[2][key]) for key, tensor in states[0].items() if "lora_A" in key)
 
 
-@both
+@each
 @pytest.mark.parametrize(
     "lora", [Lora(), Lora(vision=True), Lora(connector=True)], ids=["decoder", "vision", "connector"]
 )
@@ -405,7 +432,7 @@ def test_a_frozen_tower_stays_in_evaluation_mode(name, vision):
     assert {module.training for module in classifier.eval().modules()} == {False}
 
 
-@both
+@with_deepstack
 def test_recomputed_activations_give_the_same_gradients_with_dropout_too(name):
     tokens, gradients, calls = build(MODELS[name]).tokens(images()), [], []
     for recompute in (False, True):
@@ -426,7 +453,7 @@ def test_recomputed_activations_give_the_same_gradients_with_dropout_too(name):
         assert torch.equal(gradients[1][key], gradient)
 
 
-@both
+@pytest.mark.parametrize("name", ["qwen2-vl", "qwen3-vl"])
 def test_compiled_layers_compute_the_same_and_are_compiled_once_for_all(name, monkeypatch):
     """What is compiled is run by PyTorch's own operations here: compiling kernels takes a minute."""
     monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
@@ -469,7 +496,7 @@ def test_without_a_compiler_one_sentence_says_so(tmp_path, monkeypatch):
 # ---- saving and loading ----
 
 
-@both
+@with_deepstack
 @pytest.mark.parametrize("lora", [Lora(rank=4), Lora(rank=4, vision=True, connector=True)], ids=["decoder", "vision"])
 @torch.no_grad()
 def test_a_saved_classifier_gives_equal_logits_when_loaded(name, lora, tmp_path):
@@ -510,7 +537,7 @@ def test_parameters_follow_from_the_seed_and_the_callers_random_state_is_left_al
     assert not torch.equal(other["head.weight"], first["head.weight"])
 
 
-@both
+@with_deepstack
 @pytest.mark.parametrize("from_file", [False, True])
 def test_what_is_not_needed_is_not_there(name, from_file, tmp_path):
     path = Whole(MODELS[name]).save(tmp_path / "model.safetensors") if from_file else None
@@ -518,7 +545,7 @@ def test_what_is_not_needed_is_not_there(name, from_file, tmp_path):
         part: {key for key, _ in build(MODELS[name], path, parts=(part,)).model.named_children()} for part in vlm.WHOLE
     }
     assert parts["decoder"] == {DECODER[name]}
-    assert parts["vision"] == {"qwen2-vl": {"visual"}, "smolvlm": {"vision_model", "connector"}}[name]
+    assert parts["vision"] == of_each({"visual"}, {"vision_model", "connector"})[name]
     # Of the vocabulary no more than the two markers is kept.
     assert not any("embed_tokens" in key for key in build(MODELS[name], path).state_dict())
 
@@ -547,7 +574,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(name, change, message, part
     assert str(caught.value).startswith(str(tmp_path / "model.safetensors"))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each
 @torch.no_grad()
 def test_without_a_config_in_the_settings_that_in_the_files_metadata_is_used(name, tmp_path):
     settings, path = MODELS[name], tmp_path / "model.safetensors"
@@ -555,7 +582,7 @@ def test_without_a_config_in_the_settings_that_in_the_files_metadata_is_used(nam
     published = settings.model_copy(update={"config": None})
     save_file(state, path, {"config": json.dumps(settings.config)})
     assert torch.equal(build(published, path)(images()), build(settings, path)(images()))
-    assert vlm.architecture(published, settings.config).tokens == (16, 48)
+    assert vlm.architecture(published, settings.config).tokens == (16, WIDTH[name])
     save_file(state, path)
     with pytest.raises(HistoBenchError, match=r"model\.safetensors: its metadata hold no config; delete"):
         build(published, path)

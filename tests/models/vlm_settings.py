@@ -1,10 +1,10 @@
-"""Tiny vision-language models of the true classes, both families, for tests: 64 px in patches of 8, 4 x 4 visual tokens."""
+"""Tiny vision-language models of the true classes, of each family, for tests: 64 px in patches of 8, 4 x 4 visual tokens."""
 
 from typing import Any
 
 from histobench.study.spec import VlmSettings
 
-FAMILIES = ("qwen2-vl", "smolvlm")
+FAMILIES = ("qwen2-vl", "smolvlm", "qwen2.5-vl", "qwen3-vl", "smolvlm2")
 
 # Ten times the usual spread: at 0.02 such narrow layers say so little that faults would hide in rounding.
 _SPREAD = {"initializer_range": 0.2}
@@ -66,6 +66,39 @@ _CONFIGS: dict[str, dict[str, Any]] = {
         "image_token_id": 3,  # the marker around it is token 2
     },
 }
+_QWEN = _CONFIGS["qwen2-vl"]
+_TOWER = {
+    "depth": 2,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_heads": 2,
+    "out_hidden_size": 48,
+    "patch_size": 8,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    **_SPREAD,
+}
+_CONFIGS["qwen2.5-vl"] = _QWEN | {
+    # Windows of 2 x 2 visual tokens in the first layer.
+    "vision_config": _TOWER | {"window_size": 32, "fullatt_block_indexes": [1]},
+}
+_CONFIGS["qwen3-vl"] = _QWEN | {
+    "text_config": {
+        **{key: value for key, value in _QWEN["text_config"].items() if key != "eos_token_id"},
+        # One more than have features added to them: what is added after the last never reaches the end marker.
+        "num_hidden_layers": 3,
+        "head_dim": 12,
+        "rope_parameters": {
+            "rope_theta": 1e6,
+            "rope_type": "default",
+            "mrope_section": [2, 2, 2],
+            "mrope_interleaved": True,
+        },
+    },
+    # 6 x 6 learned positions for 8 x 8 patches.
+    "vision_config": _TOWER | {"num_position_embeddings": 36, "deepstack_visual_indexes": [0, 1]},
+}
+_CONFIGS["smolvlm2"] = _CONFIGS["smolvlm"] | {"model_type": "smolvlm"}
 
 
 def tiny(family: str, config: dict[str, Any] | None = None, **changes: Any) -> VlmSettings:

@@ -53,7 +53,7 @@ def saved(tmp_path_factory):
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
         files["tokenizer.json"] = json.dumps(tokenizer(architecture.family, architecture.config)).encode()
         files |= {"pytorch_model.bin": b"a pickle", "README.md": b"# Tiny", "preprocessor_config.json": b"{}"}
-        assert sum(name.endswith(".safetensors") for name in files) == 3
+        assert sum(name.endswith(".safetensors") for name in files) >= 3
         made[family] = model, files
     return made
 
@@ -145,7 +145,7 @@ def test_the_classifier_embeds_as_the_published_model_does(family, saved, monkey
     start, image, end = classifier.family.marker_ids(model.config)
     ids = torch.tensor([[start, *[image] * 16, end]] * 3)
     pixels = (images.permute(0, 3, 1, 2).float() / 255 - classifier.mean / 255) / (classifier.std / 255)
-    if family == "qwen2-vl":
+    if family.startswith("qwen"):
         patches, grid = classifier.family.pixels(model.config.vision_config, pixels)
         inputs = {"pixel_values": patches, "image_grid_thw": grid, "mm_token_type_ids": (ids == image).int()}
     else:
@@ -390,7 +390,7 @@ def digest_of(folder: Path, names: list[str]) -> str:
     return ended.stdout.split()[0]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["qwen2-vl", "smolvlm"])
 def test_a_folder_of_ones_own_gives_the_same_weights_and_no_server_is_asked(family, saved, tmp_path, monkeypatch):
     from_hub, from_folder, folder = tmp_path / "hub.safetensors", tmp_path / "folder.safetensors", tmp_path / "own"
     with serve(saved[family][1]) as server:

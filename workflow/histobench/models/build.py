@@ -73,8 +73,7 @@ def feature_extractor(
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):  # as in training
             return model.tokens(batch) if tokens else model.embed(batch)
 
-    shape = model.token_shape
-    return compute, shape if tokens else shape[1:], "<u2" if tokens and bf16 else "<f4"
+    return compute, model.token_shape if tokens else (model.head.in_features,), "<u2" if tokens and bf16 else "<f4"
 
 
 def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> nn.Module:

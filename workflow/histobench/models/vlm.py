@@ -21,7 +21,7 @@ from torch import nn
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import require_shapes, shapes
 from histobench.models.unfilled import Unfilled
-from histobench.study.spec import Lora, VlmSettings
+from histobench.study.spec import Lora, VlmSettings, family_module
 
 Part = Literal["vision", "decoder"]
 WHOLE: tuple[Part, ...] = ("vision", "decoder")
@@ -44,8 +44,8 @@ class Family(ABC):
     """Submodules of the model that turn pixels into visual tokens."""
     DECODER: str
     """The submodule that the visual tokens are passed to."""
-    CONNECTOR: str
-    """The submodule between the two, which projects into the decoder's space."""
+    CONNECTOR: tuple[str, ...]
+    """Submodules between the two, which project into the decoder's space."""
     VISION_ATTENTION: str
     """Regular expression of the attention projections inside the first submodule of `VISION`."""
     MARKER_TOKENS: tuple[str, str, str]
@@ -64,11 +64,18 @@ class Family(ABC):
         """Return the side of a patch in pixels, and how many patches along a side are merged into one visual token."""
 
     def loaded(self, model: Any) -> None:  # noqa: B027  # most families need nothing
-        """Replace parts of a model with a vision tower, once its parameters are loaded, by equivalent faster ones."""
+        """Replace parts of a model, or of one of its two parts, once its parameters are loaded, by equivalent faster ones."""
+
+    def deepstack(self, config: Any) -> int:
+        """Return after how many of the decoder's first layers further features of each visual token are added to it."""
+        return 0
 
     @abstractmethod
     def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
-        """Return the visual tokens (N, T, D) of normalised images (N, 3, S, S)."""
+        """Return the visual tokens (N, T, D) of normalised images (N, 3, S, S).
+
+        With `deepstack` layers they have the further features behind their own: (N, T, (1 + layers) * D).
+        """
 
     @abstractmethod
     def positions(self, side: int) -> torch.Tensor | None:
@@ -77,7 +84,7 @@ class Family(ABC):
 
 def family(name: str) -> Family:
     """Return a family by its name in the configuration."""
-    return importlib.import_module(f"histobench.models.families.{name.replace('-', '_')}").FAMILY
+    return importlib.import_module(family_module(name)).FAMILY
 
 
 @dataclass(frozen=True)
@@ -94,8 +101,13 @@ class Architecture:
 
     @property
     def tokens(self) -> tuple[int, int]:
-        """Shape (T, D) of an image's visual tokens."""
-        return self.side**2, self.config.text_config.hidden_size
+        """Shape (T, D) of an image's visual tokens; D includes the features of `Family.deepstack`."""
+        return self.side**2, self.hidden_size * (1 + self.family.deepstack(self.config))
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the decoder."""
+        return self.config.text_config.hidden_size
 
 
 def architecture(settings: VlmSettings, config: Mapping[str, Any] | None = None) -> Architecture:
@@ -152,7 +164,7 @@ class VisionLanguageClassifier(nn.Module):
         self.family = made.family
         self.model = model
         self.readout = readout
-        self.head = nn.Linear(made.config.text_config.hidden_size, 1)
+        self.head = nn.Linear(made.hidden_size, 1)
         self.frozen_vision = True
         self.token_shape = made.tokens
         # These are not part of the state: settings and weights hold them. Bytes are normalised in one step.
@@ -160,6 +172,7 @@ class VisionLanguageClassifier(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(made.family.STD).view(3, 1, 1), persistent=False)
         self.register_buffer("markers", markers, persistent=False)
         self.register_buffer("positions", made.family.positions(made.side), persistent=False)
+        made.family.loaded(model)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the logits, (N,) float32, of images (N, S, S, 3) uint8, or of their visual tokens (see `tokens`).
@@ -176,14 +189,14 @@ class VisionLanguageClassifier(nn.Module):
             batch = self.tokens(batch)
         elif batch.dtype == torch.uint16:
             batch = batch.view(torch.bfloat16)
-        tokens = batch.to(self.markers.dtype)
+        tokens, *deepstack = batch.to(self.markers.dtype).split(self.head.in_features, dim=-1)
         start, end = (marker.expand(len(tokens), 1, -1) for marker in self.markers)
-        positions = {}
+        more: dict[str, Any] = {"deepstack_visual_embeds": deepstack} if deepstack else {}
         if self.positions is not None:
-            positions["position_ids"] = self.positions.expand(-1, len(tokens), -1)
+            more["position_ids"] = self.positions.expand(-1, len(tokens), -1)
         decoder = getattr(self.model, self.family.DECODER)
         embeds = torch.cat([start, tokens, end], dim=1)
-        hidden = decoder(inputs_embeds=embeds, use_cache=False, **positions).last_hidden_state
+        hidden = decoder(inputs_embeds=embeds, use_cache=False, **more).last_hidden_state
         match self.readout:
             case "end_marker":
                 return hidden[:, -1].float()
@@ -216,7 +229,7 @@ class VisionLanguageClassifier(nn.Module):
                     # Under autocast the adapter computes in bf16: PEFT's fp32 copy of its input would only cost time.
                     module.cast_input_dtype_enabled = False  # type: ignore[assignment]
 
-        connector = self.model.get_submodule(self.family.CONNECTOR) if lora.connector else None
+        connectors = [self.model.get_submodule(name) for name in self.family.CONNECTOR] if lora.connector else []
         layers = getattr(self.model, self.family.DECODER).layers
         chosen = range(len(layers)) if lora.layers is None else lora.layers
         if max(chosen) >= len(layers):
@@ -230,7 +243,7 @@ class VisionLanguageClassifier(nn.Module):
             wrap(self.family.DECODER, rf"layers\.({names})\.(self_attn|mlp)\.({projections})_proj")
             if lora.vision:
                 wrap(self.family.VISION[0], self.family.VISION_ATTENTION)
-        if connector is not None:
+        for connector in connectors:
             connector.float().requires_grad_(True)
         self.frozen_vision = not (lora.vision or lora.connector)
 
@@ -304,8 +317,6 @@ def build(
             model.load_state_dict(state, assign=True)
         for parameter in model.parameters():  # not buffers: transformers keeps rotary frequencies in fp32
             parameter.data = parameter.data.to(dtype)
-        if "vision" in parts:
-            kind.loaded(model)
         model.requires_grad_(False)
         return VisionLanguageClassifier(made, model, markers.to(dtype), settings.readout)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from histobench.io.fingerprint import fingerprint
 from histobench.study.config import Config
+from histobench.study.spec import family_module
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 
@@ -20,7 +21,7 @@ def script_code(script: str, families: Sequence[str] = ("cnn",)) -> str:
     without = ["histobench.fetch.http"]
     without += [] if "cnn" in families else ["histobench.models.cnn"]
     without += [] if vlms else ["histobench.models.vlm"]
-    also = [f"histobench.models.families.{name.replace('-', '_')}" for name in vlms]
+    also = [family_module(name) for name in vlms]
     return fingerprint(SCRIPTS / f"{script}.py", without, also)
 
 

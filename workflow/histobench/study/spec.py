@@ -214,8 +214,14 @@ class VlmSettings(Settings):
 
 
 def families() -> list[str]:
-    """Return the families of vision-language models: the files there are."""
-    return sorted(path.stem.replace("_", "-") for path in FAMILIES.glob("[a-z]*.py"))
+    """Return the families of vision-language models: the files there are. `qwen2_5_vl.py` is the family `qwen2.5-vl`."""
+    stems = (path.stem for path in FAMILIES.glob("[a-z]*.py"))
+    return sorted(re.sub(r"(?<=\d)_(?=\d)", ".", stem).replace("_", "-") for stem in stems)
+
+
+def family_module(family: str) -> str:
+    """Return the module that knows a family of vision-language models."""
+    return f"histobench.models.families.{family.replace('-', '_').replace('.', '_')}"
 
 
 def settings_kind(value: Any) -> Literal["CNN", "VLM"]:

@@ -43,10 +43,19 @@ WEIGHTS = {
     "torchvision/resnet34": 0.09e9,
     "Qwen/Qwen2-VL-2B-Instruct": 4.4e9,
     "HuggingFaceTB/SmolVLM-Instruct": 4.5e9,
+    "Qwen/Qwen2.5-VL-3B-Instruct": 7.5e9,
+    "Qwen/Qwen3-VL-2B-Instruct": 4.3e9,
+    "HuggingFaceTB/SmolVLM2-2.2B-Instruct": 9.0e9,
 }
 """Bytes of published weights."""
-TOKENS = {"Qwen/Qwen2-VL-2B-Instruct": 2.0 * 144 * 1536, "HuggingFaceTB/SmolVLM-Instruct": 2.0 * 64 * 2048}
-"""Bytes of an image's visual tokens in bf16, at 336 px."""
+TOKENS = {
+    "Qwen/Qwen2-VL-2B-Instruct": 2.0 * 144 * 1536,
+    "HuggingFaceTB/SmolVLM-Instruct": 2.0 * 64 * 2048,
+    "Qwen/Qwen2.5-VL-3B-Instruct": 2.0 * 144 * 2048,
+    "Qwen/Qwen3-VL-2B-Instruct": 2.0 * 100 * 4 * 2048,
+    "HuggingFaceTB/SmolVLM2-2.2B-Instruct": 2.0 * 64 * 2048,
+}
+"""Bytes of an image's visual tokens in bf16, at 336 px (Qwen3-VL: 320 px)."""
 
 
 @dataclass(frozen=True)

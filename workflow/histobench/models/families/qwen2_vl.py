@@ -21,13 +21,15 @@ class _FlatProjection(nn.Linear):
 def _attend(
     self: Any, states: torch.Tensor, cu_seqlens: torch.Tensor, position_embeddings: tuple[torch.Tensor, ...], **_: Any
 ) -> torch.Tensor:
-    """Forward pass of an attention layer of the tower, in one call for all images, which have equally many patches.
+    """Forward pass of an attention layer of the tower, in one call for all images (or windows) of equally many patches.
 
-    That of transformers takes images of any size: it calls attention for each of them, and waits for the GPU to know their
-    sizes. Takes and returns (P, D), where P counts the patches of all images.
+    That of transformers takes any sizes: it calls attention for each image, and waits for the GPU to know its size. Takes and
+    returns (P, D), where P counts the patches of all images; `cu_seqlens`, on the CPU, says where they begin and end.
     """
     from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
 
+    if len(cu_seqlens.diff().unique()) > 1:  # windows at the edge of an image may be smaller
+        return type(self).forward(self, states, cu_seqlens, position_embeddings)
     query, key, value = self.qkv(states).view(len(states), 3, self.num_heads, -1).unbind(1)
     query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
     images = len(cu_seqlens) - 1
@@ -43,7 +45,7 @@ class Qwen2VL(Family):
     STD = (0.26862954, 0.26130258, 0.27577711)
     VISION = ("visual",)
     DECODER = "language_model"
-    CONNECTOR = "visual.merger"
+    CONNECTOR = ("visual.merger",)
     VISION_ATTENTION = r"blocks\.\d+\.attn\.(qkv|proj)"
     MARKER_TOKENS = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
 
@@ -59,13 +61,16 @@ class Qwen2VL(Family):
         return config.vision_config.patch_size, config.vision_config.spatial_merge_size
 
     def loaded(self, model: Any) -> None:
-        embedding = model.visual.patch_embed
-        weight = embedding.proj.weight
+        if (tower := getattr(model, "visual", None)) is None:
+            return
+        convolution = tower.patch_embed.proj
+        weight = convolution.weight
         flat = _FlatProjection(1, 1, bias=False, device="meta")
         flat.in_features, flat.out_features = weight[0].numel(), len(weight)
         flat.weight = nn.Parameter(weight.detach().flatten(1), weight.requires_grad)
-        embedding.proj = flat
-        for block in model.visual.blocks:
+        flat.bias = convolution.bias
+        tower.patch_embed.proj = flat
+        for block in tower.blocks:
             block.attn.forward = MethodType(_attend, block.attn)
 
     def tokens(self, model: Any, images: torch.Tensor) -> torch.Tensor:
@@ -73,9 +78,16 @@ class Qwen2VL(Family):
 
         vision = model.config.vision_config
         pixels, grid = self.pixels(vision, images)
-        positions = get_vision_position_ids(grid[:1], vision.spatial_merge_size).repeat(len(images), 1)
-        found = model.get_image_features(pixels, image_grid_thw=grid, position_ids=positions.to(images.device))
-        return torch.stack(tuple(found.pooler_output))
+        places = {"position_ids": get_vision_position_ids(grid[:1], vision.spatial_merge_size)}
+        places |= self.learned_positions(model.visual, grid[:1])
+        places = {name: of.repeat(len(images), 1).to(images.device) for name, of in places.items()}
+        found = model.get_image_features(pixels, image_grid_thw=grid, **places)
+        features = (found.pooler_output, *getattr(found, "deepstack_features", ()))
+        return torch.cat([torch.stack(tuple(part)) for part in features], dim=-1)
+
+    def learned_positions(self, tower: Any, grid: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what the tower is told of an image's patches (P, ...) besides row and column; `grid` as of `pixels`."""
+        return {}
 
     @staticmethod
     def pixels(vision: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

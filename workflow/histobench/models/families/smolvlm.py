@@ -14,7 +14,7 @@ class SmolVLM(Family):
     STD = (0.5, 0.5, 0.5)
     VISION = ("vision_model", "connector")
     DECODER = "text_model"
-    CONNECTOR = "connector"
+    CONNECTOR = ("connector",)
     VISION_ATTENTION = r"encoder\.layers\.\d+\.self_attn\.(q_proj|k_proj|v_proj|out_proj)"
     MARKER_TOKENS = ("<fake_token_around_image>", "<image>", "<fake_token_around_image>")
 

@@ -80,7 +80,7 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
     shapes = {model: _shape(study.models[model]) for model in models}
     towers = _per_model(models, lambda m: "{tower_layers} layers × {tower_width}, patch {patch}".format(**shapes[m]))
     merges = _per_model(models, lambda m: "{merge} × {merge} patches".format(**shapes[m]))
-    tokens = _per_model(models, lambda m: str(shapes[m]["tokens"]))
+    tokens = _per_model(models, lambda m: shapes[m]["tokens"])
     decoder = _per_model(models, lambda m: "{layers} layers, hidden size {hidden}".format(**shapes[m]))
     readout = _per_model(models, lambda m: _READOUTS[study.models[m]["readout"]])
     boxes = [
@@ -148,12 +148,14 @@ def _shape(settings: Mapping[str, Any]) -> dict[str, Any]:
     config = settings["config"]
     text, tower = config.get("text_config", config), config["vision_config"]
     patch, merge = size(tower, "patch_size"), size({**tower, **config}, "scale_factor", "spatial_merge_size")
+    count = "?" if "?" in (patch, merge) else str((settings["image_size"] // patch // merge) ** 2)
+    deepstack = len(tower.get("deepstack_visual_indexes", ()))
     return {
         "tower_layers": size(tower, "depth", "num_hidden_layers"),
         "tower_width": size(tower, "embed_dim", "hidden_size"),
         "patch": patch,
         "merge": merge,
-        "tokens": "?" if "?" in (patch, merge) else (settings["image_size"] // patch // merge) ** 2,
+        "tokens": f"{count}, with features of {deepstack} earlier layers" if deepstack else count,
         "layers": size(text, "num_hidden_layers"),
         "hidden": size(text, "hidden_size"),
     }
