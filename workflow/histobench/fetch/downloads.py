@@ -8,7 +8,8 @@ from pathlib import Path
 from histobench.fetch import hub, snapshot, weights
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
-from histobench.study.config import CnnEntry, Config, VlmEntry
+from histobench.study.config import Config
+from histobench.study.model_settings import CnnEntry, EncoderEntry, VlmEntry
 from histobench.study.spec import HubWeights, WeightsFile
 
 
@@ -81,7 +82,7 @@ def listing(missing: Sequence[Download]) -> str:
     return "\n".join(lines)
 
 
-def _models(config: Config) -> dict[str, CnnEntry | VlmEntry]:
+def _models(config: Config) -> dict[str, CnnEntry | EncoderEntry | VlmEntry]:
     entries = {run.model: config.models[run.model] for run in config.runs}
     return {name: model for name, model in entries.items() if _is_downloaded(model.weights)}
 
@@ -107,7 +108,7 @@ def _weights(config: Config) -> Iterator[Download]:
         converted, chosen = Path(config.path(paths.WEIGHTS, model=name)), model.weights
         if isinstance(chosen, HubWeights):
             address, sha256, path = hub.page(chosen), "", converted.with_name(hub.folder_name(chosen))
-            present = _complete(path)
+            present = _complete(path, model.family == "encoder")
         else:
             if isinstance(chosen, WeightsFile):
                 address, sha256 = chosen.file, chosen.sha256
@@ -122,9 +123,9 @@ def _weights(config: Config) -> Iterator[Download]:
         yield Download(f"weights of {name}", path, (address,), sha256, model.licence or "", present)
 
 
-def _complete(folder: Path) -> bool:
+def _complete(folder: Path, encoder: bool) -> bool:
     """Return whether a folder holds every file that loading needs, verified or not."""
     try:
-        return bool(snapshot.files(folder))
+        return bool(snapshot.files(folder, encoder))
     except HistoBenchError:
         return False

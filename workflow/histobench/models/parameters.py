@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.models import cnn, vlm
-from histobench.study.spec import CnnSettings, Recipe, VlmSettings
+from histobench.models import cnn, encoder, vlm
+from histobench.study.spec import CnnSettings, EncoderSettings, Recipe, VlmSettings
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Size:
     """Numbers of parameters; running statistics are none, and a tensor that two layers share counts once."""
 
     published_form: int
-    """As published: a CNN with its original classifier (1000 classes), at the model's width; a vision-language model with
-    its language-model head."""
+    """As published: a CNN with its original classifier (1000 classes), at the model's width; an encoder without any head, CLIP's
+    with its projection; a vision-language model with its language-model head."""
     total: int
     """As trained here: with one output, without language-model head, with adapters. All token embeddings count, although
     only those of the two image markers are ever looked up."""
@@ -26,7 +26,7 @@ class Size:
     """Of `trainable`, those of low-rank adapters."""
 
 
-def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
+def size(settings: CnnSettings | EncoderSettings | VlmSettings, recipe: Recipe) -> Size:
     """Count the parameters of a model, and those that training it by `recipe`, as `Config.recipe` gives it, changes.
 
     Raises:
@@ -44,6 +44,10 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
         trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
         lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
         return Size(published_form, _count(classifier), sum(map(torch.numel, trained.values())), lora)
+    if isinstance(settings, EncoderSettings):
+        classifier = encoder.build(settings, 0, None, empty=True)
+        trained = classifier.head if recipe.trainable == "head" else classifier
+        return Size(_count(classifier.backbone), _count(classifier), _count(trained), 0)
     original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:
         cnn.narrow(original, settings)

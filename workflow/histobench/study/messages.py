@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from histobench.study.spec import Settings
 
-TYPES = ("CNN", "VLM", "HubWeights", "FolderWeights", "WeightsFile", "word", "number", "mapping")
+TYPES = ("CNN", "Encoder", "VLM", "HubWeights", "FolderWeights", "WeightsFile", "word", "number", "mapping")
 """Names of types that pydantic adds to a key; no key is named so."""
 
 PATTERNS = {
