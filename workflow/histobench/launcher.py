@@ -41,6 +41,8 @@ VLM_IMPORTS = (
     "transformers.models.llama.modeling_llama,peft"
 )
 """More of them for a study with vision-language models."""
+ENCODER_IMPORTS = "accelerate,timm,transformers.models.clip.modeling_clip"
+"""More of them for a study with encoders."""
 START = "HISTOBENCH_START"
 """Environment variable of a script: `launcher`, or `cold` and the reason."""
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID")

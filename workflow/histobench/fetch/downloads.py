@@ -54,6 +54,17 @@ def downloads(config: Config) -> list[Download]:
     return list(found.values())
 
 
+def locked(config: Config) -> list[str]:
+    """Return a sentence for each gated repository whose files are not there and for which the user has given no token."""
+    missing = []
+    for name, model in _models(config).items():
+        converted = Path(config.path(paths.WEIGHTS, model=name))
+        if isinstance(model, EncoderEntry) and isinstance(model.weights, HubWeights) and model.gated:
+            there = converted.exists() or _complete(converted.with_name(hub.folder_name(model.weights)), encoder=True)
+            missing += [] if there else [f"models.{name}: {hub.gate(model.weights)}"]
+    return missing if missing and not hub.token() else []
+
+
 def failed(logs: Sequence[str]) -> bool:
     """Return whether a download failed in a run of Snakemake that left these logs."""
     texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]

@@ -109,7 +109,9 @@ def resolve(weights: HubWeights, folder: Path, gated: bool = False) -> Commit:
     try:
         digests = read_json(record).get("files") if recorded else _listing(weights, gated)
     except http.Unavailable as error:
-        return Commit(weights, folder, {path.name: "" for path in folder.glob("*") if path.is_file()}, str(error), gated)
+        return Commit(
+            weights, folder, {path.name: "" for path in folder.glob("*") if path.is_file()}, str(error), gated
+        )
     if not isinstance(digests, dict) or not all(_DIGEST.fullmatch(str(digest)) for digest in digests.values()):
         raise HistoBenchError(
             f"{record if recorded else endpoint()}: does not give a digest of every file of {weights.hub} at "

@@ -7,6 +7,7 @@ import importlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -98,24 +99,19 @@ def build(settings: EncoderSettings, seed: int, weights: Path | None, empty: boo
         model = network(settings, config, empty=empty or weights is not None)
         if weights:
             fill(model, read(weights), f"{weights}: the weights", "delete the file to have it made again")
-        about, side = "the encoder", settings.image_size
-        if "architecture" in config:
-            try:
-                if (side, side) != getattr(getattr(model, "patch_embed", None), "img_size", (side, side)):
-                    model.set_input_size(img_size=(side, side))
-            except (AssertionError, AttributeError, RuntimeError, ValueError) as error:
-                raise HistoBenchError(
-                    f"{about} does not take images of {side} px ({error}); choose another image_size"
-                ) from error
-            backbone: nn.Module = TimmBackbone(model, settings.pooling)
-        else:
-            if side % model.config.patch_size:
-                raise HistoBenchError(
-                    f"{about} divides images into patches of {model.config.patch_size} px, of which {side} px is no multiple; "
-                    "choose another image_size"
-                )
-            backbone = TransformersBackbone(model, settings.pooling, side)
-        head = nn.Linear(cnn.dimensions(backbone, side, about), 1)
+        side, patches = settings.image_size, getattr(model, "patch_embed", None)
+        of_timm = "architecture" in config
+        patch = getattr(patches, "patch_size", (1,))[0] if of_timm else model.config.patch_size
+        if side % patch:
+            raise HistoBenchError(
+                f"the encoder divides images into patches of {patch} px, of which {side} px is no multiple; choose another image_size"
+            )
+        if of_timm and getattr(patches, "img_size", (side, side)) != (side, side):
+            model.set_input_size(img_size=(side, side))  # resamples the positions
+        backbone = (
+            TimmBackbone(model, settings.pooling) if of_timm else TransformersBackbone(model, settings.pooling, side)
+        )
+        head = nn.Linear(cnn.dimensions(backbone, side, "the encoder"), 1)
     return cnn.Classifier(backbone, head, *_normalisation(model, preprocessor))
 
 
@@ -154,7 +150,7 @@ def of_transformers(config: Mapping[str, Any]) -> tuple[Any, type, dict[str, Any
     configuration, model, arguments = _KINDS[kind]
     transformers: Any = importlib.import_module("transformers")
     if kind == "clip":  # only its image tower is built
-        config = {"projection_dim": config.get("projection_dim", 512)} | config.get("vision_config", {})
+        config = config.get("vision_config", {}) | {"projection_dim": config.get("projection_dim", 512)}
     unwanted = ("_", "auto_map", "dtype", "model_type", "quantization_config", "torch_dtype", "transformers_version")
     keys = {key: value for key, value in config.items() if not key.startswith(unwanted)}
     return getattr(transformers, configuration)(**keys), getattr(transformers, model), arguments
@@ -183,7 +179,9 @@ def _of_timm(settings: EncoderSettings, config: Mapping[str, Any]) -> Any:
 
     name = config["architecture"]
     if not isinstance(name, str) or not timm.is_model(name):
-        raise HistoBenchError(f"timm has no model {str(name)[:60]!r}, the `architecture` of the config.json; choose another")
+        raise HistoBenchError(
+            f"timm has no model {str(name)[:60]!r}, the `architecture` of the config.json; choose another"
+        )
     arguments = {key: _layer(key, value) for key, value in settings.arguments.items()}
     with TemporaryDirectory() as folder:  # timm itself reads the config, as it does with one of the Hub
         Path(folder, "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -197,7 +195,8 @@ def _layer(key: str, value: Any) -> Any:
     import timm.layers
 
     for library in (timm.layers, nn):
-        if isinstance(found := getattr(library, str(value), None), type) and issubclass(found, nn.Module):
+        found = getattr(library, str(value), None)
+        if isinstance(found, type | partial):  # SwiGLUPacked is a partial
             return found
     raise HistoBenchError(
         f"`arguments` give {key} as {str(value)[:60]!r}, which neither timm.layers nor torch.nn has; correct the name"

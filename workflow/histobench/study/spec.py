@@ -205,6 +205,12 @@ class EncoderSettings(Settings):
     arguments: Plain = {}
     """Further keyword arguments of timm's `create_model`; `mlp_layer` and `act_layer` are names of classes of timm or PyTorch."""
 
+    @field_validator("arguments")
+    @classmethod
+    def _numbers(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Take `1e-5`, which model cards write and YAML reads as text, for a number."""
+        return {k: float(v) if isinstance(v, str) and re.fullmatch(EXPONENT, v) else v for k, v in value.items()}
+
 
 class VlmSettings(Settings):
     """One vision-language model before training: a vision tower, a language decoder, and no text but image markers."""
