@@ -210,9 +210,10 @@ def changed(kind: str, files: dict[str, bytes], fault: str) -> None:
 def test_what_does_not_fit_is_one_sentence(kind, fault, said, saved, tmp_path, monkeypatch, capfd):
     files = files_of(saved[kind])
     changed(kind, files, fault)
-    with serve(files) as server, pytest.raises(HistoBenchError) as caught:
+    with serve(files) as server:
         point(monkeypatch, server.url)
-        pretrained_encoder.convert(settings(kind), tmp_path, tmp_path / "tiny.safetensors")
+        with pytest.raises(HistoBenchError) as caught:
+            pretrained_encoder.convert(settings(kind), tmp_path, tmp_path / "tiny.safetensors")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "this code runs" not in "".join(capfd.readouterr())

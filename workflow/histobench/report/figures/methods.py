@@ -57,11 +57,11 @@ def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
     trained = [f"{mode}: {text}" for mode, text in modes.items()]
     kind = "frozen" if all(arm.trainable == "head" for arm in arms) else "trained"
     counts = _counts(arms, parameters, "trainable")
-    network = " or ".join(sorted({"CNN" if arm.family == "cnn" else "Encoder" for arm in arms}))
+    network = " or ".join(sorted({"CNN" if arm.family == "cnn" else "encoder" for arm in arms}))
     boxes = [
         Box("Image", [f"dataset {study.dataset}", "H&E, RGB", "whole field of view"], 25),
         _input(study, models, 38),
-        Box(network, [*pretrained, *trained, "trainable parameters:", *counts], 46, kind),
+        Box(network[0].upper() + network[1:], [*pretrained, *trained, "trainable parameters:", *counts], 46, kind),
         Box("Linear layer", ["features", "to one output"], 22, "trained"),
         Box("Decision", ["one logit z", "σ(z) ≥ 0.5:", "malignant"], 20),
     ]
