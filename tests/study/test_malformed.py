@@ -206,7 +206,7 @@ CNNS = [
     Case(VGG, {}, "required", f"{VGG}.architecture"),
     Case(f"{VGG}.architecture", "vgg19", "torchvision/NAME"),
     Case(f"{VGG}.architecture", "torchvision/../vgg19", "torchvision/NAME"),
-    Case(f"{VGG}.family", "CNN", "cnn, qwen2-vl"),
+    Case(f"{VGG}.family", "CNN", "cnn, encoder, qwen2-vl"),
     Case(f"{VGG}.family", None, "string"),
     Case(f"{VGG}.weights", "imagnet", "'imagenet'"),
     Case(f"{VGG}.weights", None, "'imagenet'"),

@@ -13,6 +13,9 @@ from histobench.study.model_settings import CnnEntry, EncoderEntry, VlmEntry
 from histobench.study.spec import HubWeights, WeightsFile
 
 
+_FILES = "its .json and .safetensors files (an encoder's may be pytorch_model.bin) into"
+
+
 @dataclass(frozen=True)
 class Download:
     """A file, or the folder of a repository's files, that a study downloads."""
@@ -87,7 +90,7 @@ def listing(missing: Sequence[Download]) -> str:
         lines += [
             f"  {download.name}",
             *(f"    {'or' if number else 'get it'} from {url}" for number, url in enumerate(download.addresses)),
-            f"    put {'its .json and .safetensors files into' if folder else 'it at'} {download.path}",
+            f"    put {_FILES if folder else 'it at'} {download.path}",
             f"    {known}; its licence is {download.licence or 'not named in the configuration'}",
         ]
     return "\n".join(lines)

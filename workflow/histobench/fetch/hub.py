@@ -82,7 +82,7 @@ class Commit:
                 )
             raise HistoBenchError(
                 f"{path} is missing and {endpoint()} cannot be reached ({self.fault}): download the .json and .safetensors "
-                f"files of {page(self.weights)} on another machine and put them into {self.folder}, or run the same command "
+                f"files (an encoder's may be {PICKLED}) of {page(self.weights)} on another machine and put them into {self.folder}, or run the same command "
                 "again later"
             )
         if self.fault:

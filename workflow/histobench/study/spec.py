@@ -102,7 +102,8 @@ class Settings(BaseModel):
         Keys are text: where YAML reads a whole number, such as a class 0, its digits are.
         """
         if isinstance(value, dict):
-            return {str(key) if type(key) is int else key: item for key, item in value.items()}
+            # Python prints no number of more than 4300 digits
+            return {str(k) if type(k) is int and abs(k) < 10**30 else k: item for k, item in value.items()}
         annotation = cls.model_fields[str(info.field_name)].annotation
         kinds = {*get_args(annotation), annotation}
         if value is None and type(None) in kinds:
