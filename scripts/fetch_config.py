@@ -1,7 +1,7 @@
-"""Get the architecture of a vision-language model: the config.json of its repository, some kilobytes, without weights.
+"""Get the architecture of a vision-language model or encoder: the config.json of its repository, some kilobytes, without weights.
 
 --model is the model's settings as JSON. The file is verified and kept beside the output, in a folder that is named after
-repository and commit. The environment variable HF_ENDPOINT names a mirror of https://huggingface.co.
+repository and commit. With --gated, the user's token is sent to the Hub. The environment variable HF_ENDPOINT names a mirror of https://huggingface.co.
 """
 
 import logging
@@ -12,12 +12,12 @@ from histobench.study.spec import model_settings
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "output", model=model_settings)
+    given = arguments.parse(__doc__, "output", model=model_settings, gated=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     from histobench.fetch.hub import fetch_config
 
-    fetch_config(given.model.weights, given.output.parent, given.output)
+    fetch_config(given.model.weights, given.output.parent, given.output, given.gated)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Get the pretrained weights of a model, verify them, and write them as safetensors.
 
 --model is the model's settings as JSON. Downloads are kept beside the output (those from the Hugging Face Hub in a folder
-named after repository and commit) and used again. The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of
+named after repository and commit) and used again. With --gated, the user's token is sent to the Hub. The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of
 https://download.pytorch.org/models/, HF_ENDPOINT one of https://huggingface.co.
 """
 
@@ -13,15 +13,19 @@ from histobench.study.spec import model_settings
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "output", model=model_settings, licence="", citation="")
+    given = arguments.parse(__doc__, "output", model=model_settings, licence="", citation="", gated=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     output = given.output
 
     from histobench.fetch.http import show_terms
-    from histobench.training import pretrained_cnn, pretrained_vlm
+    from histobench.training import pretrained_cnn, pretrained_encoder, pretrained_vlm
 
-    made_by = pretrained_cnn if given.model.family == "cnn" else pretrained_vlm
-    if made_by.convert(given.model, output.parent, output):
+    if given.model.family == "encoder":
+        downloaded = pretrained_encoder.convert(given.model, output.parent, output, given.gated)
+    else:
+        made_by = pretrained_cnn if given.model.family == "cnn" else pretrained_vlm
+        downloaded = made_by.convert(given.model, output.parent, output)
+    if downloaded:
         show_terms(output.with_suffix(""), given.licence, given.citation)
     print(f"{output}: written")
 

@@ -29,11 +29,15 @@ class Hub:
     """Every request: file or `tree`."""
     credentials: list[str] = field(default_factory=list)
     """Values of Authorization headers."""
+    token: str = ""
+    """What a gated repository asks for."""
+    store: str = ""
+    """Another server, to which requests for weights are redirected; those for other files then are redirected on this one."""
 
     def entry(self, path: str, content: bytes) -> dict[str, object]:
         """Return a file as the listing shows it."""
         entry: dict[str, object] = {"type": "file", "path": path, "size": len(content), "oid": git_id(content)}
-        if path.endswith(".safetensors"):
+        if path.endswith((".safetensors", ".bin")):
             sha256 = hashlib.sha256(content).hexdigest()
             entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 134}
         return entry
@@ -59,7 +63,15 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
 
         def answer(self) -> None:
             hub.credentials += self.headers.get_all("Authorization") or []
-            path = self.path
+            if hub.token and self.headers["Authorization"] != f"Bearer {hub.token}":
+                return self.send("", b"", "text/plain", 401)
+            if hub.store and "/resolve/" in self.path and not self.path.startswith("/cache/"):
+                host = hub.store if self.path.endswith((".safetensors", ".bin")) else "/cache"
+                self.send_response(302)
+                self.send_header("Location", host + self.path)
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            path = self.path.removeprefix("/cache")
             if path == f"/api/models/{REPOSITORY}/tree/{REVISION}":
                 hub.requests.append("tree")
                 listing = [hub.entry(*file) for file in {**hub.files, **hub.listed}.items()]

@@ -43,6 +43,7 @@ def merged(file: str) -> dict:
 
 
 STUDIES = {"paper": PAPER, "demo": merged("config/demo.yaml"), "tiny": merged("tests/workflow/tiny.yaml")}
+STUDIES["foundation"] = merged("config/studies/foundation.yaml")
 
 TOP = [
     Case("study", GONE, "required"),
@@ -205,7 +206,7 @@ CNNS = [
     Case(VGG, {}, "required", f"{VGG}.architecture"),
     Case(f"{VGG}.architecture", "vgg19", "torchvision/NAME"),
     Case(f"{VGG}.architecture", "torchvision/../vgg19", "torchvision/NAME"),
-    Case(f"{VGG}.family", "CNN", "cnn, qwen2-vl"),
+    Case(f"{VGG}.family", "CNN", "cnn, encoder, qwen2-vl"),
     Case(f"{VGG}.family", None, "string"),
     Case(f"{VGG}.weights", "imagnet", "'imagenet'"),
     Case(f"{VGG}.weights", None, "'imagenet'"),
@@ -414,10 +415,29 @@ TINY = [
     Case("comparisons.magnification", 200, "grid"),
 ]
 
+PHIKON = "models.phikon"
+ENCODERS = [
+    Case(f"{PHIKON}.weights", GONE, "required"),
+    Case(f"{PHIKON}.weights", "imagenet", "'random'"),
+    Case(f"{PHIKON}.weights", "random", "weights: random", f"{PHIKON}.config"),
+    Case(f"{PHIKON}.config", {"model_type": "vit"}, "weights: random"),
+    Case(f"{PHIKON}.pooling", "cls", "'token+mean'"),
+    Case(f"{PHIKON}.pooling_", "mean", "did you mean 'pooling'"),
+    Case(f"{PHIKON}.gated", "yes", "true or false"),
+    Case(f"{PHIKON}.arguments", ["SiLU"], "keys and values"),
+    Case(f"{PHIKON}.image_size", 8, "16"),
+    Case(f"{PHIKON}.readout", "mean", "unknown key"),
+    Case("modes.lp.trainable", "lora", "'resnet34' is a CNN"),
+    Case(
+        f"{PHIKON}.training", {"lp": {"trainable": "lora"}}, "'phikon' is an encoder", f"{PHIKON}.training.lp.trainable"
+    ),
+]
+
 CASES = [
     *(("paper", case) for case in [*TOP, *DATASETS, *SPLITS, *AUGMENTATIONS, *CNNS, *VLMS, *MODES, *GRID, *TABLES]),
     *(("demo", case) for case in MADE),
     *(("tiny", case) for case in TINY),
+    *(("foundation", case) for case in ENCODERS),
 ]
 
 

@@ -68,6 +68,33 @@ def test_data_and_weights_that_are_missing(folder):
     assert "datasets.breakhis.source" in problem
 
 
+def test_a_gated_model_without_a_token_is_a_problem(folder, monkeypatch):
+    weights = {"hub": "MahmoodLab/UNI", "revision": "0" * 40}
+    uni = {"family": "encoder", "gated": True, "weights": weights}
+    block = {
+        "dataset": "breakhis",
+        "modes": ["lp"],
+        "splits": ["patient"],
+        "magnifications": [200],
+        "augmentations": ["none"],
+    }
+    config = configured(models={"uni": uni}, grid=[block | {"models": ["uni"]}], external=[])
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    problem = next(iter(doctor.missing(config, "")))
+    assert problem.status == "problem"
+    assert problem.text == (
+        "models.uni: MahmoodLab/UNI is gated: accept its licence on https://huggingface.co/MahmoodLab/UNI, write `gated: true` in the "
+        "model's entry, and give a token of that account in the environment variable HF_TOKEN or by `hf auth login`"
+    )
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_mine")
+    assert {finding.status for finding in doctor.missing(config, "")} == {"note"}
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    there = Path(config.path("resources/weights/{model}-{weights_key}.safetensors", model="uni"))
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert "problem" not in {finding.status for finding in doctor.missing(config, "")}
+
+
 def test_a_disk_that_is_too_small_is_a_problem(folder, monkeypatch):
     config = study()
     for free, status in ((10**12, "ok"), (10**9, "problem")):

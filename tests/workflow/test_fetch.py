@@ -148,7 +148,7 @@ Still to be downloaded for this study (get it on a machine with network and put 
     its SHA-256 begins with f37072fd; its licence is not named in the configuration
   weights of hub and other
     get it from {NOBODY}/{REPOSITORY}/tree/{REVISION}
-    put its .json and .safetensors files into resources/weights/someone--tiny-0123456789ab
+    put its .json and .safetensors files (an encoder's may be pytorch_model.bin) into resources/weights/someone--tiny-0123456789ab
     its files are compared with the Hub's digests when the Hub can be reached; its licence is Apache-2.0
 """
     assert output.count(message) == 1

@@ -46,6 +46,8 @@ REPORT_IMPORTS = (
     "pydantic,tqdm"
 )
 """What the scripts of the report import, which need no PyTorch."""
+ENCODER_IMPORTS = "accelerate,timm,transformers.models.clip.modeling_clip"
+"""More of them for a study with encoders."""
 START = "HISTOBENCH_START"
 """Environment variable of a script: `launcher`, or `cold` and the reason."""
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID")

@@ -29,7 +29,7 @@ os.environ |= {
 from histobench import launcher
 from histobench.datasets.given import check_given
 from histobench.fetch import snapshot
-from histobench.fetch.downloads import downloads, failed, listing, products
+from histobench.fetch.downloads import downloads, failed, listing, locked, products
 from histobench.io.errors import HistoBenchError
 from histobench.io.versions import warn_of_versions
 from histobench.study import code as codes
@@ -37,7 +37,7 @@ from histobench.study import keys, outputs, paths, published_papers, resolved
 from histobench.study.checks import unambiguous
 from histobench.study.config import load
 from histobench.study.runs import is_up_to_date
-from histobench.study.spec import canonical_json
+from histobench.study.spec import canonical_json, is_vlm
 
 warn_of_versions()
 
@@ -61,8 +61,10 @@ RESULTS = paths.STUDY.format(study=STUDY.study)
 os.environ |= {"HISTOBENCH_RESULTS": RESULTS}
 
 # The process that jobs are forked from imports more where a study needs it.
-if any(STUDY.models[run.model].family != "cnn" for run in STUDY.runs):
-    os.environ[launcher.MODULES] = f"{launcher.IMPORTS},{launcher.VLM_IMPORTS}"
+FAMILIES = {STUDY.models[run.model].family for run in STUDY.runs}
+os.environ[launcher.MODULES] = ",".join(
+    [launcher.IMPORTS, *[launcher.VLM_IMPORTS] * any(map(is_vlm, FAMILIES)), *[launcher.ENCODER_IMPORTS] * ("encoder" in FAMILIES)]
+)
 if any(STUDY.mode(run.model, run.mode).compile for run in STUDY.runs):
     # What one job compiles, later jobs load.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(paths.COMPILED).resolve()))
@@ -122,6 +124,11 @@ def option(name, *values):
 def terms(entry):
     """Licence and citation of a dataset or model, which its download shows."""
     return f"{option('--licence', entry.licence)} {option('--citation', entry.citation)}"
+
+
+def gated(entry):
+    """The option that lets a download of a gated model use the user's token."""
+    return "--gated" if getattr(entry, "gated", False) else ""
 
 
 def given(input, *names):

@@ -61,9 +61,10 @@ def tree_state(source):
 
 def own_files(w):
     """The files of a model's own folder of weights; none where its weights are of another kind, or the folder is gone."""
-    folder = getattr(STUDY.models[w.model].weights, "folder", "")
+    model = STUDY.models[w.model]
+    folder = getattr(model.weights, "folder", "")
     try:
-        names = snapshot.files(Path(folder)) if folder else []
+        names = snapshot.files(Path(folder), model.family == "encoder") if folder else []
     except HistoBenchError:
         names = []
     return [os.path.relpath(os.path.join(folder, name)) for name in names]

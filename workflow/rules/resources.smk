@@ -23,7 +23,7 @@ rule fetch_dataset:
         " {params.terms} --output {output:q} > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
-# The published architecture of a vision-language model: kilobytes, so that it can be tried before anything is trained.
+# The published architecture of a vision-language model or encoder: kilobytes, so that it can be tried before anything is trained.
 rule fetch_config:
     input:
         lambda w: [file for file in own_files(w) if file.endswith("config.json")],
@@ -35,8 +35,9 @@ rule fetch_config:
         "../../envs/compute.yaml"
     params:
         model=model_settings,
+        gated=lambda w, output: gated(STUDY.models[w.model]),  # untracked, as the terms below
     shell:
-        'exec python "$HISTOBENCH_SCRIPTS/fetch_config.py" --model {params.model:q} --output {output:q}'
+        'exec python "$HISTOBENCH_SCRIPTS/fetch_config.py" --model {params.model:q} {params.gated} --output {output:q}'
         " > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
@@ -52,7 +53,7 @@ rule fetch_weights:
     params:
         model=model_settings,
         # Taking `output` keeps this untracked: it does not change what is downloaded.
-        terms=lambda w, output: terms(STUDY.models[w.model]),
+        terms=lambda w, output: f"{terms(STUDY.models[w.model])} {gated(STUDY.models[w.model])}",
         code=model_code("fetch_weights"),
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/fetch_weights.py" --model {params.model:q} {params.terms}'

@@ -71,6 +71,6 @@ def _check_weights(config: Config, name: str) -> None:
     """Require that a model's own weights are there, unless converted ones are."""
     if not Path(config.path(paths.WEIGHTS, model=name)).exists():
         try:
-            snapshot.check_own(config.models[name].weights)
+            snapshot.check_own(config.models[name].weights, config.models[name].family == "encoder")
         except HistoBenchError as error:
             raise HistoBenchError(f"models.{name}.weights: {error}") from None

@@ -8,8 +8,11 @@ from pathlib import Path
 from histobench.fetch import hub, snapshot, weights
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
-from histobench.study.config import CnnEntry, Config, VlmEntry
+from histobench.study.config import Config
+from histobench.study.model_settings import CnnEntry, EncoderEntry, VlmEntry
 from histobench.study.spec import HubWeights, WeightsFile
+
+_FILES = "its .json and .safetensors files (an encoder's may be pytorch_model.bin) into"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ def downloads(config: Config) -> list[Download]:
     return list(found.values())
 
 
+def locked(config: Config) -> list[str]:
+    """Return a sentence for each gated repository whose files are not there and for which the user has given no token."""
+    missing = []
+    for name, model in _models(config).items():
+        converted = Path(config.path(paths.WEIGHTS, model=name))
+        if isinstance(model, EncoderEntry) and isinstance(model.weights, HubWeights) and model.gated:
+            there = converted.exists() or _complete(converted.with_name(hub.folder_name(model.weights)), encoder=True)
+            missing += [] if there else [f"models.{name}: {hub.gate(model.weights)}"]
+    return missing if missing and not hub.token() else []
+
+
 def failed(logs: Sequence[str]) -> bool:
     """Return whether a download failed in a run of Snakemake that left these logs."""
     texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs]
@@ -75,13 +89,13 @@ def listing(missing: Sequence[Download]) -> str:
         lines += [
             f"  {download.name}",
             *(f"    {'or' if number else 'get it'} from {url}" for number, url in enumerate(download.addresses)),
-            f"    put {'its .json and .safetensors files into' if folder else 'it at'} {download.path}",
+            f"    put {_FILES if folder else 'it at'} {download.path}",
             f"    {known}; its licence is {download.licence or 'not named in the configuration'}",
         ]
     return "\n".join(lines)
 
 
-def _models(config: Config) -> dict[str, CnnEntry | VlmEntry]:
+def _models(config: Config) -> dict[str, CnnEntry | EncoderEntry | VlmEntry]:
     entries = {run.model: config.models[run.model] for run in config.runs}
     return {name: model for name, model in entries.items() if _is_downloaded(model.weights)}
 
@@ -107,7 +121,7 @@ def _weights(config: Config) -> Iterator[Download]:
         converted, chosen = Path(config.path(paths.WEIGHTS, model=name)), model.weights
         if isinstance(chosen, HubWeights):
             address, sha256, path = hub.page(chosen), "", converted.with_name(hub.folder_name(chosen))
-            present = _complete(path)
+            present = _complete(path, model.family == "encoder")
         else:
             if isinstance(chosen, WeightsFile):
                 address, sha256 = chosen.file, chosen.sha256
@@ -122,9 +136,9 @@ def _weights(config: Config) -> Iterator[Download]:
         yield Download(f"weights of {name}", path, (address,), sha256, model.licence or "", present)
 
 
-def _complete(folder: Path) -> bool:
+def _complete(folder: Path, encoder: bool) -> bool:
     """Return whether a folder holds every file that loading needs, verified or not."""
     try:
-        return bool(snapshot.files(folder))
+        return bool(snapshot.files(folder, encoder))
     except HistoBenchError:
         return False

@@ -39,6 +39,17 @@ _LONGEST_WAIT = 300.0
 T = TypeVar("T")
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Passes a token on to where a server redirects only if scheme, host and port are the same."""
+
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
+        """Return the next request."""
+        request, token = super().redirect_request(req, fp, code, msg, headers, newurl), req.get_header("Authorization")
+        if request and token and urlsplit(newurl)[:2] == urlsplit(req.full_url)[:2]:
+            request.add_unredirected_header("Authorization", token)
+        return request
+
+
 class Unavailable(Exception):
     """An address has failed for good. The text says why; `status` is the HTTP status if there was one."""
 
@@ -66,6 +77,7 @@ def fetch(
     expected: str = "",
     mirrors: Sequence[str] = (),
     require_whole: Callable[[Path], object] = lambda path: None,
+    token: str = "",
 ) -> bool:
     """Make sure that `path` holds the file of `url`. A file that is there already is only verified.
 
@@ -75,7 +87,8 @@ def fetch(
 
     `expected` are the first digits of the file's SHA-256, or all of them; or `git:` and the object id by which git knows
     the content. If empty, the SHA-256 of the first download is written to `PATH.sha256` and required from then on; before
-    that, `require_whole` raises HistoBenchError if the file that it is given is not a whole one of its kind.
+    that, `require_whole` raises HistoBenchError if the file that it is given is not a whole one of its kind. A `token` is sent to
+    the host of an address alone.
 
     Returns:
         Whether the file was downloaded.
@@ -92,7 +105,7 @@ def fetch(
             if not path.exists():  # another process may have downloaded it in the meantime
                 wanted = expected or _recorded(path)
                 with atomic_path(path) as temporary:
-                    part = _Part(path, wanted, require_whole)
+                    part = _Part(path, wanted, require_whole, token)
                     found = part.complete(addresses)
                     if not wanted:
                         with atomic_path(_record(path)) as record:
@@ -104,15 +117,15 @@ def fetch(
     return False
 
 
-def get(url: str) -> bytes:
-    """Return the body of a small http or https resource.
+def get(url: str, token: str = "") -> bytes:
+    """Return the body of a small http or https resource; a `token` is sent to its host alone.
 
     Raises:
         Unavailable: it cannot be had.
     """
 
     def attempt() -> bytes:
-        with _opened(url, _HEADERS) as response:
+        with _opened(url, _HEADERS, token) as response:
             _require_plain(response)
             return b"".join(_chunks(response))
 
@@ -199,9 +212,9 @@ def _locked(path: Path) -> Iterator[None]:
 class _Part:
     """The bytes of a file received so far, and which file of which address they belong to."""
 
-    def __init__(self, target: Path, expected: str, require_whole: Callable[[Path], object]):
+    def __init__(self, target: Path, expected: str, require_whole: Callable[[Path], object], token: str):
         self.target, self.expected, self.say = target, expected, partial(_say, target)
-        self.require_whole = require_whole
+        self.require_whole, self.token = require_whole, token
         self.path = target.with_name(f".{target.name}.part")
         self.origin = target.with_name(f".{target.name}.part.json")
 
@@ -229,7 +242,9 @@ class _Part:
             pin = _record(self.target)
             right = f"delete {pin}" if pin.exists() else f"correct the expected {_kind(self.expected)}"
             advice = f"correct the address or put the right file there or, if the file sent is right, {right}"
-        raise HistoBenchError(f"{self.target} is missing and could not be downloaded ({reason}): {advice}")
+        raise HistoBenchError(
+            f"{self.target} is missing and could not be downloaded ({reason}): {advice}"
+        ) from failures[addresses[0]]
 
     def _complete_from(self, address: str) -> str:
         """Download from one address; return the digest of the file, which is the expected one."""
@@ -261,7 +276,7 @@ class _Part:
         headers = dict(_HEADERS)
         if offset:  # a server whose file has changed sends all of it
             headers |= {"Range": f"bytes={offset}-", "If-Range": known["validator"]}
-        with _opened(address, headers) as response:
+        with _opened(address, headers, self.token) as response:
             kind = response.headers.get_content_type()
             if kind.endswith(("html", "json", "xml")) and not kind.endswith(self.target.suffix[1:] or " "):
                 raise Unavailable(f"the server sends a {'web page' if 'html' in kind else kind} instead of the file")
@@ -332,9 +347,12 @@ def _with_retries(attempt: Callable[[], T], size: Callable[[], int], say: Callab
 
 
 @contextmanager
-def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+def _opened(url: str, headers: dict[str, str], token: str) -> Iterator[http.client.HTTPResponse]:
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        request = urllib.request.Request(url, headers=headers)
+        if token:  # other headers would follow a redirect to any host
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
+        response = urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
         reason = _line(f"{error.code} {error.reason}")

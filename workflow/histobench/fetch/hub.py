@@ -1,6 +1,7 @@
 """The files of one commit on the Hugging Face Hub: downloaded where they are missing, and verified.
 
-Only safetensors and JSON files are downloaded, without any credentials. The digests that the Hub lists for a commit (a
+Only safetensors and JSON files are downloaded, and the weights of encoders that have no safetensors. Credentials are sent for gated
+repositories alone. The digests that the Hub lists for a commit (a
 commit never changes) are kept beside the files in `hub.json`; later calls ask the Hub only for missing files.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from histobench.fetch import http
-from histobench.fetch.snapshot import CONFIG, is_plain
+from histobench.fetch.snapshot import CONFIG, PICKLED, is_plain
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.study.spec import FolderWeights, HubWeights, canonical_json
@@ -38,6 +39,21 @@ def page(weights: HubWeights) -> str:
     return f"{endpoint()}/{weights.hub}/tree/{weights.revision}"
 
 
+def token() -> str:
+    """Return the user's token for the Hub: HF_TOKEN, or that of the Hub's own login; empty without either."""
+    from huggingface_hub import get_token
+
+    return get_token() or ""
+
+
+def gate(weights: HubWeights) -> str:
+    """Return the sentence that says how to get through the gate of a repository."""
+    return (
+        f"{weights.hub} is gated: accept its licence on {endpoint()}/{weights.hub}, write `gated: true` in the model's entry, and give a "
+        "token of that account in the environment variable HF_TOKEN or by `hf auth login`"
+    )
+
+
 @dataclass(frozen=True)
 class Commit:
     """One commit of a repository, and the folder for its files."""
@@ -49,6 +65,8 @@ class Commit:
     in the folder, without digests."""
     fault: str = ""
     """Why the Hub could not be reached."""
+    gated: bool = False
+    """Whether the user's token is sent."""
 
     def get(self, name: str) -> bool:
         """Make sure that a file is in the folder and is the published one; return whether it was downloaded.
@@ -64,17 +82,23 @@ class Commit:
                 )
             raise HistoBenchError(
                 f"{path} is missing and {endpoint()} cannot be reached ({self.fault}): download the .json and .safetensors "
-                f"files of {page(self.weights)} on another machine and put them into {self.folder}, or run the same command "
+                f"files (an encoder's may be {PICKLED}) of {page(self.weights)} on another machine and put them into {self.folder}, or run the same command "
                 "again later"
             )
         if self.fault:
             log.warning("%s: could not be compared with %s (%s)", path, commit, self.fault)
             return False
         url = f"{endpoint()}/{self.weights.hub}/resolve/{self.weights.revision}/{name}"
-        return http.fetch(url, path, self.digests[name].removeprefix("sha256:"))
+        key = token() if self.gated and not path.exists() else ""
+        try:
+            return http.fetch(url, path, self.digests[name].removeprefix("sha256:"), token=key)
+        except HistoBenchError as error:
+            if getattr(error.__cause__, "status", 0) in (401, 403):
+                raise HistoBenchError(gate(self.weights)) from error
+            raise
 
 
-def resolve(weights: HubWeights, folder: Path) -> Commit:
+def resolve(weights: HubWeights, folder: Path, gated: bool = False) -> Commit:
     """Return a commit as `hub.json` in `folder` describes it or, if there is no such file, as the Hub does.
 
     Raises:
@@ -83,9 +107,11 @@ def resolve(weights: HubWeights, folder: Path) -> Commit:
     record = folder / RECORD
     recorded = record.exists()
     try:
-        digests = read_json(record).get("files") if recorded else _listing(weights)
+        digests = read_json(record).get("files") if recorded else _listing(weights, gated)
     except http.Unavailable as error:
-        return Commit(weights, folder, {path.name: "" for path in folder.glob("*") if path.is_file()}, str(error))
+        return Commit(
+            weights, folder, {path.name: "" for path in folder.glob("*") if path.is_file()}, str(error), gated
+        )
     if not isinstance(digests, dict) or not all(_DIGEST.fullmatch(str(digest)) for digest in digests.values()):
         raise HistoBenchError(
             f"{record if recorded else endpoint()}: does not give a digest of every file of {weights.hub} at "
@@ -95,22 +121,25 @@ def resolve(weights: HubWeights, folder: Path) -> Commit:
         known = {"hub": weights.hub, "revision": weights.revision, "files": digests}
         with atomic_path(record) as temporary:
             temporary.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    return Commit(weights, folder, digests)
+    return Commit(weights, folder, digests, gated=gated)
 
 
-def _listing(weights: HubWeights) -> dict[str, str]:
-    """Ask the Hub for the digests of a commit's JSON and safetensors files; those in folders are left out."""
+def _listing(weights: HubWeights, gated: bool) -> dict[str, str]:
+    """Ask the Hub for the digests of the files of a commit that may be downloaded; those in folders are left out."""
     try:
-        entries = json.loads(http.get(f"{endpoint()}/api/models/{weights.hub}/tree/{weights.revision}"))
+        address = f"{endpoint()}/api/models/{weights.hub}/tree/{weights.revision}"
+        entries = json.loads(http.get(address, token() if gated else ""))
         files = {entry["path"]: entry for entry in entries if entry["type"] == "file" and is_plain(entry["path"])}
         return {
             name: f"sha256:{file['lfs']['oid']}" if file.get("lfs") else f"git:{file['oid']}"
             for name, file in files.items()
-            if name.endswith((".json", ".safetensors"))
+            if name.endswith((".json", ".safetensors")) or name == PICKLED
         }
     except http.Unavailable as error:
         if error.status not in (401, 403, 404):
             raise
+        if gated and error.status != 404:
+            raise HistoBenchError(gate(weights)) from error
         raise HistoBenchError(
             f"{weights.hub}: {endpoint()} has no public revision {weights.revision} of such a repository "
             f"({error.status}); correct `hub` or `revision` in the model's weights"
@@ -119,17 +148,17 @@ def _listing(weights: HubWeights) -> dict[str, str]:
         raise http.Unavailable(f"its list of files cannot be read: {error}") from error
 
 
-def fetch_config(weights: HubWeights | FolderWeights, downloads: Path, output: Path) -> None:
+def fetch_config(weights: HubWeights | FolderWeights, downloads: Path, output: Path, gated: bool = False) -> None:
     """Write the published architecture of a model to `output`: the config.json of its repository, or of the user's folder.
 
-    Repositories are downloaded into folders in `downloads`.
+    Repositories are downloaded into folders in `downloads`, `gated` ones with the user's token.
 
     Raises:
         HistoBenchError: config.json is missing and cannot be downloaded, is not the published one, or no JSON object.
     """
     if isinstance(weights, HubWeights):
         folder = downloads / folder_name(weights)
-        resolve(weights, folder).get(CONFIG)
+        resolve(weights, folder, gated).get(CONFIG)
     else:
         folder = Path(weights.folder)
     config = canonical_json(read_json(folder / CONFIG))

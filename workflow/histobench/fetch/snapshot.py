@@ -1,4 +1,4 @@
-"""Weights on this machine: the files of a vision-language model's repository in a folder, and files of the user's own."""
+"""Weights on this machine: the files of a repository of the Hugging Face Hub in a folder, and files of the user's own."""
 
 import hashlib
 import re
@@ -9,17 +9,26 @@ from histobench.io.files import read_json, sha256_of
 from histobench.study.spec import FolderWeights, WeightsFile
 
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+PREPROCESSOR, PICKLED = "preprocessor_config.json", "pytorch_model.bin"
+"""What only encoders have: normalisation, which is optional; and weights where there are no safetensors."""
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")
 """Tokenizer files that give the ids of added tokens; a repository has at least one of them."""
 
 
-def small_files(offered: set[str]) -> list[str]:
-    """Return the names of config and tokenizer files that loading needs, of those offered."""
+def small_files(offered: set[str], encoder: bool = False) -> list[str]:
+    """Return the names of config and tokenizer files that loading needs, of those offered; an encoder has no tokenizer."""
+    if encoder:
+        return [CONFIG, *{PREPROCESSOR} & offered]
     return [CONFIG, *([name for name in TOKENIZER if name in offered] or TOKENIZER[:1])]
 
 
-def files(folder: Path) -> list[str]:
+def main_file(offered: set[str], encoder: bool = False) -> str:
+    """Return the name of the weights file or of the index of several, of the files offered."""
+    return next((name for name in (SINGLE, INDEX, *[PICKLED] * encoder) if name in offered), SINGLE)
+
+
+def files(folder: Path, encoder: bool = False) -> list[str]:
     """Return the names of the files in `folder` that loading needs: config, tokenizer and weights.
 
     Raises:
@@ -28,8 +37,8 @@ def files(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise HistoBenchError(f"{folder}: there is no such folder; put the model's files there, or correct its path")
     offered = {path.name for path in folder.iterdir() if path.is_file()}
-    names = small_files(offered)
-    names += [INDEX, *shards(folder / INDEX)] if INDEX in offered and SINGLE not in offered else [SINGLE]
+    names = [*small_files(offered, encoder), main_file(offered, encoder)]
+    names += shards(folder / INDEX) if INDEX in names else []
     if missing := [name for name in names if name not in offered]:
         raise HistoBenchError(
             f"{folder / missing[0]}: there is no such file, which loading needs; put it there, or correct the path of the "
@@ -53,7 +62,7 @@ def shards(index: Path) -> list[str]:
     return names
 
 
-def verify_folder(weights: FolderWeights) -> list[str]:
+def verify_folder(weights: FolderWeights, encoder: bool = False) -> list[str]:
     """Require that the files in the user's own folder have the expected SHA-256; return their names.
 
     It is the SHA-256 of the sorted lines `SHA-256, two spaces, name, newline` of the files that loading needs.
@@ -62,7 +71,7 @@ def verify_folder(weights: FolderWeights) -> list[str]:
         HistoBenchError: it is another one, or a file is missing.
     """
     folder = Path(weights.folder)
-    names = files(folder)
+    names = files(folder, encoder)
     lines = sorted(f"{sha256_of(folder / name)}  {name}\n" for name in names)
     digest = hashlib.sha256("".join(lines).encode()).hexdigest()
     if digest != weights.sha256:
@@ -73,10 +82,10 @@ def verify_folder(weights: FolderWeights) -> list[str]:
     return names
 
 
-def check_own(weights: object) -> None:
+def check_own(weights: object, encoder: bool = False) -> None:
     """Raise :class:`HistoBenchError` where the user's own weights, a file or a folder, do not exist."""
     if isinstance(weights, FolderWeights):
-        files(Path(weights.folder))
+        files(Path(weights.folder), encoder)
     if isinstance(weights, WeightsFile) and not weights.package and not is_url(weights.file):
         if Path(weights.file).is_dir():
             raise HistoBenchError(

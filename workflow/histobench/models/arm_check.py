@@ -13,7 +13,7 @@ from histobench.models import vlm
 from histobench.models.parameters import Size, size
 from histobench.study.messages import meant
 from histobench.study.resolved import Study
-from histobench.study.spec import Recipe, VlmSettings, model_settings
+from histobench.study.spec import CnnSettings, Recipe, VlmSettings, model_settings
 
 
 def check(study: Study, configs: Mapping[str, Any]) -> tuple[dict[tuple[str, str], Size], list[str]]:
@@ -40,10 +40,12 @@ def check(study: Study, configs: Mapping[str, Any]) -> tuple[dict[tuple[str, str
         place = f"models.{name}"
         keys = "`architecture`, `width` or `image_size`"
         try:
-            if isinstance(settings, VlmSettings):
+            own: Mapping[str, Any] = {}
+            if not isinstance(settings, CnnSettings):
                 keys = f"`{'config' if settings.config else 'weights'}` or `image_size`"
                 own, config = settings.config or {}, configs.get(name, settings.config)
                 settings = settings.model_copy(update={"config": config})
+            if isinstance(settings, VlmSettings):
                 made = vlm.architecture(settings)
                 if unknown := list(_unknown_keys(own, made)):
                     faults += [f"{place}.config.{fault}" for fault in unknown]

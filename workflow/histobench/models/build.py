@@ -9,9 +9,9 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, read
-from histobench.models import cnn, vlm
+from histobench.models import cnn, encoder, vlm
 from histobench.models.linear_head import LinearHead
-from histobench.study.spec import CnnSettings, FeatureSpec, RunSpec
+from histobench.study.spec import CnnSettings, EncoderSettings, FeatureSpec, RunSpec, is_vlm
 
 
 def build(
@@ -22,14 +22,14 @@ def build(
     recompute: bool = False,
     compiled: bool = False,
 ) -> nn.Module:
-    """Return a CNN with a new head or, with adapters, a vision-language model: images or visual tokens to logits.
+    """Return a CNN or encoder with a new head or, with adapters, a vision-language model: images or visual tokens to logits.
 
     A vision-language model keeps its frozen parameters in the `precision` (`bf16` or `fp32`). With `tokens` it gets stored
     visual tokens and needs no vision tower; with `recompute` the backward pass computes its activations again; if `compiled`,
     its decoder's layers are compiled when they first run.
     """
     module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE)
-    if spec.model.family != "cnn":
+    if is_vlm(spec.model.family):
         module.adapt(spec.recipe.lora, spec.seed)
         if recompute:
             module.checkpoint_activations()
@@ -52,6 +52,8 @@ def backbone(
         raise HistoBenchError(f"--weights: for a {model.family} with weights {model.weights!r} it {fault}")
     if isinstance(model, CnnSettings):
         return cnn.build(model, spec.seed, read(weights) if weights else None)
+    if isinstance(model, EncoderSettings):
+        return encoder.build(model, spec.seed, weights)
     # Frozen parameters have the precision that they are used in; trained ones are fp32.
     return vlm.build(model, spec.seed, weights, parts, torch.bfloat16 if precision == "bf16" else torch.float32)
 
@@ -61,12 +63,12 @@ def feature_extractor(
 ) -> tuple[Callable[[torch.Tensor], torch.Tensor], tuple[int, ...], str]:
     """Return a function from a batch to its features, and their shape and numpy type for each image.
 
-    Batches are images or, with `from_tokens`, visual tokens. Whatever the precision, a CNN computes in fp32.
+    Batches are images or, with `from_tokens`, visual tokens. Whatever the precision, CNNs and encoders compute in fp32.
     """
     tokens, bf16 = spec.part == "tokens", precision == "bf16"
     parts = ("vision",) if tokens else ("decoder",) if from_tokens else vlm.WHOLE
     model = backbone(spec, weights, precision, parts).to(device).eval()
-    if spec.model.family == "cnn":
+    if not is_vlm(spec.model.family):
         return model.embed, (model.head.in_features,), "<f4"
 
     def compute(batch: torch.Tensor) -> torch.Tensor:
@@ -91,7 +93,7 @@ def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> 
     whole = backbone(spec, weights, precision)
     head = LinearHead(whole.head.in_features, spec.seed)
     load_trained(kept, head, spec.canonical())
-    return FrozenBackbone(whole, head, autocast=spec.model.family != "cnn")
+    return FrozenBackbone(whole, head, autocast=is_vlm(spec.model.family))
 
 
 class FrozenBackbone(nn.Module):
@@ -103,7 +105,7 @@ class FrozenBackbone(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the logits, (B,) float32, of images (B, S, S, 3) uint8; call `eval()` before."""
-        # The precision in which features.py computes embeddings: fp32 for every CNN.
+        # The precision in which features.py computes embeddings: fp32 for every CNN and encoder.
         with torch.autocast(batch.device.type, enabled=self.autocast and torch.is_autocast_enabled(batch.device.type)):
             embeddings = self.backbone.embed(batch)
         return self.head(embeddings)

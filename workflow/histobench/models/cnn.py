@@ -81,7 +81,8 @@ def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | 
         _remove_classifier(backbone, settings.architecture)
         if state is not None:
             _load(backbone, state, original - backbone.state_dict().keys(), settings.architecture)
-        head = nn.Linear(_dimensions(backbone, settings), 1)
+        narrowed = f" at width {settings.width}" if settings.width < 1 else ""
+        head = nn.Linear(dimensions(backbone, settings.image_size, settings.architecture, narrowed), 1)
     return Classifier(backbone, head, settings.mean, settings.std)
 
 
@@ -207,19 +208,18 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], ignored: set[st
     network.load_state_dict(own, assign=True)  # `own` has the version number that MNASNet requires
 
 
-def _dimensions(backbone: nn.Module, settings: CnnSettings) -> int:
-    """Return the length of an embedding, from a forward pass of shapes alone (on the meta device)."""
+def dimensions(backbone: nn.Module, side: int, about: str, narrowed: str = "") -> int:
+    """Return the length of an embedding of images of `side` px, from a forward pass of shapes alone (on the meta device)."""
     tensors = {name: tensor.to("meta") for name, tensor in [*backbone.named_parameters(), *backbone.named_buffers()]}
-    images = torch.empty(2, 3, settings.image_size, settings.image_size, device="meta")
+    images = torch.empty(2, 3, side, side, device="meta")
     backbone.eval()
     try:
         with torch.no_grad():
             output = functional_call(backbone, tensors, images)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        narrowed = f" at width {settings.width}" if settings.width < 1 else ""
         raise HistoBenchError(
-            f"{settings.architecture}{narrowed} does not take images of {settings.image_size} px ({reason}); "
+            f"{about}{narrowed} does not take images of {side} px ({reason}); "
             f"choose another image_size{' or width' if narrowed else ''}"
         ) from error
     finally:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.models import cnn, vlm
+from histobench.models import cnn, encoder, vlm
 from histobench.models.feature_heads import feature_head
-from histobench.study.spec import CnnSettings, Recipe, VlmSettings
+from histobench.study.spec import CnnSettings, EncoderSettings, Recipe, VlmSettings
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Size:
     """Numbers of parameters; running statistics are none, and a tensor that two layers share counts once."""
 
     published_form: int
-    """As published: a CNN with its original classifier (1000 classes), at the model's width; a vision-language model with
-    its language-model head."""
+    """As published: a CNN with its original classifier (1000 classes), at the model's width; an encoder without any head, CLIP's
+    with its projection; a vision-language model with its language-model head."""
     total: int
     """As trained here: with one output, without language-model head, with adapters. All token embeddings count, although
     only those of the two image markers are ever looked up."""
@@ -28,7 +28,7 @@ class Size:
     """Of `trainable`, those of low-rank adapters."""
 
 
-def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
+def size(settings: CnnSettings | EncoderSettings | VlmSettings, recipe: Recipe) -> Size:
     """Count the parameters of a model, and those that training it by `recipe`, as `Config.recipe` gives it, changes.
 
     Raises:
@@ -48,6 +48,11 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
         trainable = sum(map(torch.numel, trained.values()))
         more = _more(recipe, classifier.head)
         return Size(published_form, _count(classifier) + more, trainable + more, lora)
+    if isinstance(settings, EncoderSettings):
+        classifier = encoder.build(settings, 0, None, empty=True)
+        trained = classifier.head if recipe.trainable == "head" else classifier
+        more = _more(recipe, classifier.head)
+        return Size(_count(classifier.backbone), _count(classifier) + more, _count(trained) + more, 0)
     original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:
         cnn.narrow(original, settings)

@@ -6,20 +6,21 @@ from pathlib import Path
 
 from histobench.io.fingerprint import fingerprint
 from histobench.study.config import Config
-from histobench.study.spec import family_module
+from histobench.study.spec import family_module, is_vlm
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 
 @cache
 def script_code(script: str, families: Sequence[str] = ("cnn",)) -> str:
-    """Return the fingerprint of a script, counting only the model code of `families` (`cnn` or vision-language).
+    """Return the fingerprint of a script, counting only the model code of `families` (`cnn`, `encoder` or vision-language).
 
     The code that downloads is left out: what is downloaded is checked by its hash.
     """
-    vlms = sorted(set(families) - {"cnn"})
+    vlms = sorted(filter(is_vlm, set(families)))
     without = ["histobench.fetch.http"]
-    without += [] if "cnn" in families else ["histobench.models.cnn"]
+    without += [] if {"cnn", "encoder"} & set(families) else ["histobench.models.cnn"]
+    without += [] if "encoder" in families else ["histobench.models.encoder"]
     without += [] if vlms else ["histobench.models.vlm"]
     also = [family_module(name) for name in vlms]
     return fingerprint(SCRIPTS / f"{script}.py", without, also)

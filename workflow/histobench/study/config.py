@@ -98,7 +98,7 @@ class Config(Settings):
         wanted = self.mode(model, mode) if mode else None
         if wanted and (wanted.gpu or wanted.trainable == "head"):
             return wanted.gpu or "none"
-        return "shared" if isinstance(self.models[model], CnnEntry) else "whole"
+        return "whole" if isinstance(self.models[model], VlmEntry) else "shared"
 
     def tokens(self, model: str, mode: str) -> bool:
         """Tell whether a mode starts from a model's stored visual tokens, which are those of images as they are."""

@@ -20,7 +20,7 @@ NAMES = {
 """The wildcard of each key, and the names whose settings it is the hash of."""
 NOT_IMAGES = {"url", "mirrors", "licence", "citation", "sha256", "microns_per_pixel"}
 """Settings of a dataset that do not decide which images it has."""
-NOT_WEIGHTS = {"image_size", "mean", "std", "readout"}
+NOT_WEIGHTS = {"image_size", "mean", "std", "readout", "pooling"}
 """Settings of a model that do not decide its parameters before training."""
 
 

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from histobench.study.spec import Settings
 
-TYPES = ("CNN", "VLM", "HubWeights", "FolderWeights", "WeightsFile", "word", "number", "mapping")
+TYPES = ("CNN", "Encoder", "VLM", "HubWeights", "FolderWeights", "WeightsFile", "word", "number", "mapping")
 """Names of types that pydantic adds to a key; no key is named so."""
 
 PATTERNS = {
@@ -83,7 +83,7 @@ def shown(value: Any, inside: bool = False) -> str:
         case bool():
             return str(value).lower()
         case dict() if value and not inside:
-            return f"keys and values ({', '.join(map(str, list(value)[:4]))}{', …' if len(value) > 4 else ''})"
+            return f"keys and values ({', '.join(key if isinstance(key, str) else shown(key, True) for key in list(value)[:4])}{', …' if len(value) > 4 else ''})"
         case list() | tuple() if value and not inside:
             text = f"[{', '.join(shown(item, True) for item in value[:8])}{', …' if len(value) > 8 else ''}]"
         case dict() | list() | tuple() if value:  # which may contain itself

@@ -6,7 +6,16 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationErr
 
 from histobench.study import checks
 from histobench.study.messages import at, messages
-from histobench.study.spec import CnnSettings, Name, Recipe, Settings, VlmSettings, WeightsFile, settings_kind
+from histobench.study.spec import (
+    CnnSettings,
+    EncoderSettings,
+    Name,
+    Recipe,
+    Settings,
+    VlmSettings,
+    WeightsFile,
+    settings_kind,
+)
 
 
 class Entry(Settings):
@@ -39,15 +48,37 @@ class CnnEntry(CnnSettings, Entry):
         return CnnSettings(**self.model_dump(exclude=set(Entry.model_fields)))
 
 
+def _one_architecture(entry: "EncoderEntry | VlmEntry") -> None:
+    """Require a `config` with random weights, and none with published ones."""
+    if entry.weights == "random" and not entry.config:
+        raise at("config", "this key is required with `weights: random` (config/README.md explains it)")
+    if entry.weights != "random" and entry.config is not None:
+        raise at("config", "belongs to `weights: random`; published weights bring their own, remove this key")
+
+
+class EncoderEntry(EncoderSettings, Entry):
+    """A published image encoder as the configuration names it."""
+
+    gated: bool = False
+    """Whether its repository asks for an account that has accepted the licence: then a token of yours is sent to the Hub."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "EncoderEntry":
+        _one_architecture(self)
+        return self
+
+    @property
+    def settings(self) -> EncoderSettings:
+        """The part that decides results."""
+        return EncoderSettings(**self.model_dump(exclude={*Entry.model_fields, "gated"}))
+
+
 class VlmEntry(VlmSettings, Entry):
     """A vision-language model as the configuration names it."""
 
     @model_validator(mode="after")
-    def _one_architecture(self) -> "VlmEntry":
-        if self.weights == "random" and not self.config:
-            raise at("config", "this key is required with `weights: random` (config/README.md explains it)")
-        if self.weights != "random" and self.config is not None:
-            raise at("config", "belongs to `weights: random`; published weights bring their own, remove this key")
+    def _fits(self) -> "VlmEntry":
+        _one_architecture(self)
         return self
 
     @property
@@ -56,7 +87,10 @@ class VlmEntry(VlmSettings, Entry):
         return VlmSettings(**self.model_dump(exclude=set(Entry.model_fields)))
 
 
-ModelEntry = Annotated[Annotated[CnnEntry, Tag("CNN")] | Annotated[VlmEntry, Tag("VLM")], Discriminator(settings_kind)]
+ModelEntry = Annotated[
+    Annotated[CnnEntry, Tag("CNN")] | Annotated[EncoderEntry, Tag("Encoder")] | Annotated[VlmEntry, Tag("VLM")],
+    Discriminator(settings_kind),
+]
 """A classifier as the configuration names it."""
 
 
@@ -74,7 +108,7 @@ class Mode(Recipe):
     """For vision-language models: compile the decoder's layers by `torch.compile`."""
     gpu: Literal["whole", "shared", "none"] | None = None
     """What training needs: a GPU for itself (`whole`), one of its `gpu_slots` (`shared`), or the processor alone (`none`).
-    Where this is absent, `none` for linear heads, `shared` for CNNs and `whole` for vision-language models."""
+    Where this is absent, `none` for linear heads, `shared` for CNNs and encoders and `whole` for vision-language models."""
 
     @model_validator(mode="after")
     def _keys_of_its_kind(self) -> "Mode":
@@ -113,7 +147,7 @@ class Mode(Recipe):
         return Recipe(**self.model_dump(include=set(Recipe.model_fields)))
 
 
-def mode_of_model(mode: Mode, entry: CnnEntry | VlmEntry, mode_name: str, model_name: str) -> Mode:
+def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_name: str, model_name: str) -> Mode:
     """Return a mode as one model trains with it: with the model's own keys, and without those that mean nothing to it.
 
     Raises:
@@ -130,10 +164,11 @@ def mode_of_model(mode: Mode, entry: CnnEntry | VlmEntry, mode_name: str, model_
         """Return the key of the configuration that the user can change."""
         return f"{training if key in own else f'modes.{mode_name}'}.{key}"
 
-    if isinstance(entry, CnnEntry):
+    if not isinstance(entry, VlmEntry):
         if wanted.trainable == "lora":
+            kind = "a CNN" if isinstance(entry, CnnEntry) else "an encoder"
             raise ValueError(
-                f"{place('trainable')}: {model_name!r} is a CNN and has no `lora` adapters; write `all` or `head`"
+                f"{place('trainable')}: {model_name!r} is {kind} and has no `lora` adapters; write `all` or `head`"
             )
         return wanted.model_copy(
             update={"lora": None, "vision": "cached", "gradient_checkpointing": False, "compile": False}

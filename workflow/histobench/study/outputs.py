@@ -106,8 +106,8 @@ def figures(study: Study) -> list[str]:
     wanted = {
         "figure1": True,
         "figure2": study.external,
-        "figure3": any(arm.family == "cnn" for arm in study.arms),
-        "figure4": any(arm.family != "cnn" for arm in study.arms),
+        "figure3": any(not arm.is_vlm for arm in study.arms),
+        "figure4": any(arm.is_vlm for arm in study.arms),
         "figure5": study.panels,
         "figure6": epochs,
         "figure7": epochs,

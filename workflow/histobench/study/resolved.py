@@ -17,6 +17,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 from histobench.study.run_files import unit_of
 from histobench.study.runs import ARM, Run
+from histobench.study.spec import is_vlm
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
@@ -39,7 +40,7 @@ class Arm:
     label: str
     """Name of the model in print."""
     family: str
-    """`cnn`, or a family of vision-language models."""
+    """`cnn`, `encoder`, or a family of vision-language models."""
     trainable: str
     """`all`, `head` or `lora`."""
 
@@ -47,6 +48,11 @@ class Arm:
     def key(self) -> tuple[str, str]:
         """Return the values of `model` and `mode` in the study's CSVs."""
         return self.model, self.mode
+
+    @property
+    def is_vlm(self) -> bool:
+        """Tell whether the model is a vision-language model."""
+        return is_vlm(self.family)
 
     @property
     def name(self) -> str:

@@ -102,7 +102,8 @@ class Settings(BaseModel):
         Keys are text: where YAML reads a whole number, such as a class 0, its digits are.
         """
         if isinstance(value, dict):
-            return {str(key) if type(key) is int else key: item for key, item in value.items()}
+            # Python prints no number of more than 4300 digits
+            return {str(k) if type(k) is int and abs(k) < 10**30 else k: item for k, item in value.items()}
         annotation = cls.model_fields[str(info.field_name)].annotation
         kinds = {*get_args(annotation), annotation}
         if value is None and type(None) in kinds:
@@ -130,7 +131,7 @@ class CnnSettings(Settings):
     """One torchvision or timm classifier before training."""
 
     family: Literal["cnn"] = "cnn"
-    """Which kind of classifier it is: `cnn`, or a family of vision-language models."""
+    """Which kind of classifier it is: `cnn`, `encoder`, or a family of vision-language models."""
     architecture: Annotated[str, StringConstraints(pattern=r"^(torchvision|timm)/[A-Za-z0-9_.]+$")]
     """`torchvision/NAME` or `timm/NAME`."""
     weights: Literal["imagenet", "random"] | WeightsFile = "imagenet"
@@ -155,7 +156,7 @@ class CnnSettings(Settings):
 
 
 class HubWeights(Settings):
-    """Published weights of a vision-language model, at one commit of its repository."""
+    """Published weights of a vision-language model or encoder, at one commit of its repository."""
 
     hub: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
     """Repository on the Hugging Face Hub, `OWNER/NAME`."""
@@ -164,10 +165,10 @@ class HubWeights(Settings):
 
 
 class FolderWeights(Settings):
-    """Weights of a vision-language model in a folder of your own."""
+    """Weights of a vision-language model or encoder in a folder of your own."""
 
     folder: PathText
-    """Path of a folder with config.json, tokenizer tables and safetensors, as a repository on the Hugging Face Hub has them."""
+    """Path of a folder with config.json, tokenizer tables (not for encoders) and safetensors, as a repository on the Hugging Face Hub has them."""
     sha256: Sha256
     """SHA-256 of what `sha256sum FILES | LC_ALL=C sort` prints in the folder, of the files that loading uses."""
 
@@ -186,7 +187,30 @@ VlmWeights = Annotated[
     | Annotated[FolderWeights, Tag("FolderWeights")],
     Discriminator(_weights_kind),
 ]
-"""Where the parameters of a vision-language model come from."""
+"""Where the parameters of a vision-language model or encoder come from."""
+
+
+class EncoderSettings(Settings):
+    """One published image encoder before training: a model of timm, or a ViT, DINOv2 or CLIP image tower of transformers."""
+
+    family: Literal["encoder"]
+    weights: VlmWeights
+    """`random`, a pinned commit of a repository on the Hugging Face Hub, or a folder of your own."""
+    config: Plain | None = None
+    """For `weights: random` alone: the architecture, with the keys of a config.json. Published weights bring their own."""
+    image_size: int = Field(default=224, ge=16, le=2048)
+    """Side of the square input in pixels; the whole field of view is squashed to it."""
+    pooling: Literal["model", "token", "mean", "token+mean"] = "model"
+    """What the embedding is: what the library's own model returns, the class token, the mean over patch tokens (without prefix
+    and register tokens), or both."""
+    arguments: Plain = {}
+    """Further keyword arguments of timm's `create_model`; `mlp_layer` and `act_layer` are names of classes of timm or PyTorch."""
+
+    @field_validator("arguments")
+    @classmethod
+    def _numbers(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Take `1e-5`, which model cards write and YAML reads as text, for a number."""
+        return {k: float(v) if isinstance(v, str) and re.fullmatch(EXPONENT, v) else v for k, v in value.items()}
 
 
 class VlmSettings(Settings):
@@ -209,7 +233,7 @@ class VlmSettings(Settings):
     def _known(cls, value: str) -> str:
         known = families()
         if value not in known:
-            raise ValueError(f"no such family {value!r}; known: cnn, {', '.join(known)}")
+            raise ValueError(f"no such family {value!r}; known: cnn, encoder, {', '.join(known)}")
         return value
 
 
@@ -224,21 +248,29 @@ def family_module(family: str) -> str:
     return f"histobench.models.families.{family.replace('-', '_').replace('.', '_')}"
 
 
-def settings_kind(value: Any) -> Literal["CNN", "VLM"]:
+def is_vlm(family: str) -> bool:
+    """Tell whether a family is one of vision-language models: neither CNNs nor encoders."""
+    return family not in ("cnn", "encoder")
+
+
+def settings_kind(value: Any) -> Literal["CNN", "Encoder", "VLM"]:
     """Return which kind of model settings `value` (a mapping or settings) are."""
     family = value.get("family", "cnn") if isinstance(value, dict) else getattr(value, "family", "cnn")
-    return "CNN" if family == "cnn" else "VLM"
+    return "CNN" if family == "cnn" else "Encoder" if family == "encoder" else "VLM"
 
 
 ModelSettings = Annotated[
-    Annotated[CnnSettings, Tag("CNN")] | Annotated[VlmSettings, Tag("VLM")], Discriminator(settings_kind)
+    Annotated[CnnSettings, Tag("CNN")]
+    | Annotated[EncoderSettings, Tag("Encoder")]
+    | Annotated[VlmSettings, Tag("VLM")],
+    Discriminator(settings_kind),
 ]
 """One classifier before training."""
 
 
-def model_settings(value: Any) -> CnnSettings | VlmSettings:
+def model_settings(value: Any) -> CnnSettings | EncoderSettings | VlmSettings:
     """Return checked settings from a mapping, or from its JSON text."""
-    adapter: TypeAdapter[CnnSettings | VlmSettings] = TypeAdapter(ModelSettings)
+    adapter: TypeAdapter[CnnSettings | EncoderSettings | VlmSettings] = TypeAdapter(ModelSettings)
     return adapter.validate_json(value) if isinstance(value, str) else adapter.validate_python(value)
 
 

@@ -170,12 +170,14 @@ def disk(config: "Config") -> Iterator[Finding]:
 def missing(config: "Config", options: str) -> Iterator[Finding]:
     """Report what the user has to provide and is missing or wrong, and what the workflow downloads."""
     from histobench.datasets.given import check_given
-    from histobench.fetch.downloads import products
+    from histobench.fetch.downloads import locked, products
 
     try:
         check_given(config)
     except HistoBenchError as error:
         yield Finding("problem", "data", str(error), "# provide what is missing, or correct the configuration")
+    for sentence in locked(config):
+        yield Finding("problem", "download", sentence, "# accept the licence, and give a token")
     for path in products(config):
         if Path(path).exists():
             yield Finding("ok", "download", f"{path} is there")

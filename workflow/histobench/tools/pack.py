@@ -28,7 +28,7 @@ from histobench.io.checkout import commit
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, write_csv
 from histobench.study import paths
-from histobench.study.config import Config, VlmEntry, load
+from histobench.study.config import CnnEntry, Config, load
 from histobench.study.outputs import CONTENTS
 from histobench.study.runs import is_up_to_date
 from histobench.tools.command_line import parser, run_tool, study
@@ -102,7 +102,7 @@ def inputs(config: Config) -> list[str]:
     found = [config.path(paths.MANIFEST, dataset=name) for name in config.used_datasets]
     for run in config.runs:
         model = config.models[run.model]
-        if isinstance(model, VlmEntry) and not model.config:
+        if not isinstance(model, CnnEntry) and not model.config:
             found.append(config.path(paths.MODEL_CONFIG, model=run.model))
         patterns = (paths.FOLDS, paths.FOLDS_DIGEST, paths.PREDICTIONS, paths.HISTORY, paths.RECORD)
         found += [config.path(pattern, **vars(run)) for pattern in patterns]

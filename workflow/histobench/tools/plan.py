@@ -24,7 +24,7 @@ from histobench.study.config import Config
 from histobench.study.paper import counted
 from histobench.study.resolved import resolve
 from histobench.study.runs import Run, is_up_to_date, record
-from histobench.study.spec import CnnSettings
+from histobench.study.spec import CnnSettings, is_vlm
 from histobench.study.stress_settings import CONDITIONS
 from histobench.tools.command_line import amount, device, duration, parser, run_tool, study
 
@@ -205,12 +205,12 @@ def shared_work(config: Config, device: str) -> list[Job]:
                 done = Path(embeddings if head else config.path(paths.PREDICTIONS, **vars(run))).exists()
                 add("visual tokens", config.path(paths.TOKENS, **place), run, done, passes, "tokens")
             if head:
-                steps = steps_of[config.models[run.model].family == "cnn" or tokens]
+                steps = steps_of[not is_vlm(config.models[run.model].family) or tokens]
                 add("embeddings", embeddings, run, Path(embeddings).exists(), passes, *steps)
     for on, scale, run in config.external_runs:
         path = config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run))
         passes = (sum(images(config, on).values()) or UNKNOWN) * (tiles.MOST**2 if scale == "matched" else 1)
-        steps = steps_of[config.models[run.model].family == "cnn"]
+        steps = steps_of[not is_vlm(config.models[run.model].family)]
         add(f"predictions on {on}", path, run, Path(path).exists(), passes, *steps)
     for run in config.stress_runs:
         path, passes = config.path(paths.STRESS, **vars(run)), sides(config, run)[1] * len(CONDITIONS)
@@ -220,7 +220,7 @@ def shared_work(config: Config, device: str) -> list[Job]:
             run,
             Path(path).exists(),
             passes,
-            *steps_of[config.models[run.model].family == "cnn"],
+            *steps_of[not is_vlm(config.models[run.model].family)],
         )
     return list(jobs.values())
 

@@ -1,6 +1,7 @@
 """Published weights of vision-language models: from a commit on the Hub, or a folder, to one safetensors file."""
 
 import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,7 +34,8 @@ def convert(settings: VlmSettings, downloads: Path, output: Path) -> bool:
     with TemporaryDirectory() as verified:  # transformers also looks for files that were not verified, such as adapters
         for name in names:
             Path(verified, name).symlink_to(folder.absolute() / name)
-        model = _load(vlm.architecture(settings, config), folder, Path(verified))
+        made = vlm.architecture(settings, config)
+        model = load(made.generator, made.config, folder, Path(verified), LANGUAGE_HEAD.__contains__).model
     origin = {} if isinstance(settings.weights, str) else settings.weights.model_dump(exclude={"folder"})
     metadata = {**origin, vlm.CONFIG: canonical_json(config)}
     with atomic_path(output) as temporary:
@@ -103,22 +105,29 @@ def _added_tokens(path: Path) -> dict[str, int]:
         raise HistoBenchError(f"{path}: its added tokens cannot be read; choose another revision or folder") from error
 
 
-def _load(made: vlm.Architecture, folder: Path, verified: Path) -> Any:
-    """Return the model without language-model head, with every parameter as published, from the folder `verified`."""
+def load(
+    model_class: Any, config: Any, folder: Path, verified: Path, is_ignored: Callable[[str], bool], **arguments: Any
+) -> Any:
+    """Return a model of transformers with every parameter as published, from safetensors in the folder `verified`.
+
+    Raises:
+        HistoBenchError: transformers cannot load it, or a parameter other than an ignored one is missing, unknown, or of
+            another shape; the message names `folder`.
+    """
     from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # its table of missing parameters would come before our message
-    generator: Any = made.generator
     try:
-        model, report = generator.from_pretrained(
+        model, report = model_class.from_pretrained(
             verified,
-            config=made.config,
+            config=config,
             dtype="auto",
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are in the report, too
             use_safetensors=True,
             local_files_only=True,
+            **arguments,
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
         reason = reprlib.repr(" ".join(str(error.__cause__ or error).split()))
@@ -134,8 +143,8 @@ def _load(made: vlm.Architecture, folder: Path, verified: Path) -> Any:
     found = [
         f"{fault} parameter {sorted(names)[0]} ({len(names)} such)"
         for fault, every in faults.items()
-        if (names := every - LANGUAGE_HEAD)
+        if (names := {name for name in every if not is_ignored(name)})
     ]
     if found:
         raise HistoBenchError(f"{folder}: the weights {' and '.join(found)}; choose another revision or folder")
-    return model.model
+    return model

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from histobench.study.run_files import RunRecord
-from histobench.study.spec import CnnSettings, RunSpec
+from histobench.study.spec import CnnSettings, RunSpec, is_vlm
 from histobench.training import device as devices
 from histobench.training.fit import Fitted
 from histobench.training.inputs import Inputs
@@ -86,7 +86,7 @@ def versions(spec: RunSpec) -> dict[str, str]:
         if isinstance(spec.model, CnnSettings):
             used.append(spec.model.architecture.partition("/")[0])
         else:
-            used += ["transformers", "peft"]
+            used += ["transformers", "peft" if is_vlm(spec.model.family) else "timm"]
         used += ["albumentations"] if spec.augmentation else []
     own = {"torch": str(torch.__version__), "python": platform.python_version()}
     return own | {name: metadata.version(name) for name in used}

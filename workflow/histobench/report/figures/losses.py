@@ -50,7 +50,7 @@ def losses(histories: Histories, study: Study) -> Figure:
     """
     magnification = study.magnification
     shown = [arm for arm in _with_epochs(study) if curves(histories, arm, magnification, "epoch")[0].size]
-    families = ([arm for arm in shown if arm.family == "cnn"], [arm for arm in shown if arm.family != "cnn"])
+    families = ([arm for arm in shown if not arm.is_vlm], [arm for arm in shown if arm.is_vlm])
     columns = min(4, max(map(len, families)))
     rows = [family[start : start + columns] for family in families for start in range(0, len(family), columns)]
     handles: list[Artist] = [

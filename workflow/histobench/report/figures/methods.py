@@ -48,8 +48,8 @@ class Box:
 
 
 def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
-    """Return Figure 3: from the image through a convolutional network to one logit; `parameters` as in their CSV."""
-    arms = [arm for arm in study.arms if arm.family == "cnn"]
+    """Return Figure 3: from the image through a network, a CNN or an encoder, to one logit; `parameters` as in their CSV."""
+    arms = [arm for arm in study.arms if not arm.is_vlm]
     models = {arm.model: arm.label for arm in arms}
     pretrained = _per_model(models, lambda model: _weights(study.models[model]["weights"]))
     what = {"all": "all layers are trained", "head": "frozen, its linear layer is trained"}
@@ -57,10 +57,11 @@ def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
     trained = [f"{mode}: {text}" for mode, text in modes.items()]
     kind = "frozen" if all(arm.trainable == "head" for arm in arms) else "trained"
     counts = _counts(arms, parameters, "trainable")
+    network = " or ".join(sorted({"CNN" if arm.family == "cnn" else "encoder" for arm in arms}))
     boxes = [
         Box("Image", [f"dataset {study.dataset}", "H&E, RGB", "whole field of view"], 25),
         _input(study, models, 38),
-        Box("CNN", [*pretrained, *trained, "trainable parameters:", *counts], 46, kind),
+        Box(network[0].upper() + network[1:], [*pretrained, *trained, "trainable parameters:", *counts], 46, kind),
         Box("Linear layer", ["features", "to one output"], 22, "trained"),
         Box("Decision", ["one logit z", "σ(z) ≥ 0.5:", "malignant"], 20),
     ]
@@ -75,7 +76,7 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
 
     `parameters` are the rows of `parameters.csv`.
     """
-    arms = [arm for arm in study.arms if arm.family != "cnn"]
+    arms = [arm for arm in study.arms if arm.is_vlm]
     models = {arm.model: arm.label for arm in arms}
     shapes = {model: _shape(study.models[model]) for model in models}
     towers = _per_model(models, lambda m: "{tower_layers} layers × {tower_width}, patch {patch}".format(**shapes[m]))

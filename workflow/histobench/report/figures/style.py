@@ -92,7 +92,7 @@ class Look:
     colour: str
     marker: str
     line: str
-    """Line style: solid for CNNs, dashed for vision-language models, dotted where only a head is trained."""
+    """Line style: solid for CNNs and encoders, dashed for vision-language models, dotted where only a head is trained."""
     filled: bool
     """Whether markers are filled; they are hollow where only a head is trained."""
 
@@ -109,7 +109,7 @@ def looks(arms: Sequence[Arm]) -> dict[tuple[str, str], Look]:
         arm.key: Look(
             COLOURS[place % len(COLOURS)],
             MARKERS[place % len(MARKERS)],
-            ":" if arm.trainable == "head" else "-" if arm.family == "cnn" else "--",
+            ":" if arm.trainable == "head" else "--" if arm.is_vlm else "-",
             arm.trainable != "head",
         )
         for place, arm in enumerate(arms)

@@ -6,6 +6,7 @@ from typing import Any
 from histobench.report.terms import classifier, count, magnified
 from histobench.study.paper import counted
 from histobench.study.resolved import Settings, Study, printed_mode
+from histobench.study.spec import settings_kind
 
 NUMBERED = "as the dataset's authors number them (slide number)"
 SPLITS = {
@@ -61,8 +62,9 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     """
     recipes = [recipe for modes in study.recipes.values() for recipe in modes.values()]
     decay, batch = (_list(f"{recipe[key]:g}" for recipe in recipes) for key in ("weight_decay", "batch_size"))
-    cnns = [model for model in study.models.values() if model["family"] == "cnn"]
-    vlms = [model for model in study.models.values() if model["family"] != "cnn"]
+    cnns, encoders, vlms = (
+        [model for model in study.models.values() if settings_kind(model) == kind] for kind in ("CNN", "Encoder", "VLM")
+    )
     real = any(one["format"] == "breakhis" and not one.get("synthetic") for one in study.datasets.values())
     patients = [BREAKHIS] if real else []
     patients += [f"{name}: {apart(study, split)}" for name, split in study.splits.items()]
@@ -71,6 +73,12 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         (mean, std), *others = sorted({(tuple(model["mean"]), tuple(model["std"])) for model in cnns})
         norm = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
         cnn_input = f"the whole image is resized to {_sizes(cnns)} pixels (aspect ratio not kept), antialiased; {norm}"
+    encoder_input = (
+        f"resized to {_sizes(encoders)} pixels (aspect ratio not kept); channel means and deviations as each model was published; "
+        f"embedding: {_list(model['pooling'] for model in encoders)}"
+        if encoders
+        else ""
+    )
     if vlms:
         vlm_input = (
             f"resized to {_sizes(vlms)} pixels (aspect ratio not kept), then rescaled and normalized by the native "
@@ -123,6 +131,7 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         ),
         ("Weight decay", "not given", f"AdamW with {decay}"),
         ("CNN input", "336 × 336, ImageNet weights", cnn_input),
+        ("Encoder input", "none", encoder_input),
         ("VLM input", "native image processor, no additional normalization", vlm_input),
         ("Which checkpoints", "Qwen2-VL-2B and SmolVLM", "; ".join(sorted(checkpoints))),
         ("Final hidden state", "h_T", _list(READOUTS[model["readout"]] for model in vlms)),

@@ -32,7 +32,8 @@ def model_tables(parameters: Sequence[Texts], published: Sequence[Texts], study:
                 "pretrained": _pretrained(settings["weights"]),
             }
         )
-    about = "Size of the models: parameters in millions with the original head (1000 classes, or the language model's)"
+    others = "; encoders without any" if any(model["family"] == "encoder" for model in study.models.values()) else ""
+    about = f"Size of the models: parameters in millions with the original head (1000 classes, or the language model's{others})"
     table = Table.of(
         title(study, "table2"),
         study.caption(f"{about}, and exact numbers as trained, with a head of one output instead."),
