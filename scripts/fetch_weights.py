@@ -2,7 +2,8 @@
 
 --model is the model's settings as JSON. Downloads are kept beside the output (those from the Hugging Face Hub in a folder
 named after repository and commit) and used again. The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of
-https://download.pytorch.org/models/, HF_ENDPOINT one of https://huggingface.co.
+https://download.pytorch.org/models/, HF_ENDPOINT one of https://huggingface.co. With --language-head, only the language-model
+head of a vision-language model is written, which its other weights lack.
 """
 
 import logging
@@ -13,15 +14,17 @@ from histobench.study.spec import model_settings
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "output", model=model_settings, licence="", citation="")
+    given = arguments.parse(__doc__, "output", model=model_settings, language_head=False, licence="", citation="")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     output = given.output
 
     from histobench.fetch.http import show_terms
     from histobench.training import pretrained_cnn, pretrained_vlm
 
-    made_by = pretrained_cnn if given.model.family == "cnn" else pretrained_vlm
-    if made_by.convert(given.model, output.parent, output):
+    convert = pretrained_cnn.convert if given.model.family == "cnn" else pretrained_vlm.convert
+    if given.language_head:
+        convert = pretrained_vlm.convert_language_head
+    if convert(given.model, output.parent, output):
         show_terms(output.with_suffix(""), given.licence, given.citation)
     print(f"{output}: written")
 

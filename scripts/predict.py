@@ -17,7 +17,7 @@ def main() -> None:
     given = arguments.parse(
         __doc__,
         *("trained", "trained_on", "manifest", "pixels", "output"),
-        optional=["weights"],
+        optional=["weights", "tokenizer"],
         microns="",
         specification=RunSpec.model_validate_json,
         **arguments.HARDWARE,
@@ -50,7 +50,7 @@ def main() -> None:
             f"and {known[seen[0].sha256]}), so that models would be tested on what they were trained on; remove them"
         )
     device = devices.choose(given.device, given.threads, given.share)
-    module = build.trained(spec, given.weights, given.trained, devices.precision(device))
+    module = build.trained(spec, given.weights, given.trained, devices.precision(device), given.tokenizer)
     with devices.memory_errors("the model"):
         module.to(device)
     if spec.recipe.trainable == "head":

@@ -8,7 +8,8 @@ once.
 
 --specification is a RunSpec as JSON, --split-by the policy of the folds. It trains from --pixels, the pixel store of the whole
 manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are the plain ones,
-when --features are augmented. --weights are pretrained ones, unless they are random or a head is trained.
+when --features are augmented. --weights are pretrained ones, unless they are random or a head is trained. A model with them
+needs a --tokenizer for text and, where it is not trained but asked, a --language-head.
 --gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
 --compile 1 compiles the layers of its decoder.
 --micro-batch is the most images on the device at once. Where the memory of a GPU holds fewer, the number that it holds is kept
@@ -19,6 +20,7 @@ import json
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 from histobench.io.errors import run_script
 from histobench.study import arguments
@@ -31,7 +33,7 @@ def main() -> None:
     given = arguments.parse(
         __doc__,
         *("manifest", "folds", "output", "history", "run"),
-        optional=["pixels", "features", "evaluation_features", "weights", "found_sizes"],
+        optional=["pixels", "features", "evaluation_features", "weights", "found_sizes", "tokenizer", "language_head"],
         specification=RunSpec.model_validate_json,
         split_by=str,
         gradient_checkpointing=0,
@@ -49,7 +51,7 @@ def main() -> None:
     from histobench.models import build, vlm
     from histobench.study import run_files
     from histobench.training import device as devices
-    from histobench.training import inputs
+    from histobench.training import inputs, zero_shot
     from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
     from histobench.training.interrupt import Interrupt
@@ -72,25 +74,35 @@ def main() -> None:
     }
     if spec.recipe.trainable == "head":
         module = build.linear_head(spec, sides.embeddings())
+    elif spec.recipe.trainable == "none":
+        text = given.tokenizer, given.language_head
+        module = build.zero_shot(spec, given.weights, devices.precision(device), how["tokens"], *text)
     else:
-        module = build.build(spec, given.weights, devices.precision(device), **how)
+        module = build.build(spec, given.weights, devices.precision(device), **how, tokenizer=given.tokenizer)
     checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity, given.checkpoint_seconds)
-    with vlm.compiler_errors():
-        fitted = fit(
-            module,
-            sides.training,
-            sides.evaluation,
-            score=lambda logits: metrics.epoch_scores(sides.evaluation.labels, logits, sides.groups),
-            recipe=spec.recipe,
-            seed=spec.seed,
-            device=device,
-            checkpoint=checkpoint,
-            micro_batch=given.micro_batch or None,
-            # Until the script ends: once the last epoch is done, its results are written first.
-            check=Interrupt().check,
-            validation=sides.validation,
-            found=FoundSize(given.found_sizes, spec, how, device) if given.found_sizes else None,
-        )
+    common = {
+        "score": lambda logits: metrics.epoch_scores(sides.evaluation.labels, logits, sides.groups),
+        "recipe": spec.recipe,
+        "device": device,
+        "micro_batch": given.micro_batch or None,
+        # Until the script ends: once the last epoch is done, its results are written first.
+        "check": Interrupt().check,
+    }
+    of_prompts: Any = [()] * len(sides.images)
+    if spec.recipe.trainable == "none":
+        fitted, of_prompts = zero_shot.evaluate(module, sides.evaluation, **common)
+    else:
+        with vlm.compiler_errors():
+            fitted = fit(
+                module,
+                sides.training,
+                sides.evaluation,
+                **common,
+                seed=spec.seed,
+                checkpoint=checkpoint,
+                validation=sides.validation,
+                found=FoundSize(given.found_sizes, spec, how, device) if given.found_sizes else None,
+            )
 
     if spec.recipe.keep_weights:
         from histobench.io.state_dicts import save_trained
@@ -99,9 +111,9 @@ def main() -> None:
     chose = fitted.chosen is not None
     chosen = fitted.chosen.logits if fitted.chosen else [None] * len(sides.images)
     images = zip(sides.images, sides.groups, strict=True)
-    logits = zip(fitted.logits, fitted.best_logits, chosen, strict=True)
+    logits = zip(fitted.logits, fitted.best_logits, chosen, of_prompts, strict=True)
     rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
-    write_csv(given.output, run_files.prediction_columns(chose), rows)
+    write_csv(given.output, run_files.prediction_columns(chose, len(of_prompts[0])), rows)
     write_csv(given.history, run_files.history_columns(chose), map(run_files.epoch_row, fitted.history))
     hardware = given.share, given.threads, given.workers, how["compiled"]
     record = run_record(spec, code, sides, module, fitted, device, hardware, STARTED)

@@ -14,8 +14,13 @@ def weights(model):
 
 def stored(pattern, w, augmentation, views):
     """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
-    seed = STUDY.feature_seed(w.model, augmentation, int(w.seed))
-    return STUDY.path(pattern, **dict(w.items()) | {"augmentation": augmentation, "seed": seed, "views": views})
+    names = {
+        "augmentation": augmentation,
+        "seed": STUDY.feature_seed(w.model, augmentation, int(w.seed)),
+        "views": views,
+    }
+    names["prompt"] = STUDY.prompt(w) if pattern == paths.FEATURES else None
+    return STUDY.path(pattern, **dict(w.items()) | names)
 
 
 def image_inputs(w):
@@ -66,12 +71,15 @@ def feature_inputs(w):
     inputs = image_inputs(w)
     if STUDY.embeds_tokens(w.model) and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists():
         inputs["tokens"] = stored(paths.TOKENS, w, w.augmentation, w.views)
+    if STUDY.prompt(w) and weights(w.model):
+        inputs["tokenizer"] = STUDY.path(paths.TOKENIZER, model=w.model)
     return inputs
 
 
 def feature_specification(part):
     return lambda w: STUDY.feature_specification(
-        part, w.model, int(w.magnification), w.augmentation, int(w.seed), int(w.views)
+        *(part, w.model, int(w.magnification), w.augmentation, int(w.seed), int(w.views)),
+        STUDY.prompt(w) if part == "embeddings" else None,
     ).canonical()
 
 
@@ -85,7 +93,7 @@ def train_inputs(w):
     if head:
         inputs["manifest"] = STUDY.path(paths.MANIFEST, dataset=w.dataset)
     else:
-        inputs |= image_inputs(w)
+        inputs |= image_inputs(w) | STUDY.text_files(w.model, w.mode)
     if head or (STUDY.tokens(w.model, w.mode) and not run_is_up_to_date(w)):
         pattern = paths.FEATURES if head else paths.TOKENS
         views = STUDY.views(w.model, w.mode, w.augmentation)
@@ -107,7 +115,8 @@ def run_is_up_to_date(w):
 def computed_from(w, input):
     """Options for what a job computes from: its stores of embeddings or tokens, else pixels; and weights, if any."""
     stores = given(input, "tokens", "features", "evaluation_features")
-    return f"{stores or given(input, 'pixels')} {given(input, 'weights')}"
+    text = given(input, "tokenizer", "language_head")
+    return f"{stores or given(input, 'pixels')} {given(input, 'weights')}" + f" {text}" * bool(text)
 
 
 def model_settings(w):
@@ -140,4 +149,5 @@ def predict_inputs(w):
         "trained_on": STUDY.path(paths.MANIFEST, dataset=w.dataset),
         "run": paths.PREDICTIONS.format(**dict(w.items())),
         **weights(w.model),
+        **STUDY.text_files(w.model, w.mode),
     }

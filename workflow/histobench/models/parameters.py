@@ -41,6 +41,8 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
             classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
             if recipe.lora is not None:
                 classifier.adapt(recipe.lora, seed=0)
+        if recipe.trainable == "none":
+            return Size(published_form, published_form, 0, 0)
         trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
         lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
         return Size(published_form, _count(classifier), sum(map(torch.numel, trained.values())), lora)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from histobench.study import prompt_text
 from histobench.study.grid_settings import Block, External
 from histobench.study.messages import meant, shown
 from histobench.study.run_files import unit_of
@@ -85,6 +86,22 @@ def _models(config: "Config") -> None:
         for mode in model.training:
             _known(f"models.{name}.training", mode, "modes", config.modes)
             config.mode(name, mode)
+    for place in dict.fromkeys(
+        (run.model, run.mode, run.augmentation, run.dataset, run.magnification) for run in config.runs
+    ):
+        model, mode, augmentation, dataset, magnification = place
+        recipe = config.recipe(model, mode)
+        if recipe.trainable == "none" and config.augmentations[augmentation]:
+            raise ValueError(
+                f"grid: nothing is trained in mode {mode!r}, so that augmentation {augmentation!r} would change nothing; give the "
+                "mode a block of its own, without augmentation"
+            )
+        try:
+            prompt_text.resolve(recipe, config.datasets[dataset], magnification)
+        except ValueError as error:
+            raise ValueError(
+                f"modes.{mode}.{'prompt' if recipe.prompt else 'prompts'}: {error}; dataset {dataset!r}"
+            ) from None
     names: dict[str, str] = {}
     for model, label in config.labels.items():
         if label in names:

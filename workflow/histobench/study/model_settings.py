@@ -82,6 +82,16 @@ class Mode(Recipe):
             raise ValueError(f"`standardise` belongs to `trainable: head`, not to `trainable: {self.trainable}`")
         if self.lora is not None and self.trainable == "head":
             raise ValueError("`lora` belongs to `trainable: lora` or `all`; a linear head has no adapters")
+        own, others = ("prompts", "answers"), ("prompt", "lora", "validation", "keep_weights")
+        for key in own if self.trainable == "none" else ():
+            if getattr(self, key) is None:
+                raise ValueError(f"`{key}` is required with `trainable: none` (config/README.md explains it)")
+        for key in others if self.trainable == "none" else own:
+            if getattr(self, key):
+                use = "nothing is trained; remove it" if key in others else "it belongs to `trainable: none`"
+                raise ValueError(f"`{key}` is of no use with `trainable: {self.trainable}`: {use}")
+        if self.answers and (both := set(self.answers.malignant) & set(self.answers.benign)):
+            raise at("answers", f"{min(both)!r} answers for both classes; leave it out of one")
         return self
 
     @property
@@ -107,6 +117,14 @@ def mode_of_model(mode: Mode, entry: CnnEntry | VlmEntry, mode_name: str, model_
         """Return the key of the configuration that the user can change."""
         return f"{training if key in own else f'modes.{mode_name}'}.{key}"
 
+    if key := "prompts" if wanted.prompts else "prompt" if wanted.prompt else "":
+        if isinstance(entry, CnnEntry):
+            raise ValueError(f"{place(key)}: {model_name!r} is a CNN, which reads no text; train it in another mode")
+        if entry.readout != "end_marker":
+            raise ValueError(
+                f"models.{model_name}.readout: {entry.readout!r} comes before the text of {place(key)}, which it would not see; "
+                "write `end_marker`, the last position"
+            )
     if isinstance(entry, CnnEntry):
         if wanted.trainable == "lora":
             raise ValueError(
@@ -117,6 +135,8 @@ def mode_of_model(mode: Mode, entry: CnnEntry | VlmEntry, mode_name: str, model_
         )
     if wanted.trainable == "head":
         return wanted.model_copy(update={"lora": None, "compile": False})
+    if wanted.trainable == "none":
+        return wanted.model_copy(update={"epochs": 1, "compile": False})
     if wanted.lora is None:
         raise ValueError(f"{place('lora')}: this key is required to train {model_name!r}, a vision-language model")
     for part in ("vision", "connector"):

@@ -121,7 +121,7 @@ def _is_model(label: str, model: Settings) -> bool:
 def _is_recipe(mode: str, recipe: Settings) -> bool:
     kinds = {"ft": ("all", "lora"), "lp": ("head",)}.get(mode, ())
     lora = Lora() if recipe["lora"] else None
-    if recipe.get("validation"):  # trains on fewer images
+    if recipe.get("validation") or recipe.get("prompt"):  # trains on fewer images, or on text too
         return False
     default = Recipe(trainable=recipe["trainable"], lora=lora).model_dump(mode="json", exclude=set(OPEN))
     return recipe["trainable"] in kinds and default.items() <= recipe.items()

@@ -9,7 +9,7 @@ from histobench.fetch import hub
 from histobench.fetch.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, shards, small_files, verify_folder
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
-from histobench.models import vlm
+from histobench.models import prompts, vlm
 from histobench.study.spec import FolderWeights, HubWeights, VlmSettings, canonical_json
 
 LANGUAGE_HEAD = {"lm_head.weight"}
@@ -28,17 +28,37 @@ def convert(settings: VlmSettings, downloads: Path, output: Path) -> bool:
     """
     from safetensors.torch import save_file
 
-    folder, names, downloaded = fetch(settings, downloads)
-    config = read_json(folder / CONFIG)
-    with TemporaryDirectory() as verified:  # transformers also looks for files that were not verified, such as adapters
-        for name in names:
-            Path(verified, name).symlink_to(folder.absolute() / name)
-        model = _load(vlm.architecture(settings, config), folder, Path(verified))
+    generator, config, downloaded = _published(settings, downloads, LANGUAGE_HEAD)
+    model = generator.model
     origin = {} if isinstance(settings.weights, str) else settings.weights.model_dump(exclude={"folder"})
     metadata = {**origin, vlm.CONFIG: canonical_json(config)}
     with atomic_path(output) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary, metadata)
     return downloaded
+
+
+def convert_language_head(settings: VlmSettings, downloads: Path, output: Path) -> bool:
+    """Write a model's published language-model head alone, as :func:`convert` writes the rest; it may be that of the embedding.
+
+    Raises:
+        HistoBenchError: as :func:`convert`.
+    """
+    from safetensors.torch import save_file
+
+    generator, _, downloaded = _published(settings, downloads, set())
+    with atomic_path(output) as temporary:
+        save_file({prompts.HEAD: generator.get_output_embeddings().weight.detach().contiguous()}, temporary)
+    return downloaded
+
+
+def _published(settings: VlmSettings, downloads: Path, optional: set[str]) -> tuple[Any, Any, bool]:
+    """Return a model with language-model head and its config, and whether anything was downloaded."""
+    folder, names, downloaded = fetch(settings, downloads)
+    config = read_json(folder / CONFIG)
+    with TemporaryDirectory() as verified:  # transformers also looks for files that were not verified, such as adapters
+        for name in names:
+            Path(verified, name).symlink_to(folder.absolute() / name)
+        return _load(vlm.architecture(settings, config), folder, Path(verified), optional), config, downloaded
 
 
 def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool]:
@@ -103,8 +123,8 @@ def _added_tokens(path: Path) -> dict[str, int]:
         raise HistoBenchError(f"{path}: its added tokens cannot be read; choose another revision or folder") from error
 
 
-def _load(made: vlm.Architecture, folder: Path, verified: Path) -> Any:
-    """Return the model without language-model head, with every parameter as published, from the folder `verified`."""
+def _load(made: vlm.Architecture, folder: Path, verified: Path, optional: set[str]) -> Any:
+    """Return the model with language-model head, with every parameter as published but the `optional`, from `verified`."""
     from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
@@ -134,8 +154,8 @@ def _load(made: vlm.Architecture, folder: Path, verified: Path) -> Any:
     found = [
         f"{fault} parameter {sorted(names)[0]} ({len(names)} such)"
         for fault, every in faults.items()
-        if (names := every - LANGUAGE_HEAD)
+        if (names := every - (optional if fault == "lack" else LANGUAGE_HEAD))
     ]
     if found:
         raise HistoBenchError(f"{folder}: the weights {' and '.join(found)}; choose another revision or folder")
-    return model.model
+    return model
