@@ -117,14 +117,6 @@ def mode_of_model(mode: Mode, entry: CnnEntry | VlmEntry, mode_name: str, model_
         """Return the key of the configuration that the user can change."""
         return f"{training if key in own else f'modes.{mode_name}'}.{key}"
 
-    if key := "prompts" if wanted.prompts else "prompt" if wanted.prompt else "":
-        if isinstance(entry, CnnEntry):
-            raise ValueError(f"{place(key)}: {model_name!r} is a CNN, which reads no text; train it in another mode")
-        if entry.readout != "end_marker":
-            raise ValueError(
-                f"models.{model_name}.readout: {entry.readout!r} comes before the text of {place(key)}, which it would not see; "
-                "write `end_marker`, the last position"
-            )
     if isinstance(entry, CnnEntry):
         if wanted.trainable == "lora":
             raise ValueError(

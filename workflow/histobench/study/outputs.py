@@ -50,6 +50,8 @@ def tables(study: Study) -> list[str]:
     headline = {**study.main, "magnification": study.comparisons["magnification"]}.items()
     if len({(cell["model"], cell["mode"]) for cell in study.cells if headline <= cell.items()}) > 1:
         names += ["table7", f"table7{BESIDE}", f"table7{FULL}"]
+    if prompted(study):
+        names.append("prompts")
     if repeated(study):
         names.append("variance")
     if study.external:
@@ -60,6 +62,12 @@ def tables(study: Study) -> list[str]:
 def scales(study: Study) -> list[str]:
     """Return the companion of Table 6 that compares the scales of images, where its arms are evaluated at a matched one."""
     return [f"table6{SCALES}"] if study.external and "matched" in study.external[0]["scales"] else []
+
+
+def prompted(study: Study) -> bool:
+    """Return whether an arm of Table 4 reads text."""
+    own = [study.recipes[cell["model"]][cell["mode"]] for cell in study.cells if study.main.items() <= cell.items()]
+    return any("prompt" in recipe or "prompts" in recipe for recipe in own)
 
 
 def repeated(study: Study) -> bool:
@@ -93,7 +101,9 @@ def papers(name: str) -> str:
 
 def figures(study: Study) -> list[str]:
     """Return every figure for which a study has what it is drawn from."""
-    main = any(study.main.items() <= cell.items() for cell in study.cells)
+    main = [cell for cell in study.cells if study.main.items() <= cell.items()]
+    trained = {arm.key: arm for arm in study.arms if arm.trainable != "none"}
+    shown = any((cell["model"], cell["mode"]) in trained for cell in main)
     splits: dict[tuple[object, ...], set[str]] = {}
     for cell in study.cells:
         if (cell["dataset"], cell["augmentation"]) == (study.dataset, study.augmentation):
@@ -102,10 +112,10 @@ def figures(study: Study) -> list[str]:
         "figure1": True,
         "figure2": study.external,
         "figure3": any(arm.family == "cnn" for arm in study.arms),
-        "figure4": any(arm.family != "cnn" for arm in study.arms),
+        "figure4": any(arm.family != "cnn" for arm in trained.values()),
         "figure5": study.panels,
-        "figure6": main,
-        "figure7": main,
+        "figure6": shown,
+        "figure7": shown,
         "ladder": any(len(several) > 1 for several in splits.values())
         or study.chooses(dataset=study.dataset, augmentation=study.augmentation),
         "roc": main,

@@ -23,7 +23,7 @@ BREAKHIS = (
     "numbers (one slide has two subtypes) and 70 accession numbers, nine of which hold several slides"
 )
 READOUTS = {
-    "end_marker": "the last position, the end-of-image marker, after the final norm",
+    "end_marker": "the last position (without text the end-of-image marker), after the final norm",
     "last_image_token": "the last visual token, after the final norm",
     "mean": "the mean over the visual tokens, after the final norm",
 }
@@ -60,7 +60,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     Points that do not apply are left out, for example those on vision-language models in a study without any.
     """
     recipes = [recipe for modes in study.recipes.values() for recipe in modes.values()]
-    decay, batch = (_list(f"{recipe[key]:g}" for recipe in recipes) for key in ("weight_decay", "batch_size"))
+    trained = [recipe for recipe in recipes if recipe["trainable"] != "none"]
+    decay, batch = (_list(f"{recipe[key]:g}" for recipe in trained) for key in ("weight_decay", "batch_size"))
     cnns = [model for model in study.models.values() if model["family"] == "cnn"]
     vlms = [model for model in study.models.values() if model["family"] != "cnn"]
     real = any(one["format"] == "breakhis" and not one.get("synthetic") for one in study.datasets.values())
@@ -72,9 +73,11 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         norm = "each model's own channel means and deviations" if others else f"channel means {mean}, deviations {std}"
         cnn_input = f"the whole image is resized to {_sizes(cnns)} pixels (aspect ratio not kept), antialiased; {norm}"
     if vlms:
+        prompted = any("prompt" in recipe or "prompts" in recipe for recipe in recipes)
+        text = "text after the image in some modes" if prompted else "no text"
         vlm_input = (
             f"resized to {_sizes(vlms)} pixels (aspect ratio not kept), then rescaled and normalized by the native "
-            "processor alone; no tiling, no text; the visual tokens are between the model's begin- and end-of-image markers"
+            f"processor alone; no tiling, {text}; the visual tokens are between the model's begin- and end-of-image markers"
         )
     checkpoints = {
         f"{study.label(name)}: {model['weights']['hub']}"
@@ -177,6 +180,9 @@ def _adapters(lora: Settings) -> str:
 
 
 def _recipe(recipe: Settings) -> str:
+    if recipe["trainable"] == "none":
+        answers = [f"{label} by {', '.join(map(repr, words))}" for label, words in recipe["answers"].items()]
+        return f"nothing is trained, {count([len(recipe['prompts'])], 'prompt')}, {' and '.join(answers)}"
     trained = {"all": "all parameters", "head": "linear head on the frozen backbone", "lora": "LoRA adapters and head"}
     parts = [
         trained[recipe["trainable"]],
@@ -185,6 +191,8 @@ def _recipe(recipe: Settings) -> str:
         f"learning rate {recipe['learning_rate']:g}, cosine",
         f"weight decay {recipe['weight_decay']:g}",
     ]
+    if text := recipe.get("prompt"):
+        parts.append(f"text after the image: “{text}”")
     if share := recipe.get("validation"):
         parts.append(f"{share:g} of the training groups kept for choosing epoch, threshold and temperature")
     if lora := recipe["lora"]:
