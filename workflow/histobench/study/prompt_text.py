@@ -25,10 +25,8 @@ def resolve(recipe: Recipe, dataset: "Dataset", magnification: int) -> Recipe:
     used = {name for text in texts for _, name, _, _ in Formatter().parse(text)}
     for name, value in known.items():
         if not value and name in used:
-            what = "microns_per_pixel of the dataset" if name == "microns" else "the magnification of the images"
-            raise ValueError(
-                f"needs {what} at {magnification}x for {{{name}}}, which is not known; leave {{{name}}} out"
-            )
+            what = f"microns_per_pixel of the dataset at {magnification}x" if name == "microns" else "a magnification"
+            raise ValueError(f"{{{name}}} needs {what}, which is not known; give it, or leave {{{name}}} out")
     filled = [text.format(**known) for text in texts]
     return recipe.model_copy(update={"prompt": filled[0]} if recipe.prompt else {"prompts": filled} if filled else {})
 
