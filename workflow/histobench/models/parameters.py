@@ -37,7 +37,7 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
         with torch.device("meta"):
             published_form = _count(made.generator(made.config))
             model = made.model(made.config).requires_grad_(False)
-            markers = torch.empty(2, 1, made.tokens[1])
+            markers = torch.empty(2, made.tokens[1])
             classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
             if recipe.lora is not None:
                 classifier.adapt(recipe.lora, seed=0)
