@@ -2,7 +2,8 @@
 
 Features are one embedding for each image or, for a vision-language model, its visual tokens; embeddings can be computed
 from visual tokens. They are made from --pixels, the pixel store of the whole manifest, or from --tokens (views, images,
-tokens, dimensions). --weights are pretrained ones, unless they are random. The .npy holds (views, images, dimensions)
+tokens, dimensions). --weights are pretrained ones, unless they are random; where the specification has a prompt, they need
+a --tokenizer. The .npy holds (views, images, dimensions)
 float32, or (views, images, tokens, dimensions), bf16 as uint16. The .json beside it says how many seconds it took, with
 those of the tokens.
 """
@@ -26,7 +27,7 @@ def main() -> None:
     given = arguments.parse(
         __doc__,
         *("manifest", "output"),
-        optional=["pixels", "tokens", "weights"],
+        optional=["pixels", "tokens", "weights", "tokenizer"],
         specification=FeatureSpec.model_validate_json,
         **arguments.HARDWARE,
     )
@@ -52,7 +53,7 @@ def main() -> None:
         raise HistoBenchError(f"{given.manifest}: no image at {spec.magnification}x; take it out of the grid")
     precision, tokens = devices.precision(device), given.tokens is not None
     with devices.memory_errors("the model"):
-        compute, shape, dtype = build.feature_extractor(spec, given.weights, precision, tokens, device)
+        compute, shape, dtype = build.feature_extractor(spec, given.weights, precision, tokens, device, given.tokenizer)
     shape = (spec.views, len(here), *shape)
     source = inputs.unlabelled(spec, images, here, given.pixels, given.tokens, given.workers)
     require_space(given.output, spec.part, np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))

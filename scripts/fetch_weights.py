@@ -1,8 +1,9 @@
 """Get the pretrained weights of a model, verify them, and write them as safetensors.
 
 --model is the model's settings as JSON. Downloads are kept beside the output (those from the Hugging Face Hub in a folder
-named after repository and commit) and used again. With --gated, the user's token is sent to the Hub. The environment variable HISTOBENCH_TORCHVISION_URL names a mirror of
-https://download.pytorch.org/models/, HF_ENDPOINT one of https://huggingface.co.
+named after repository and commit) and used again. With --gated, the user's token is sent to the Hub. The environment variable
+HISTOBENCH_TORCHVISION_URL names a mirror of https://download.pytorch.org/models/, HF_ENDPOINT one of https://huggingface.co. With
+--language-head, only the language-model head of a vision-language model is written, which its other weights lack.
 """
 
 import logging
@@ -13,7 +14,9 @@ from histobench.study.spec import model_settings
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "output", model=model_settings, licence="", citation="", gated=False)
+    given = arguments.parse(
+        __doc__, "output", model=model_settings, language_head=False, licence="", citation="", gated=False
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     output = given.output
 
@@ -23,8 +26,10 @@ def main() -> None:
     if given.model.family == "encoder":
         downloaded = pretrained_encoder.convert(given.model, output.parent, output, given.gated)
     else:
-        made_by = pretrained_cnn if given.model.family == "cnn" else pretrained_vlm
-        downloaded = made_by.convert(given.model, output.parent, output)
+        convert = pretrained_cnn.convert if given.model.family == "cnn" else pretrained_vlm.convert
+        if given.language_head:
+            convert = pretrained_vlm.convert_language_head
+        downloaded = convert(given.model, output.parent, output)
     if downloaded:
         show_terms(output.with_suffix(""), given.licence, given.citation)
     print(f"{output}: written")

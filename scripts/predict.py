@@ -16,7 +16,7 @@ def main() -> None:
     given = arguments.parse(
         __doc__,
         *("trained", "trained_on", "manifest", "pixels", "output"),
-        optional=["weights"],
+        optional=["weights", "tokenizer"],
         microns="",
         specification=RunSpec.model_validate_json,
         **arguments.HARDWARE,
@@ -42,7 +42,7 @@ def main() -> None:
             f"and {known[seen[0].sha256]}), so that models would be tested on what they were trained on; remove them"
         )
     device = devices.choose(given.device, given.threads, given.share)
-    module = kept_weights.load(spec, given.weights, given.trained, device)
+    module = kept_weights.load(spec, given.weights, given.trained, device, given.tokenizer)
     counts = np.ones(len(images), int)
     if given.microns:
         cut = tiles.sizes(images, trained_on, spec.magnification, json.loads(given.microns))

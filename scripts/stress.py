@@ -1,7 +1,7 @@
 """Predict the evaluation images of a run, as they are and altered in five ways at five strengths, with its kept weights.
 
 --specification is what was trained, --trained its weights.safetensors, and --weights the pretrained weights that it started from,
-unless they were random. --pixels is the pixel store of the whole --manifest. --reference is the target of stain normalisation where the
+unless they were random; a --tokenizer cuts its text into tokens. --pixels is the pixel store of the whole --manifest. --reference is the target of stain normalisation where the
 run has one: altered images are normalised as those of training were.
 """
 
@@ -14,7 +14,7 @@ def main() -> None:
     given = arguments.parse(
         __doc__,
         *("trained", "manifest", "folds", "pixels", "output"),
-        optional=["weights", "reference"],
+        optional=["weights", "tokenizer", "reference"],
         specification=RunSpec.model_validate_json,
         split_by=str,
         **arguments.HARDWARE,
@@ -38,7 +38,7 @@ def main() -> None:
     store = pixels.load(given.pixels, len(images), spec.model.image_size)
     method, target = normalised.reference(given.reference) if given.reference else ("", np.empty(0))
     device = devices.choose(given.device, given.threads, given.share)
-    module = kept_weights.load(spec, given.weights, given.trained, device)
+    module = kept_weights.load(spec, given.weights, given.trained, device, given.tokenizer)
     micro = MicroBatch(given.micro_batch or None, spec.recipe.batch_size, device)
     written = []
     for shift, strength in stress_settings.CONDITIONS:

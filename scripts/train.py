@@ -8,7 +8,9 @@ once.
 
 --specification is a RunSpec as JSON, --split-by the policy of the folds. It trains from --pixels, the pixel store of the whole
 manifest, or from --features: embeddings for a head, visual tokens for LoRA; --evaluation-features are the plain ones,
-when --features are augmented, and --scale-features those at the other magnifications of `scales`, ascending. --weights are pretrained ones, unless they are random or a head is trained.
+when --features are augmented, and --scale-features those at the other magnifications of `scales`, ascending. --weights are
+pretrained ones, unless they are random or a head is trained. A model with them needs a --tokenizer for text and, where it is not
+trained but asked, a --language-head.
 --gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
 --compile 1 compiles the layers of its decoder.
 --micro-batch is the most images on the device at once. Where the memory of a GPU holds fewer, the number that it holds is kept
@@ -19,6 +21,7 @@ import json
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 from histobench.io.errors import run_script
 from histobench.study import arguments
@@ -31,7 +34,7 @@ def main() -> None:
     given = arguments.parse(
         __doc__,
         *("manifest", "folds", "output", "history", "run"),
-        optional=["pixels", "features", "evaluation_features", "weights", "found_sizes"],
+        optional=["pixels", "features", "evaluation_features", "weights", "found_sizes", "tokenizer", "language_head"],
         specification=RunSpec.model_validate_json,
         split_by=str,
         gradient_checkpointing=0,
@@ -51,7 +54,7 @@ def main() -> None:
     from histobench.models import build, vlm
     from histobench.models.feature_heads import feature_head
     from histobench.study import run_files
-    from histobench.training import at_once, inputs
+    from histobench.training import at_once, inputs, zero_shot
     from histobench.training import device as devices
     from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
@@ -77,15 +80,25 @@ def main() -> None:
     checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity, given.checkpoint_seconds)
 
     def make() -> torch.nn.Module:
+        precision = devices.precision(device)
         if spec.recipe.trainable == "head":
             return feature_head(spec.recipe, spec.seed, sides.embeddings(), sides.training.labels)
-        return build.build(spec, given.weights, devices.precision(device), **how)
+        if spec.recipe.trainable == "none":
+            return build.zero_shot(spec, given.weights, precision, how["tokens"], given.tokenizer, given.language_head)
+        return build.build(spec, given.weights, precision, **how, tokenizer=given.tokenizer)
 
     def score(logits: np.ndarray) -> dict[str, float]:
         return metrics.epoch_scores(sides.labels, logits[sides.unit], sides.groups)
 
+    micro_batch, check = given.micro_batch or None, Interrupt().check
+    of_prompts: Any = [()] * len(sides.images)
     if spec.recipe.classifier != "linear":
         module, fitted = at_once.evaluate(make, sides.evaluation, score, device)
+    elif spec.recipe.trainable == "none":
+        module = make()
+        fitted, of_prompts = zero_shot.evaluate(
+            module, sides.evaluation, score, spec.recipe, device, micro_batch=micro_batch, check=check
+        )
     else:
         module = make()
         with vlm.compiler_errors():
@@ -98,9 +111,9 @@ def main() -> None:
                 seed=spec.seed,
                 device=device,
                 checkpoint=checkpoint,
-                micro_batch=given.micro_batch or None,
+                micro_batch=micro_batch,
                 # Until the script ends: once the last epoch is done, its results are written first.
-                check=Interrupt().check,
+                check=check,
                 validation=sides.validation,
                 found=FoundSize(given.found_sizes, spec, how, device) if given.found_sizes else None,
             )
@@ -112,9 +125,9 @@ def main() -> None:
     chose = fitted.chosen is not None
     chosen = fitted.chosen.logits if fitted.chosen else [None] * len(sides.images)
     images = zip(sides.images, sides.groups, strict=True)
-    logits = zip(fitted.logits[sides.unit], fitted.best_logits[sides.unit], chosen, strict=True)
+    logits = zip(fitted.logits[sides.unit], fitted.best_logits[sides.unit], chosen, of_prompts, strict=True)
     rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
-    write_csv(given.output, run_files.prediction_columns(chose), rows)
+    write_csv(given.output, run_files.prediction_columns(chose, len(of_prompts[0])), rows)
     write_csv(given.history, run_files.history_columns(chose), map(run_files.epoch_row, fitted.history))
     hardware = given.share, given.threads, given.workers, how["compiled"]
     record = run_record(spec, code, sides, module, fitted, device, hardware, STARTED)

@@ -88,9 +88,9 @@ class Whole:
             )
             self.side = self.size // vision.patch_size // config.scale_factor
 
-    def inputs(self, images):
+    def inputs(self, images, text=()):
         start, image, end = MARKERS[self.family]
-        ids = torch.tensor([[start, *[image] * self.side**2, end]] * len(images))
+        ids = torch.tensor([[start, *[image] * self.side**2, end, *text]] * len(images))
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         if self.family in QWEN:
             inputs["mm_token_type_ids"] = (ids == image).int()

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 
 from histobench.fetch import hub
 from histobench.io.errors import HistoBenchError
-from histobench.models import vlm
+from histobench.models import prompts, vlm
 from histobench.study.spec import VlmSettings
 from histobench.training import pretrained_vlm
 from tests.models.hub_server import REPOSITORY, REVISION, Hub, serve
@@ -297,6 +297,50 @@ def test_a_language_model_head_may_be_missing_and_verified_files_need_no_network
     unplug(monkeypatch)
     pretrained_vlm.convert(SMOL, folder.parent, output)
     vlm.build(SMOL, 0, output)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_language_model_head_and_the_tokenizer_are_files_of_their_own(family, saved, tmp_path, monkeypatch):
+    model, files = saved[family]
+    head, tokenizer_file = tmp_path / "head.safetensors", tmp_path / "tokenizer.json"
+    with serve(files) as server:
+        point(monkeypatch, server.url)
+        hub.fetch_tokenizer(settings_of(family).weights, tmp_path, tokenizer_file)
+        assert server.requests == ["tree", "tokenizer.json"]
+        assert pretrained_vlm.convert_language_head(settings_of(family), tmp_path, head)
+    assert tokenizer_file.read_bytes() == files["tokenizer.json"]
+    (tensor,) = load(head.read_bytes()).values()
+    assert torch.equal(tensor.float(), model.lm_head.weight)
+    made = vlm.architecture(settings_of(family), json.loads(files["config.json"]))
+    assert torch.equal(prompts.language_head(made, head, 0), model.lm_head.weight)
+    (tmp_path / NAME / "tokenizer.json").write_text("{}")
+    with pytest.raises(HistoBenchError, match=r"tokenizer\.json"):
+        hub.fetch_tokenizer(settings_of(family).weights, tmp_path, tokenizer_file)
+    assert tokenizer_file.read_bytes() == files["tokenizer.json"]
+
+
+def test_a_head_that_is_missing_is_that_of_the_embedding_where_both_are_tied_and_refused_elsewhere(
+    server, folder, output
+):
+    def without_head(tied: bool) -> dict[str, bytes]:
+        def tie(config):
+            config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = tied
+
+        files = {name: edited(server.files, name, drop) for name in server.files if name.endswith(".safetensors")}
+        return files | {"config.json": edited(server.files, "config.json", tie)}
+
+    def drop(tensors):
+        tensors.pop("lm_head.weight", None)
+
+    server.files |= without_head(tied=False)
+    with pytest.raises(HistoBenchError, match=r"the weights lack parameter lm_head\.weight"):
+        pretrained_vlm.convert_language_head(SMOL, folder.parent, output)
+    shutil.rmtree(folder)
+    server.files |= without_head(tied=True)
+    pretrained_vlm.convert_language_head(SMOL, folder.parent, output)
+    (name,) = (name for name in server.files if b"embed_tokens" in server.files[name] and name.endswith(".safetensors"))
+    embedding = next(tensor for key, tensor in load(server.files[name]).items() if "embed_tokens" in key)
+    assert torch.equal(load(output.read_bytes())["lm_head.weight"], embedding)
 
 
 def test_without_network_files_put_there_by_hand_are_used_with_a_warning(saved, folder, output, monkeypatch, caplog):

@@ -14,7 +14,7 @@ rule predict:
     params:
         specification=lambda w: STUDY.specification(w).canonical(),
         trained=lambda w: paths.TRAINED.format(**dict(w.items())),
-        weights=lambda w, input: given(input, "weights"),
+        weights=lambda w, input: given(input, "weights", "tokenizer"),
         # Taking `input` keeps this untracked: the path has a key of it.
         microns=lambda w, input: option("--microns", microns(w)) if w.scale == "matched" else "",
         code=model_code("predict"),

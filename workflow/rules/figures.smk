@@ -43,7 +43,7 @@ use rule score as figure_accuracy with:
 use rule score as figure_losses with:
     input:
         study=STUDY_FILE,
-        histories=[STUDY.path(paths.HISTORY, **vars(run)) for run in MAIN],
+        histories=[STUDY.path(paths.HISTORY, **vars(run)) for run in TRAINED],
     output:
         figure("figure6", "figure7"),
     log:

@@ -14,11 +14,15 @@ def weights(model):
 
 def stored(pattern, w, augmentation, views, **others):
     """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards, or with `others`."""
-    seed = STUDY.feature_seed(w.model, augmentation, int(w.seed))
-    names = {"augmentation": augmentation, "seed": seed, "views": views} | others
+    names = {
+        "augmentation": augmentation,
+        "seed": STUDY.feature_seed(w.model, augmentation, int(w.seed)),
+        "views": views,
+        "prompt": STUDY.prompt(w) if pattern == paths.FEATURES else None,
+    }
     # Rules of features have no mode, and no normalised ones of it.
     own = STUDY.normalised(w) if "mode" in w.keys() else {}
-    return STUDY.path(pattern, **dict(w.items()) | names | own)
+    return STUDY.path(pattern, **dict(w.items()) | names | own | others)
 
 
 def normalised(pattern, w, **names):
@@ -75,12 +79,15 @@ def feature_inputs(w):
     inputs = image_inputs(w)
     if STUDY.embeds_tokens(w.model) and not Path(stored(paths.FEATURES, w, w.augmentation, w.views)).exists():
         inputs["tokens"] = stored(paths.TOKENS, w, w.augmentation, w.views)
+    if STUDY.prompt(w) and weights(w.model):
+        inputs["tokenizer"] = STUDY.path(paths.TOKENIZER, model=w.model)
     return inputs
 
 
 def feature_specification(part):
     return lambda w: STUDY.feature_specification(
-        part, w.model, int(w.magnification), w.augmentation, int(w.seed), int(w.views)
+        *(part, w.model, int(w.magnification), w.augmentation, int(w.seed), int(w.views)),
+        STUDY.prompt(w) if part == "embeddings" else None,
     ).canonical()
 
 
@@ -101,7 +108,7 @@ def train_inputs(w):
     if head:
         inputs["manifest"] = STUDY.path(paths.MANIFEST, dataset=w.dataset)
     else:
-        inputs |= image_inputs(w)
+        inputs |= image_inputs(w) | STUDY.text_files(w.model, w.mode)
     if STUDY.normalised(w) and not head:
         inputs["pixels"] = normalised(paths.NORMALISED, w, size=STUDY.models[w.model].image_size)
     if head or (STUDY.tokens(w.model, w.mode) and not run_is_up_to_date(w)):
@@ -131,7 +138,8 @@ def computed_from(w, input):
     stores = given(input, "tokens", "features", "evaluation_features")
     if "scale_features" in input.keys():
         stores += f" {option('--scale-features', *input.scale_features)}"
-    return f"{stores or given(input, 'pixels')} {given(input, 'weights')}"
+    text = given(input, "tokenizer", "language_head")
+    return f"{stores or given(input, 'pixels')} {given(input, 'weights')}" + f" {text}" * bool(text)
 
 
 def model_settings(w):
@@ -164,6 +172,7 @@ def predict_inputs(w):
         "trained_on": STUDY.path(paths.MANIFEST, dataset=w.dataset),
         "run": paths.PREDICTIONS.format(**dict(w.items())),
         **weights(w.model),
+        **STUDY.text_files(w.model, w.mode),
     }
 
 
@@ -177,4 +186,5 @@ def stress_inputs(w):
         "run": paths.PREDICTIONS.format(**dict(w.items())),
         **target,
         **image_inputs(w),
+        **STUDY.text_files(w.model, w.mode),
     }

@@ -79,6 +79,19 @@ use rule score as table_scores with:
         **script("table_scores"),
 
 
+use rule score as table_prompts with:
+    input:
+        study=STUDY_FILE,
+        summary=rules.score.output.summary,
+        predictions=MAIN_PREDICTIONS,
+    output:
+        table("prompts"),
+    log:
+        report_log("prompts"),
+    params:
+        **script("table_prompts"),
+
+
 use rule score as table_variance with:
     input:
         study=STUDY_FILE,

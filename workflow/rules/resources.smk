@@ -58,3 +58,36 @@ rule fetch_weights:
     shell:
         'exec python "$HISTOBENCH_SCRIPTS/fetch_weights.py" --model {params.model:q} {params.terms}'
         " --output {output:q} > {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+# What only text needs of a published model: its tokenizer, and the head that gives the probabilities of words.
+rule fetch_tokenizer:
+    input:
+        own_files,
+    output:
+        paths.TOKENIZER,
+    log:
+        "results/logs/fetch_tokenizer/{model}-{weights_key}.log",
+    conda:
+        "../../envs/compute.yaml"
+    params:
+        model=model_settings,
+    shell:
+        'exec python "$HISTOBENCH_SCRIPTS/fetch_tokenizer.py" --model {params.model:q} --output {output:q}'
+        " > {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+rule fetch_language_head:
+    input:
+        own_files,
+    output:
+        paths.LANGUAGE_HEAD,
+    log:
+        "results/logs/fetch_language_head/{model}-{weights_key}.log",
+    conda:
+        "../../envs/compute.yaml"
+    params:
+        model=model_settings,
+    shell:
+        'exec python "$HISTOBENCH_SCRIPTS/fetch_weights.py" --language-head --model {params.model:q} --output {output:q}'
+        " > {log:q} 2> >(tee -a {log:q} >&2)"

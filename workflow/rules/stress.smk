@@ -16,7 +16,7 @@ rule stress:
         specification=lambda w: STUDY.specification(w).canonical(),
         split_by=lambda w: STUDY.splits[w.split].by,
         trained=lambda w: paths.TRAINED.format(**dict(w.items())),
-        files=lambda w, input: given(input, "weights", "reference"),
+        files=lambda w, input: given(input, "weights", "tokenizer", "reference"),
         code=model_code("stress"),
     shell:
         'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/stress.py" --specification {params.specification:q}'

@@ -1,6 +1,7 @@
 # What the report is made of: which outputs a study has is said in histobench/study/outputs.py.
 
 MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= vars(run).items()]
+TRAINED = [run for run in MAIN if RESOLVED.recipes[run.model][run.mode]["trainable"] != "none"]
 INTERVALS = dict.fromkeys((4, 5), f"{RESULTS}/intervals.csv") | {6: f"{RESULTS}/external_intervals.csv"}
 PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in STUDY.runs]
 MAIN_PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN]

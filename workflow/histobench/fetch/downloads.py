@@ -42,6 +42,7 @@ def products(config: Config) -> list[str]:
         *archives,
         *(config.path(paths.WEIGHTS, model=name) for name in models),
         *(config.path(paths.MODEL_CONFIG, model=name) for name in published),
+        *(path for name in published for path in config.text_files(name).values()),
     ]
 
 
@@ -132,7 +133,7 @@ def _weights(config: Config) -> Iterator[Download]:
                     continue
             path = converted.with_name(address.rpartition("/")[2])
             present = path.is_file()
-        present |= converted.exists()
+        present |= all(map(Path.exists, (converted, *map(Path, config.text_files(name).values()))))
         yield Download(f"weights of {name}", path, (address,), sha256, model.licence or "", present)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from histobench.fetch import http
-from histobench.fetch.snapshot import CONFIG, PICKLED, is_plain
+from histobench.fetch.snapshot import CONFIG, PICKLED, TOKENIZER, is_plain, verify_folder
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.study.spec import FolderWeights, HubWeights, canonical_json
@@ -156,11 +156,29 @@ def fetch_config(weights: HubWeights | FolderWeights, downloads: Path, output: P
     Raises:
         HistoBenchError: config.json is missing and cannot be downloaded, is not the published one, or no JSON object.
     """
-    if isinstance(weights, HubWeights):
-        folder = downloads / folder_name(weights)
-        resolve(weights, folder, gated).get(CONFIG)
-    else:
-        folder = Path(weights.folder)
+    folder = _with_file(weights, downloads, CONFIG, gated)
     config = canonical_json(read_json(folder / CONFIG))
     with atomic_path(output) as temporary:
         temporary.write_text(config + "\n", encoding="utf-8")
+
+
+def fetch_tokenizer(weights: HubWeights | FolderWeights, downloads: Path, output: Path) -> None:
+    """Write the published tokenizer.json of a model to `output`, verified as its weights are.
+
+    Raises:
+        HistoBenchError: it is missing and cannot be downloaded, or is not the published one.
+    """
+    name = TOKENIZER[0]
+    if isinstance(weights, FolderWeights) and name not in verify_folder(weights):
+        raise HistoBenchError(f"{Path(weights.folder) / name}: there is no such file, which prompts need; put it there")
+    with atomic_path(output) as temporary:
+        temporary.write_bytes((_with_file(weights, downloads, name) / name).read_bytes())
+
+
+def _with_file(weights: HubWeights | FolderWeights, downloads: Path, name: str, gated: bool = False) -> Path:
+    """Return the folder of a model's files; of a repository `name` is downloaded, where it is not there, and verified."""
+    if isinstance(weights, FolderWeights):
+        return Path(weights.folder)
+    folder = downloads / folder_name(weights)
+    resolve(weights, folder, gated).get(name)
+    return folder

@@ -91,7 +91,7 @@ def _pass_image(settings: VlmSettings, made: vlm.Architecture) -> None:
     getattr(model, made.family.DECODER).embed_tokens = nn.Identity()
     state = {name: torch.zeros_like(tensor, device="cpu") for name, tensor in model.state_dict().items()}
     model.load_state_dict(state, assign=True)
-    classifier = vlm.VisionLanguageClassifier(made, model, torch.zeros(2, 1, made.hidden_size), settings.readout)
+    classifier = vlm.VisionLanguageClassifier(made, model, torch.zeros(2, made.hidden_size), settings.readout)
     side = settings.image_size
     with torch.no_grad():
         classifier.eval()(torch.zeros(1, side, side, 3, dtype=torch.uint8))

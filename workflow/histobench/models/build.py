@@ -1,6 +1,6 @@
 """The module of a run, before and after training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, read
-from histobench.models import cnn, encoder, vlm
+from histobench.models import cnn, encoder, prompts, vlm
 from histobench.models.linear_head import LinearHead
-from histobench.study.spec import CnnSettings, EncoderSettings, FeatureSpec, RunSpec, is_vlm
+from histobench.study.spec import CnnSettings, EncoderSettings, FeatureSpec, RunSpec, VlmSettings, is_vlm
 
 
 def build(
@@ -21,6 +21,7 @@ def build(
     tokens: bool = False,
     recompute: bool = False,
     compiled: bool = False,
+    tokenizer: Path | None = None,
 ) -> nn.Module:
     """Return a CNN or encoder with a new head or, with adapters, a vision-language model: images or visual tokens to logits.
 
@@ -28,7 +29,7 @@ def build(
     visual tokens and needs no vision tower; with `recompute` the backward pass computes its activations again; if `compiled`,
     its decoder's layers are compiled when they first run.
     """
-    module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE)
+    module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE, tokenizer)
     if is_vlm(spec.model.family):
         module.adapt(spec.recipe.lora, spec.seed)
         if recompute:
@@ -38,28 +39,72 @@ def build(
     return module
 
 
+def zero_shot(
+    spec: RunSpec, weights: Path | None, precision: str, tokens: bool, tokenizer: Path | None, head: Path | None
+) -> nn.Module:
+    """Return a vision-language model as it is, from images or, with `tokens`, visual tokens to a logit for each prompt.
+
+    `head` is the file of its language-model head, None where weights are random.
+    """
+    model, recipe = spec.model, spec.recipe
+    assert isinstance(model, VlmSettings)
+    assert recipe.prompts
+    assert recipe.answers
+    _require_file("language-head", spec, head)
+    made = vlm.stored_architecture(model, weights)
+    texts = (recipe.prompts, recipe.answers.malignant, recipe.answers.benign)
+    _require_file("tokenizer", spec, tokenizer)
+    ids = [prompts.token_ids(made, some, tokenizer) for some in texts]
+    text = [token for some in ids for one in some for token in one]
+    classifier = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE, text=text)
+    return prompts.ZeroShotClassifier(classifier, prompts.language_head(made, head, spec.seed), *ids)
+
+
 def backbone(
-    spec: RunSpec | FeatureSpec, weights: Path | None, precision: str, parts: tuple[vlm.Part, ...] = vlm.WHOLE
+    spec: RunSpec | FeatureSpec,
+    weights: Path | None,
+    precision: str,
+    parts: tuple[vlm.Part, ...] = vlm.WHOLE,
+    tokenizer: Path | None = None,
+    text: Sequence[int] = (),
 ) -> Any:
     """Return the model of a run before training, without adapters; of a vision-language model only the `parts`.
 
+    It reads the tokens `text` after an image or, where its specification has a prompt, that prompt, which the file `tokenizer`
+    cuts into tokens.
+
     Raises:
-        HistoBenchError: weights are missing, of no use, or not those of the model.
+        HistoBenchError: a file is missing, of no use, or not that of the model.
     """
     model = spec.model
-    if (weights is None) != (model.weights == "random"):
-        fault = "is missing; give the file" if weights is None else "is of no use; leave it out"
-        raise HistoBenchError(f"--weights: for a {model.family} with weights {model.weights!r} it {fault}")
+    _require_file("weights", spec, weights)
     if isinstance(model, CnnSettings):
         return cnn.build(model, spec.seed, read(weights) if weights else None)
     if isinstance(model, EncoderSettings):
         return encoder.build(model, spec.seed, weights)
+    if prompt := spec.recipe.prompt if isinstance(spec, RunSpec) else spec.prompt:
+        _require_file("tokenizer", spec, tokenizer)
+        (text,) = prompts.token_ids(vlm.stored_architecture(model, weights), [prompt], tokenizer)
     # Frozen parameters have the precision that they are used in; trained ones are fp32.
-    return vlm.build(model, spec.seed, weights, parts, torch.bfloat16 if precision == "bf16" else torch.float32)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return vlm.build(model, spec.seed, weights, parts, dtype, text)
+
+
+def _require_file(option: str, spec: RunSpec | FeatureSpec, file: Path | None) -> None:
+    """Require a file of a published model where weights are not random, and none where they are."""
+    model = spec.model
+    if (file is None) != (model.weights == "random"):
+        fault = "is missing; give the file" if file is None else "is of no use; leave it out"
+        raise HistoBenchError(f"--{option}: for a {model.family} with weights {model.weights!r} it {fault}")
 
 
 def feature_extractor(
-    spec: FeatureSpec, weights: Path | None, precision: str, from_tokens: bool, device: torch.device
+    spec: FeatureSpec,
+    weights: Path | None,
+    precision: str,
+    from_tokens: bool,
+    device: torch.device,
+    tokenizer: Path | None = None,
 ) -> tuple[Callable[[torch.Tensor], torch.Tensor], tuple[int, ...], str]:
     """Return a function from a batch to its features, and their shape and numpy type for each image.
 
@@ -67,7 +112,7 @@ def feature_extractor(
     """
     tokens, bf16 = spec.part == "tokens", precision == "bf16"
     parts = ("vision",) if tokens else ("decoder",) if from_tokens else vlm.WHOLE
-    model = backbone(spec, weights, precision, parts).to(device).eval()
+    model = backbone(spec, weights, precision, parts, tokenizer).to(device).eval()
     if not is_vlm(spec.model.family):
         return model.embed, (model.head.in_features,), "<f4"
 
@@ -78,7 +123,9 @@ def feature_extractor(
     return compute, model.token_shape if tokens else (model.head.in_features,), "<u2" if tokens and bf16 else "<f4"
 
 
-def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> nn.Module:
+def trained(
+    spec: RunSpec, weights: Path | None, kept: Path, precision: str, tokenizer: Path | None = None
+) -> nn.Module:
     """Return the whole trained classifier of a run, from images (B, S, S, 3) uint8 to logits (B,).
 
     It started from `weights` (None if they were random); :func:`histobench.io.state_dicts.save_trained` wrote those `kept`.
@@ -87,10 +134,10 @@ def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> 
         HistoBenchError: the trained weights are damaged or another run's.
     """
     if spec.recipe.trainable != "head":
-        module = build(spec, weights, precision)
+        module = build(spec, weights, precision, tokenizer=tokenizer)
         load_trained(kept, module, spec.canonical())
         return module
-    whole = backbone(spec, weights, precision)
+    whole = backbone(spec, weights, precision, tokenizer=tokenizer)
     head = LinearHead(whole.head.in_features, spec.seed)
     load_trained(kept, head, spec.canonical())
     return FrozenBackbone(whole, head, autocast=is_vlm(spec.model.family))

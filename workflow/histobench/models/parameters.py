@@ -39,10 +39,12 @@ def size(settings: CnnSettings | EncoderSettings | VlmSettings, recipe: Recipe) 
         with torch.device("meta"):
             published_form = _count(made.generator(made.config))
             model = made.model(made.config).requires_grad_(False)
-            markers = torch.empty(2, 1, made.hidden_size)
+            markers = torch.empty(2, made.hidden_size)
             classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
             if recipe.lora is not None:
                 classifier.adapt(recipe.lora, seed=0)
+        if recipe.trainable == "none":
+            return Size(published_form, published_form, 0, 0)
         trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
         lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
         trainable = sum(map(torch.numel, trained.values()))

@@ -1,4 +1,4 @@
-"""Vision-language models as binary classifiers of uint8 images: visual tokens between two image markers, and no text.
+"""Vision-language models as binary classifiers of uint8 images: visual tokens between two image markers, then text or none.
 
 The models are those of transformers without their language-model head. The visual tokens of a frozen vision tower may be
 computed before training (`tokens`) and passed to the classifier later, with the same result as images. transformers and
@@ -78,8 +78,9 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def positions(self, side: int) -> torch.Tensor | None:
-        """Return the decoder's position ids for `side` x `side` visual tokens between their markers; None for 0, 1, 2..."""
+    def positions(self, side: int, text: int = 0) -> torch.Tensor | None:
+        """Return the decoder's position ids for `side` x `side` visual tokens between their markers, and `text` tokens after
+        them; None for 0, 1, 2..."""
 
 
 def family(name: str) -> Family:
@@ -160,6 +161,7 @@ class VisionLanguageClassifier(nn.Module):
     positions: torch.Tensor | None
 
     def __init__(self, made: Architecture, model: nn.Module, markers: torch.Tensor, readout: str):
+        """`markers` are the embeddings (2 + n, D) of the two image markers, and of the tokens of a text after them."""
         super().__init__()
         self.family = made.family
         self.model = model
@@ -171,7 +173,7 @@ class VisionLanguageClassifier(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(made.family.MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(made.family.STD).view(3, 1, 1), persistent=False)
         self.register_buffer("markers", markers, persistent=False)
-        self.register_buffer("positions", made.family.positions(made.side), persistent=False)
+        self.register_buffer("positions", made.family.positions(made.side, len(markers) - 2), persistent=False)
         made.family.loaded(model)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
@@ -185,25 +187,32 @@ class VisionLanguageClassifier(nn.Module):
 
     def embed(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the input of the head, h_T (N, D) float32, of a batch as `forward` takes it."""
+        hidden, tokens = self.hidden(batch, self.markers[2:]), self.token_shape[0]
+        match self.readout:
+            case "end_marker":
+                return hidden[:, -1].float()
+            case "last_image_token":
+                return hidden[:, tokens].float()
+            case _:
+                return hidden[:, 1 : tokens + 1].float().mean(dim=1)
+
+    def hidden(self, batch: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        """Return the decoder's final hidden states (N, T + 2 + n, D) of a batch as `forward` takes it.
+
+        `text` are the embeddings (n, D) of the tokens after the image, at most as many as were given at first.
+        """
         if batch.dtype == torch.uint8:
             batch = self.tokens(batch)
         elif batch.dtype == torch.uint16:
             batch = batch.view(torch.bfloat16)
         tokens, *deepstack = batch.to(self.markers.dtype).split(self.head.in_features, dim=-1)
-        start, end = (marker.expand(len(tokens), 1, -1) for marker in self.markers)
+        start, end = (marker.expand(len(tokens), 1, -1) for marker in self.markers[:2])
+        embeds = torch.cat([start, tokens, end, text.expand(len(tokens), -1, -1)], dim=1)
         more: dict[str, Any] = {"deepstack_visual_embeds": deepstack} if deepstack else {}
         if self.positions is not None:
-            more["position_ids"] = self.positions.expand(-1, len(tokens), -1)
+            more["position_ids"] = self.positions[..., : embeds.shape[1]].expand(-1, len(tokens), -1)
         decoder = getattr(self.model, self.family.DECODER)
-        embeds = torch.cat([start, tokens, end], dim=1)
-        hidden = decoder(inputs_embeds=embeds, use_cache=False, **more).last_hidden_state
-        match self.readout:
-            case "end_marker":
-                return hidden[:, -1].float()
-            case "last_image_token":
-                return hidden[:, -2].float()
-            case _:
-                return hidden[:, 1:-1].float().mean(dim=1)
+        return decoder(inputs_embeds=embeds, use_cache=False, **more).last_hidden_state
 
     def tokens(self, images: torch.Tensor) -> torch.Tensor:
         """Return the visual tokens, (N, T, D) in the vision tower's precision, of images (N, S, S, 3) uint8."""
@@ -276,23 +285,26 @@ def build(
     weights: Path | None,
     parts: tuple[Part, ...] = WHOLE,
     dtype: torch.dtype = torch.float32,
+    text: Sequence[int] = (),
 ) -> VisionLanguageClassifier:
     """Build a classifier on the CPU of which only the head can be trained; no random state of the caller changes.
 
     `weights` were written by :func:`histobench.training.pretrained_vlm.convert`; their metadata hold the architecture where
     `settings` do not. The `seed` determines the head and, without weights, every other parameter. Of the `parts`, "vision"
-    computes visual tokens and "decoder" takes them. `dtype` is that of the frozen parameters.
+    computes visual tokens and "decoder" takes them. `dtype` is that of the frozen parameters. `text` are the ids of the tokens
+    that the decoder reads after the image.
 
     Raises:
         HistoBenchError: the config cannot be used, or the weights are incomplete or those of another model.
     """
     from accelerate import init_empty_weights
 
-    made = architecture(settings, None if weights is None or settings.config else _stored_config(weights))
+    made = stored_architecture(settings, weights)
     kind = made.family
     names = {"vision": kind.VISION, "decoder": (kind.DECODER,)}
     unwanted = [name for part in WHOLE if part not in parts for name in names[part]]
     start, _, end = kind.marker_ids(made.config)
+    looked_up = [start, end, *text]
     with _seeded(seed):
         # Parameters on the meta device; buffers, such as rotary frequencies, are computed.
         empty = init_empty_weights(include_buffers=False) if weights else nullcontext()
@@ -300,9 +312,9 @@ def build(
             model = made.model(made.config)
         _attend_without_masks(model)
         decoder = getattr(model, kind.DECODER)
-        # Only the two markers are ever looked up.
+        # Only the two markers and the text are ever looked up.
         if weights is None:
-            markers = decoder.embed_tokens.weight[[start, end]].detach().clone()
+            markers = decoder.embed_tokens.weight[looked_up].detach().clone()
         expected = shapes(model.state_dict())
         decoder.embed_tokens = nn.Identity()
         for name in unwanted:
@@ -312,13 +324,18 @@ def build(
                 found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
                 require_shapes(found, expected, f"{weights}: the weights", "delete the file to have it made again")
                 rows = file.get_slice(f"{kind.DECODER}.embed_tokens.weight")
-                markers = torch.cat([rows[start : start + 1], rows[end : end + 1]])
+                markers = torch.cat([rows[token : token + 1] for token in looked_up])
                 state = {name: file.get_tensor(name).to(dtype) for name in model.state_dict()}
             model.load_state_dict(state, assign=True)
         for parameter in model.parameters():  # not buffers: transformers keeps rotary frequencies in fp32
             parameter.data = parameter.data.to(dtype)
         model.requires_grad_(False)
         return VisionLanguageClassifier(made, model, markers.to(dtype), settings.readout)
+
+
+def stored_architecture(settings: VlmSettings, weights: Path | None) -> Architecture:
+    """Return the :func:`architecture` that `settings` give, or else the metadata of converted `weights`."""
+    return architecture(settings, None if weights is None or settings.config else _stored_config(weights))
 
 
 def _attend_without_masks(model: Any) -> None:

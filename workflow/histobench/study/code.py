@@ -21,7 +21,7 @@ def script_code(script: str, families: Sequence[str] = ("cnn",)) -> str:
     without = ["histobench.fetch.http"]
     without += [] if {"cnn", "encoder"} & set(families) else ["histobench.models.cnn"]
     without += [] if "encoder" in families else ["histobench.models.encoder"]
-    without += [] if vlms else ["histobench.models.vlm"]
+    without += [] if vlms else ["histobench.models.vlm", "histobench.models.prompts"]
     also = [family_module(name) for name in vlms]
     return fingerprint(SCRIPTS / f"{script}.py", without, also)
 
@@ -40,4 +40,6 @@ def training_code(config: Config, model: str, mode: str) -> str:
     trainable = config.recipe(model, mode).trainable
     if trainable == "head":
         return script_code("train", ())
-    return model_code(config, "train", model) + (model_code(config, "features", model) if trainable == "lora" else "")
+    return model_code(config, "train", model) + (
+        model_code(config, "features", model) if trainable in ("lora", "none") else ""
+    )

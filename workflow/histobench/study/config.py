@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from histobench.io.errors import HistoBenchError
-from histobench.study import cross_checks, keys, paths
+from histobench.study import cross_checks, keys, paths, prompt_text
 from histobench.study.dataset_settings import Dataset, Split
 from histobench.study.grid_settings import Block, Comparisons, External, Tables
 from histobench.study.messages import at, messages
@@ -114,7 +114,9 @@ class Config(Settings):
         """Return everything that decides the result of a :class:`Run`, or of the run of a rule's wildcards."""
         return RunSpec(
             model=self.models[run.model].settings,
-            recipe=self.recipe(run.model, run.mode),
+            recipe=prompt_text.resolve(
+                self.recipe(run.model, run.mode), self.datasets[run.dataset], int(run.magnification)
+            ),
             augmentation=self.augmentations[run.augmentation],
             magnification=int(run.magnification),  # type: ignore[arg-type]
             fold=int(run.fold),
@@ -122,9 +124,9 @@ class Config(Settings):
         )
 
     def feature_specification(
-        self, part: str, model: str, magnification: int, augmentation: str, seed: int, views: int
+        self, part: str, model: str, magnification: int, augmentation: str, seed: int, views: int, prompt: str | None
     ) -> FeatureSpec:
-        """Return everything that decides the `embeddings` or visual `tokens` of one frozen backbone."""
+        """Return everything that decides the `embeddings`, of a `prompt` too, or visual `tokens` of one frozen backbone."""
         return FeatureSpec(
             part=part,  # type: ignore[arg-type]
             model=self.models[model].settings,
@@ -132,7 +134,31 @@ class Config(Settings):
             views=views,
             magnification=magnification,  # type: ignore[arg-type]
             seed=seed,
+            prompt=prompt,
         )
+
+    def prompt(self, place: Any) -> str | None:
+        """Return the text that embeddings are computed with, of a :class:`Run` or of a rule's wildcards; None without one."""
+        if hasattr(place, "mode"):
+            return self.specification(place).recipe.prompt
+        return self.embedding_prompts.get(place.feature_key)
+
+    @cached_property
+    def embedding_prompts(self) -> dict[str, str]:
+        """Return :func:`histobench.study.prompt_text.of_embeddings` of this study."""
+        return prompt_text.of_embeddings(self)
+
+    def text_files(self, model: str, mode: str | None = None) -> dict[str, str]:
+        """Return the files beside a model's published weights that its text needs, in a mode or in any of the study's."""
+        if self.models[model].weights == "random":
+            return {}
+        modes = [mode] if mode else dict.fromkeys(run.mode for run in self.runs if run.model == model)
+        recipes = [self.recipe(model, name) for name in modes]
+        patterns = {
+            "tokenizer": paths.TOKENIZER if any(recipe.prompt or recipe.prompts for recipe in recipes) else "",
+            "language_head": paths.LANGUAGE_HEAD if any(recipe.prompts for recipe in recipes) else "",
+        }
+        return {name: self.path(pattern, model=model) for name, pattern in patterns.items() if pattern}
 
     def feature_seed(self, model: str, augmentation: str, seed: int) -> int:
         """Return the seed of what a frozen backbone makes of images for a run: 0 where no seed decides it."""
@@ -146,6 +172,7 @@ class Config(Settings):
     def path(self, pattern: str, **names: Any) -> str:
         """Return a path of :mod:`histobench.study.paths` for names of this study, with the keys that belong to them."""
         wanted = {key: of for key, of in keys.NAMES.items() if f"{{{key}}}" in pattern}
+        names = {"prompt": None} | names
         return pattern.format(
             **names | {key: self.key(key, *(names[name] for name in of)) for key, of in wanted.items()}
         )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from histobench.study import prompt_text
 from histobench.study.grid_settings import Block, External
 from histobench.study.messages import meant, shown
 from histobench.study.run_files import unit_of
@@ -28,6 +29,7 @@ def check(config: "Config") -> None:
     _heads(config)
     _datasets(config)
     _models(config)
+    _text(config)
     for number, block in enumerate(config.external):
         _external(config, f"external.{number}", block)
     for number, block in enumerate(config.stress):
@@ -117,6 +119,34 @@ def _models(config: "Config") -> None:
         if label in names:
             raise ValueError(f"models.{model}.label: {label!r} is the name of {names[label]!r} too; change one of them")
         names[label] = model
+
+
+def _text(config: "Config") -> None:
+    """Require that what reads text can, and that what its placeholders stand for is known."""
+    for arm in dict.fromkeys(
+        (run.model, run.mode, run.augmentation, run.dataset, run.magnification) for run in config.runs
+    ):
+        model, mode, augmentation, dataset, magnification = arm
+        entry, recipe = config.models[model], config.recipe(model, mode)
+        if not recipe.prompt and not recipe.prompts:
+            continue
+        key = f"modes.{mode}.{'prompt' if recipe.prompt else 'prompts'}"
+        if entry.family == "cnn":
+            raise ValueError(f"{key}: {model!r} is a CNN, which reads no text; train it in another mode")
+        if entry.readout != "end_marker":
+            raise ValueError(
+                f"models.{model}.readout: {entry.readout!r} comes before the text of {key} and would not see it; write `end_marker`, "
+                "the last position"
+            )
+        if recipe.trainable == "none" and config.augmentations[augmentation]:
+            raise ValueError(
+                f"grid: nothing is trained in mode {mode!r}, so that augmentation {augmentation!r} would change nothing; give the "
+                "mode a block of its own, without augmentation"
+            )
+        try:
+            prompt_text.resolve(recipe, config.datasets[dataset], magnification)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
 
 
 def _external(config: "Config", place: str, block: External) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from histobench.study import paths
+from histobench.study import paths, prompt_text
 from histobench.study.spec import canonical_json
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ NAMES = {
     "scale_key": ("on", "dataset", "scale"),
     "split_key": ("split",),
     "weights_key": ("model",),
-    "feature_key": ("model", "augmentation"),
-    "run_key": ("model", "mode", "split", "augmentation"),
+    "feature_key": ("model", "augmentation", "prompt"),
+    "run_key": ("model", "mode", "split", "augmentation", "dataset", "magnification"),
 }
 """The wildcard of each key, and the names whose settings it is the hash of."""
 NOT_IMAGES = {"url", "mirrors", "licence", "citation", "sha256", "microns_per_pixel"}
@@ -45,10 +45,12 @@ def _settings(config: "Config", wildcard: str, *names: str) -> Any:
             return config.splits[split].model_dump(mode="json")
         case "weights_key", (model,):
             return weights_settings(config, model)
-        case "feature_key", (model, augmentation):
+        case "feature_key", (model, augmentation, prompt):
             settings = config.models[model].settings.model_dump(mode="json")
-            return [settings, config.augmentations[augmentation]]
-        case _, (model, mode, split, augmentation):
-            recipe = config.recipe(model, mode).model_dump(mode="json")
-            parts = _settings(config, "feature_key", model, augmentation), _settings(config, "split_key", split)
+            return [settings, config.augmentations[augmentation], *([prompt] if prompt else [])]
+        case _, (model, mode, split, augmentation, dataset, magnification):
+            # Dataset and magnification stand in the path: here they matter only where a prompt names what they decide.
+            recipe = prompt_text.resolve(config.recipe(model, mode), config.datasets[dataset], int(magnification))
+            recipe = recipe.model_dump(mode="json")
+            parts = _settings(config, "feature_key", model, augmentation, None), _settings(config, "split_key", split)
             return [*parts, recipe]

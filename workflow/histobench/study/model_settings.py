@@ -134,11 +134,22 @@ class Mode(Recipe):
                 "`validation` belongs to modes without `bag`, `patients_per_class` and `classifier`: it chooses an epoch on "
                 "groups that many of these have not; leave one of them out"
             )
-        if self.stain and (self.scales or self.patients_per_class):
+        if self.stain and (self.scales or self.patients_per_class or self.prompt or self.prompts):
             raise ValueError(
-                "`stain` does not go with `scales` or `patients_per_class`: its target is fitted on all training images of one "
-                "magnification; leave one of them out"
+                "`stain` does not go with `scales`, `patients_per_class`, `prompt` or `prompts`; leave one of them out"
             )
+        if self.prompt and self.scales:
+            raise ValueError("`prompt` does not go with `scales`; leave one of them out")
+        own, others = ("prompts", "answers"), ("prompt", "lora", "validation", "keep_weights")
+        for key in own if self.trainable == "none" else ():
+            if getattr(self, key) is None:
+                raise ValueError(f"`{key}` is required with `trainable: none` (config/README.md explains it)")
+        for key in others if self.trainable == "none" else own:
+            if getattr(self, key):
+                use = "nothing is trained; remove it" if key in others else "it belongs to `trainable: none`"
+                raise ValueError(f"`{key}` is of no use with `trainable: {self.trainable}`: {use}")
+        if self.answers and (both := set(self.answers.malignant) & set(self.answers.benign)):
+            raise at("answers", f"{min(both)!r} answers for both classes; leave it out of one")
         return self
 
     @property
@@ -175,6 +186,8 @@ def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_na
         )
     if wanted.trainable == "head":
         return wanted.model_copy(update={"lora": None, "compile": False})
+    if wanted.trainable == "none":
+        return wanted.model_copy(update={"epochs": 1, "compile": False})
     if wanted.lora is None:
         raise ValueError(f"{place('lora')}: this key is required to train {model_name!r}, a vision-language model")
     for part in ("vision", "connector"):

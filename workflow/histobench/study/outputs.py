@@ -50,6 +50,8 @@ def tables(study: Study) -> list[str]:
     headline = {**study.main, "magnification": study.comparisons["magnification"]}.items()
     if len({(cell["model"], cell["mode"]) for cell in study.cells if headline <= cell.items()}) > 1:
         names += ["table7", f"table7{BESIDE}", f"table7{FULL}"]
+    if prompted(study):
+        names.append("prompts")
     if repeated(study):
         names.append("variance")
     if any(study.classifies_bags(*arm.key) for arm in study.arms):
@@ -64,6 +66,12 @@ def tables(study: Study) -> list[str]:
 def scales(study: Study) -> list[str]:
     """Return the companion of Table 6 that compares the scales of images, where its arms are evaluated at a matched one."""
     return [f"table6{SCALES}"] if study.external and "matched" in study.external[0]["scales"] else []
+
+
+def prompted(study: Study) -> bool:
+    """Return whether an arm of Table 4 reads text."""
+    own = [study.recipes[cell["model"]][cell["mode"]] for cell in study.cells if study.main.items() <= cell.items()]
+    return any("prompt" in recipe or "prompts" in recipe for recipe in own)
 
 
 def repeated(study: Study) -> bool:
@@ -107,7 +115,7 @@ def figures(study: Study) -> list[str]:
         "figure1": True,
         "figure2": study.external,
         "figure3": any(not arm.is_vlm for arm in study.arms),
-        "figure4": any(arm.is_vlm for arm in study.arms),
+        "figure4": any(arm.is_vlm and arm.trainable != "none" for arm in study.arms),
         "figure5": study.panels,
         "figure6": epochs,
         "figure7": epochs,

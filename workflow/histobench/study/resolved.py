@@ -42,7 +42,7 @@ class Arm:
     family: str
     """`cnn`, `encoder`, or a family of vision-language models."""
     trainable: str
-    """`all`, `head` or `lora`."""
+    """`all`, `head`, `lora` or `none`."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -170,8 +170,9 @@ class Study:
         )
 
     def has_epochs(self, model: str, mode: str) -> bool:
-        """Tell whether an arm is trained over epochs; nearest neighbours and class means are computed at once."""
-        return "classifier" not in self.recipes[model][mode]
+        """Tell whether an arm is trained over epochs: not zero-shot, nor by what is computed at once."""
+        recipe = self.recipes[model][mode]
+        return "classifier" not in recipe and recipe["trainable"] != "none"
 
     def classifies_bags(self, model: str, mode: str) -> bool:
         """Tell whether an arm classifies groups of images instead of images."""

@@ -1,6 +1,6 @@
 """The files of a run's results: their columns and keys, for the scripts that write them and all code that reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 SELECTIONS = {"last": "logit", "validation": "validation_logit", "best_epoch": "best_epoch_logit"}
@@ -78,9 +78,15 @@ def resampled_with(image: Any, policy: str) -> str:
     return image.accession if policy == "accession" else image.patient
 
 
-def prediction_columns(chosen: bool) -> tuple[str, ...]:
-    """Return the columns of predictions.csv of a run that chooses on validation groups, or not."""
-    return (*PREDICTIONS, SELECTIONS["validation"]) if chosen else PREDICTIONS
+def prediction_columns(chosen: bool, prompts: int = 0) -> tuple[str, ...]:
+    """Return the columns of predictions.csv of a run that chooses on validation groups, or not, and of each of its `prompts`."""
+    own = (*PREDICTIONS, SELECTIONS["validation"]) if chosen else PREDICTIONS
+    return (*own, *map(prompt_column, range(prompts)))
+
+
+def prompt_column(number: int) -> str:
+    """Return the column of predictions.csv with the logits after a prompt, of which the first is number 0."""
+    return f"prompt_{number + 1}_logit"
 
 
 def history_columns(chosen: bool) -> tuple[str, ...]:
@@ -89,7 +95,13 @@ def history_columns(chosen: bool) -> tuple[str, ...]:
 
 
 def prediction_row(
-    image: Any, group: str, fold: int, last: float, best: float, chosen: float | None = None
+    image: Any,
+    group: str,
+    fold: int,
+    last: float,
+    best: float,
+    chosen: float | None = None,
+    prompts: Sequence[float] = (),
 ) -> dict[str, object]:
     """Return a row of predictions.csv for an image of a manifest, with its logits after the last and the best epoch.
 
@@ -97,6 +109,7 @@ def prediction_row(
     """
     values = (image.image_id, image.accession, group, fold, int(image.label == "malignant"))
     row: dict[str, object] = dict(zip(PREDICTIONS, (*values, _float32(last), _float32(best)), strict=True))
+    row |= {prompt_column(number): _float32(logit) for number, logit in enumerate(prompts)}
     return row if chosen is None else row | {SELECTIONS["validation"]: repr(float(chosen))}
 
 

@@ -7,6 +7,7 @@ repeated when the string changes, and only then.
 import json
 import re
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -296,12 +297,40 @@ class Lora(Settings):
     """Train the connector between vision tower and decoder too, all of it; needs `vision: live`."""
 
 
+PLACEHOLDERS = ("magnification", "microns", "stain")
+"""What a prompt may name in braces; :mod:`histobench.study.prompt_text` says what stands there instead."""
+
+
+def _known_placeholders(text: str) -> str:
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError:
+        raise ValueError("has a brace without its other one; write {{ or }} for a brace of the text") from None
+    for _, name, form, conversion in parts:
+        if name is not None and (name not in PLACEHOLDERS or form or conversion):
+            known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+            raise ValueError(f"there is no placeholder {{{name}}} in this form; known: {known}; write {{{{ for a brace")
+    return text
+
+
+Prompt = Annotated[str, StringConstraints(min_length=1), AfterValidator(_known_placeholders)]
+"""Text that a vision-language model reads after the image."""
+Words = Annotated[list[Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1), AfterValidator(distinct)]
+
+
+class Answers(Settings):
+    """Words that answer for a class when nothing is trained; as they are written, with a space before where one belongs."""
+
+    malignant: Words
+    benign: Words
+
+
 class Recipe(Settings):
     """A training recipe."""
 
-    trainable: Literal["all", "head", "lora"] = "all"
+    trainable: Literal["all", "head", "lora", "none"] = "all"
     """`all` parameters (for a vision-language model: what `lora` says), only a linear `head` on embeddings of the frozen
-    backbone, or `lora` adapters and the head."""
+    backbone, `lora` adapters and the head, or `none`: a vision-language model's own answers to `prompts`."""
     epochs: int = Field(default=20, ge=1, le=10_000)
     batch_size: int = Field(default=64, ge=1, le=65_536)
     """Images per optimizer step (the logical batch)."""
@@ -334,6 +363,14 @@ class Recipe(Settings):
     """For `head` only: join each embedding with the mean ones of the same group's images at the other of these magnifications."""
     stain: Literal["macenko", "reinhard"] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Normalise the stain of all images to that of the training images of the fold, by Macenko et al. or Reinhard et al."""
+    prompt: Prompt | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Text that a vision-language model reads after the image; in a run's specification its placeholders are replaced."""
+    prompts: Annotated[list[Prompt], Field(min_length=1), AfterValidator(distinct)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """For `none` only: several such texts. A run's logit is the mean of theirs."""
+    answers: Answers | None = Field(default=None, exclude_if=lambda value: value is None)
+    """For `none` only: the words whose probabilities after a prompt are compared."""
 
 
 class RunSpec(Settings):
@@ -363,5 +400,7 @@ class FeatureSpec(Settings):
     """Views per image: 1 without augmentation, else one per epoch."""
     magnification: Magnification
     seed: int = Field(ge=0)
+    prompt: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of `embeddings`: text after the image, without placeholders."""
 
     canonical = RunSpec.canonical

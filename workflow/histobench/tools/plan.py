@@ -173,6 +173,8 @@ def training(config: Config, device: str) -> Iterator[Job]:
     """Yield every training run."""
     for run in config.runs:
         counts, epochs = sides(config, run), config.mode(run.model, run.mode).epochs
+        if prompts := config.recipe(run.model, run.mode).prompts:  # nothing is trained
+            counts = 0, counts[1] * len(prompts)
         done = is_up_to_date(Path(config.path(paths.RUN, **vars(run))), config.specification(run))
         # Evaluating is faster than training, but no run records its rate.
         found = measured(config, run, device)
@@ -198,6 +200,7 @@ def shared_work(config: Config, device: str) -> list[Job]:
         for augmentation, count in sorted(views) if head or tokens else ():
             seed = config.feature_seed(run.model, augmentation, run.seed)
             place = vars(run) | {"augmentation": augmentation, "seed": seed, "views": count}
+            place["prompt"] = config.prompt(run) if head else None
             normal = config.normalised(run)
             pattern = paths.NORMALISED_FEATURES if normal else paths.FEATURES
             passes, embeddings = sum(counts) * count, config.path(pattern, **place, **normal)
@@ -266,6 +269,7 @@ def tabled(config: Config, run: Run, device: str) -> tuple[float, float]:
     """Return a run's rates of training and evaluation by rates.csv."""
     mode = config.mode(run.model, run.mode)
     kinds = {"head": "head", "all": "training", "lora": "lora live" if mode.vision == "live" else "lora"}
+    kinds["none"] = "evaluation"
     train = rate(config, run.model, kinds[mode.trainable], device, mode.micro_batch or mode.batch_size)
     if mode.trainable == "all" and config.augmentations[run.augmentation]:  # which goes on beside training
         train = float(np.minimum(train, rate(config, run.model, "augmented", device)))  # NaN if either is

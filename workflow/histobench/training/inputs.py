@@ -30,7 +30,7 @@ class Files:
     pixels: Path | None
     """Pixel store of the manifest, to train from images."""
     features: Path | None
-    """Embeddings (views, images, D) for a linear head, or visual tokens (views, images, T, D) for LoRA."""
+    """Embeddings (views, images, D) for a linear head, or visual tokens (views, images, T, D) for LoRA or answers."""
     evaluation_features: Path | None
     """The same without augmentation, if `features` are augmented."""
     scale_features: Sequence[Path] = ()
@@ -79,8 +79,8 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
     Raises:
         HistoBenchError: a file is missing, of no use, damaged, or does not belong to the run.
     """
-    head, lora = (spec.recipe.trainable == which for which in ("head", "lora"))
-    stored = head or (lora and files.features is not None)
+    head, tokens = spec.recipe.trainable == "head", spec.recipe.trainable in ("lora", "none")
+    stored = head or (tokens and files.features is not None)
     wanted = {"features": stored, "pixels": not stored, "evaluation_features": stored and bool(spec.augmentation)}
     for name, needed in wanted.items():
         if needed != (getattr(files, name) is not None):

@@ -17,7 +17,9 @@ from histobench.training.fit import predict
 from histobench.training.microbatch import MicroBatch
 
 
-def load(spec: RunSpec, weights: Path | None, trained: Path, device: torch.device) -> nn.Module:
+def load(
+    spec: RunSpec, weights: Path | None, trained: Path, device: torch.device, tokenizer: Path | None = None
+) -> nn.Module:
     """Return the classifier of a run on a device, as it computes in training; `trained` is its weights.safetensors.
 
     Raises:
@@ -28,7 +30,7 @@ def load(spec: RunSpec, weights: Path | None, trained: Path, device: torch.devic
             f"{trained}: the weights of this run are not there; delete the predictions.csv beside it to have it "
             "trained again"
         )
-    module = build.trained(spec, weights, trained, devices.precision(device))
+    module = build.trained(spec, weights, trained, devices.precision(device), tokenizer)
     with devices.memory_errors("the model"):
         module.to(device)
     if spec.recipe.trainable == "head":

@@ -30,7 +30,7 @@ class FoundSize:
 
     def __init__(self, folder: Path, spec: RunSpec, how: Mapping[str, bool], device: torch.device):
         """Of a run; `how` holds what else decides the memory that it needs, by name."""
-        recipe = spec.recipe.model_dump(mode="json", include={"trainable", "lora", "batch_size"})
+        recipe = spec.recipe.model_dump(mode="json", include={"trainable", "lora", "batch_size", "prompt"})
         own = {"model": spec.model.model_dump(mode="json"), "device": devices.describe(device)}
         self.job: dict[str, Any] = recipe | own | dict(how)
         self.device = device

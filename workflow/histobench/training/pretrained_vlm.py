@@ -10,7 +10,7 @@ from histobench.fetch import hub
 from histobench.fetch.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, shards, small_files, verify_folder
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
-from histobench.models import vlm
+from histobench.models import prompts, vlm
 from histobench.study.spec import FolderWeights, HubWeights, VlmSettings, canonical_json
 
 LANGUAGE_HEAD = {"lm_head.weight"}
@@ -29,18 +29,42 @@ def convert(settings: VlmSettings, downloads: Path, output: Path) -> bool:
     """
     from safetensors.torch import save_file
 
+    generator, config, downloaded = _published(settings, downloads, LANGUAGE_HEAD)
+    model = generator.model
+    origin = {} if isinstance(settings.weights, str) else settings.weights.model_dump(exclude={"folder"})
+    metadata = {**origin, vlm.CONFIG: canonical_json(config)}
+    with atomic_path(output) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary, metadata)
+    return downloaded
+
+
+def convert_language_head(settings: VlmSettings, downloads: Path, output: Path) -> bool:
+    """Write a model's published language-model head alone, as :func:`convert` writes the rest; it may be that of the embedding.
+
+    Raises:
+        HistoBenchError: as :func:`convert`.
+    """
+    from safetensors.torch import save_file
+
+    generator, _, downloaded = _published(settings, downloads, set())
+    with atomic_path(output) as temporary:
+        save_file({prompts.HEAD: generator.get_output_embeddings().weight.detach().contiguous()}, temporary)
+    return downloaded
+
+
+def _published(settings: VlmSettings, downloads: Path, optional: set[str]) -> tuple[Any, Any, bool]:
+    """Return a model with language-model head and its config, and whether anything was downloaded.
+
+    Its weights may lack the `optional` parameters, or hold them without use.
+    """
     folder, names, downloaded = fetch(settings, downloads)
     config = read_json(folder / CONFIG)
     with TemporaryDirectory() as verified:  # transformers also looks for files that were not verified, such as adapters
         for name in names:
             Path(verified, name).symlink_to(folder.absolute() / name)
         made = vlm.architecture(settings, config)
-        model = load(made.generator, made.config, folder, Path(verified), LANGUAGE_HEAD.__contains__).model
-    origin = {} if isinstance(settings.weights, str) else settings.weights.model_dump(exclude={"folder"})
-    metadata = {**origin, vlm.CONFIG: canonical_json(config)}
-    with atomic_path(output) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary, metadata)
-    return downloaded
+        model = load(made.generator, made.config, folder, Path(verified), optional.__contains__)
+        return model, config, downloaded
 
 
 def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool]:

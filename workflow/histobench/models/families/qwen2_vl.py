@@ -104,12 +104,13 @@ class Qwen2VL(Family):
         patches = patches.expand(-1, -1, -1, -1, -1, -1, vision.temporal_patch_size, -1, -1)
         return (patches.reshape(count * grid**2, -1), torch.tensor([[1, grid, grid]] * count))
 
-    def positions(self, side: int) -> torch.Tensor:
-        """Return (3, 1, T + 2): frame, row and column. The end marker has the largest of these plus 1, not T + 1."""
+    def positions(self, side: int, text: int = 0) -> torch.Tensor:
+        """Return (3, 1, T + 2 + text): frame, row and column. The end marker has the largest of these plus 1, not T + 1, and the
+        text goes on from there, equal in all three."""
         row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
         visual = 1 + torch.stack([torch.zeros(side * side, dtype=torch.int64), row.flatten(), column.flatten()])
-        start, end = torch.zeros(3, 1, dtype=torch.int64), torch.full((3, 1), 1 + side)
-        return torch.cat([start, visual, end], dim=1).unsqueeze(1)
+        start, after = torch.zeros(3, 1, dtype=torch.int64), torch.arange(1 + side, 2 + side + text).expand(3, -1)
+        return torch.cat([start, visual, after], dim=1).unsqueeze(1)
 
 
 FAMILY = Qwen2VL()

@@ -37,7 +37,7 @@ class SmolVLM(Family):
         # Not `get_image_features`, which first looks for images that are padding, and waits for the GPU to know.
         return model.connector(model.vision_model(images.to(model.dtype).contiguous()).last_hidden_state)
 
-    def positions(self, side: int) -> None:
+    def positions(self, side: int, text: int = 0) -> None:
         """Return None: the decoder counts positions itself."""
 
 

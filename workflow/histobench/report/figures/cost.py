@@ -33,7 +33,8 @@ def cost(costs: Sequence[Texts], parameters: Sequence[Texts], summary: Sequence[
     of embeddings or visual tokens; a note names the arms of which the latter are not known. The rows of `costs.csv` are of
     one dataset, split and augmentation, those of `summary.csv` of the same arms at the last epoch.
     """
-    trainable = {(row["model"], row["mode"]): float(row["trainable"]) for row in parameters}
+    # A logarithmic scale has no place for arms that train nothing.
+    trainable = {(row["model"], row["mode"]): float(row["trainable"]) or np.nan for row in parameters}
     totals: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for row in costs:
         spent = float(row["seconds"]) + float(row["feature_seconds"] or 0)

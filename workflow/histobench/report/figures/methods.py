@@ -89,9 +89,9 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
         _input(study, models, 36),
         Box("Vision tower", towers, 46, "frozen"),
         Box("Connector", [*merges, "to one token"], 30, "frozen"),
-        Box("Visual tokens", [*tokens, "between image", "markers, no text"], 24),
+        Box("Visual tokens", [*tokens, "between image", f"markers, {_text(study, arms)}"], 24),
     ]
-    count = len({arm.trainable for arm in arms})
+    count = len({arm.trainable for arm in arms} - {"none"})
     width = (PAGE - 4 - 4 * (count - 1)) / count
     lanes: list[tuple[str, list[Box], Box]] = []
     for trainable, title in (("head", "Linear probing"), ("lora", "LoRA fine-tuning")):
@@ -133,8 +133,15 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
     return figure
 
 
+def _text(study: Study, arms: Sequence[Arm]) -> str:
+    """Return which modes have text after the image."""
+    recipes = {printed("mode", arm.mode): study.recipes[arm.model][arm.mode] for arm in arms}
+    modes = [mode for mode, recipe in recipes.items() if "prompt" in recipe or "prompts" in recipe]
+    return f"then text ({', '.join(modes)})" if modes else "no text"
+
+
 _READOUTS = {
-    "end_marker": "last position (end-of-image marker)",
+    "end_marker": "last position (without text the end-of-image marker)",
     "last_image_token": "last visual token",
     "mean": "mean over visual tokens",
 }
@@ -209,6 +216,7 @@ def _adapters(study: Study, arms: Sequence[Arm], parameters: Sequence[Texts]) ->
 def _training(study: Study, arms: Sequence[Arm]) -> Box:
     """Return the box on training; it names every value where arms differ."""
     # Settings of epochs, where an arm has some.
+    asked = ", ".join(dict.fromkeys(arm.mode for arm in arms if arm.trainable == "none"))
     arms = [arm for arm in arms if study.has_epochs(*arm.key)] or arms
     recipes = [study.recipes[arm.model][arm.mode] for arm in arms]
 
@@ -224,6 +232,11 @@ def _training(study: Study, arms: Sequence[Arm]) -> Box:
         f"binary cross-entropy with logits; AdamW, learning rate {values('learning_rate')}, weight decay "
         f"{values('weight_decay')}, cosine annealing",
         f"batch {values('batch_size')}, {values('epochs')} epochs; evaluation: {folds}",
+        *(
+            [f"{asked}: nothing is trained, the language-model head compares words for the two classes"]
+            if asked
+            else []
+        ),
     )
     return Box("Training", lines, PAGE - 4)
 

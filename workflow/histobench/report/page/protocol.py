@@ -24,7 +24,7 @@ BREAKHIS = (
     "numbers (one slide has two subtypes) and 70 accession numbers, nine of which hold several slides"
 )
 READOUTS = {
-    "end_marker": "the last position, the end-of-image marker, after the final norm",
+    "end_marker": "the last position (without text the end-of-image marker), after the final norm",
     "last_image_token": "the last visual token, after the final norm",
     "mean": "the mean over the visual tokens, after the final norm",
 }
@@ -61,7 +61,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     Points that do not apply are left out, for example those on vision-language models in a study without any.
     """
     recipes = [recipe for modes in study.recipes.values() for recipe in modes.values()]
-    decay, batch = (_list(f"{recipe[key]:g}" for recipe in recipes) for key in ("weight_decay", "batch_size"))
+    trained = [recipe for recipe in recipes if recipe["trainable"] != "none"]
+    decay, batch = (_list(f"{recipe[key]:g}" for recipe in trained) for key in ("weight_decay", "batch_size"))
     cnns, encoders, vlms = (
         [model for model in study.models.values() if settings_kind(model) == kind] for kind in ("CNN", "Encoder", "VLM")
     )
@@ -80,9 +81,11 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         else ""
     )
     if vlms:
+        prompted = any("prompt" in recipe or "prompts" in recipe for recipe in recipes)
+        text = "text after the image in some modes" if prompted else "no text"
         vlm_input = (
             f"resized to {_sizes(vlms)} pixels (aspect ratio not kept), then rescaled and normalized by the native "
-            "processor alone; no tiling, no text; the visual tokens are between the model's begin- and end-of-image markers"
+            f"processor alone; no tiling, {text}; the visual tokens are between the model's begin- and end-of-image markers"
         )
     checkpoints = {
         f"{study.label(name)}: {model['weights']['hub']}"
@@ -186,6 +189,9 @@ def _adapters(lora: Settings) -> str:
 
 
 def _recipe(recipe: Settings) -> str:
+    if recipe["trainable"] == "none":
+        answers = [f"{label} by {', '.join(map(repr, words))}" for label, words in recipe["answers"].items()]
+        return f"nothing is trained, {count([len(recipe['prompts'])], 'prompt')}, {' and '.join(answers)}"
     trained = {"all": "all parameters", "head": "linear head on the frozen backbone", "lora": "LoRA adapters and head"}
     parts = [
         classifier(recipe) or trained[recipe["trainable"]],
@@ -198,6 +204,8 @@ def _recipe(recipe: Settings) -> str:
         del parts[1:]
     if number := recipe.get("patients_per_class"):
         parts.append(f"images of {number} patients of each class")
+    if text := recipe.get("prompt"):
+        parts.append(f"text after the image: “{text}”")
     if share := recipe.get("validation"):
         parts.append(f"{share:g} of the training groups kept for choosing epoch, threshold and temperature")
     if stain := recipe.get("stain"):

@@ -17,9 +17,16 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     A value that not all arms share is followed by the arms that have it.
     """
     owners: dict[str, dict[str, dict[str, list[str]]]] = {}  # category -> name -> value -> arms
-    kept = any("validation" in study.recipes[arm.model][arm.mode] for arm in study.arms)
-    for arm in study.arms:
-        for category, values in _values(study.recipes[arm.model][arm.mode], kept).items():
+    recipes = [study.recipes[arm.model][arm.mode] for arm in study.arms]
+    kept = any("validation" in recipe for recipe in recipes)
+    text = any("prompt" in recipe or "prompts" in recipe for recipe in recipes)
+    for arm, recipe in zip(study.arms, recipes, strict=True):
+        of_arm = _values(recipe, kept)
+        if text and arm.family != "cnn":
+            of_arm["Training"]["Text after the image"] = " / ".join(
+                recipe.get("prompts", [recipe.get("prompt", "none")])
+            )
+        for category, values in of_arm.items():
             names = owners.setdefault(category, {})
             for name, value in values.items():
                 names.setdefault(name, {}).setdefault(value, []).append(arm.name)
@@ -48,6 +55,9 @@ def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
 
     `kept` tells whether any recipe of the study keeps training groups for choosing.
     """
+    if recipe["trainable"] == "none":
+        answers = [f"{label}: {', '.join(map(str.strip, words))}" for label, words in recipe["answers"].items()]
+        return {"Training": {"Trained parameters": "none (zero-shot)", "Words of an answer": "; ".join(answers)}}
     optimization = {
         "Learning rate": _scientific(recipe["learning_rate"]),
         "Optimizer": "AdamW",
