@@ -28,6 +28,7 @@ TITLES = {
     "confusion": "Confusion matrices",
     "patients": "Errors by patient",
     "bach": "External test",
+    "few-shot": "Accuracy by the number of patients that train",
 }
 """Titles of the figures whose name does not already read as one."""
 COSTS = (
