@@ -15,7 +15,7 @@ def test_a_curve_has_a_point_for_each_number_of_patients(project):
     project.edit(study, "[0, 1, 2]", "[0, 1]")
     results = "results/studies/few-shot"
     names = ("figures/few-shot.svg", "tables/recipes.csv", "figures/epochs.svg")
-    project.study("few-shot", *(f"{results}/{name}" for name in names))
+    project.study("few-shot", "-k", *(f"{results}/{name}" for name in names))
     figure = (project.folder / results / "figures/few-shot.svg").read_text()
     for name in ("ResNet34 LP", "ResNet34 simpleshot"):
         assert f'id="{name}"' in figure

@@ -308,6 +308,14 @@ def test_every_field_of_a_recipe_that_matters_is_in_table_3() -> None:
             read.add(key)
             return super().__getitem__(key)
 
+        def __contains__(self, key):  # of a key that is absent at its default
+            read.add(key)
+            return super().__contains__(key)
+
+        def get(self, key, default=None):
+            read.add(key)
+            return super().get(key, default)
+
     arms = [PROBE, TUNED]
     one = study(arms=arms)
     recipes = {mode: Recorded(of) for mode, of in one.recipes["smolvlm"].items()}

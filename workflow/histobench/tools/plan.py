@@ -276,6 +276,10 @@ def tabled(config: Config, run: Run, device: str) -> tuple[float, float]:
     return train, rate(config, run.model, "evaluation", device)
 
 
+KIND = ("trainable", "lora", "classifier", "bag")
+"""Keys of a recipe that decide how fast it trains."""
+
+
 @cache
 def _records(model: str, mode: str) -> list[dict]:
     rest = ("dataset", "data_key", "split", "magnification", "augmentation", "run_key", "seed", "fold")
@@ -290,7 +294,7 @@ def measured(config: Config, run: Run, device: str) -> float | None:
     for content in _records(run.model, run.mode):
         made = content.get("specification", {})
         same = all(made.get(key) == like[key] for key in ("model", "augmentation"))
-        same = same and all(made["recipe"].get(key) == like["recipe"][key] for key in ("trainable", "lora"))
+        same = same and all(made["recipe"].get(key) == like["recipe"].get(key) for key in KIND)
         if same and is_device(content.get("device", ""), device) and content.get("images_per_second"):
             rates.append(content["images_per_second"])
     return median(rates) if rates else None

@@ -29,6 +29,7 @@ TITLES = {
     "patients": "Errors by patient",
     "bach": "External test",
     "stress": "Accuracy on altered images",
+    "few-shot": "Accuracy by the number of patients that train",
 }
 """Titles of the figures whose name does not already read as one."""
 COSTS = (
