@@ -27,7 +27,8 @@ def altered(image: np.ndarray, shift: str, strength: int, original: tuple[int, i
         case "stain":
             return stained(image, (1 + value, 1 - value))
         case "blur":
-            return cv2.GaussianBlur(image, (0, 0), *(value * side / length for length in original))
+            across, down = (value * side / length for length in original)
+            return cv2.GaussianBlur(image, (0, 0), sigmaX=across, sigmaY=down)
         case "jpeg":
             return compressed(image, int(value))
         case "brightness":
@@ -47,8 +48,8 @@ def stained(image: np.ndarray, factors: tuple[float, float]) -> np.ndarray:
 
 def compressed(image: np.ndarray, quality: int) -> np.ndarray:
     """Return an image after compression as JPEG of a quality from 1 to 100 (OpenCV's default subsampling of colour, 4:2:0)."""
-    written = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.ascontiguousarray(cv2.imdecode(written, cv2.IMREAD_COLOR)[..., ::-1])
+    written = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(written, cv2.IMREAD_COLOR_RGB)  # type: ignore[return-value]
 
 
 def zoomed(image: np.ndarray, factor: float) -> np.ndarray:

@@ -118,7 +118,7 @@ def drops(
         for metric in METRICS:
             plain = Value(means, drawn, [(NONE, 0)], metric, groups)
             for shift, strength, own in _places(conditions):
-                value = STRENGTHS[shift][strength - 1] if shift in STRENGTHS and strength != MEAN else None
+                value = STRENGTHS[shift][strength - 1] if shift in STRENGTHS and isinstance(strength, int) else None
                 place = {"shift": shift, "strength": strength, "value": value, "metric": metric}
                 numbers = Value(means, drawn, own, metric, groups).numbers(plain, shift == NONE)
                 rows.append(key | place | numbers | about)

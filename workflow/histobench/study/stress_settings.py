@@ -8,8 +8,8 @@ from histobench.study.grid_settings import Magnifications, Names, Seeds
 from histobench.study.spec import Name, Settings, distinct
 
 Shift = Literal["stain", "blur", "jpeg", "brightness", "scale"]
-SHIFTS: tuple[Shift, ...] = get_args(Shift)
-STRENGTHS: dict[Shift, tuple[float, ...]] = {
+SHIFTS: tuple[str, ...] = get_args(Shift)
+STRENGTHS: dict[str, tuple[float, ...]] = {
     "stain": (0.1, 0.2, 0.3, 0.4, 0.5),
     "blur": (1, 2, 3, 4, 6),
     "jpeg": (80, 60, 40, 20, 10),
@@ -48,5 +48,5 @@ class Stress(Settings):
     augmentations: Names
     seeds: Seeds | None = None
     """Seeds of the runs; that of the study where this is absent."""
-    shifts: Annotated[list[Shift], Field(min_length=1), AfterValidator(distinct)] = list(SHIFTS)
+    shifts: Annotated[list[Shift], Field(min_length=1), AfterValidator(distinct)] = list(get_args(Shift))
     """How images are altered, each at five strengths."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from histobench.evaluation.stress import ALL, MEAN
 from histobench.evaluation.summary import ARM
 from histobench.report.render import Table
-from histobench.report.terms import Texts, fixed, head, resampled, signed
+from histobench.report.terms import Texts, fixed, head, remarks, resampled, signed
 from histobench.study.resolved import Study
 from histobench.study.stress_settings import NONE, SHIFTS
 
@@ -45,11 +45,12 @@ def stress_table(stress: Sequence[Texts], study: Study) -> Table:
         for arm, cells in arms.items()
     ]
     caption = study.caption(
-        "Stress test: accuracy of trained models on their evaluation images, mean over folds, and how much it falls when these are "
+        "Accuracy of trained models on their evaluation images, mean over folds, and how much it falls when these are "
         f"altered: mean over five strengths. Brackets are 95 % intervals; {resampled(stress, study)} are resampled within class and "
         "fold. Drops are paired: models, images and resampled groups are the same. Intervals leave out the variance of training.",
         "Relative drop: share of the balanced accuracy above guessing (0.5) that is lost, mean over shifts and strengths; absent where "
         "the interval of the unaltered images includes guessing.",
+        *remarks([{**row, "seeds": ""} for row in stress], study.labels),
     )
     return Table.of(
         "Stress test",
