@@ -428,7 +428,12 @@ ENCODERS = [
     Case(f"{PHIKON}.image_size", 8, "16"),
     Case(f"{PHIKON}.readout", "mean", "unknown key"),
     Case("modes.lp.trainable", "lora", "'resnet34' is a CNN"),
-    Case(f"{PHIKON}.training", {"lp": {"trainable": "lora"}}, "'phikon' is an encoder", f"{PHIKON}.training.lp.trainable"),
+    Case(
+        f"{PHIKON}.training",
+        {"lp": {"trainable": "lora", "standardise": False}},
+        "'phikon' is an encoder",
+        f"{PHIKON}.training.lp.trainable",
+    ),
 ]
 
 CASES = [

@@ -316,7 +316,9 @@ def test_without_network_the_message_says_which_file_is_missing_and_where_to_get
     missing = "model.safetensors" if name == INDEX else name
     message = refused(folder)
     assert message.startswith(f"{folder / missing} is missing and http://127.0.0.1:9 cannot be reached (")
-    assert f"files (an encoder's may be pytorch_model.bin) of http://127.0.0.1:9/{REPOSITORY}/tree/{REVISION} " in message
+    assert (
+        f"files (an encoder's may be pytorch_model.bin) of http://127.0.0.1:9/{REPOSITORY}/tree/{REVISION} " in message
+    )
     assert f"put them into {folder}," in message
 
 

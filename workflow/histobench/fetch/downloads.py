@@ -12,7 +12,6 @@ from histobench.study.config import Config
 from histobench.study.model_settings import CnnEntry, EncoderEntry, VlmEntry
 from histobench.study.spec import HubWeights, WeightsFile
 
-
 _FILES = "its .json and .safetensors files (an encoder's may be pytorch_model.bin) into"
 
 
