@@ -429,7 +429,10 @@ ENCODERS = [
     Case(f"{PHIKON}.readout", "mean", "unknown key"),
     Case("modes.lp.trainable", "lora", "'resnet34' is a CNN"),
     Case(
-        f"{PHIKON}.training", {"lp": {"trainable": "lora"}}, "'phikon' is an encoder", f"{PHIKON}.training.lp.trainable"
+        f"{PHIKON}.training",
+        {"lp": {"trainable": "lora", "standardise": False}},
+        "'phikon' is an encoder",
+        f"{PHIKON}.training.lp.trainable",
     ),
 ]
 
