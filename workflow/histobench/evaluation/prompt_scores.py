@@ -31,5 +31,6 @@ def of_prompts(paths: Iterable[Path], prompts: Mapping[tuple[str, str], int]) ->
         label = np.array([row["label"] == "1" for row in images])
         for number, column in enumerate(columns):
             found = scores(label, np.array([float(row[column]) for row in images]))
-            rows.append(asdict(run) | {"prompt": number} | {name: found[name] for name in SCORES})
+            row: Row = asdict(run)
+            rows.append(row | {"prompt": number} | {name: found[name] for name in SCORES})
     return summarise(rows, (*ARM, "prompt"), SCORES)

@@ -48,6 +48,8 @@ def cost(costs: Sequence[Texts], parameters: Sequence[Texts], summary: Sequence[
     unknown = {(row["model"], row["mode"]) for row in costs if not row["feature_seconds"]}
     names = ", ".join(arm.name for arm in shown if arm.key in unknown and arm.trainable != "all")
     notes = [NOTE, f"They lack it where it was not recorded: {names}."] if names else [NOTE]
+    if any(np.isnan(trainable[arm.key]) for arm in shown):
+        notes.append("Arms that train nothing are on the left alone.")
     figure = canvas(PAGE, 64, [*notes, *study.notes], arm_handles(shown, known, line=False))
     axes = figure.subplots(1, 2, sharey=True)
     devices = [device for row in costs for device in row["device"].split("; ")]

@@ -101,7 +101,7 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
         stack = [Box("Language decoder", [*decoder, *(f"h: {line}" for line in readout)], width - 44, "frozen")]
         if trainable == "lora":
             stack.append(Box("LoRA adapters", _adapters(study, trained, parameters), width - 44, "trained"))
-        sizes = [f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained]
+        sizes = list(dict.fromkeys(f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained))
         counts = _counts(trained, parameters, "trainable")
         modes = "/".join(dict.fromkeys(printed("mode", arm.mode) for arm in trained))
         head = Box("Head", [*sizes, "trainable in all:", *counts], 34, "trained")
@@ -134,10 +134,11 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
 
 
 def _text(study: Study, arms: Sequence[Arm]) -> str:
-    """Return which modes have text after the image."""
-    recipes = {printed("mode", arm.mode): study.recipes[arm.model][arm.mode] for arm in arms}
-    modes = [mode for mode, recipe in recipes.items() if "prompt" in recipe or "prompts" in recipe]
-    return f"then text ({', '.join(modes)})" if modes else "no text"
+    """Return whether modes have text after the image."""
+    prompted = [
+        "prompt" in recipe or "prompts" in recipe for recipe in (study.recipes[arm.model][arm.mode] for arm in arms)
+    ]
+    return "then text" if all(prompted) else "then text in some modes" if any(prompted) else "no text"
 
 
 _READOUTS = {
