@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.models import cnn, vlm
+from histobench.models import cnn, partial_training, vlm
 from histobench.study.spec import CnnSettings, Recipe, VlmSettings
 
 
@@ -41,22 +41,28 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
             classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
             if recipe.lora is not None:
                 classifier.adapt(recipe.lora, seed=0)
-        trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
-        lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
-        return Size(published_form, _count(classifier), sum(map(torch.numel, trained.values())), lora)
+        return _size(published_form, classifier)
     original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:
         cnn.narrow(original, settings)
     published_form = _count(original)
     # Given the empty network's own state, the classifier is as empty as that.
     classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None)
+    partial_training.freeze(classifier, recipe, seed=0)
     if recipe.trainable != "head" and recipe.batch_size == 1 and cnn.normalises_over_batch(classifier):
         raise HistoBenchError(
             f"{settings.architecture}: its batch normalisation needs batches of 2 images or more, but it is trained with "
             "`batch_size: 1`; write 2 or more in the mode"
         )
-    trained = classifier.head if recipe.trainable == "head" else classifier
-    return Size(published_form, _count(classifier), _count(trained), 0)
+    if recipe.trainable == "head":
+        classifier.backbone.requires_grad_(False)
+    return _size(published_form, classifier)
+
+
+def _size(published_form: int, classifier: nn.Module) -> Size:
+    trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
+    return Size(published_form, _count(classifier), sum(map(torch.numel, trained.values())), lora)
 
 
 def _count(module: nn.Module) -> int:

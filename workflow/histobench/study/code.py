@@ -18,7 +18,7 @@ def script_code(script: str, families: Sequence[str] = ("cnn",)) -> str:
     """
     vlms = sorted(set(families) - {"cnn"})
     without = ["histobench.fetch.http"]
-    without += [] if "cnn" in families else ["histobench.models.cnn"]
+    without += [] if "cnn" in families else ["histobench.models.cnn", "histobench.models.partial_training"]
     without += [] if vlms else ["histobench.models.vlm"]
     also = [f"histobench.models.families.{name.replace('-', '_')}" for name in vlms]
     return fingerprint(SCRIPTS / f"{script}.py", without, also)

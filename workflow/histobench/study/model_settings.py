@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationErr
 
 from histobench.study import checks
 from histobench.study.messages import at, messages
-from histobench.study.spec import CnnSettings, Name, Recipe, Settings, VlmSettings, WeightsFile, settings_kind
+from histobench.study.spec import CnnSettings, Lora, Name, Recipe, Settings, VlmSettings, WeightsFile, settings_kind
 
 
 class Entry(Settings):
@@ -108,21 +108,31 @@ def mode_of_model(mode: Mode, entry: CnnEntry | VlmEntry, mode_name: str, model_
         return f"{training if key in own else f'modes.{mode_name}'}.{key}"
 
     if isinstance(entry, CnnEntry):
+        lora = None
         if wanted.trainable == "lora":
-            raise ValueError(
-                f"{place('trainable')}: {model_name!r} is a CNN and has no `lora` adapters; write `all` or `head`"
-            )
+            if wanted.lora is None:
+                raise ValueError(f"{place('lora')}: this key is required to train adapters of {model_name!r}")
+            of_cnn = {"rank", "alpha", "dropout"}
+            lora = Lora(**wanted.lora.model_dump(include=of_cnn), projections=["conv"])
         return wanted.model_copy(
-            update={"lora": None, "vision": "cached", "gradient_checkpointing": False, "compile": False}
+            update={"lora": lora, "vision": "cached", "gradient_checkpointing": False, "compile": False}
+        )
+    if wanted.trainable == "last":
+        raise ValueError(
+            f"{place('trainable')}: `last` is for CNNs, and {model_name!r} is a vision-language model; write `lora` or `head`"
         )
     if wanted.trainable == "head":
         return wanted.model_copy(update={"lora": None, "compile": False})
     if wanted.lora is None:
         raise ValueError(f"{place('lora')}: this key is required to train {model_name!r}, a vision-language model")
-    for part in ("vision", "connector"):
+    if "conv" in wanted.lora.projections:
+        raise ValueError(
+            f"{place('lora')}.projections: {model_name!r} has no `conv`, which is for CNNs; write some of q, k, v, o, gate, up, down"
+        )
+    for part in ("vision", "connector", "vision_blocks"):
         if getattr(wanted.lora, part) and wanted.vision != "live":
             raise ValueError(
-                f"{place('lora')}.{part}: {model_name!r} cannot train its {part} on cached visual tokens; "
+                f"{place('lora')}.{part}: {model_name!r} cannot train its {part.replace('_', ' ')} on cached visual tokens; "
                 "add `vision: live` to the mode"
             )
     return wanted.model_copy(update={"trainable": "lora", "standardise": False})

@@ -40,7 +40,7 @@ class Arm:
     family: str
     """`cnn`, or a family of vision-language models."""
     trainable: str
-    """`all`, `head` or `lora`."""
+    """`all`, `head`, `last` or `lora`."""
 
     @property
     def key(self) -> tuple[str, str]:

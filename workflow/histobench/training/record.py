@@ -85,6 +85,7 @@ def versions(spec: RunSpec) -> dict[str, str]:
     if spec.recipe.trainable != "head":
         if isinstance(spec.model, CnnSettings):
             used.append(spec.model.architecture.partition("/")[0])
+            used += ["peft"] if spec.recipe.lora else []
         else:
             used += ["transformers", "peft"]
         used += ["albumentations"] if spec.augmentation else []

@@ -170,14 +170,19 @@ def _sizes(models: Iterable[Settings]) -> str:
 
 
 def _adapters(lora: Settings) -> str:
+    if lora["projections"] == ["conv"]:
+        return "of a CNN every convolution that is not grouped, batch normalisation fixed"
     layers = "every decoder layer" if lora["layers"] is None else f"decoder layers {lora['layers']}"
     tower = "on the vision tower's attention too" if lora["vision"] else "nothing in the vision tower"
     connector = "the connector trained" if lora["connector"] else "nothing in the connector"
+    if blocks := lora.get("vision_blocks"):
+        connector += f", the last {count([blocks], 'block')} of the vision tower trained"
     return f"{', '.join(lora['projections'])} projections of {layers}, {tower}, {connector}"
 
 
 def _recipe(recipe: Settings) -> str:
     trained = {"all": "all parameters", "head": "linear head on the frozen backbone", "lora": "LoRA adapters and head"}
+    trained |= {"last": "last block, what follows it, and head"}
     parts = [
         trained[recipe["trainable"]],
         count([recipe["epochs"]], "epoch"),
