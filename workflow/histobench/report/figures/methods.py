@@ -101,7 +101,7 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
         stack = [Box("Language decoder", [*decoder, *(f"h: {line}" for line in readout)], width - 44, "frozen")]
         if trainable == "lora":
             stack.append(Box("LoRA adapters", _adapters(study, trained, parameters), width - 44, "trained"))
-        sizes = [f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained]
+        sizes = dict.fromkeys(f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained)
         counts = _counts(trained, parameters, "trainable")
         modes = "/".join(dict.fromkeys(printed("mode", arm.mode) for arm in trained))
         head = Box("Head", [*sizes, "trainable in all:", *counts], 34, "trained")

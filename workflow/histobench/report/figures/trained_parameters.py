@@ -12,7 +12,7 @@ from histobench.study.resolved import Study
 
 HEIGHT, WIDTH = 62.0, 150.0
 """Size in mm of the axes without their labels, nearly."""
-POINTS, LABELS = 1.3, 3.3
+POINTS, LABELS = 1.3, 3.7
 """The least distance in mm of two points, and of two labels, along the axis."""
 
 
