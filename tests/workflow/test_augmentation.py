@@ -5,7 +5,7 @@ import csv
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, loaded
+from tests.workflow.conftest import ROOT, loaded, shared_with_the_paper
 
 STUDY = loaded(yaml.safe_load((ROOT / "config/studies/augmentation.yaml").read_text()))
 TRANSFORMS = ("flip", "rotate", "brightness", "crop", "blur")
@@ -18,6 +18,7 @@ def test_each_transform_is_alone_once_and_left_out_once():
     for name, (transform,) in alone.items():
         assert STUDY.augmentations[f"without-{name}"] == [other for other in whole if other != transform]
     assert len(STUDY.runs) == 14 * 5
+    assert len(shared_with_the_paper(STUDY)) == 2 * 5
 
 
 @pytest.mark.slow

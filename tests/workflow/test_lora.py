@@ -3,13 +3,20 @@
 import csv
 
 import pytest
+import yaml
 
 from histobench.study import resolved
+from tests.workflow.conftest import ROOT, loaded, shared_with_the_paper
 
 FOLDER = "results/studies/lora"
 # SMALL and narrow: ResNet34 has stages of 4, 8, 16 and 32 channels, the decoders have 2 layers and the towers 2 blocks.
 BLOCK = {"qwen2-vl-2b": 32 * 96 + 96 + 32 * 32 + 32 + 32 * 64 + 64 + 64 * 32 + 32 + 4 * 32}
 BLOCK["smolvlm"] = 6 * (16 * 16 + 16) + 4 * 16
+
+
+def test_the_runs_of_the_papers_study_are_shared():
+    study = loaded(yaml.safe_load((ROOT / "config/studies/lora.yaml").read_text()))
+    assert (len(study.runs), len(shared_with_the_paper(study))) == (16 * 5, 3 * 5)
 
 
 @pytest.mark.slow

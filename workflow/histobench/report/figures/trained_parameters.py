@@ -1,6 +1,7 @@
 """Accuracy against the number of trained parameters, one labelled point for each arm."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from histobench.study.resolved import Study
 
 HEIGHT, WIDTH = 62.0, 150.0
 """Size in mm of the axes without their labels, nearly."""
-POINTS, LABELS = 1.3, 3.7
+POINTS, LABELS = 1.0, 3.7
 """The least distance in mm of two points, and of two labels, along the axis."""
 
 
@@ -29,7 +30,7 @@ def trained_parameters(intervals: Sequence[Texts], parameters: Sequence[Texts], 
     notes = [MEANS.format(resampled(list(rows.values()), study))] if rows else []
     notes += ["Points of nearly equal numbers are moved apart."]
     figure = canvas(PAGE, HEIGHT + 28, [*notes, *study.notes])
-    axis = figure.subplots()
+    axis: Any = figure.subplots()
     places = np.log10([trained[arm.key] for arm in shown])
     low, high = (places.min() - 0.15, places.max() + 0.15) if len(places) else (0, 1)
     mm = (high - low) / WIDTH
