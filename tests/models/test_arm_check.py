@@ -75,6 +75,7 @@ MODELS = [
     Case(SMOL, "image_size", 65, "16 px"),
     Case(SMOL, "image_size", 24, "16 px"),
     Case(SMOL, "recipe.lora.layers", [0, 99], "no decoder layer 99, the last is 1"),
+    Case(SMOL, "recipe.lora.vision_blocks", 3, "the vision tower has 2 blocks, not 3"),
     Case(QWEN, f"{TEXT}.rope_scaling", {"type": "mrope", "mrope_section": [2, 3, 2]}, "exactly to 8"),
     Case(QWEN, f"{TEXT}.rope_scaling", {"type": "mrope", "mrope_section": "16"}, "tuple of ints"),
     Case(QWEN, f"{TEXT}.rope_scaling", [2, 3, 3], "rope_parameters"),

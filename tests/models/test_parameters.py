@@ -85,6 +85,7 @@ class Sheet:
     vision: int
     connector: int
     lm_head: int
+    vision_block: int
     vision_adapters: int
     """Inputs and outputs of all projections of the vision tower's attention."""
 
@@ -124,6 +125,7 @@ QWEN = Sheet(
     + 32 * (_linear(1280, 3840) + _linear(1280, 1280) + _linear(1280, 5120) + _linear(5120, 1280) + 2 * 2 * 1280),
     connector=2 * 1280 + _linear(4 * 1280, 4 * 1280) + _linear(4 * 1280, 1536),
     lm_head=0,
+    vision_block=_linear(1280, 3840) + _linear(1280, 1280) + _linear(1280, 5120) + _linear(5120, 1280) + 4 * 1280,
     vision_adapters=32 * ((1280 + 3 * 1280) + (1280 + 1280)),
 )
 SMOL = Sheet(
@@ -141,6 +143,7 @@ SMOL = Sheet(
     # 3 x 3 tokens are shuffled into one.
     connector=9 * 1152 * 2048,
     lm_head=49_155 * 2048,
+    vision_block=4 * _linear(1152, 1152) + _linear(1152, 4304) + _linear(4304, 1152) + 4 * 1152,
     vision_adapters=27 * 4 * (1152 + 1152),
 )
 QWEN25 = Sheet(
@@ -209,26 +212,31 @@ def test_published_vision_language_models(sheet, published, lora, head):
 
 @pytest.mark.parametrize("sheet", [QWEN, SMOL, QWEN3], ids=lambda sheet: sheet.name)
 @pytest.mark.parametrize(
-    ("changes", "lora", "connector"),
+    ("changes", "lora", "whole"),
     [
-        ({"rank": 4}, lambda s: s.layers * 4 * sum(s.widths[p] for p in "qkvo"), False),
-        ({"projections": ["q", "v"]}, lambda s: s.layers * 16 * (s.widths["q"] + s.widths["v"]), False),
-        ({"projections": ["gate", "up", "down"]}, lambda s: s.layers * 16 * 3 * (s.hidden + s.mlp), False),
-        ({"layers": [0, 5, 23], "projections": ["o"]}, lambda s: 3 * 16 * 2 * s.hidden, False),
+        ({"rank": 4}, lambda s: s.layers * 4 * sum(s.widths[p] for p in "qkvo"), lambda s: 0),
+        ({"projections": ["q", "v"]}, lambda s: s.layers * 16 * (s.widths["q"] + s.widths["v"]), lambda s: 0),
+        ({"projections": ["gate", "up", "down"]}, lambda s: s.layers * 16 * 3 * (s.hidden + s.mlp), lambda s: 0),
+        ({"layers": [0, 5, 23], "projections": ["o"]}, lambda s: 3 * 16 * 2 * s.hidden, lambda s: 0),
         (
             {"vision": True, "rank": 8},
             lambda s: 8 * (s.layers * sum(s.widths[p] for p in "qkvo") + s.vision_adapters),
-            False,
+            lambda s: 0,
         ),
-        ({"connector": True, "projections": ["k"]}, lambda s: s.layers * 16 * s.widths["k"], True),
+        ({"connector": True, "projections": ["k"]}, lambda s: s.layers * 16 * s.widths["k"], lambda s: s.connector),
+        (
+            {"vision_blocks": 2, "projections": ["k"]},
+            lambda s: s.layers * 16 * s.widths["k"],
+            lambda s: 2 * s.vision_block,
+        ),
     ],
-    ids=["rank", "projections", "mlp", "layers", "vision", "connector"],
+    ids=["rank", "projections", "mlp", "layers", "vision", "connector", "blocks"],
 )
-def test_other_recipes(sheet, changes, lora, connector):
+def test_other_recipes(sheet, changes, lora, whole):
     counted = size(sheet.settings(), Recipe(trainable="lora", lora=Lora(**changes)))
     adapters, head = lora(sheet), sheet.hidden + 1
     assert (counted.lora, counted.total) == (adapters, sheet.model + adapters + head)
-    assert counted.trainable == adapters + head + (sheet.connector if connector else 0)
+    assert counted.trainable == adapters + head + whole(sheet)
 
 
 @pytest.mark.slow

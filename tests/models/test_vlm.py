@@ -190,8 +190,9 @@ def test_weights_from_a_file_of_which_each_part_loads_its_own(settings, tmp_path
         Lora(rank=4),
         Lora(rank=2, alpha=6, projections=["q", "v", "gate", "down"], layers=[1]),
         Lora(rank=4, vision=True, connector=True),
+        Lora(rank=4, vision_blocks=1),
     ],
-    ids=["attention", "some", "vision"],
+    ids=["attention", "some", "vision", "blocks"],
 )
 @torch.no_grad()
 def test_trained_adapters_equal_their_products_added_to_the_weights(name, lora):
@@ -409,7 +410,9 @@ def test_an_adapter_changes_nothing_before_its_first_step_and_follows_from_the_s
 
 @each
 @pytest.mark.parametrize(
-    "lora", [Lora(), Lora(vision=True), Lora(connector=True)], ids=["decoder", "vision", "connector"]
+    "lora",
+    [Lora(), Lora(vision=True), Lora(connector=True), Lora(vision_blocks=1)],
+    ids=["decoder", "vision", "connector", "blocks"],
 )
 def test_what_is_trained_is_float32_and_gradients_reach_all_of_it_and_nothing_else(name, lora):
     classifier = adapted(MODELS[name], lora, dtype=torch.bfloat16).train()

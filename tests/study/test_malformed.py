@@ -237,7 +237,7 @@ CNNS = [
     Case(f"{VGG}.training", {"fft": {}}, "did you mean 'ft'"),
     Case(f"{VGG}.training", {"ft": None}, "keys and values", f"{VGG}.training.ft"),
     Case(f"{VGG}.training", {"ft": {"epoch": 3}}, "unknown key", f"{VGG}.training.ft.epoch"),
-    Case(f"{VGG}.training", {"ft": {"trainable": "lora"}}, "CNN", "trainable"),
+    Case(f"{VGG}.training", {"ft": {"trainable": "lora", "lora": None}}, "required to train adapters", "ft.lora"),
 ]
 
 SMOL = "models.smolvlm"
@@ -270,7 +270,7 @@ VLMS = [
 MODES = [
     Case("modes.ft", None, "keys and values"),
     Case("modes.ft.trainable", "full", "'all'"),
-    Case("modes.ft.trainable", "lora", "CNN"),
+    Case("modes.ft.trainable", "last", "CNN"),
     Case("modes.ft.epochs", 0, "1"),
     Case("modes.ft.epochs", 10**9, "at most"),
     Case("modes.ft.epochs", 2.5, "whole number"),
@@ -298,6 +298,9 @@ MODES = [
     Case("modes.ft.lora.alpha", -1, "1"),
     Case("modes.ft.lora.dropout", 1, "1"),
     Case("modes.ft.lora.projections", [], "at least 1"),
+    Case("modes.ft.lora.projections", ["conv"], "for CNNs"),
+    Case("modes.ft.lora.vision_blocks", 0, "1"),
+    Case("modes.ft.lora.vision_blocks", 2, "vision: live"),
     Case("modes.ft.lora.projections", "qkvo", "list"),
     Case("modes.ft.lora.projections", ["q_proj"], "'q'", "modes.ft.lora.projections.0"),
     Case("modes.ft.lora.projections", ["q", "v", "q"], "twice"),
@@ -427,7 +430,7 @@ ENCODERS = [
     Case(f"{PHIKON}.arguments", ["SiLU"], "keys and values"),
     Case(f"{PHIKON}.image_size", 8, "16"),
     Case(f"{PHIKON}.readout", "mean", "unknown key"),
-    Case("modes.lp.trainable", "lora", "'resnet34' is a CNN"),
+    Case("modes.lp", {"trainable": "last"}, "'phikon' is an encoder", "modes.lp.trainable"),
     Case(
         f"{PHIKON}.training",
         {"lp": {"trainable": "lora", "standardise": False}},

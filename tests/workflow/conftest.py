@@ -19,7 +19,9 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from histobench.study import paths
 from histobench.study.config import Config, load
+from histobench.study.runs import Run
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -31,6 +33,17 @@ def loaded(config: dict) -> Config:
     merged = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     update_config(merged, config)
     return load(merged)
+
+
+def shared_with_the_paper(study: Config) -> list[Run]:
+    """Return the runs of a study that are those of the paper's study: same path, same specification."""
+    paper = loaded({})
+    return [
+        run
+        for run in set(paper.runs).intersection(study.runs)
+        if study.path(paths.PREDICTIONS, **vars(run)) == paper.path(paths.PREDICTIONS, **vars(run))
+        and study.specification(run) == paper.specification(run)
+    ]
 
 
 TINY_STUDY = loaded(yaml.safe_load(TINY.read_text()))

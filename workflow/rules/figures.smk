@@ -150,3 +150,28 @@ use rule score as figure_few_shot with:
         report_log("few-shot"),
     params:
         **script("figure_few_shot"),
+
+
+use rule score as figure_trained_parameters with:
+    input:
+        study=STUDY_FILE,
+        intervals=rules.compare.output.intervals,
+        parameters=rules.check_arms.output,
+    output:
+        figure("trained-parameters"),
+    log:
+        report_log("trained-parameters"),
+    params:
+        **script("figure_trained_parameters"),
+
+
+use rule score as figure_augmentations with:
+    input:
+        study=STUDY_FILE,
+        effects=f"{RESULTS}/tables/augmentation-effects.csv",
+    output:
+        figure("augmentation-effects"),
+    log:
+        report_log("augmentation-effects"),
+    params:
+        **script("figure_augmentations"),

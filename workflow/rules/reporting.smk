@@ -104,6 +104,19 @@ use rule score as table_variance with:
         **script("table_variance"),
 
 
+use rule score as table_augmentations with:
+    input:
+        study=STUDY_FILE,
+        intervals=rules.compare.output.intervals,
+        draws=rules.compare.output.draws,
+    output:
+        table("augmentation-effects"),
+    log:
+        report_log("table_augmentations"),
+    params:
+        **script("table_augmentations"),
+
+
 use rule score as table_folds with:
     input:
         study=STUDY_FILE,

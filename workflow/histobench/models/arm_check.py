@@ -52,7 +52,8 @@ def check(study: Study, configs: Mapping[str, Any]) -> tuple[dict[tuple[str, str
                     continue
                 _pass_image(settings, made)
             for mode, recipe in study.recipes[name].items():
-                place = f"modes.{mode} of models.{name}" if recipe["lora"] else f"models.{name}"
+                of_mode = recipe["lora"] or recipe["trainable"] == "last"
+                place = f"modes.{mode} of models.{name}" if of_mode else f"models.{name}"
                 sizes[name, mode] = size(settings, Recipe.model_validate(recipe))
         except HistoBenchError as error:
             faults.append(f"{place}: {str(error).removeprefix(f'{settings.family}: ')}")

@@ -9,7 +9,7 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, read
-from histobench.models import cnn, encoder, prompts, vlm
+from histobench.models import cnn, encoder, partial_training, prompts, vlm
 from histobench.models.linear_head import LinearHead
 from histobench.study.spec import CnnSettings, EncoderSettings, FeatureSpec, RunSpec, VlmSettings, is_vlm
 
@@ -23,14 +23,16 @@ def build(
     compiled: bool = False,
     tokenizer: Path | None = None,
 ) -> nn.Module:
-    """Return a CNN or encoder with a new head or, with adapters, a vision-language model: images or visual tokens to logits.
+    """Return a CNN or encoder with a new head or a vision-language model, with adapters: images or visual tokens to logits.
 
     A vision-language model keeps its frozen parameters in the `precision` (`bf16` or `fp32`). With `tokens` it gets stored
     visual tokens and needs no vision tower; with `recompute` the backward pass computes its activations again; if `compiled`,
     its decoder's layers are compiled when they first run.
     """
     module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE, tokenizer)
-    if is_vlm(spec.model.family):
+    if spec.model.family == "cnn":
+        partial_training.freeze(module, spec.recipe, spec.seed)
+    elif is_vlm(spec.model.family):
         module.adapt(spec.recipe.lora, spec.seed)
         if recompute:
             module.checkpoint_activations()

@@ -20,13 +20,12 @@ from histobench.study.spec import CnnSettings
 _INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
 _OPTIONS = {"torchvision/googlenet": _INCEPTION, "torchvision/inception_v3": _INCEPTION}
 
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def normalises_over_batch(module: nn.Module) -> bool:
     """Tell whether a module, in its present mode, uses batch statistics: then cutting a batch changes the result."""
-    return any(isinstance(part, _BATCH_NORMS) and part.training for part in module.modules())
+    return any(isinstance(part, BATCH_NORMS) and part.training for part in module.modules())
 
 
 class Classifier(nn.Module):
@@ -34,6 +33,8 @@ class Classifier(nn.Module):
 
     mean: torch.Tensor
     std: torch.Tensor
+    fixed: Sequence[nn.Module] = ()
+    """Frozen parts of the backbone (:mod:`histobench.models.partial_training`), which stay in evaluation mode."""
 
     def __init__(self, backbone: nn.Module, head: nn.Linear, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
@@ -58,6 +59,13 @@ class Classifier(nn.Module):
             images = images.contiguous()
         images = (images.float() - self.mean) / self.std
         return self.backbone(images).flatten(1).float()
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Set training mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for part in self.fixed:
+            part.eval()
+        return self
 
 
 def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None) -> Classifier:

@@ -1,13 +1,14 @@
 """How many parameters a model has, counted on the true network without filling it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.models import cnn, encoder, vlm
+from histobench.models import cnn, encoder, partial_training, vlm
 from histobench.models.feature_heads import feature_head
 from histobench.study.spec import CnnSettings, EncoderSettings, Recipe, VlmSettings
 
@@ -45,30 +46,34 @@ def size(settings: CnnSettings | EncoderSettings | VlmSettings, recipe: Recipe) 
                 classifier.adapt(recipe.lora, seed=0)
         if recipe.trainable == "none":
             return Size(published_form, published_form, 0, 0)
-        trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
-        lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
-        trainable = sum(map(torch.numel, trained.values()))
-        more = _more(recipe, classifier.head)
-        return Size(published_form, _count(classifier) + more, trainable + more, lora)
+        return _size(published_form, classifier, recipe)
     if isinstance(settings, EncoderSettings):
         classifier = encoder.build(settings, 0, None, empty=True)
-        trained = classifier.head if recipe.trainable == "head" else classifier
-        more = _more(recipe, classifier.head)
-        return Size(_count(classifier.backbone), _count(classifier) + more, _count(trained) + more, 0)
+        return _size(_count(classifier.backbone), classifier, recipe)
     original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:
         cnn.narrow(original, settings)
     published_form = _count(original)
     # Given the empty network's own state, the classifier is as empty as that.
     classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None)
+    partial_training.freeze(classifier, recipe, seed=0)
     if recipe.trainable != "head" and recipe.batch_size == 1 and cnn.normalises_over_batch(classifier):
         raise HistoBenchError(
             f"{settings.architecture}: its batch normalisation needs batches of 2 images or more, but it is trained with "
             "`batch_size: 1`; write 2 or more in the mode"
         )
-    trained = classifier.head if recipe.trainable == "head" else classifier
+    return _size(published_form, classifier, recipe)
+
+
+def _size(published_form: int, classifier: Any, recipe: Recipe) -> Size:
+    """Return the size of a classifier whose parameters, without those of a frozen backbone, are trained if they can be."""
+    if recipe.trainable == "head":
+        classifier.requires_grad_(False)
+        classifier.head.requires_grad_(True)
+    trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
     more = _more(recipe, classifier.head)
-    return Size(published_form, _count(classifier) + more, _count(trained) + more, 0)
+    return Size(published_form, _count(classifier) + more, sum(map(torch.numel, trained.values())) + more, lora)
 
 
 def _more(recipe: Recipe, head: nn.Linear) -> int:

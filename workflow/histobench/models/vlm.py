@@ -221,7 +221,7 @@ class VisionLanguageClassifier(nn.Module):
             return self.family.tokens(self.model, normalised)
 
     def adapt(self, lora: Lora, seed: int) -> None:
-        """Add the adapters of `lora`; gradients reach these, the head, and the connector if it is trained.
+        """Add the adapters of `lora`; gradients reach these, the head, and of connector and vision tower what is trained whole.
 
         PEFT initialises them: an adapter changes nothing before its first step. They are fp32 in a model of any type.
         """
@@ -238,7 +238,15 @@ class VisionLanguageClassifier(nn.Module):
                     # Under autocast the adapter computes in bf16: PEFT's fp32 copy of its input would only cost time.
                     module.cast_input_dtype_enabled = False  # type: ignore[assignment]
 
-        connectors = [self.model.get_submodule(name) for name in self.family.CONNECTOR] if lora.connector else []
+        whole = [self.model.get_submodule(name) for name in self.family.CONNECTOR] if lora.connector else []
+        if lora.vision_blocks:
+            tower = self.model.get_submodule(self.family.VISION[0])
+            blocks = next(part for part in tower.modules() if isinstance(part, nn.ModuleList))
+            if lora.vision_blocks > len(blocks):
+                raise HistoBenchError(
+                    f"lora.vision_blocks: the vision tower has {len(blocks)} blocks, not {lora.vision_blocks}; write fewer"
+                )
+            whole += blocks[-lora.vision_blocks :]
         layers = getattr(self.model, self.family.DECODER).layers
         chosen = range(len(layers)) if lora.layers is None else lora.layers
         if max(chosen) >= len(layers):
@@ -252,9 +260,9 @@ class VisionLanguageClassifier(nn.Module):
             wrap(self.family.DECODER, rf"layers\.({names})\.(self_attn|mlp)\.({projections})_proj")
             if lora.vision:
                 wrap(self.family.VISION[0], self.family.VISION_ATTENTION)
-        for connector in connectors:
-            connector.float().requires_grad_(True)
-        self.frozen_vision = not (lora.vision or lora.connector)
+        for part in whole:  # not before: PEFT freezes all but its adapters
+            part.float().requires_grad_(True)
+        self.frozen_vision = not (lora.vision or whole)
 
     def checkpoint_activations(self) -> None:
         """Recompute the decoder's activations in the backward pass instead of keeping them; the result stays the same."""

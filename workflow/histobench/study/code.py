@@ -19,7 +19,9 @@ def script_code(script: str, families: Sequence[str] = ("cnn",)) -> str:
     """
     vlms = sorted(filter(is_vlm, set(families)))
     without = ["histobench.fetch.http"]
-    without += [] if {"cnn", "encoder"} & set(families) else ["histobench.models.cnn"]
+    without += (
+        [] if {"cnn", "encoder"} & set(families) else ["histobench.models.cnn", "histobench.models.partial_training"]
+    )
     without += [] if "encoder" in families else ["histobench.models.encoder"]
     without += [] if vlms else ["histobench.models.vlm", "histobench.models.prompts"]
     also = [family_module(name) for name in vlms]

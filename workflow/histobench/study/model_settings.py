@@ -9,6 +9,7 @@ from histobench.study.messages import at, messages
 from histobench.study.spec import (
     CnnSettings,
     EncoderSettings,
+    Lora,
     Name,
     Recipe,
     Settings,
@@ -176,13 +177,20 @@ def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_na
         return f"{training if key in own else f'modes.{mode_name}'}.{key}"
 
     if not isinstance(entry, VlmEntry):
+        lora = None
+        if wanted.trainable in ("last", "lora") and not isinstance(entry, CnnEntry):
+            raise ValueError(f"{place('trainable')}: {model_name!r} is an encoder; write `all` or `head`")
         if wanted.trainable == "lora":
-            kind = "a CNN" if isinstance(entry, CnnEntry) else "an encoder"
-            raise ValueError(
-                f"{place('trainable')}: {model_name!r} is {kind} and has no `lora` adapters; write `all` or `head`"
-            )
+            if wanted.lora is None:
+                raise ValueError(f"{place('lora')}: this key is required to train adapters of {model_name!r}")
+            of_cnn = {"rank", "alpha", "dropout"}
+            lora = Lora(**wanted.lora.model_dump(include=of_cnn), projections=["conv"])
         return wanted.model_copy(
-            update={"lora": None, "vision": "cached", "gradient_checkpointing": False, "compile": False}
+            update={"lora": lora, "vision": "cached", "gradient_checkpointing": False, "compile": False}
+        )
+    if wanted.trainable == "last":
+        raise ValueError(
+            f"{place('trainable')}: `last` is for CNNs, and {model_name!r} is a vision-language model; write `lora` or `head`"
         )
     if wanted.trainable == "head":
         return wanted.model_copy(update={"lora": None, "compile": False})
@@ -190,10 +198,14 @@ def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_na
         return wanted.model_copy(update={"epochs": 1, "compile": False})
     if wanted.lora is None:
         raise ValueError(f"{place('lora')}: this key is required to train {model_name!r}, a vision-language model")
-    for part in ("vision", "connector"):
+    if "conv" in wanted.lora.projections:
+        raise ValueError(
+            f"{place('lora')}.projections: {model_name!r} has no `conv`, which is for CNNs; write some of q, k, v, o, gate, up, down"
+        )
+    for part in ("vision", "connector", "vision_blocks"):
         if getattr(wanted.lora, part) and wanted.vision != "live":
             raise ValueError(
-                f"{place('lora')}.{part}: {model_name!r} cannot train its {part} on cached visual tokens; "
+                f"{place('lora')}.{part}: {model_name!r} cannot train its {part.replace('_', ' ')} on cached visual tokens; "
                 "add `vision: live` to the mode"
             )
     return wanted.model_copy(update={"trainable": "lora", "standardise": False})

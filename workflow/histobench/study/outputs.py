@@ -58,6 +58,8 @@ def tables(study: Study) -> list[str]:
         names.append("patient-level")
     if study.stress:
         names.append("stress")
+    if several_augmentations(study):
+        names.append("augmentation-effects")
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
     return sorted(named(study, names))
@@ -77,6 +79,26 @@ def prompted(study: Study) -> bool:
 def repeated(study: Study) -> bool:
     """Return whether an arm is trained with several seeds."""
     return max(study.seeds.values()) > 1
+
+
+def several_augmentations(study: Study) -> bool:
+    """Return whether a study other than the paper's trains an arm of Table 4 with two augmentations or more, too."""
+    lists: dict[tuple[object, ...], set[str]] = {}
+    for cell in study.cells:
+        if (cell["dataset"], cell["split"]) == (study.dataset, study.split):
+            lists.setdefault((cell["model"], cell["mode"], cell["magnification"]), set()).add(cell["augmentation"])
+    return not study.paper and any(study.augmentation in names and len(names) > 2 for names in lists.values())
+
+
+def several_sizes(study: Study) -> bool:
+    """Return whether a study other than the paper's trains three or more different parts or models at its headline magnification.
+
+    Numbers of parameters are not known before the models are built.
+    """
+    place = {**study.main, "magnification": study.magnification}
+    arms = [(cell["model"], cell["mode"]) for cell in study.cells if place.items() <= cell.items()]
+    recipes = [(model, study.recipes[model][mode]) for model, mode in arms]
+    return not study.paper and len({(model, one["trainable"], str(one["lora"])) for model, one in recipes}) > 2
 
 
 def named(study: Study, names: Iterable[str]) -> list[str]:
@@ -131,6 +153,8 @@ def figures(study: Study) -> list[str]:
         "bach": study.external,
         "stress": study.stress,
         "cost": main,
+        "trained-parameters": several_sizes(study),
+        "augmentation-effects": several_augmentations(study),
     }
     return named(study, [name for name, has in wanted.items() if has])
 

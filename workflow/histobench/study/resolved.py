@@ -42,7 +42,7 @@ class Arm:
     family: str
     """`cnn`, `encoder`, or a family of vision-language models."""
     trainable: str
-    """`all`, `head`, `lora` or `none`."""
+    """`all`, `head`, `last`, `lora` or `none`."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -276,17 +276,17 @@ def model_settings(value: Any) -> CnnSettings | EncoderSettings | VlmSettings:
 
 
 class Lora(Settings):
-    """Low-rank adapters of a vision-language model (Hu et al., ICLR 2022)."""
+    """Low-rank adapters (Hu et al., ICLR 2022). Those of a CNN have rank, alpha and dropout, and are on its convolutions."""
 
     rank: int = Field(default=16, ge=1, le=1024)
     alpha: int = Field(default=32, ge=1, le=65536)
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Dropout before each adapter."""
-    projections: Annotated[list[Literal["q", "k", "v", "o", "gate", "up", "down"]], AfterValidator(distinct)] = Field(
-        default=["q", "k", "v", "o"], min_length=1
-    )
-    """Which linear layers of a decoder layer have one: attention's q, k, v, o, or those of its MLP."""
+    projections: Annotated[
+        list[Literal["q", "k", "v", "o", "gate", "up", "down", "conv"]], AfterValidator(distinct)
+    ] = Field(default=["q", "k", "v", "o"], min_length=1)
+    """Which linear layers of a decoder layer have one: attention's q, k, v, o, or those of its MLP. Of a CNN always `conv`."""
     layers: (
         Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1), AfterValidator(distinct)] | None
     ) = None
@@ -295,6 +295,8 @@ class Lora(Settings):
     """Adapters on the attention of every layer of the vision tower too; needs `vision: live`."""
     connector: bool = False
     """Train the connector between vision tower and decoder too, all of it; needs `vision: live`."""
+    vision_blocks: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+    """How many of the last blocks of the vision tower are trained, all of them; needs `vision: live`. None where it is absent."""
 
 
 PLACEHOLDERS = ("magnification", "microns", "stain")
@@ -328,9 +330,10 @@ class Answers(Settings):
 class Recipe(Settings):
     """A training recipe."""
 
-    trainable: Literal["all", "head", "lora", "none"] = "all"
+    trainable: Literal["all", "head", "last", "lora", "none"] = "all"
     """`all` parameters (for a vision-language model: what `lora` says), only a linear `head` on embeddings of the frozen
-    backbone, `lora` adapters and the head, or `none`: a vision-language model's own answers to `prompts`."""
+    backbone, a CNN's `last` block and all that follows it, `lora` adapters and the head, or `none`: a vision-language model's
+    own answers to `prompts`."""
     epochs: int = Field(default=20, ge=1, le=10_000)
     batch_size: int = Field(default=64, ge=1, le=65_536)
     """Images per optimizer step (the logical batch)."""
@@ -341,7 +344,7 @@ class Recipe(Settings):
     standardise: bool = False
     """For `head` only: scale each embedding dimension to mean 0 and deviation 1 on the training fold."""
     lora: Lora | None = None
-    """How a vision-language model is fine-tuned; other models leave it out."""
+    """How a vision-language model is fine-tuned, and a CNN by `trainable: lora`."""
     keep_weights: bool = False
     """Keep the trained weights beside the predictions."""
     validation: float | None = Field(default=None, gt=0, le=0.5, exclude_if=lambda value: value is None)

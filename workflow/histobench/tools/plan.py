@@ -268,10 +268,11 @@ def rate(config: Config, model: str, mode: str, device: str, micro_batch: int = 
 def tabled(config: Config, run: Run, device: str) -> tuple[float, float]:
     """Return a run's rates of training and evaluation by rates.csv."""
     mode = config.mode(run.model, run.mode)
-    kinds = {"head": "head", "all": "training", "lora": "lora live" if mode.vision == "live" else "lora"}
-    kinds["none"] = "evaluation"
-    train = rate(config, run.model, kinds[mode.trainable], device, mode.micro_batch or mode.batch_size)
-    if mode.trainable == "all" and config.augmentations[run.augmentation]:  # which goes on beside training
+    tuned = "lora live" if mode.vision == "live" else "lora"
+    kind = tuned if is_vlm(config.models[run.model].family) else "training"  # at most, where a part is trained
+    kind = {"head": "head", "none": "evaluation"}.get(mode.trainable, kind)
+    train = rate(config, run.model, kind, device, mode.micro_batch or mode.batch_size)
+    if kind == "training" and config.augmentations[run.augmentation]:  # which goes on beside training
         train = float(np.minimum(train, rate(config, run.model, "augmented", device)))  # NaN if either is
     return train, rate(config, run.model, "evaluation", device)
 

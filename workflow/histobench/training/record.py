@@ -87,6 +87,7 @@ def versions(spec: RunSpec) -> dict[str, str]:
     if spec.recipe.trainable != "head":
         if isinstance(spec.model, CnnSettings):
             used.append(spec.model.architecture.partition("/")[0])
+            used += ["peft"] if spec.recipe.lora else []
         else:
             used += ["transformers", "peft" if is_vlm(spec.model.family) else "timm"]
         used += ["albumentations"] if spec.augmentation else []

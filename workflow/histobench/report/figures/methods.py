@@ -53,6 +53,7 @@ def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
     models = {arm.model: arm.label for arm in arms}
     pretrained = _per_model(models, lambda model: _weights(study.models[model]["weights"]))
     what = {"all": "all layers are trained", "head": "frozen, its linear layer is trained"}
+    what |= {"last": "the last block is trained", "lora": "adapters on its convolutions are trained"}
     modes = {printed("mode", arm.mode): what[arm.trainable] for arm in arms}
     trained = [f"{mode}: {text}" for mode, text in modes.items()]
     kind = "frozen" if all(arm.trainable == "head" for arm in arms) else "trained"
@@ -101,7 +102,7 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
         stack = [Box("Language decoder", [*decoder, *(f"h: {line}" for line in readout)], width - 44, "frozen")]
         if trainable == "lora":
             stack.append(Box("LoRA adapters", _adapters(study, trained, parameters), width - 44, "trained"))
-        sizes = list(dict.fromkeys(f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained))
+        sizes = dict.fromkeys(f"{arm.label}: {shapes[arm.model]['hidden']} to 1" for arm in trained)
         counts = _counts(trained, parameters, "trainable")
         modes = "/".join(dict.fromkeys(printed("mode", arm.mode) for arm in trained))
         head = Box("Head", [*sizes, "trainable in all:", *counts], 34, "trained")
@@ -206,6 +207,7 @@ def _adapters(study: Study, arms: Sequence[Arm], parameters: Sequence[Texts]) ->
         text = [f"r {lora['rank']}, α {lora['alpha']}, dropout {lora['dropout']:g}"]
         text.append(f"on {', '.join(lora['projections'])} of {where}")
         text += [f"and on the {name}" for name in ("vision", "connector") if lora[name]]
+        text += [f"last {blocks} blocks of the tower trained"] if (blocks := lora.get("vision_blocks")) else []
         lines.append(text)
     if all(line == lines[0] for line in lines):
         head = lines[0]

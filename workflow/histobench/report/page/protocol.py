@@ -182,9 +182,13 @@ def _sizes(models: Iterable[Settings]) -> str:
 
 
 def _adapters(lora: Settings) -> str:
+    if lora["projections"] == ["conv"]:
+        return "of a CNN every convolution that is not grouped, batch normalisation fixed"
     layers = "every decoder layer" if lora["layers"] is None else f"decoder layers {lora['layers']}"
     tower = "on the vision tower's attention too" if lora["vision"] else "nothing in the vision tower"
     connector = "the connector trained" if lora["connector"] else "nothing in the connector"
+    if blocks := lora.get("vision_blocks"):
+        connector += f", the last {count([blocks], 'block')} of the vision tower trained"
     return f"{', '.join(lora['projections'])} projections of {layers}, {tower}, {connector}"
 
 
@@ -193,6 +197,7 @@ def _recipe(recipe: Settings) -> str:
         answers = [f"{label} by {', '.join(map(repr, words))}" for label, words in recipe["answers"].items()]
         return f"nothing is trained, {count([len(recipe['prompts'])], 'prompt')}, {' and '.join(answers)}"
     trained = {"all": "all parameters", "head": "linear head on the frozen backbone", "lora": "LoRA adapters and head"}
+    trained |= {"last": "last block, what follows it, and head"}
     parts = [
         classifier(recipe) or trained[recipe["trainable"]],
         count([recipe["epochs"]], "epoch"),

@@ -74,11 +74,17 @@ def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
             "alpha": str(lora["alpha"]),
             "Dropout": f"{lora['dropout']:g}",
             "Projections": ", ".join(lora["projections"]),
+        }
+    if lora and lora["projections"] != ["conv"]:  # of a CNN
+        blocks = lora.get("vision_blocks")
+        adapters |= {
             "Decoder layers": ", ".join(map(str, lora["layers"] or ["all"])),
             "Vision tower": "LoRA on its attention" if lora["vision"] else "frozen",
             "Connector": "trained" if lora["connector"] else "frozen",
+            **({"Last blocks of the vision tower": f"{blocks} trained"} if blocks else {}),
         }
     trained = {"all": "all", "head": "linear head on frozen backbone", "lora": "LoRA adapters and linear head"}
+    trained |= {"last": "last block, what follows it, and linear head"}
     training = {
         "Batch size": f"{recipe['batch_size']}{' patients' if 'bag' in recipe else ''}",
         "Epochs": str(recipe["epochs"]),
