@@ -6,7 +6,6 @@ With --microns, as for scripts/pixels.py, the pixels are those of its tiles, who
 """
 
 import json
-from functools import partial
 
 from histobench.io.errors import HistoBenchError, run_script
 from histobench.study import arguments
@@ -24,23 +23,16 @@ def main() -> None:
     )
 
     import numpy as np
-    import torch
 
     from histobench.datasets import manifest, pixels, tiles
     from histobench.io.files import write_csv
-    from histobench.models import build
     from histobench.study import run_files
     from histobench.training import device as devices
+    from histobench.training import kept_weights
     from histobench.training.data import Stored
-    from histobench.training.fit import predict
     from histobench.training.microbatch import MicroBatch
 
     spec = given.specification
-    if not given.trained.exists():
-        raise HistoBenchError(
-            f"{given.trained}: the weights of this run are not there; delete the predictions.csv beside it to have it "
-            "trained again"
-        )
     images = manifest.load(given.manifest)
     trained_on = manifest.load(given.trained_on)
     known = {image.sha256: image.image_id for image in trained_on}
@@ -50,13 +42,7 @@ def main() -> None:
             f"and {known[seen[0].sha256]}), so that models would be tested on what they were trained on; remove them"
         )
     device = devices.choose(given.device, given.threads, given.share)
-    module = build.trained(spec, given.weights, given.trained, devices.precision(device))
-    with devices.memory_errors("the model"):
-        module.to(device)
-    if spec.recipe.trainable == "head":
-        torch.backends.cudnn.allow_tf32 = False  # as embeddings are computed for training
-    elif device.type == "cuda":
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training
+    module = kept_weights.load(spec, given.weights, given.trained, device)
     counts = np.ones(len(images), int)
     if given.microns:
         cut = tiles.sizes(images, trained_on, spec.magnification, json.loads(given.microns))
@@ -65,11 +51,7 @@ def main() -> None:
     store = pixels.load(given.pixels, rows, spec.model.image_size)
     source = Stored(store[None], np.arange(rows), np.zeros(rows, np.float32))
     micro = MicroBatch(given.micro_batch or None, spec.recipe.batch_size, device)
-    logits = micro.retry(partial(predict, module, source, device)).numpy()
-    if not np.isfinite(logits).all():
-        raise HistoBenchError(
-            f"{given.trained}: {(~np.isfinite(logits)).sum()} of {rows} logits are not finite; train this run again"
-        )
+    logits = kept_weights.logits(module, source, micro, given.trained)
     means = np.add.reduceat(logits.astype(float), np.cumsum(counts) - counts) / counts
     write_csv(given.output, run_files.EXTERNAL, map(run_files.external_row, images, means))
 

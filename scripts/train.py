@@ -7,8 +7,8 @@ the checkpoint and dies by the signal (status 143 in a shell for SIGTERM); asked
 once.
 
 --specification is a RunSpec as JSON, --split-by the policy of the folds. It trains from --pixels, the pixel store of the whole
-manifest, or from --features: embeddings for a linear head, visual tokens for LoRA; --evaluation-features are the plain ones,
-when --features are augmented. --weights are pretrained ones, unless they are random or a head is trained.
+manifest, or from --features: embeddings for a head, visual tokens for LoRA; --evaluation-features are the plain ones,
+when --features are augmented, and --scale-features those at the other magnifications of `scales`, ascending. --weights are pretrained ones, unless they are random or a head is trained.
 --gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
 --compile 1 compiles the layers of its decoder.
 --micro-batch is the most images on the device at once. Where the memory of a GPU holds fewer, the number that it holds is kept
@@ -36,20 +36,23 @@ def main() -> None:
         split_by=str,
         gradient_checkpointing=0,
         compile=0,
+        scale_features=[],
         checkpoint_seconds=30,
         **arguments.HARDWARE,
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
+    import numpy as np
     import torch
 
     from histobench import metrics
     from histobench.io.files import atomic_path, write_csv
     from histobench.io.fingerprint import fingerprint
     from histobench.models import build, vlm
+    from histobench.models.feature_heads import feature_head
     from histobench.study import run_files
+    from histobench.training import at_once, inputs
     from histobench.training import device as devices
-    from histobench.training import inputs
     from histobench.training.checkpoint import Checkpoint
     from histobench.training.fit import fit
     from histobench.training.interrupt import Interrupt
@@ -58,7 +61,8 @@ def main() -> None:
 
     spec = given.specification
     names = ("manifest", "folds", "split_by", "pixels", "features", "evaluation_features")
-    files = inputs.Files(**{name: getattr(given, name) for name in names})
+    scales = [Path(path) for path in given.scale_features]
+    files = inputs.Files(**{name: getattr(given, name) for name in names}, scale_features=scales)
     device = devices.choose(given.device, given.threads, given.share)
     sides = inputs.load(spec, files, given.workers)
 
@@ -70,27 +74,36 @@ def main() -> None:
         "recompute": bool(given.gradient_checkpointing),
         "compiled": bool(given.compile),
     }
-    if spec.recipe.trainable == "head":
-        module = build.linear_head(spec, sides.embeddings())
-    else:
-        module = build.build(spec, given.weights, devices.precision(device), **how)
     checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity, given.checkpoint_seconds)
-    with vlm.compiler_errors():
-        fitted = fit(
-            module,
-            sides.training,
-            sides.evaluation,
-            score=lambda logits: metrics.epoch_scores(sides.evaluation.labels, logits, sides.groups),
-            recipe=spec.recipe,
-            seed=spec.seed,
-            device=device,
-            checkpoint=checkpoint,
-            micro_batch=given.micro_batch or None,
-            # Until the script ends: once the last epoch is done, its results are written first.
-            check=Interrupt().check,
-            validation=sides.validation,
-            found=FoundSize(given.found_sizes, spec, how, device) if given.found_sizes else None,
-        )
+
+    def make() -> torch.nn.Module:
+        if spec.recipe.trainable == "head":
+            return feature_head(spec.recipe, spec.seed, sides.embeddings(), sides.training.labels)
+        return build.build(spec, given.weights, devices.precision(device), **how)
+
+    def score(logits: np.ndarray) -> dict[str, float]:
+        return metrics.epoch_scores(sides.labels, logits[sides.unit], sides.groups)
+
+    if spec.recipe.classifier != "linear":
+        module, fitted = at_once.evaluate(make, sides.evaluation, score, device)
+    else:
+        module = make()
+        with vlm.compiler_errors():
+            fitted = fit(
+                module,
+                sides.training,
+                sides.evaluation,
+                score,
+                recipe=spec.recipe,
+                seed=spec.seed,
+                device=device,
+                checkpoint=checkpoint,
+                micro_batch=given.micro_batch or None,
+                # Until the script ends: once the last epoch is done, its results are written first.
+                check=Interrupt().check,
+                validation=sides.validation,
+                found=FoundSize(given.found_sizes, spec, how, device) if given.found_sizes else None,
+            )
 
     if spec.recipe.keep_weights:
         from histobench.io.state_dicts import save_trained
@@ -99,7 +112,7 @@ def main() -> None:
     chose = fitted.chosen is not None
     chosen = fitted.chosen.logits if fitted.chosen else [None] * len(sides.images)
     images = zip(sides.images, sides.groups, strict=True)
-    logits = zip(fitted.logits, fitted.best_logits, chosen, strict=True)
+    logits = zip(fitted.logits[sides.unit], fitted.best_logits[sides.unit], chosen, strict=True)
     rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
     write_csv(given.output, run_files.prediction_columns(chose), rows)
     write_csv(given.history, run_files.history_columns(chose), map(run_files.epoch_row, fitted.history))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from histobench.io.errors import HistoBenchError
-from histobench.study import dataset_settings, grid_settings, model_settings, paths, spec
+from histobench.study import dataset_settings, grid_settings, model_settings, paths, spec, stress_settings
 from histobench.study.config import Config, load
 from histobench.study.resolved import resolve
 from histobench.study.runs import Run
@@ -271,6 +271,7 @@ SECTIONS = {
     "`grid`": grid_settings.Block,
     "`tables`": grid_settings.Tables,
     "`external`": grid_settings.External,
+    "`stress`": stress_settings.Stress,
     "`comparisons`": grid_settings.Comparisons,
 }
 

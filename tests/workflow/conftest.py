@@ -102,7 +102,7 @@ class Project:
         """Run a study of config/studies at a small size, see small.yaml; return the output."""
         (self.folder / "config/small.yaml").write_bytes(SMALL.read_bytes())
         files = ("--configfile", f"config/studies/{name}.yaml", "config/small.yaml")
-        threads = ("--set-threads", "train=1", "features=1", "tokens=1")
+        threads = ("--set-threads", "train=1", "features=1", "tokens=1", "normalised_features=1", "stress=1")
         return self.snakemake(*files, "--cores", "2", "--resources", "gpu=2", *threads, *arguments).stdout
 
     def configure(self, name: str, **changes) -> dict:

@@ -72,6 +72,8 @@ wildcard_constraints:
     **dict.fromkeys(("dataset", "on", "scale", "model", "mode", "split", "augmentation"), r"[a-z0-9][a-z0-9._-]*"),
     **dict.fromkeys(("magnification", "size", "views", "seed", "fold"), r"\d+"),
     **dict.fromkeys(keys.NAMES, "[0-9a-f]{8}"),
+    stain="macenko|reinhard",
+    kept=r"none|[0-9.e-]+-seed\d+",
 
 
 # ---- resources ----

@@ -97,3 +97,29 @@ use rule pixels as tiles with:
             ["--trained-on", input.trained_on, "--magnification", w.magnification, "--microns", microns(w)]
         ),
         code=code("pixels"),
+
+
+# Images whose stain is normalised to that of the training images of a fold.
+rule normalise:
+    input:
+        manifest=paths.MANIFEST,
+        folds=paths.FOLDS,
+        digest=paths.FOLDS_DIGEST,
+        pixels=paths.PIXELS,
+    output:
+        pixels=paths.NORMALISED,
+        reference=paths.REFERENCE,
+    log:
+        paths.NORMALISE_LOG,
+    conda:
+        "../../envs/report.yaml"
+    threads: 8
+    params:
+        split_by=lambda w: STUDY.splits[w.split].by,
+        kept=lambda w: "" if w.kept == "none" else option("--kept", *w.kept.split("-seed")),
+        code=code("normalise"),
+    shell:
+        'exec python "$HISTOBENCH_SCRIPTS/normalise.py" --manifest {input.manifest:q} --folds {input.folds:q}'
+        " --split-by {params.split_by} --fold {wildcards.fold} --magnification {wildcards.magnification} {params.kept}"
+        " --stain {wildcards.stain} --size {wildcards.size} --pixels {input.pixels:q} --workers {threads}"
+        " --output {output.pixels:q} --reference {output.reference:q} > {log:q} 2>&1"

@@ -37,3 +37,13 @@ use rule features as tokens with:
         specification=feature_specification("tokens"),
         data=computed_from,
         code=model_code("features"),
+
+
+use rule features as normalised_features with:
+    input:
+        unpack(normalised_feature_inputs),
+        unpack(lambda w: checked(Path(paths.NORMALISED_FEATURES.format(**dict(w.items()))).exists())),
+    output:
+        paths.NORMALISED_FEATURES,
+    log:
+        paths.NORMALISED_FEATURES.replace("/normalised/", "/logs/normalised/").replace(".npy", ".log"),

@@ -138,3 +138,15 @@ use rule score as figure_cost with:
         report_log("cost"),
     params:
         **script("figure_cost"),
+
+
+use rule score as figure_few_shot with:
+    input:
+        study=STUDY_FILE,
+        intervals=rules.compare.output.intervals,
+    output:
+        figure("few-shot"),
+    log:
+        report_log("few-shot"),
+    params:
+        **script("figure_few_shot"),

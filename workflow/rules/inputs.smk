@@ -12,10 +12,18 @@ def weights(model):
     return {"weights": STUDY.path(paths.WEIGHTS, model=model)}
 
 
-def stored(pattern, w, augmentation, views):
-    """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards."""
+def stored(pattern, w, augmentation, views, **others):
+    """The store of embeddings (paths.FEATURES) or visual tokens (paths.TOKENS) for these wildcards, or with `others`."""
     seed = STUDY.feature_seed(w.model, augmentation, int(w.seed))
-    return STUDY.path(pattern, **dict(w.items()) | {"augmentation": augmentation, "seed": seed, "views": views})
+    names = {"augmentation": augmentation, "seed": seed, "views": views} | others
+    # Rules of features have no mode, and no normalised ones of it.
+    own = STUDY.normalised(w) if "mode" in w.keys() else {}
+    return STUDY.path(pattern, **dict(w.items()) | names | own)
+
+
+def normalised(pattern, w, **names):
+    """A file of the images whose stain is normalised for the run of these wildcards: paths.NORMALISED and the like."""
+    return STUDY.path(pattern, **dict(w.items()) | STUDY.normalised(w) | names)
 
 
 def image_inputs(w):
@@ -75,6 +83,13 @@ def feature_specification(part):
     ).canonical()
 
 
+def normalised_feature_inputs(w):
+    """Embeddings of normalised images are made from these images, by a whole model."""
+    size = STUDY.models[w.model].image_size
+    pixels = paths.NORMALISED.format(**dict(w.items()), size=size)
+    return image_inputs(w) | {"pixels": pixels}
+
+
 def train_inputs(w):
     """What all folds share is computed once: the embeddings for a linear head, visual tokens for LoRA."""
     inputs = {
@@ -86,12 +101,18 @@ def train_inputs(w):
         inputs["manifest"] = STUDY.path(paths.MANIFEST, dataset=w.dataset)
     else:
         inputs |= image_inputs(w)
+    if STUDY.normalised(w) and not head:
+        inputs["pixels"] = normalised(paths.NORMALISED, w, size=STUDY.models[w.model].image_size)
     if head or (STUDY.tokens(w.model, w.mode) and not run_is_up_to_date(w)):
         pattern = paths.FEATURES if head else paths.TOKENS
+        pattern = paths.NORMALISED_FEATURES if STUDY.normalised(w) else pattern
         views = STUDY.views(w.model, w.mode, w.augmentation)
         inputs["features"] = stored(pattern, w, w.augmentation, views)
         if STUDY.augmentations[w.augmentation]:
             inputs["evaluation_features"] = stored(pattern, w, STUDY.unaugmented, 1)
+        if scales := STUDY.recipe(w.model, w.mode).scales:
+            others = [scale for scale in scales if scale != int(w.magnification)]
+            inputs["scale_features"] = [stored(pattern, w, w.augmentation, 1, magnification=scale) for scale in others]
     return inputs
 
 
@@ -107,6 +128,8 @@ def run_is_up_to_date(w):
 def computed_from(w, input):
     """Options for what a job computes from: its stores of embeddings or tokens, else pixels; and weights, if any."""
     stores = given(input, "tokens", "features", "evaluation_features")
+    if "scale_features" in input.keys():
+        stores += f" {option('--scale-features', *input.scale_features)}"
     return f"{stores or given(input, 'pixels')} {given(input, 'weights')}"
 
 
@@ -140,4 +163,17 @@ def predict_inputs(w):
         "trained_on": STUDY.path(paths.MANIFEST, dataset=w.dataset),
         "run": paths.PREDICTIONS.format(**dict(w.items())),
         **weights(w.model),
+    }
+
+
+def stress_inputs(w):
+    """The images and folds of a run, the run itself, whose weights are beside its predictions, and its target of stain."""
+    size = STUDY.models[w.model].image_size
+    target = {"reference": normalised(paths.REFERENCE, w, size=size)} if STUDY.normalised(w) else {}
+    return {
+        "folds": STUDY.path(paths.FOLDS, dataset=w.dataset, split=w.split),
+        "digest": STUDY.path(paths.FOLDS_DIGEST, dataset=w.dataset, split=w.split),
+        "run": paths.PREDICTIONS.format(**dict(w.items())),
+        **target,
+        **image_inputs(w),
     }

@@ -147,3 +147,15 @@ use rule score as table_intervals with:
         selection="|".join(outputs.SELECTIONS),
     params:
         **script("table_intervals"),
+
+
+use rule score as table_patient_level with:
+    input:
+        study=STUDY_FILE,
+        predictions=PREDICTIONS,
+    output:
+        table("patient-level"),
+    log:
+        report_log("patient-level"),
+    params:
+        **script("table_patient_level"),

@@ -5,6 +5,7 @@ INTERVALS = dict.fromkeys((4, 5), f"{RESULTS}/intervals.csv") | {6: f"{RESULTS}/
 PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in STUDY.runs]
 MAIN_PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN]
 EXTERNAL = [STUDY.path(paths.EXTERNAL, on=on, scale=scale, **vars(run)) for on, scale, run in STUDY.external_runs]
+STRESS = [STUDY.path(paths.STRESS, **vars(run)) for run in STUDY.stress_runs]
 CENSUSES = [
     STUDY.path(paths.FOLDS_CENSUS, dataset=dataset, split=split)
     for dataset, split in dict.fromkeys((run.dataset, run.split) for run in STUDY.runs)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -76,14 +75,6 @@ def feature_extractor(
 
     shape = model.token_shape
     return compute, shape if tokens else shape[1:], "<u2" if tokens and bf16 else "<f4"
-
-
-def linear_head(spec: RunSpec, embeddings: np.ndarray) -> LinearHead:
-    """Return the linear head of a run, standardised by the training `embeddings` (N, D) if the recipe says so."""
-    head = LinearHead(embeddings.shape[1], spec.seed)
-    if spec.recipe.standardise:
-        head.standardise(embeddings)
-    return head
 
 
 def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> nn.Module:

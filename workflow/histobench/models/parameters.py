@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.models import cnn, vlm
+from histobench.models.feature_heads import feature_head
 from histobench.study.spec import CnnSettings, Recipe, VlmSettings
 
 
@@ -43,7 +45,9 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
                 classifier.adapt(recipe.lora, seed=0)
         trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
         lora = sum(parameter.numel() for name, parameter in trained.items() if ".lora_" in name)
-        return Size(published_form, _count(classifier), sum(map(torch.numel, trained.values())), lora)
+        trainable = sum(map(torch.numel, trained.values()))
+        more = _more(recipe, classifier.head)
+        return Size(published_form, _count(classifier) + more, trainable + more, lora)
     original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:
         cnn.narrow(original, settings)
@@ -56,7 +60,16 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
             "`batch_size: 1`; write 2 or more in the mode"
         )
     trained = classifier.head if recipe.trainable == "head" else classifier
-    return Size(published_form, _count(classifier), _count(trained), 0)
+    more = _more(recipe, classifier.head)
+    return Size(published_form, _count(classifier) + more, _count(trained) + more, 0)
+
+
+def _more(recipe: Recipe, head: nn.Linear) -> int:
+    """Return how many parameters more than the linear `head` a recipe's classifier of embeddings has."""
+    if recipe.trainable != "head":
+        return 0
+    dimensions = head.in_features * len(recipe.scales or [0])
+    return _count(feature_head(recipe, 0, np.zeros((2, dimensions)), np.array([0, 1]))) - _count(head)
 
 
 def _count(module: nn.Module) -> int:

@@ -82,6 +82,20 @@ def printed(column: str, text: str) -> str:
     return text
 
 
+def classifier(recipe: Mapping[str, Any]) -> str:
+    """Return what classifies the embeddings of a frozen backbone, where it is not a linear head on each; otherwise nothing."""
+    kinds = {
+        "knn": f"{recipe.get('neighbours', 20)} nearest neighbours",
+        "simpleshot": "nearest class mean (SimpleShot)",
+    }
+    text = kinds.get(recipe.get("classifier", ""), "linear head")
+    if "bag" in recipe:
+        text += f" on {'attention-pooled' if recipe['bag'] == 'attention' else 'mean'} embeddings of a patient"
+    if "scales" in recipe:
+        text += f" on joined embeddings of {', '.join(map(magnified, recipe['scales']))}"
+    return "" if text == "linear head" else f"{text}, frozen backbone"
+
+
 def magnified(magnification: object) -> str:
     """Return a magnification in a sentence: `40×`, or `unknown magnification`."""
     text = printed("magnification", str(magnification))

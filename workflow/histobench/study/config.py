@@ -21,6 +21,7 @@ from histobench.study.model_settings import CnnEntry, Mode, ModelEntry, VlmEntry
 from histobench.study.published_papers import PAPER, ledgers
 from histobench.study.runs import Run
 from histobench.study.spec import FeatureSpec, Name, Recipe, RunSpec, Settings, Transform
+from histobench.study.stress_settings import Stress
 
 
 class Config(Settings):
@@ -55,6 +56,8 @@ class Config(Settings):
     tables: Tables = Tables()
     external: list[External] = []
     """Blocks of arms that are evaluated on another dataset."""
+    stress: list[Stress] = []
+    """Blocks of arms that are evaluated on altered images of their own evaluation folds."""
     comparisons: Comparisons = Comparisons()
 
     @field_validator("ledger")
@@ -98,13 +101,13 @@ class Config(Settings):
         return "shared" if isinstance(self.models[model], CnnEntry) else "whole"
 
     def tokens(self, model: str, mode: str) -> bool:
-        """Tell whether a mode starts from a model's stored visual tokens."""
+        """Tell whether a mode starts from a model's stored visual tokens, which are those of images as they are."""
         wanted = self.mode(model, mode)
-        return isinstance(self.models[model], VlmEntry) and wanted.vision == "cached"
+        return isinstance(self.models[model], VlmEntry) and wanted.vision == "cached" and not wanted.stain
 
     def embeds_tokens(self, model: str) -> bool:
         """Tell whether a model's embeddings are made from its stored visual tokens: unless a probing mode is live."""
-        probes = [name for name, mode in self.modes.items() if mode.trainable == "head"]
+        probes = [name for name, mode in self.modes.items() if mode.trainable == "head" and not mode.stain]
         return isinstance(self.models[model], VlmEntry) and all(self.tokens(model, name) for name in probes)
 
     def specification(self, run: Any) -> RunSpec:
@@ -178,6 +181,22 @@ class Config(Settings):
             )
         )
 
+    @cached_property
+    def stressed(self) -> tuple[Stress, ...]:
+        """Return the blocks of `stress` whose runs are in the grid."""
+        return tuple(block for block in self.stress if next(self.expand(block)) in self.runs)
+
+    @cached_property
+    def stress_runs(self) -> tuple[Run, ...]:
+        """Return every run that is evaluated on altered images, once."""
+        return tuple(dict.fromkeys(run for block in self.stressed for run in self.expand(block)))
+
+    def normalised(self, run: Any) -> dict[str, str]:
+        """Return the wildcards of the normalised images of a run, beside its own; none where its stain is left as it is."""
+        recipe = self.recipe(run.model, run.mode)
+        kept = f"{recipe.validation:g}-seed{run.seed}" if recipe.validation else "none"
+        return {"stain": recipe.stain, "kept": kept} if recipe.stain else {}
+
     @property
     def used_datasets(self) -> list[str]:
         """Return the datasets that are trained or evaluated on."""
@@ -211,7 +230,7 @@ class Config(Settings):
         }
         return [*(note for note, holds in notes.items() if holds), *([self.note] if self.note else [])]
 
-    def expand(self, block: Block | External) -> Iterator[Run]:
+    def expand(self, block: Block | External | Stress) -> Iterator[Run]:
         """Yield the runs of a block in order."""
         for model, mode, split, magnification, augmentation, seed in product(
             block.models,

@@ -82,6 +82,29 @@ class Mode(Recipe):
             raise ValueError(f"`standardise` belongs to `trainable: head`, not to `trainable: {self.trainable}`")
         if self.lora is not None and self.trainable == "head":
             raise ValueError("`lora` belongs to `trainable: lora` or `all`; a linear head has no adapters")
+        at_once, of_groups = self.classifier != "linear", bool(self.bag or self.scales)
+        if (at_once or of_groups) and self.trainable != "head":
+            raise ValueError("`classifier`, `bag` and `scales` belong to `trainable: head`; add it, or leave them out")
+        if at_once and (self.bag or self.standardise):
+            raise ValueError(
+                f"`bag` and `standardise` belong to a linear classifier, not to `{self.classifier}`; leave them out"
+            )
+        if self.neighbours != 20 and self.classifier != "knn":
+            raise ValueError("`neighbours` belongs to `classifier: knn`; add it, or leave `neighbours` out")
+        if self.keep_weights and (at_once or of_groups):
+            raise ValueError(
+                "`keep_weights` belongs to a linear classifier of single images, without `bag` and `scales`; leave it out"
+            )
+        if self.validation and (at_once or self.bag or self.patients_per_class):
+            raise ValueError(
+                "`validation` belongs to modes without `bag`, `patients_per_class` and `classifier`: it chooses an epoch on "
+                "groups that many of these have not; leave one of them out"
+            )
+        if self.stain and (self.scales or self.patients_per_class):
+            raise ValueError(
+                "`stain` does not go with `scales` or `patients_per_class`: its target is fitted on all training images of one "
+                "magnification; leave one of them out"
+            )
         return self
 
     @property

@@ -52,6 +52,10 @@ def tables(study: Study) -> list[str]:
         names += ["table7", f"table7{BESIDE}", f"table7{FULL}"]
     if repeated(study):
         names.append("variance")
+    if any(study.classifies_bags(*arm.key) for arm in study.arms):
+        names.append("patient-level")
+    if study.stress:
+        names.append("stress")
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
     return sorted(named(study, names))
@@ -93,7 +97,8 @@ def papers(name: str) -> str:
 
 def figures(study: Study) -> list[str]:
     """Return every figure for which a study has what it is drawn from."""
-    main = any(study.main.items() <= cell.items() for cell in study.cells)
+    shown = [cell for cell in study.cells if study.main.items() <= cell.items()]
+    main, epochs = bool(shown), any(study.has_epochs(cell["model"], cell["mode"]) for cell in shown)
     splits: dict[tuple[object, ...], set[str]] = {}
     for cell in study.cells:
         if (cell["dataset"], cell["augmentation"]) == (study.dataset, study.augmentation):
@@ -104,8 +109,8 @@ def figures(study: Study) -> list[str]:
         "figure3": any(arm.family == "cnn" for arm in study.arms),
         "figure4": any(arm.family != "cnn" for arm in study.arms),
         "figure5": study.panels,
-        "figure6": main,
-        "figure7": main,
+        "figure6": epochs,
+        "figure7": epochs,
         "ladder": any(len(several) > 1 for several in splits.values())
         or study.chooses(dataset=study.dataset, augmentation=study.augmentation),
         "roc": main,
@@ -113,8 +118,10 @@ def figures(study: Study) -> list[str]:
         "confusion": main,
         "patients": main,
         "reliability": main,
+        "few-shot": study.few_shot_curves(),
         "variance-shares": repeated(study),
         "bach": study.external,
+        "stress": study.stress,
         "cost": main,
     }
     return named(study, [name for name, has in wanted.items() if has])
@@ -139,6 +146,8 @@ def results(study: Study) -> list[str]:
     names = ["intervals", "comparisons", "gaps", "costs", "summary", "metrics", "parameters", "calibration"]
     if repeated(study):
         names.append("variance")
+    if study.stress:
+        names.append("stress")
     if study.external:
         names += [f"external_{name}" for name in ("gaps", "summary", "metrics", "groups", "intervals")]
     return [*names, *(["claims"] if study.paper else [])]

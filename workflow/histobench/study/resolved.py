@@ -5,6 +5,7 @@ Scripts are given it as `--study FILE`. It holds no path of this machine and not
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 from histobench.study.run_files import unit_of
-from histobench.study.runs import ARM
+from histobench.study.runs import ARM, Run
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
@@ -87,6 +88,8 @@ class Study:
     """`pairs`, `magnification`, `draws` and `seed`."""
     paper: bool
     """Whether the report is about the paper: its numbers of tables and figures, published values and claims."""
+    stress: Sequence[Settings] = ()
+    """Blocks of arms that are evaluated on altered images."""
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -160,6 +163,34 @@ class Study:
             if place.items() <= cell.items()
         )
 
+    def has_epochs(self, model: str, mode: str) -> bool:
+        """Tell whether an arm is trained over epochs; nearest neighbours and class means are computed at once."""
+        return "classifier" not in self.recipes[model][mode]
+
+    def classifies_bags(self, model: str, mode: str) -> bool:
+        """Tell whether an arm classifies groups of images instead of images."""
+        return "bag" in self.recipes[model][mode]
+
+    def few_shot_curves(self) -> dict[tuple[str, str], dict[int, str]]:
+        """Return for each curve of accuracy against patients per class its modes by that number, ascending; 0 stands for all.
+
+        A curve is a model with the modes of Table 4's cells that share everything else of their recipes, at least two with
+        such a number, and is named by the mode with all patients or else by the first without its number.
+        """
+        found: dict[tuple[str, str], dict[int, str]] = {}
+        for cell in self.cells:
+            if self.main.items() <= cell.items():
+                recipe = dict(self.recipes[cell["model"]][cell["mode"]])
+                count = recipe.pop("patients_per_class", 0)
+                found.setdefault((cell["model"], json.dumps(recipe, sort_keys=True)), {})[count] = cell["mode"]
+        curves = {}
+        for (model, _), modes in found.items():
+            if len(modes.keys() - {0}) > 1:
+                numbers = sorted(modes, key=lambda count: count or math.inf)
+                first = modes[numbers[0]]
+                curves[model, modes.get(0, first.removesuffix(f"-{numbers[0]}"))] = {n: modes[n] for n in numbers}
+        return curves
+
     @property
     def magnification(self) -> int:
         """Return the magnification of Table 7 and Figure 6: that of `comparisons`, or else the highest of Table 4."""
@@ -181,6 +212,16 @@ class Study:
             "magnification": str(block["headline"]),
             "augmentation": block["augmentations"][0],
         }
+
+    def shifts(self, run: Run) -> list[str]:
+        """Return how images are altered for the stress test of a run, in the order of the blocks that name it."""
+        place = {f"{name}s": getattr(run, name) for name in ARM[1:]}
+        own = [
+            block["shifts"]
+            for block in self.stress
+            if block["dataset"] == run.dataset and all(value in block[key] for key, value in place.items())
+        ]
+        return list(dict.fromkeys(shift for shifts in own for shift in shifts))
 
     def unit(self, split: str) -> str:
         """Return what statistics resample under a split policy: `patient` or `accession number`."""
@@ -229,10 +270,11 @@ def resolve(config: "Config") -> Study:
         external=[block.model_dump(mode="json") for block in config.tested],
         comparisons=config.comparisons.model_dump(mode="json"),
         paper=bool(config.paper),
+        stress=[block.model_dump(mode="json") for block in config.stressed],
     )
     study = replace(
         study,
-        notes=[*study.notes, *_of_seeds(study)],
+        notes=[*study.notes, *_of_seeds(study), *_of_bags(study)],
         comparisons={**study.comparisons, "magnification": study.magnification},
     )
     return replace(study, paper=bool(paper.arms(study))) if config.paper is None else study
@@ -248,6 +290,16 @@ def _of_seeds(study: Study) -> list[str]:
     names = ", ".join(arm.name for arm in study.arms if arm.key in several)
     which = "" if min(study.seeds.values()) > 1 else f" ({names})"
     return [f"A fold's score is the mean over {most} seeds{which}."]
+
+
+def _of_bags(study: Study) -> list[str]:
+    """Return which arms classify groups, as a note."""
+    names = ", ".join(arm.name for arm in study.arms if study.classifies_bags(*arm.key))
+    return (
+        [f"Arms that classify all images of a patient at once, so that each has the patient's score: {names}."]
+        if names
+        else []
+    )
 
 
 def write(study: Study, path: Path) -> None:

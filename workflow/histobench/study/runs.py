@@ -49,6 +49,12 @@ def of_external(path: str) -> tuple[str, str, Run]:
     return paths.name_of(on), paths.name_of(scale), run
 
 
+def of_stress(path: str) -> Run:
+    """Return the run that a path of :data:`histobench.study.paths.STRESS` belongs to."""
+    *parts, file = PurePosixPath(path).parts
+    return Run.of("/".join([*parts, file.removesuffix(".csv"), "predictions.csv"]))
+
+
 def is_up_to_date(folder: Path, specification: RunSpec) -> bool:
     """Tell whether a run's results are in `folder` and were made with these settings.
 

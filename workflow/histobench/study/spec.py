@@ -280,6 +280,22 @@ class Recipe(Settings):
     validation: float | None = Field(default=None, gt=0, le=0.5, exclude_if=lambda value: value is None)
     """Share of the training groups of each class that does not train: on them epoch, threshold and temperature are chosen.
     Where it is absent, nothing is chosen; it is then left out of specifications, so that those of finished runs stay valid."""
+    classifier: Literal["linear", "knn", "simpleshot"] = Field(
+        default="linear", exclude_if=lambda value: value == "linear"
+    )
+    """For `head` only: a `linear` head, or what has no epochs, nearest neighbours (`knn`) or nearest class means (`simpleshot`)."""
+    neighbours: int = Field(default=20, ge=1, le=10_000, exclude_if=lambda value: value == 20)
+    """For `knn` only: how many training images vote on an image; all where there are fewer."""
+    patients_per_class: int | None = Field(default=None, ge=1, le=10_000, exclude_if=lambda value: value is None)
+    """Of how many groups of each class the images train; of all where it is absent. Evaluation is the same."""
+    bag: Literal["attention", "mean"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """For `head` only: classify groups, not images, by the mean of a group's embeddings or their attention pooling."""
+    scales: Annotated[list[Magnification], AfterValidator(distinct), AfterValidator(sorted)] | None = Field(
+        default=None, min_length=2, exclude_if=lambda value: value is None
+    )
+    """For `head` only: join each embedding with the mean ones of the same group's images at the other of these magnifications."""
+    stain: Literal["macenko", "reinhard"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Normalise the stain of all images to that of the training images of the fold, by Macenko et al. or Reinhard et al."""
 
 
 class RunSpec(Settings):

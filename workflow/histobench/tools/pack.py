@@ -120,6 +120,7 @@ def inputs(config: Config) -> list[str]:
         patterns = (paths.FOLDS, paths.FOLDS_DIGEST, paths.PREDICTIONS, paths.HISTORY, paths.RECORD)
         found += [config.path(pattern, **vars(run)) for pattern in patterns]
     found += [config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run)) for on, scale, run in config.external_runs]
+    found += [config.path(paths.STRESS, **vars(run)) for run in config.stress_runs]
     return list(dict.fromkeys(found))
 
 

@@ -25,6 +25,7 @@ from histobench.study.paper import counted
 from histobench.study.resolved import resolve
 from histobench.study.runs import Run, is_up_to_date, record
 from histobench.study.spec import CnnSettings
+from histobench.study.stress_settings import CONDITIONS
 from histobench.tools.command_line import amount, device, duration, parser, run_tool, study
 
 UNKNOWN = math.nan
@@ -183,12 +184,14 @@ def shared_work(config: Config, device: str) -> list[Job]:
 
     for run in config.runs:
         counts, head = sides(config, run), config.mode(run.model, run.mode).trainable == "head"
-        tokens = config.embeds_tokens(run.model) if head else config.tokens(run.model, run.mode)
+        tokens = config.tokens(run.model, run.mode) and (not head or config.embeds_tokens(run.model))
         views = {(run.augmentation, config.views(run.model, run.mode, run.augmentation)), (config.unaugmented, 1)}
         for augmentation, count in sorted(views) if head or tokens else ():
             seed = config.feature_seed(run.model, augmentation, run.seed)
             place = vars(run) | {"augmentation": augmentation, "seed": seed, "views": count}
-            passes, embeddings = sum(counts) * count, config.path(paths.FEATURES, **place)
+            normal = config.normalised(run)
+            pattern = paths.NORMALISED_FEATURES if normal else paths.FEATURES
+            passes, embeddings = sum(counts) * count, config.path(pattern, **place, **normal)
             if tokens:  # deleted when no job needs them any more
                 done = Path(embeddings if head else config.path(paths.PREDICTIONS, **vars(run))).exists()
                 add("visual tokens", config.path(paths.TOKENS, **place), run, done, passes, "tokens")
@@ -200,6 +203,16 @@ def shared_work(config: Config, device: str) -> list[Job]:
         passes = (sum(images(config, on).values()) or UNKNOWN) * (tiles.MOST**2 if scale == "matched" else 1)
         steps = steps_of[config.models[run.model].family == "cnn"]
         add(f"predictions on {on}", path, run, Path(path).exists(), passes, *steps)
+    for run in config.stress_runs:
+        path, passes = config.path(paths.STRESS, **vars(run)), sides(config, run)[1] * len(CONDITIONS)
+        add(
+            "altered images",
+            path,
+            run,
+            Path(path).exists(),
+            passes,
+            *steps_of[config.models[run.model].family == "cnn"],
+        )
     return list(jobs.values())
 
 
@@ -290,6 +303,13 @@ def needs(config: Config) -> dict[str, float]:
         else:
             path, each = config.path(paths.PIXELS, dataset=on, size=size), 1
         stores[path] = on, size, each
+    normalised = {}
+    for run in config.runs:
+        if normal := config.normalised(run):
+            size = config.models[run.model].image_size
+            path = config.path(paths.NORMALISED, **vars(run), **normal, size=size)
+            normalised[path] = 3.0 * size**2 * sum(sides(config, run))
+    parts["normalised pixels"] = [size for path, size in normalised.items() if not Path(path).exists()]
     for path, (dataset, size, each) in stores.items():
         if not Path(path).exists():
             parts["pixels"].append(3.0 * size**2 * each * (sum(images(config, dataset).values()) or UNKNOWN))
@@ -297,7 +317,9 @@ def needs(config: Config) -> dict[str, float]:
         if job.what == "visual tokens" and not job.done:
             parts["visual tokens"].append(TOKENS.get(published(config, job.run.model), UNKNOWN) * job.images)
     # Each store of tokens is deleted before the next one is made.
-    return {what: float(np.max(sizes) if what == "visual tokens" else sum(sizes)) for what, sizes in parts.items()}
+    return {
+        what: float(np.max(sizes) if what == "visual tokens" else sum(sizes)) for what, sizes in parts.items() if sizes
+    }
 
 
 def disk(config: Config) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from histobench.datasets import folds, manifest, validation
+from histobench.datasets import few_shot, folds, manifest, validation
 from histobench.datasets.archives import members
 from histobench.evaluation import predictions
 from histobench.io.errors import HistoBenchError
@@ -176,6 +176,9 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
     for run in config.runs:
         path = config.path(paths.PREDICTIONS, **vars(run))
         sides = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
+        if count := config.recipe(run.model, run.mode).patients_per_class:
+            place = run.fold, run.magnification, count, run.seed
+            sides = few_shot.draw(images[run.dataset], splits[run.dataset, run.split], *place), sides[1]
         train, test = ([images[run.dataset][row] for row in side] for side in sides)
         kept = []
         if share := config.recipe(run.model, run.mode).validation:

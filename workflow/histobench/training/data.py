@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -99,8 +99,17 @@ class Augmented:
             yield batch
 
 
-Source = Stored | Augmented
-"""Images, or features of them, in the order of their labels."""
+class Source(Protocol):
+    """Images, features of them, or bags of features, in the order of their labels."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Return (N,) float32, 0 benign, 1 malignant."""
+        ...
+
+    def batches(self, plan: Plan) -> Batches:
+        """Yield one pair of host tensors for each batch of the plan, in its order."""
+        ...
 
 
 class _Views(Dataset):

@@ -2,18 +2,20 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from histobench.datasets import folds, manifest, pixels, validation
+from histobench.datasets import few_shot, folds, joined_scales, manifest, pixels, validation
 from histobench.datasets.manifest import Image
 from histobench.io.arrays import mapped
 from histobench.io.errors import HistoBenchError
 from histobench.study.run_files import resampled_with
 from histobench.study.spec import FeatureSpec, RunSpec, Transform
+from histobench.training.bags import Bags, bags_of
 from histobench.training.data import Augmented, Source, Stored
 
 
@@ -31,6 +33,8 @@ class Files:
     """Embeddings (views, images, D) for a linear head, or visual tokens (views, images, T, D) for LoRA."""
     evaluation_features: Path | None
     """The same without augmentation, if `features` are augmented."""
+    scale_features: Sequence[Path] = ()
+    """Embeddings at the other magnifications of the recipe's `scales`, ascending."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Inputs:
 
     training: Source
     evaluation: Source
+    trained: int
+    """How many images train, in bags or not."""
+    unit: np.ndarray
+    """(N,) which logit of `evaluation` each evaluation image has: its own, or its bag's."""
     validation: Source | None
     """Images of the training groups that are kept for choosing; None where the recipe keeps none."""
     kept: dict[str, dict[str, int]]
@@ -54,8 +62,13 @@ class Inputs:
 
     def embeddings(self) -> np.ndarray:
         """Return the stored features to train on, those of the first view: (N, D) for a linear head."""
-        assert isinstance(self.training, Stored)
+        assert isinstance(self.training, Stored | Bags)
         return self.training.array[0][self.training.rows]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Return (N,) float32: the labels of the evaluation images."""
+        return self.evaluation.labels[self.unit]
 
 
 def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
@@ -79,14 +92,23 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
     images = manifest.load(files.manifest)
     split = folds.load(files.folds, images, files.split_by, [spec.magnification])
     sides = split.rows(images, spec.fold, spec.magnification)
+    if count := spec.recipe.patients_per_class:
+        sides = few_shot.draw(images, split, spec.fold, spec.magnification, count, spec.seed), sides[1]
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
     trained, tested = ([images[row] for row in rows] for rows in sides)
     kept: Sides | tuple[()] = ()
     if share := spec.recipe.validation:
         kept = validation.divide(images, split, spec.fold, spec.magnification, share, spec.seed)
     parts = (kept[0], sides[1], kept[1]) if kept else sides
+    groups = np.array([resampled_with(image, files.split_by) for image in images])
+    unit = np.arange(len(tested))
     if files.features:
-        sources, digest = _from_features(spec, files, images, labels, sides, parts)
+        sources, digest = _from_features(spec, files, images, split, labels, sides, parts)
+        if spec.recipe.bag:
+            made = [
+                bags_of(one.array, one.rows, one.labels, groups[rows]) for one, rows in zip(sources, parts, strict=True)
+            ]
+            sources, (_, unit) = [bags for bags, _ in made], (index for _, index in made)
     else:
         assert files.pixels is not None
         digest, sources = "", []
@@ -95,16 +117,18 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
     return Inputs(
         training=sources[0],
         evaluation=sources[1],
+        trained=len(parts[0]),
+        unit=unit,
         validation=sources[2] if kept else None,
         kept=validation.counts([images[row] for row in kept[1]], files.split_by) if kept else {},
         images=tested,
-        groups=np.array([resampled_with(image, files.split_by) for image in tested]),
+        groups=groups[sides[1]],
         digests={
             "training images": manifest.digest(trained),
             "evaluation images": manifest.digest(tested),
             "embeddings": digest,
         },
-        feature_seconds=feature_seconds(files.features, files.evaluation_features),
+        feature_seconds=feature_seconds(files.features, files.evaluation_features, *files.scale_features),
     )
 
 
@@ -168,10 +192,11 @@ def _from_features(
     spec: RunSpec,
     files: Files,
     images: Sequence[Image],
+    split: folds.Folds,
     labels: np.ndarray,
     sides: Sides,
     parts: Sequence[np.ndarray],
-) -> tuple[Sequence[Source], str]:
+) -> tuple[Sequence[Stored], str]:
     """Return a source for each part, the rows that train, evaluate and, where there are any, are kept, and a digest of `sides`."""
     assert files.features is not None
     # Features have a row per image of the magnification.
@@ -182,6 +207,14 @@ def _from_features(
     features = plain = features_of(files.features, views, len(here), dimensions)
     if files.evaluation_features:
         plain = features_of(files.evaluation_features, 1, len(here), dimensions)
+    if spec.recipe.scales:
+        stores = {spec.magnification: files.features}
+        stores |= zip(
+            (one for one in spec.recipe.scales if one != spec.magnification), files.scale_features, strict=True
+        )
+        counts = Counter(image.magnification for image in images)
+        found = {scale: features_of(path, 1, counts[scale], 1)[0] for scale, path in stores.items()}
+        features = plain = joined_scales.join(images, split, spec.fold, spec.magnification, found)[None]
     # Of tokens some images are enough to tell one store from another: reading all would take longer than an epoch.
     some = slice(None) if dimensions == 1 else slice(None, None, max(1, len(train) // 16))
     digest = hashlib.sha256(features[0][train[some]].tobytes())

@@ -33,7 +33,7 @@ def run_record(
     parameters = list(module.parameters())
     training, validation = (sum(row[f"{part}_seconds"] for row in fitted.history) for part in ("train", "validation"))
     share, threads, workers, compiled = hardware
-    images = {"training": len(inputs.training.labels), "evaluation": len(inputs.evaluation.labels)}
+    images = {"training": inputs.trained, "evaluation": len(inputs.images)}
     images |= {"validation": len(inputs.validation.labels)} if inputs.validation else {}
     choice = fitted.chosen
     found = (
@@ -67,7 +67,7 @@ def run_record(
         best_epoch=fitted.best_epoch,
         **({"chosen": found | inputs.kept} if found else {}),
         resumed_from=fitted.resumed_from,
-        images_per_second=round(images["training"] * spec.recipe.epochs / training, 3),
+        images_per_second=round(images["training"] * len(fitted.history) / training, 3),
         seconds={
             "total": round(time.perf_counter() - started, 3),
             "start_up": round(fitted.ready - started, 3),

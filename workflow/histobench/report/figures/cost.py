@@ -54,6 +54,8 @@ def cost(costs: Sequence[Texts], parameters: Sequence[Texts], summary: Sequence[
     for axis, (xs, label) in zip(axes, panels, strict=True):
         for arm in shown:
             x, values, look = xs[arm.key], accuracy[arm.key], known[arm.key]
+            if not x:  # nothing is trained, and the axis is logarithmic
+                continue
             ends = [min(values), max(values)]
             axis.plot([x, x], ends, color=look.colour, linewidth=0.8, gid=f"{arm.name}: range")
             axis.plot([x], [np.mean(values)], linestyle="none", markersize=6, gid=arm.name, **look.marks)

@@ -49,7 +49,7 @@ def losses(histories: Histories, study: Study) -> Figure:
     CNNs are in the upper rows.
     """
     magnification = study.magnification
-    shown = [arm for arm in study.arms if curves(histories, arm, magnification, "epoch")[0].size]
+    shown = [arm for arm in _with_epochs(study) if curves(histories, arm, magnification, "epoch")[0].size]
     families = ([arm for arm in shown if arm.family == "cnn"], [arm for arm in shown if arm.family != "cnn"])
     columns = min(4, max(map(len, families)))
     rows = [family[start : start + columns] for family in families for start in range(0, len(family), columns)]
@@ -87,7 +87,7 @@ def overlay(histories: Histories, study: Study) -> Figure:
     Bars on the right are the mean of the last epoch with the sample standard deviation over folds.
     """
     magnifications = sorted({run.magnification for run in histories})
-    shown = [arm for arm in study.arms if any((run.model, run.mode) == arm.key for run in histories)]
+    shown = [arm for arm in _with_epochs(study) if any((run.model, run.mode) == arm.key for run in histories)]
     known = looks(study.arms)
     figure = canvas(PAGE, 96, [SPREAD, *study.notes], arm_handles(shown, known))
     axes = figure.subplots(2, len(magnifications), sharex=True, sharey="row", squeeze=False)
@@ -119,6 +119,10 @@ def overlay(histories: Histories, study: Study) -> Figure:
     axes[1, 0].set_ylabel("validation accuracy")
     _scale(axes)
     return figure
+
+
+def _with_epochs(study: Study) -> list[Arm]:
+    return [arm for arm in study.arms if study.has_epochs(*arm.key)]
 
 
 def _scale(axes: np.ndarray) -> None:

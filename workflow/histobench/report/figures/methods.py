@@ -205,6 +205,8 @@ def _adapters(study: Study, arms: Sequence[Arm], parameters: Sequence[Texts]) ->
 
 def _training(study: Study, arms: Sequence[Arm]) -> Box:
     """Return the box on training; it names every value where arms differ."""
+    # Settings of epochs, where an arm has some.
+    arms = [arm for arm in arms if study.has_epochs(*arm.key)] or arms
     recipes = [study.recipes[arm.model][arm.mode] for arm in arms]
 
     def values(name: str) -> str:

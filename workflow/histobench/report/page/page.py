@@ -28,6 +28,7 @@ TITLES = {
     "confusion": "Confusion matrices",
     "patients": "Errors by patient",
     "bach": "External test",
+    "stress": "Accuracy on altered images",
 }
 """Titles of the figures whose name does not already read as one."""
 COSTS = (
@@ -89,7 +90,7 @@ def build(content: PageInput, output: Path) -> str:
         script=Markup((here / "script.js").read_text(encoding="utf-8")),
         answer=_answer(study, sources.get("intervals"), sources.get("comparisons")),
         claims=_claims(sources.get("claims")),
-        tables=[one for one in tables if not one.identity.startswith(("external", "folds"))],
+        tables=[one for one in tables if not one.identity.startswith(("external", "folds", "stress"))],
         folds=[one for one in tables if one.identity == "folds"],
         also_train=[
             table_views.also_train(Source.read(path, folder, {})) for path in content.tables if path.stem == "folds"
@@ -97,6 +98,7 @@ def build(content: PageInput, output: Path) -> str:
         intervals=table_views.intervals(sources["intervals"], study) if "intervals" in sources else None,
         comparisons=table_views.comparisons(sources["comparisons"]) if "comparisons" in sources else [],
         external=[one for one in tables if one.identity.startswith("external")],
+        stress=[replace(one, identity="stress-drops") for one in tables if one.identity == "stress"],
         figures=[_figure(path, folder, content) for path in content.figures],
         protocol=protocol.describe(study),
         configuration=json.dumps(asdict(study), sort_keys=True, separators=(",", ":"), ensure_ascii=False),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from histobench.report.terms import count, magnified
+from histobench.report.terms import classifier, count, magnified
 from histobench.study.paper import counted
 from histobench.study.resolved import Settings, Study, printed_mode
 
@@ -179,14 +179,22 @@ def _adapters(lora: Settings) -> str:
 def _recipe(recipe: Settings) -> str:
     trained = {"all": "all parameters", "head": "linear head on the frozen backbone", "lora": "LoRA adapters and head"}
     parts = [
-        trained[recipe["trainable"]],
+        classifier(recipe) or trained[recipe["trainable"]],
         count([recipe["epochs"]], "epoch"),
         f"batch {recipe['batch_size']}",
         f"learning rate {recipe['learning_rate']:g}, cosine",
         f"weight decay {recipe['weight_decay']:g}",
     ]
+    if "classifier" in recipe:
+        del parts[1:]
+    if number := recipe.get("patients_per_class"):
+        parts.append(f"images of {number} patients of each class")
     if share := recipe.get("validation"):
         parts.append(f"{share:g} of the training groups kept for choosing epoch, threshold and temperature")
+    if stain := recipe.get("stain"):
+        parts.append(
+            f"stain of all images normalised to that of the training images by the method of {stain.capitalize()}"
+        )
     if lora := recipe["lora"]:
         parts.append(f"rank {lora['rank']}, alpha {lora['alpha']}, dropout {lora['dropout']:g}")
     return ", ".join(parts)

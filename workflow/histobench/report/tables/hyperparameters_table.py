@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from histobench.report.published_tables import beside
 from histobench.report.render import Table
-from histobench.report.terms import Texts
+from histobench.report.terms import Texts, classifier
 from histobench.study.outputs import title
 from histobench.study.resolved import Settings, Study
 
@@ -55,6 +55,8 @@ def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
         "Scheduler": "CosineAnnealing (T_max = optimizer steps per epoch x epochs)",
         "Loss function": "BCEWithLogitsLoss",
     }
+    if "classifier" in recipe:
+        optimization = {}
     adapters = {}
     if lora := recipe["lora"]:
         adapters = {
@@ -68,12 +70,18 @@ def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
         }
     trained = {"all": "all", "head": "linear head on frozen backbone", "lora": "LoRA adapters and linear head"}
     training = {
-        "Batch size": str(recipe["batch_size"]),
+        "Batch size": f"{recipe['batch_size']}{' patients' if 'bag' in recipe else ''}",
         "Epochs": str(recipe["epochs"]),
-        "Trained parameters": trained[recipe["trainable"]],
+        "Trained parameters": classifier(recipe) or trained[recipe["trainable"]],
     }
-    if recipe["trainable"] == "head":
+    if "patients_per_class" in recipe:
+        training["Patients of each class that train"] = str(recipe["patients_per_class"])
+    if "classifier" in recipe:
+        del training["Batch size"], training["Epochs"]
+    elif recipe["trainable"] == "head":
         training["Embeddings standardised"] = "yes" if recipe["standardise"] else "no"
+    if stain := recipe.get("stain"):
+        training["Stain normalisation"] = f"{stain.capitalize()}, to the training images"
     if kept:
         share = f"{recipe['validation']:g} of the training groups" if "validation" in recipe else "nothing"
         training["Kept for choosing epoch, threshold and temperature"] = share
