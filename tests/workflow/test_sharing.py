@@ -169,8 +169,16 @@ def test_studies_become_one_table(packed, tmp_path):
     assert len({row["images_key"] for row in table}) == len({(row["dataset"], row["split"]) for row in table}) == 3
     assert "Study tiny: The images are SYNTHETIC." in ended.stdout
 
-    mean = next(row for row in table if row["mode"] == "ft")["accuracy"]
-    lying = changed(packed, tmp_path / "b.tar.gz", edited(f"{STUDY}/intervals.csv", f",{re.escape(mean)},", ",0.99,"))
+    def lie(members: Members) -> None:
+        rows = list(csv.DictReader(io.StringIO(members[f"{STUDY}/intervals.csv"].decode())))
+        next(row for row in rows if (row["selection"], row["metric"]) == ("last", "accuracy"))["fold_mean"] = "0.99"
+        written = io.StringIO()
+        writer = csv.DictWriter(written, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+        members[f"{STUDY}/intervals.csv"] = written.getvalue().encode()
+
+    lying = changed(packed, tmp_path / "b.tar.gz", lie)
     ended = tool("leaderboard", lying, "--output", tmp_path / "none", cwd=tmp_path)
     assert ended.returncode == 1
     assert re.match(

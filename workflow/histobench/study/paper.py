@@ -122,7 +122,9 @@ def _is_recipe(mode: str, recipe: Settings) -> bool:
     kinds = {"ft": ("all", "lora"), "lp": ("head",)}.get(mode, ())
     lora = Lora() if recipe["lora"] else None
     default = Recipe(trainable=recipe["trainable"], lora=lora).model_dump(mode="json")
-    if recipe.keys() - default.keys():  # `validation`, `stain` and the like, which are left out where they change nothing
+    if (
+        recipe.keys() - default.keys()
+    ):  # `validation`, `stain` and the like, which are left out where they change nothing
         return False
     fixed = {key: value for key, value in default.items() if key not in OPEN}
     return recipe["trainable"] in kinds and fixed.items() <= recipe.items()

@@ -57,8 +57,8 @@ def _croissant(
     folder = PurePosixPath(manifest).parent
     settings = config.datasets[dataset]
 
-    def table(name: str, path: str, references: Mapping[str, str]) -> tuple[Any, Any]:
-        """Return a CSV as a file, and its rows as a set of records; `references` are to columns of the manifest."""
+    def table(name: str, path: str) -> tuple[Any, Any]:
+        """Return a CSV as a file, and its rows as a set of records."""
         place = PurePosixPath(path).relative_to(folder).as_posix()
         file = mlcroissant.FileObject(
             id=place, name=place, content_url=place, encoding_formats=["text/csv"], sha256=_sha256(members[path])
@@ -71,17 +71,12 @@ def _croissant(
                 name=column,
                 data_types=[kinds.get(column, mlcroissant.DataType.TEXT)],
                 source=mlcroissant.Source(file_object=place, extract=mlcroissant.Extract(column=column)),
-                references=mlcroissant.Source(field=f"images/{references[column]}") if column in references else None,
             )
             for column in columns
         ]
         return file, mlcroissant.RecordSet(id=name, name=name, key=f"{name}/{columns[0]}", fields=fields)
 
-    units = {"patient": "patient", "accession": "accession", "image": "image_id"}
-    tables = [table("images", manifest, {})]
-    for split, path in folds.items():
-        policy = config.splits[split].by
-        tables.append(table(f"folds-{split}", path, {"group": units[policy]} if policy in units else {}))
+    tables = [table("images", manifest), *(table(f"folds-{split}", path) for split, path in folds.items())]
     files, records = zip(*tables, strict=True)
     count = members[manifest].count(b"\n") - 1
     origin = (
