@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow
 export NO_ALBUMENTATIONS_UPDATE := 1
 # Recipes take them from the environment, which changes no quote, space or dollar sign in them.
-export ARCHIVE CONFIG SAMPLE SPLIT PREDICTIONS TABLE
+export ARCHIVE ARCHIVES CONFIG SAMPLE SPLIT PREDICTIONS TABLE
 # As JSON, which YAML reads, whatever characters the path has.
 export SAMPLE_CONFIG := import json, os; print("datasets=" + json.dumps({"sample": {"source": os.environ["SAMPLE"]}}, ensure_ascii=False))
 
@@ -16,11 +16,11 @@ export SAMPLE_CONFIG := import json, os; print("datasets=" + json.dumps({"sample
 RUN := python -m histobench.tools.run
 CONFIGFILE := $(if $(CONFIG),--configfile "$$CONFIG")
 
-.PHONY: help demo sample reproduce study fetch audit doctor plan pack verify test test-all lint bench schema lock clean
+.PHONY: help demo sample reproduce study fetch audit doctor plan pack verify leaderboard test test-all lint bench schema lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' 'BEGIN {print "HistoBench: compare image classifiers on breast histopathology\n"} \
-		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} \
+		/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2} \
 		END {print "\n  ARGS=\"...\" is passed on, for example make reproduce ARGS=\"--cores 8 -n\""}' Makefile
 
 $(READY): requirements.lock
@@ -65,6 +65,9 @@ pack: $(READY) ## a finished study as one archive, without images: make pack CON
 verify: $(READY) ## check such an archive and rebuild its tables: make verify ARCHIVE=FILE
 	@test -n "$$ARCHIVE" || { echo "error: say which archive: make verify ARCHIVE=FILE"; exit 1; }
 	@python -m histobench.tools.verify "$$ARCHIVE"
+
+leaderboard: $(READY) ## arms of several such archives in one table: make leaderboard ARCHIVES="FILE..."
+	@python -m histobench.tools.leaderboard --from-environment $(ARGS)
 
 test: $(READY) ## the fast tests, and one tiny study through the true workflow
 	@python -m pytest -m "not slow" $(ARGS)

@@ -40,7 +40,9 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 def test_make_alone_lists_every_command_and_does_nothing(folder):
     shown = make(folder)
     assert shown.returncode == 0
-    commands = "demo sample reproduce fetch doctor plan pack verify test test-all lint bench schema clean help"
+    commands = (
+        "demo sample reproduce fetch doctor plan pack verify leaderboard test test-all lint bench schema clean help"
+    )
     for target in commands.split():
         assert f"  make {target} " in shown.stdout
     assert not (folder / "calls").exists()

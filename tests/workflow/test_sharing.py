@@ -10,7 +10,9 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import mlcroissant
 import pytest
+from rocrate.rocrate import ROCrate
 
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
@@ -90,6 +92,99 @@ def test_what_is_packed_is_what_the_study_has_without_images_and_paths(packed, f
     assert "not passed on with the results" in page
     assert not re.search('<figure id="figure[12]">[^<]*<(?!p>)', page)
     assert json.loads(members[pack.ENVIRONMENT])["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+@pytest.fixture(scope="module")
+def opened(packed, tmp_path_factory) -> Path:
+    """The folder of the archive's content."""
+    folder = tmp_path_factory.mktemp("opened")
+    for name, data in members_of(packed).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_the_crate_describes_every_file(opened, packed):
+    crate = ROCrate(opened)
+    files = {entity.id: entity for entity in crate.get_entities() if entity.type == "File"}
+    assert files.keys() == members_of(packed).keys() - {pack.CHECKSUMS, "ro-crate-metadata.json"}
+    for name, entity in files.items():
+        assert entity["sha256"] == hashlib.sha256((opened / name).read_bytes()).hexdigest()
+        assert entity["encodingFormat"] != "application/octet-stream" or name.endswith((".sha256", ".npz")), name
+    assert "The images are SYNTHETIC." in crate.description
+    (action,) = (entity for entity in crate.get_entities() if entity.type == "CreateAction")
+    assert f"{STUDY}/report.html" in {file.id for file in action["result"]}
+    assert sum(file.id.endswith("predictions.csv") for file in action["object"]) == 20
+    commit = json.loads((opened / pack.ENVIRONMENT).read_text())["commit"]
+    assert action["instrument"]["version"] == (commit or "not known")
+
+
+def test_croissant_loads_the_manifest_and_the_folds(opened):
+    for path in opened.glob("results/*/croissant.json"):
+        dataset = mlcroissant.Dataset(jsonld=path)
+        assert not dataset.metadata.ctx.issues.errors
+        for records, file in (("images", "manifest.csv"), ("folds-patient", "folds/patient-*.csv")):
+            (table,) = path.parent.glob(file)
+            with table.open() as lines:
+                wanted = [list(row.values()) for row in csv.DictReader(lines)]
+            found = [
+                [value.decode() if isinstance(value, bytes) else str(value) for value in row.values()]
+                for row in dataset.records(records)
+            ]
+            assert found == wanted
+
+
+def test_the_checklists_say_what_the_study_tells(opened):
+    text = (opened / "CHECKLIST.md").read_text()
+    items = {guideline: re.findall(r"^\| (\d+)\w? \|", part, re.MULTILINE) for guideline, part in
+             (part.split("\n", 1) for part in text.split("## ")[1:])}  # fmt: skip
+    assert items["CLAIM"] == [str(number) for number in range(1, 43)]
+    assert list(dict.fromkeys(items["TRIPOD+AI"])) == [str(number) for number in range(1, 28)]
+    assert "| 21 | Level at which partitions are disjoint | patient: no patient is on both sides of a fold." in text
+    assert "made-up: " in text
+    assert "The images are SYNTHETIC." in text
+    assert not re.search(r"[{}]", text)
+
+
+def test_studies_become_one_table(packed, tmp_path):
+    """The same study twice is there once; a table that does not follow from its predictions is refused."""
+    ended = tool("leaderboard", packed, packed, "--output", tmp_path, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout
+    with (tmp_path / "leaderboard.csv").open() as file:
+        table = list(csv.DictReader(file))
+    summary = csv.DictReader(io.StringIO(members_of(packed)[f"{STUDY}/summary.csv"].decode()))
+    wanted = {(row["dataset"], row["model"], row["mode"], row["split"], row["augmentation"]): row["accuracy_mean"]
+              for row in summary if row["selection"] == "last"}  # fmt: skip
+    found = {
+        (row["dataset"], row["model"], row["mode"], row["split"], row["augmentation"]): row["accuracy"] for row in table
+    }
+    assert {key: pytest.approx(float(value)) for key, value in wanted.items()} == {
+        key: float(value) for key, value in found.items()
+    }
+    assert len(table) == len(found)
+    for key in {row["images_key"] for row in table}:
+        accuracies = [float(row["accuracy"]) for row in table if row["images_key"] == key]
+        assert accuracies == sorted(accuracies, reverse=True)
+    # Two splits and two datasets: three sets of images and folds.
+    assert len({row["images_key"] for row in table}) == len({(row["dataset"], row["split"]) for row in table}) == 3
+    assert "Study tiny: The images are SYNTHETIC." in ended.stdout
+
+    def lie(members: Members) -> None:
+        rows = list(csv.DictReader(io.StringIO(members[f"{STUDY}/intervals.csv"].decode())))
+        next(row for row in rows if (row["selection"], row["metric"]) == ("last", "accuracy"))["fold_mean"] = "0.99"
+        written = io.StringIO()
+        writer = csv.DictWriter(written, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+        members[f"{STUDY}/intervals.csv"] = written.getvalue().encode()
+
+    lying = changed(packed, tmp_path / "b.tar.gz", lie)
+    ended = tool("leaderboard", lying, "--output", tmp_path / "none", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert re.match(
+        rf"error: {lying}: results/studies/tiny/intervals.csv: accuracy of .* is 0.99, by the pred", ended.stdout
+    )
+    assert not (tmp_path / "none").exists()
 
 
 def test_changed_numbers_are_found(packed, tmp_path):

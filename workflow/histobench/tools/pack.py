@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import distributions
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,7 @@ from histobench.study import paths
 from histobench.study.config import CnnEntry, Config, load
 from histobench.study.outputs import CONTENTS
 from histobench.study.runs import is_up_to_date
+from histobench.tools import checklist, crate
 from histobench.tools.command_line import parser, run_tool, study
 
 ROOT = Path(__file__).parents[3]
@@ -88,10 +90,21 @@ def contents(config: Config) -> dict[str, bytes]:
                 raise HistoBenchError(f"{name}: names {place}, a folder of this machine; use relative paths")
     packages = {found.metadata["Name"]: found.version for found in distributions()}
     number, clean = commit(ROOT)
-    software = {"commit": number, "clean": clean, "python": platform.python_version(), "packages": packages}
-    members |= {ENVIRONMENT: _json(software), README: readme(config).encode()}
+    records = [Path(config.path(paths.RECORD, **vars(run))).stat().st_mtime for run in config.runs]
+    finished = datetime.fromtimestamp(max(records), UTC).date().isoformat()
+    software = {"commit": number, "clean": clean, "finished": finished, "python": platform.python_version()}
+    members |= {ENVIRONMENT: _json(software | {"packages": packages}), README: readme(config).encode()}
+    members |= metadata(packed, members, software)
     lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(members.items()))
     return members | {CHECKSUMS: "".join(lines).encode()}
+
+
+def metadata(config: Config, members: Mapping[str, bytes], software: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return what describes an archive of these `members` to others: Croissant, checklists, and the RO-Crate of all of it."""
+    code, date = software["commit"] or "", software["finished"]
+    found = crate.croissants(config, members, date)
+    found[checklist.CHECKLIST] = checklist.checklist(config, members, code, crate.licence(config)).encode()
+    return found | {crate.CRATE: crate.crate(config, {**members, **found}, code, date)}
 
 
 def inputs(config: Config) -> list[str]:
@@ -275,6 +288,9 @@ def readme(config: Config) -> str:
 {len(config.runs)} training runs of HistoBench, and the report made of their predictions. {" ".join(config.notes)}
 Open `{results}/report.html` in a browser. Manifests, folds and runs are in `results/DATASET-KEY/`; the configuration is
 `{CONFIGURATION}`; commit, Python and packages are in `{ENVIRONMENT}`. Images, weights and logs are not in it.
+
+`{crate.CRATE}` describes every file (RO-Crate), `{crate.CROISSANT}` beside each manifest its images and folds (Croissant), and
+`{checklist.CHECKLIST}` has the reporting checklists CLAIM and TRIPOD+AI, filled in as far as the study tells.
 
 To check it without images: `sha256sum -c {CHECKSUMS}` here finds a changed file; in a checkout of HistoBench, best at that
 commit, `make verify ARCHIVE=FILE` makes every table again.

@@ -69,6 +69,9 @@ def verify(archive: Path, say: Say) -> bool:
             check_inputs(config, packed, say)
             made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given})
             require_members(given | made.keys() | ABOUT, found)
+            kept = {path: (packed / path).read_bytes() for path in given | made.keys() | ABOUT - {pack.CHECKSUMS}}
+            made |= pack.metadata(config, kept, json.loads(kept[pack.ENVIRONMENT]))
+            require_members(set(made), found)
             if surplus := sorted(found - given - made.keys() - ABOUT):
                 raise HistoBenchError(f"{surplus[0]} is no part of the study; pack it again")
             wrong = [*wrong_histories(config, packed, made), *compare(made, packed, say)]
