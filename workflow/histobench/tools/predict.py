@@ -136,9 +136,12 @@ def arm_of(config: Config, arm: str | None, magnification: int | None) -> tuple[
 def about(kept: Sequence[KeptRun], more: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield terms and sentences on what a reader must know of the model."""
     run, spec = kept[0].run, kept[0].spec
-    yield "Trained on", (
-        f"Dataset {run.dataset}, {magnified(run.magnification)}; split policy {run.split}, augmentation {run.augmentation}, "
-        f"{spec.recipe.epochs} epochs. Images at another magnification are unlike those it was trained on."
+    yield (
+        "Trained on",
+        (
+            f"Dataset {run.dataset}, {magnified(run.magnification)}; split policy {run.split}, augmentation {run.augmentation}, "
+            f"{spec.recipe.epochs} epochs. Images at another magnification are unlike those it was trained on."
+        ),
     )
     weights = spec.model.weights
     several = (
