@@ -76,7 +76,7 @@ def predict(given: argparse.Namespace) -> None:
     ][:ON_PAGE]
     counts = f"{len(names)} images: {malignant.sum()} called malignant, {(~malignant).sum()} benign."
     if unreadable:
-        counts += f" {len(unreadable)} files could not be read."
+        counts += f" {len(unreadable)} file{'s' if len(unreadable) > 1 else ''} could not be read."
     if len(names) > ON_PAGE:
         counts += f" The page shows the first {ON_PAGE} by name; predictions.csv has all."
     if seen := sum(one in known for one in hashes):
