@@ -108,7 +108,8 @@ def test_a_study_of_own_data_has_names_by_content() -> None:
     assert kinds == {name for name in outputs.tables(about) if "published" not in name and name != "table7-honest"}
     assert [outputs.papers(name) for name in outputs.figures(study)] == outputs.figures(about)
     # Figures that show images are not packed, whatever they are called.
-    assert {*outputs.sampled(study), *outputs.sampled(about)} == set(pack.SAMPLES)
+    assert {*outputs.pictured(study), *outputs.pictured(about)} == set(pack.SAMPLES)
+    assert [name for name in outputs.figures(study) if outputs.is_private(study, name)] == []
     assert outputs.numbered("results-augmented-best-epoch-intervals") == (5, "best_epoch")
     assert outputs.numbered("table4") == (4, "last")
     assert outputs.numbered("external-results-intervals") == (6, "last")
