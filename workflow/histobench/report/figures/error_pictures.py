@@ -11,8 +11,8 @@ from histobench.report.figures.style import PAGE, TINY, canvas
 from histobench.report.overlays import overlay, towards_call
 
 CLASSES = ("benign", "malignant")
-HEIGHTS = {"title": 3.5, "pictures": 23.0, "maps": 16.5}
-"""Of the lines, in mm: a picture is 15.5 mm wide, and has three lines of text above it."""
+HEIGHTS = {"title": (3.5, 3.5), "pictures": (16.5, 24.0), "maps": (16.5, 17.5)}
+"""Of the lines in mm: their axes alone, and with the three lines of text above each picture."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def error_pictures(rows: Sequence[Row], notes: Sequence[str]) -> Figure:
     for row in rows:
         mapped = any(heat is not None for heat in row.maps)
         lines += [(row, kind) for kind in ("title", "pictures", *["maps"] * mapped)]
-    heights = [HEIGHTS[kind] for _, kind in lines]
+    ratios, heights = zip(*(HEIGHTS[kind] for _, kind in lines), strict=True) if lines else ((), ())
     figure = canvas(PAGE, max(sum(heights), 12), notes)
     engine = figure.get_layout_engine()
     assert engine is not None
@@ -41,7 +41,7 @@ def error_pictures(rows: Sequence[Row], notes: Sequence[str]) -> Figure:
     if not lines:
         figure.text(0.5, 0.95, "No arm of this study calls an image wrongly.", ha="center", va="top")
         return figure
-    axes = figure.subplots(len(lines), MOST, squeeze=False, height_ratios=heights)
+    axes = figure.subplots(len(lines), MOST, squeeze=False, height_ratios=ratios)
     for line, (row, kind) in zip(axes, lines, strict=True):
         for axis in line:
             axis.set_axis_off()
