@@ -71,7 +71,9 @@ def test_maps_find_what_decides_the_label_and_depend_on_what_was_learned() -> No
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     for _ in range(60):
         loss = nn.functional.binary_cross_entropy_with_logits(network(images), labels.float())
-        optimizer.zero_grad(), loss.backward(), optimizer.step()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
     images, labels, corners = squares(16, 5)
     images, corners = images[1::2], corners[1::2]
     logits = network.eval()(images).detach().numpy()
@@ -100,10 +102,8 @@ def test_each_kind_of_classifier_has_its_method() -> None:
         method, maps = heat_maps.maps(classifier, images)
         assert (method, maps.shape) == ("Grad-CAM", (2, 2, 2))  # the last 2 x 2 features of 64 px
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-    patches = nn.Conv2d(3, 4, 8, 8)
-    attentive = small(patches, nn.TransformerEncoderLayer(8, 2, 8), nn.Flatten(), dimensions=256)
-    attentive.backbone.forward = lambda batch: attentive.backbone[2](
-        attentive.backbone[1](patches(batch).flatten(1, 2))
+    attentive = small(
+        nn.Conv2d(3, 4, 8, 8), nn.Flatten(2), nn.TransformerEncoderLayer(64, 2, 8), nn.Flatten(), dimensions=256
     )
     assert heat_maps.maps(attentive, images)[0] == "occlusion"
     spec = spec.model_copy(update={"model": tiny("smolvlm")})

@@ -55,6 +55,6 @@ def _most_confident(images: Mapping[tuple[int, str], Iterable[tuple[Run, str, in
     for (_, image), seeds in images.items():
         run, group, label, _ = min(seeds)
         logit = np.mean([one[-1] for one in seeds])
-        if decide(logit) != label:
+        if bool(decide(np.array(logit))) != bool(label):
             found.append(ConfidentError(run, image, group, label, float(logit)))
     return sorted(found, key=lambda error: (-abs(error.logit), error.image_id, error.run.fold))[:MOST]

@@ -3,6 +3,8 @@
 A map is signed evidence of malignant on a coarse grid: positive where the image speaks for malignant, negative for benign.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -86,7 +88,7 @@ def shuffle_parameters(classifier: nn.Module, seed: int = 0) -> None:
         parameter.copy_(parameter.flatten()[order].view_as(parameter))
 
 
-def _network(classifier: nn.Module) -> nn.Module:
+def _network(classifier: nn.Module) -> Any:
     """Return the part of a classifier that takes images."""
     return classifier.backbone if isinstance(classifier, FrozenBackbone) else classifier
 

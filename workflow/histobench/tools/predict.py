@@ -66,7 +66,7 @@ def predict(given: argparse.Namespace) -> None:
     probability, malignant = 1 / (1 + np.exp(-logits)), decide(logits)
     heat = towards_call(maps, logits[: len(maps)]) if len(maps) else [None] * ON_PAGE
     known = hashes_of(kept[0].dataset)
-    rows = [
+    rows: list[dict[str, str]] = [
         dict(zip(COLUMNS, (name, f"{share:.6f}", f"{logit:.9g}", CALLS[call]), strict=True))
         for name, share, logit, call in zip(names, probability, logits, malignant.astype(int), strict=True)
     ]
