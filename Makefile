@@ -8,15 +8,15 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow
 export NO_ALBUMENTATIONS_UPDATE := 1
 # Recipes take them from the environment, which changes no quote, space or dollar sign in them.
-export ARCHIVE ARCHIVES CONFIG SAMPLE SPLIT PREDICTIONS TABLE
+export ARCHIVE ARCHIVES ARM CONFIG IMAGES PREDICTIONS RUN SAMPLE SPLIT TABLE
 # As JSON, which YAML reads, whatever characters the path has.
 export SAMPLE_CONFIG := import json, os; print("datasets=" + json.dumps({"sample": {"source": os.environ["SAMPLE"]}}, ensure_ascii=False))
 
 # Snakemake, one at a time in a folder, with few lines on the terminal.
-RUN := python -m histobench.tools.run
+SNAKEMAKE := python -m histobench.tools.run
 CONFIGFILE := $(if $(CONFIG),--configfile "$$CONFIG")
 
-.PHONY: help demo sample reproduce study fetch audit doctor plan pack verify leaderboard test test-all lint bench schema lock clean
+.PHONY: help demo sample reproduce study fetch predict audit doctor plan pack verify leaderboard test test-all lint bench schema lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' 'BEGIN {print "HistoBench: compare image classifiers on breast histopathology\n"} \
@@ -35,20 +35,24 @@ $(READY): requirements.lock
 	@touch $@
 
 demo: $(READY) ## a small, complete comparison on synthetic images, in minutes
-	@$(RUN) --workflow-profile workflow/profiles/demo $(ARGS)
+	@$(SNAKEMAKE) --workflow-profile workflow/profiles/demo $(ARGS)
 
 sample: $(READY) ## real images: make sample SAMPLE=FOLDER (a partial BreakHis tree at 200X)
 	@test -n "$$SAMPLE" || { echo "error: say where the images are: make sample SAMPLE=FOLDER"; exit 1; }
-	@$(RUN) --workflow-profile workflow/profiles/sample $(ARGS) --config "$$(python -c "$$SAMPLE_CONFIG")"
+	@$(SNAKEMAKE) --workflow-profile workflow/profiles/sample $(ARGS) --config "$$(python -c "$$SAMPLE_CONFIG")"
 
 reproduce: $(READY) ## the paper's study: downloads images and weights, needs a GPU
-	@$(RUN) $(ARGS)
+	@$(SNAKEMAKE) $(ARGS)
 
 study: $(READY) ## any study: make study CONFIG=config/studies/mine.yaml
-	@$(RUN) $(CONFIGFILE) $(ARGS)
+	@$(SNAKEMAKE) $(CONFIGFILE) $(ARGS)
 
 fetch: $(READY) ## all downloads of the paper's study, and nothing else
-	@$(RUN) fetch --keep-going $(ARGS)
+	@$(SNAKEMAKE) fetch --keep-going $(ARGS)
+
+predict: $(READY) ## images of yours, with heat maps: make predict IMAGES=FOLDER RUN=results/.../fold1
+	@test -n "$$IMAGES" || { echo "error: say where the images are: make predict IMAGES=FOLDER RUN=results/.../fold1"; exit 1; }
+	@python -m histobench.tools.predict $(CONFIGFILE) --images "$$IMAGES" $(if $(RUN),--run "$$RUN") $(if $(ARM),--arm "$$ARM") $(ARGS)
 
 audit: $(READY) ## someone's evaluation: make audit SPLIT="FILE..." PREDICTIONS="FILE..." TABLE=FILE
 	@python -m histobench.audit --from-environment $(ARGS)

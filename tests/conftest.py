@@ -6,11 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 # `make test-all ARGS=...` passes its variables on, by name and in MAKEFLAGS; the `make` that a test starts must not take them.
-for name in [
-    name
-    for name in os.environ
-    if name.startswith("MAKE") or name in ("ARGS", "CONFIG", "SAMPLE", "ARCHIVE", "ARCHIVES")
-]:
+OWN = ("ARGS", "ARCHIVE", "ARCHIVES", "ARM", "CONFIG", "IMAGES", "RUN", "SAMPLE")
+for name in [name for name in os.environ if name.startswith("MAKE") or name in OWN]:
     del os.environ[name]
 
 

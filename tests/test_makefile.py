@@ -41,8 +41,9 @@ def test_make_alone_lists_every_command_and_does_nothing(folder):
     shown = make(folder)
     assert shown.returncode == 0
     commands = (
-        "demo sample reproduce fetch doctor plan pack verify leaderboard test test-all lint bench schema clean help"
+        "demo sample reproduce fetch predict doctor plan pack verify leaderboard test test-all lint bench schema clean"
     )
+    commands += " help"
     for target in commands.split():
         assert f"  make {target} " in shown.stdout
     assert not (folder / "calls").exists()
@@ -90,6 +91,7 @@ def test_no_python_is_one_sentence(folder):
     [
         ("sample", "error: say where the images are: make sample SAMPLE=FOLDER"),
         ("verify", "error: say which archive: make verify ARCHIVE=FILE"),
+        ("predict", "error: say where the images are: make predict IMAGES=FOLDER RUN=results/.../fold1"),
     ],
 )
 def test_a_command_asks_for_what_it_needs(folder, target, message):
@@ -103,6 +105,19 @@ def test_a_command_asks_for_what_it_needs(folder, target, message):
     [
         (("pack", "ARGS=--configfile a.yaml"), ["-m", "histobench.tools.pack", "--configfile", "a.yaml"]),
         (("verify", "ARCHIVE=a b.tar.gz"), ["-m", "histobench.tools.verify", "a b.tar.gz"]),
+        (
+            ("predict", "IMAGES=my 'new' images", "RUN=results/a b/fold1", "ARGS=--maps none"),
+            [
+                "-m",
+                "histobench.tools.predict",
+                "--images",
+                "my 'new' images",
+                "--run",
+                "results/a b/fold1",
+                "--maps",
+                "none",
+            ],
+        ),
         (
             ("study", "CONFIG=my 'best' study.yaml"),
             ["-m", "histobench.tools.run", "--configfile", "my 'best' study.yaml"],

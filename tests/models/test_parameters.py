@@ -160,6 +160,7 @@ QWEN25 = Sheet(
     + 32 * (_linear(1280, 3840) + _linear(1280, 1280) + 2 * _linear(1280, 3420) + _linear(3420, 1280) + 2 * 1280),
     connector=1280 + _linear(4 * 1280, 4 * 1280) + _linear(4 * 1280, 2048),
     lm_head=0,
+    vision_block=_linear(1280, 3840) + _linear(1280, 1280) + 2 * _linear(1280, 3420) + _linear(3420, 1280) + 2 * 1280,
     vision_adapters=32 * ((1280 + 3 * 1280) + (1280 + 1280)),
 )
 QWEN3 = Sheet(
@@ -177,6 +178,7 @@ QWEN3 = Sheet(
     # One merger for the tokens, and three for DeepStack, which normalise after merging.
     connector=4 * (_linear(4096, 4096) + _linear(4096, 2048)) + 2 * 1024 + 3 * 2 * 4096,
     lm_head=0,
+    vision_block=_linear(1024, 3072) + _linear(1024, 1024) + _linear(1024, 4096) + _linear(4096, 1024) + 4 * 1024,
     vision_adapters=24 * ((1024 + 3 * 1024) + (1024 + 1024)),
 )
 # SmolVLM with a larger vocabulary.

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 SECTIONS = [
-    *("answer", "kept-apart", "tables", "comparisons", "figures", "external", "claims"),
+    *("answer", "kept-apart", "tables", "comparisons", "figures", "errors", "external", "claims"),
     *("protocol", "provenance", "gaps", "files", "licence"),
 ]
-MEASURED = {"answer", "kept-apart", "tables", "comparisons", "external", "claims", "gaps"}
+MEASURED = {"answer", "kept-apart", "tables", "comparisons", "errors", "external", "claims", "gaps"}
 """Sections in which no number with decimals may stand outside a mark; captions speak of conventions."""
 
 

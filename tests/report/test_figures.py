@@ -20,10 +20,22 @@ from matplotlib.patches import FancyBboxPatch
 
 from histobench.datasets import examples, manifest
 from histobench.datasets.manifest import Image
+from histobench.evaluation.confident_errors import ConfidentError
 from histobench.evaluation.predictions import Predictions
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, write_csv
-from histobench.report.figures import cost, curves, losses, methods, patients, reliability, samples, scores, style
+from histobench.report.figures import (
+    cost,
+    curves,
+    error_pictures,
+    losses,
+    methods,
+    patients,
+    reliability,
+    samples,
+    scores,
+    style,
+)
 from histobench.study import paths, resolved
 from histobench.study.resolved import Arm, Study
 from histobench.study.runs import Run
@@ -165,6 +177,15 @@ def without_scale(notes: Sequence[str]) -> Figure:
     return samples.samples([("bach", [samples.Sample("normal", np.zeros((96, 128, 3), np.uint8), None)])], notes)
 
 
+def errors(notes: Sequence[str]) -> Figure:
+    """Four arms of ten errors each, with maps for the first two."""
+    pixels, rows = np.random.default_rng(0).integers(0, 256, (10, 24, 24, 3), dtype=np.uint8), []
+    for place, arm in enumerate(ARMS[:4]):
+        wrong = [ConfidentError(run(arm, 200, 1), f"i{n}", "14-29960AB", n % 2, 3 - 6 * (n % 2)) for n in range(10)]
+        rows.append(error_pictures.Row(arm.name, wrong, list(pixels), [np.eye(4) if place < 2 else None] * 10))
+    return error_pictures.error_pictures(rows, notes)
+
+
 FIGURES: dict[str, Callable[[Sequence[str]], Figure]] = {
     "figure1": tissue,
     "figure2": without_scale,
@@ -179,6 +200,7 @@ FIGURES: dict[str, Callable[[Sequence[str]], Figure]] = {
     "confusion": lambda notes: curves.confusion(PREDICTIONS, made(notes)),
     "patients": lambda notes: patients.error_map(PREDICTIONS, SUBTYPES, made(notes)),
     "reliability": lambda notes: reliability.reliability(CALIBRATION, made(notes)),
+    "error-pictures": errors,
     "bach": lambda notes: scores.external(GROUPS, made(notes)),
     "cost": lambda notes: cost.cost(COSTS, PARAMETERS, SUMMARY, made(notes)),
 }
@@ -457,6 +479,22 @@ def test_scale_bars_have_the_length_they_say() -> None:
         assert drawn.get_width() * 0.49 == pytest.approx(50)  # type: ignore[attr-defined]
         assert axis.texts[0].get_text() == "≈ 50 µm"
     assert not FIGURES["figure2"]([]).axes[0].patches
+
+
+def test_errors_are_shown_with_their_maps_below_them() -> None:
+    figure = drawn(FIGURES["error-pictures"]([]))
+    shown = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
+    assert len(shown) == 60  # 40 pictures, and maps of two arms
+    texts = [axis.get_title(loc="left") for axis in figure.axes if axis.get_images()][:2]
+    assert texts == ["benign\n0.953\n14-29960AB, fold 1", "malignant\n0.047\n14-29960AB, fold 1"]
+    # What speaks for the class that was called, wrongly: of the benign image malignant, where the map is positive.
+    picture, heat = (np.asarray(shown[at], float) for at in (0, 10))
+    grey = picture @ [0.299, 0.587, 0.114]
+    assert np.abs(heat[16:, :6] - grey[16:, :6, None]).max() <= 1
+    assert np.abs(heat[:3, :3] - grey[:3, :3, None]).max() > 50
+    # Of the malignant image benign is called; nothing of its map is negative, so that it stays grey.
+    assert np.ptp(np.asarray(shown[11], float), axis=2).max() == 0
+    assert "No arm of this study" in error_pictures.error_pictures([], [NOTE]).texts[1].get_text()
 
 
 # --- examples ---

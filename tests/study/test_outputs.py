@@ -1,6 +1,7 @@
 """Which studies are about the paper, and what the report of the others has and has not."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,7 +109,11 @@ def test_a_study_of_own_data_has_names_by_content() -> None:
     assert kinds == {name for name in outputs.tables(about) if "published" not in name and name != "table7-honest"}
     assert [outputs.papers(name) for name in outputs.figures(study)] == outputs.figures(about)
     # Figures that show images are not packed, whatever they are called.
-    assert {*outputs.sampled(study), *outputs.sampled(about)} == set(pack.SAMPLES)
+    assert {*outputs.pictured(study), *outputs.pictured(about)} == set(pack.SAMPLES)
+    # Images of BACH must not be passed on.
+    theirs = replace(study, datasets={**study.datasets, study.dataset: {"format": "bach", "synthetic": None}})
+    assert outputs.is_private(theirs, "error-pictures")
+    assert not outputs.is_private(study, "error-pictures")
     assert outputs.numbered("results-augmented-best-epoch-intervals") == (5, "best_epoch")
     assert outputs.numbered("table4") == (4, "last")
     assert outputs.numbered("external-results-intervals") == (6, "last")

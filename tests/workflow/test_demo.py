@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -23,12 +24,14 @@ def rows(path: Path) -> list[dict[str, str]]:
 PUBLISHED = {f"table{number}" for number in range(1, 8)} | {"table4-best-epoch", "table5-best-epoch"}
 PUBLISHED |= {"table4-validation"}
 TABLES = (
-    PUBLISHED | {f"{name}-beside-published" for name in PUBLISHED} | {"scores", "folds", "external", "table7-honest"}
+    PUBLISHED
+    | {f"{name}-beside-published" for name in PUBLISHED}
+    | {"scores", "folds", "external", "table7-honest", "errors"}
 )
 TABLES |= {"table6-scales", "table4-strict"}
 TABLES |= {f"{name}-intervals" for name in PUBLISHED if name[5] in "456"}
 FIGURES = {f"figure{number}" for number in range(1, 8)} | {"patients", "reliability", "cost", "bach"}
-FIGURES |= {"roc", "precision-recall", "confusion", "ladder"}
+FIGURES |= {"roc", "precision-recall", "confusion", "ladder", "error-pictures"}
 
 
 def in_forms(names: set[str], *forms: str) -> set[str]:
@@ -70,6 +73,15 @@ def test_the_demo_ends_with_tables_4_and_5_and_a_second_one_runs_no_job(project)
     assert not list((project.folder / "results").rglob("tokens/**/*.npy"))  # each store goes with its last consumer
     assert not list((project.folder / "results").rglob("*.partial"))
     assert not list((project.folder / "results").rglob("checkpoint.pt"))
+    # Of the arms in the figure, those with kept weights have a map of each error, and their correlation with random ones.
+    maps = np.load(tables.with_name("heat_maps.npz"))
+    errors = rows(tables / "errors.csv")
+    assert {name for name in maps if name.count("/") == 1} <= {"resnet34-narrow/ft", "smolvlm-tiny/ft"}
+    for name in (name for name in maps if name.count("/") == 1):
+        label = {"resnet34-narrow/ft": "ResNet34 (1/8 width)", "smolvlm-tiny/ft": "SmolVLM (tiny)"}[name]
+        own = [(row["fold"], row["image_id"]) for row in errors if (row["model"], row["mode"]) == (label, "ft")]
+        assert sorted(own) == sorted(tuple(key.split("/")[2:]) for key in maps if key.startswith(f"{name}/"))
+        assert "rank correlation" in str(maps[name])
     page = project.folder / "results/studies/demo/report.html"
     assert page_numbers.check(page) > 5000  # every number on it is its CSV's
     found = page_numbers.read(page)

@@ -20,6 +20,7 @@ def test_the_default_study_lists_the_papers_280_training_jobs_and_60_under_acces
     assert (jobs["fetch_dataset"], jobs["manifest"], jobs["folds"], jobs["pixels"], jobs["score"]) == (2, 2, 2, 2, 1)
     assert (jobs["predict"], jobs["tiles"], jobs["score_external"], jobs["table_external"]) == (80, 4, 1, 1)
     assert (jobs["table_results"], jobs["table_strict"], jobs["figure_ladder"]) == (4, 1, 1)
+    assert (jobs["heat_maps"], jobs["figure_errors"], jobs["table_errors"]) == (1, 1, 1)
     # BACH's licence forbids passing its photographs on: they are drawn for the user, and stay out of the page.
     files = {
         name: re.search(rf"^rule {name}:\n +input: (.*)\n +output: (.*)", output, re.MULTILINE)
@@ -48,6 +49,7 @@ def test_the_workstation_profile_counts_gpus_and_lets_small_jobs_share_them(proj
         ("features", "1", "1"): 16,
         ("predict", "1", "2"): 40,
         ("predict", "1", "1"): 40,
+        ("heat_maps", "1", "1"): 1,
     }
     output = project.snakemake(*profile, "--forcerun", "claims_of_paper", "--", "claims_published").stdout
     assert re.search(r"^Provided resources: gpu=\D*6\b", output, re.MULTILINE), output

@@ -16,7 +16,7 @@ from tests.workflow.conftest import Project
 TINY = ("--configfile", "config/tiny.yaml")
 FIGURES = {
     *("figure_samples", "figure_methods", "figure_accuracy", "figure_losses", "figure_ladder", "figure_curves"),
-    *("figure_patients", "figure_reliability", "figure_external", "figure_cost", "figure_variance"),
+    *("figure_patients", "figure_reliability", "figure_external", "figure_cost", "figure_variance", "figure_errors"),
 }
 TABLES = {
     f"table_{name}"
@@ -32,6 +32,7 @@ TABLES = {
         "external",
         "strict",
         "variance",
+        "errors",
     )
 }
 REPORT = TABLES | FIGURES | {"claims", "claims_of_paper", "page"}

@@ -175,3 +175,48 @@ use rule score as figure_augmentations with:
         report_log("augmentation-effects"),
     params:
         **script("figure_augmentations"),
+
+
+# Weights that runs kept are beside their predictions; no rule has them as an output.
+rule heat_maps:
+    input:
+        study=ancient(STUDY_FILE),
+        summary=rules.score.output.summary,
+        manifest=STUDY.path(paths.MANIFEST, dataset=RESOLVED.dataset),
+        predictions=HEADLINE_PREDICTIONS,
+        pixels=sorted({pixels(RESOLVED.dataset, model) for model in MAPPED}),
+    output:
+        HEAT_MAPS,
+    log:
+        report_log("heat_maps"),
+    conda:
+        "../../envs/compute.yaml"
+    threads: 4
+    resources:
+        **on_device(lambda w: "whole" if any(STUDY.gpu(model) == "whole" for model in MAPPED) else "shared"),
+    params:
+        code=code("heat_maps", sorted({STUDY.models[model].family for model in MAPPED})),
+    shell:
+        'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/heat_maps.py" --study {input.study:q} --summary {input.summary:q}'
+        " --manifest {input.manifest:q} --predictions {input.predictions:q} --pixels {input.pixels:q}"
+        " --device {resources.device} --share {resources.share} --threads {threads} --output {output:q} > {log:q} 2>&1"
+
+
+use rule score as figure_errors with:
+    input:
+        study=STUDY_FILE,
+        summary=rules.score.output.summary,
+        manifest=STUDY.path(paths.MANIFEST, dataset=RESOLVED.dataset),
+        predictions=HEADLINE_PREDICTIONS,
+        # Pictures of any size will do: those of the smallest.
+        pixels=min(
+            (pixels(RESOLVED.dataset, run.model) for run in HEADLINE), key=lambda file: (len(file), file), default=[]
+        ),
+        heat_maps=HEAT_MAPS if MAPPED else [],
+    output:
+        figure("error-pictures"),
+    log:
+        report_log("figure_errors"),
+    localrule: False
+    params:
+        **script("figure_errors"),

@@ -66,6 +66,18 @@ use rule score as table_strict with:
         **script("table_strict"),
 
 
+use rule score as table_errors with:
+    input:
+        study=STUDY_FILE,
+        predictions=HEADLINE_PREDICTIONS,
+    output:
+        table("errors"),
+    log:
+        report_log("table_errors"),
+    params:
+        **script("table_errors"),
+
+
 use rule score as table_scores with:
     input:
         study=STUDY_FILE,

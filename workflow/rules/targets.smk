@@ -2,6 +2,11 @@
 
 MAIN = [run for run in STUDY.runs if RESOLVED.main.items() <= vars(run).items()]
 TRAINED = [run for run in MAIN if RESOLVED.recipes[run.model][run.mode]["trainable"] != "none"]
+HEADLINE = [run for run in MAIN if run.magnification == RESOLVED.magnification]
+HEADLINE_PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in HEADLINE]
+# Models that kept weights there: their errors get heat maps.
+MAPPED = {run.model: run for run in HEADLINE if STUDY.recipe(run.model, run.mode).keep_weights}
+HEAT_MAPS = f"{RESULTS}/heat_maps.npz"
 INTERVALS = dict.fromkeys((4, 5), f"{RESULTS}/intervals.csv") | {6: f"{RESULTS}/external_intervals.csv"}
 PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in STUDY.runs]
 MAIN_PREDICTIONS = [STUDY.path(paths.PREDICTIONS, **vars(run)) for run in MAIN]

@@ -60,6 +60,8 @@ def tables(study: Study) -> list[str]:
         names.append("stress")
     if several_augmentations(study):
         names.append("augmentation-effects")
+    if any(study.main.items() <= cell.items() for cell in study.cells):
+        names.append("errors")
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
     return sorted(named(study, names))
@@ -147,6 +149,7 @@ def figures(study: Study) -> list[str]:
         "precision-recall": main,
         "confusion": main,
         "patients": main,
+        "error-pictures": main,
         "reliability": main,
         "few-shot": study.few_shot_curves(),
         "variance-shares": repeated(study),
@@ -165,11 +168,16 @@ def sampled(study: Study) -> dict[str, str]:
     return dict(zip(named(study, ["figure1", "figure2"]), shown, strict=False))
 
 
+def pictured(study: Study) -> dict[str, str]:
+    """Return the dataset of each figure that shows images: samples, and errors."""
+    return sampled(study) | {"error-pictures": study.dataset}
+
+
 def is_private(study: Study, figure: str) -> bool:
     """Return whether a figure shows photographs that must not be passed on: those of BACH are under CC BY-NC-ND 4.0."""
-    if figure not in sampled(study):
+    if figure not in pictured(study):
         return False
-    dataset = study.datasets[sampled(study)[figure]]
+    dataset = study.datasets[pictured(study)[figure]]
     return dataset["format"] == "bach" and not dataset["synthetic"]
 
 

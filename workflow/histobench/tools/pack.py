@@ -39,8 +39,9 @@ ROOT = Path(__file__).parents[3]
 README, CHECKSUMS = "README.md", "CHECKSUMS.sha256"
 CONFIGURATION, ENVIRONMENT = "configuration.json", "environment.json"
 REPORT = ("score", "compare", "variance", "check_arms", "costs", "claims", "table_", "figure_", "page")
-"""Beginnings of the names of the rules that make the report from predictions, but for figure_samples: no others are run."""
-SAMPLES = ("figure1", "figure2", CONTENTS["figure1"][0], CONTENTS["figure2"][0])
+"""Beginnings of the names of the rules that make the report from predictions, but for `PICTURES`: no others are run."""
+PICTURES = {"figure_samples", "figure_errors"}
+SAMPLES = ("figure1", "figure2", CONTENTS["figure1"][0], CONTENTS["figure2"][0], "error-pictures")
 """Figures that show images of a dataset: they are not packed."""
 CHARTS = (".svg", ".pdf", ".png")
 """Endings of charts, which depend on the versions of the drawing libraries."""
@@ -166,7 +167,7 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def rules() -> set[str]:
     """Return the names of the rules of the report, which are those of their scripts."""
-    return {path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem.startswith(REPORT)} - {"figure_samples"}
+    return {path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem.startswith(REPORT)} - PICTURES
 
 
 def _make_report(folder: Path) -> None:

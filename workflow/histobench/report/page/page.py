@@ -30,6 +30,7 @@ TITLES = {
     "bach": "External test",
     "stress": "Accuracy on altered images",
     "few-shot": "Accuracy by the number of patients that train",
+    "error-pictures": "Most confident errors",
 }
 """Titles of the figures whose name does not already read as one."""
 COSTS = (
@@ -91,7 +92,8 @@ def build(content: PageInput, output: Path) -> str:
         script=Markup((here / "script.js").read_text(encoding="utf-8")),
         answer=_answer(study, sources.get("intervals"), sources.get("comparisons")),
         claims=_claims(sources.get("claims")),
-        tables=[one for one in tables if not one.identity.startswith(("external", "folds", "stress"))],
+        tables=[one for one in tables if not one.identity.startswith(("external", "folds", "stress", "errors"))],
+        errors=[one for one in tables if one.identity == "errors"],
         folds=[one for one in tables if one.identity == "folds"],
         also_train=[
             table_views.also_train(Source.read(path, folder, {})) for path in content.tables if path.stem == "folds"
