@@ -19,6 +19,7 @@ import json
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 from histobench.io.errors import run_script
 from histobench.study import arguments
@@ -47,7 +48,7 @@ def main() -> None:
     from histobench.io.files import atomic_path, write_csv
     from histobench.io.fingerprint import fingerprint
     from histobench.models import build, vlm
-    from histobench.study import run_files
+    from histobench.study import class_files, run_files
     from histobench.training import device as devices
     from histobench.training import inputs
     from histobench.training.checkpoint import Checkpoint
@@ -75,12 +76,18 @@ def main() -> None:
     else:
         module = build.build(spec, given.weights, devices.precision(device), **how)
     checkpoint = Checkpoint(given.output.with_name("checkpoint.pt"), identity, given.checkpoint_seconds)
+
+    def score(logits: Any) -> dict[str, float]:
+        if spec.classes:
+            return metrics.class_epoch_scores(sides.evaluation.labels, logits)
+        return metrics.epoch_scores(sides.evaluation.labels, logits, sides.groups)
+
     with vlm.compiler_errors():
         fitted = fit(
             module,
             sides.training,
             sides.evaluation,
-            score=lambda logits: metrics.epoch_scores(sides.evaluation.labels, logits, sides.groups),
+            score=score,
             recipe=spec.recipe,
             seed=spec.seed,
             device=device,
@@ -99,10 +106,16 @@ def main() -> None:
     chose = fitted.chosen is not None
     chosen = fitted.chosen.logits if fitted.chosen else [None] * len(sides.images)
     images = zip(sides.images, sides.groups, strict=True)
-    logits = zip(fitted.logits, fitted.best_logits, chosen, strict=True)
-    rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
-    write_csv(given.output, run_files.prediction_columns(chose), rows)
-    write_csv(given.history, run_files.history_columns(chose), map(run_files.epoch_row, fitted.history))
+    if spec.classes:
+        each = zip(images, fitted.logits, fitted.best_logits, strict=True)
+        rows = (class_files.prediction_row(*of, spec.fold, spec.classes, *own) for of, *own in each)
+        columns, history = class_files.prediction_columns(spec.classes), class_files.HISTORY
+    else:
+        logits = zip(fitted.logits, fitted.best_logits, chosen, strict=True)
+        rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
+        columns, history = run_files.prediction_columns(chose), run_files.history_columns(chose)
+    write_csv(given.output, columns, rows)
+    write_csv(given.history, history, map(run_files.epoch_row, fitted.history))
     hardware = given.share, given.threads, given.workers, how["compiled"]
     record = run_record(spec, code, sides, module, fitted, device, hardware, STARTED)
     with atomic_path(given.run) as temporary:

@@ -29,7 +29,7 @@ def build(
     visual tokens and needs no vision tower; with `recompute` the backward pass computes its activations again; if `compiled`,
     its decoder's layers are compiled when they first run.
     """
-    module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE)
+    module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE, spec.outputs)
     if spec.model.family != "cnn":
         module.adapt(spec.recipe.lora, spec.seed)
         if recompute:
@@ -40,9 +40,15 @@ def build(
 
 
 def backbone(
-    spec: RunSpec | FeatureSpec, weights: Path | None, precision: str, parts: tuple[vlm.Part, ...] = vlm.WHOLE
+    spec: RunSpec | FeatureSpec,
+    weights: Path | None,
+    precision: str,
+    parts: tuple[vlm.Part, ...] = vlm.WHOLE,
+    outputs: int = 1,
 ) -> Any:
     """Return the model of a run before training, without adapters; of a vision-language model only the `parts`.
+
+    Its new head has `outputs` logits.
 
     Raises:
         HistoBenchError: weights are missing, of no use, or not those of the model.
@@ -52,9 +58,9 @@ def backbone(
         fault = "is missing; give the file" if weights is None else "is of no use; leave it out"
         raise HistoBenchError(f"--weights: for a {model.family} with weights {model.weights!r} it {fault}")
     if isinstance(model, CnnSettings):
-        return cnn.build(model, spec.seed, read(weights) if weights else None)
+        return cnn.build(model, spec.seed, read(weights) if weights else None, outputs)
     # Frozen parameters have the precision that they are used in; trained ones are fp32.
-    return vlm.build(model, spec.seed, weights, parts, torch.bfloat16 if precision == "bf16" else torch.float32)
+    return vlm.build(model, spec.seed, weights, parts, torch.bfloat16 if precision == "bf16" else torch.float32, outputs)
 
 
 def feature_extractor(
@@ -80,7 +86,7 @@ def feature_extractor(
 
 def linear_head(spec: RunSpec, embeddings: np.ndarray) -> LinearHead:
     """Return the linear head of a run, standardised by the training `embeddings` (N, D) if the recipe says so."""
-    head = LinearHead(embeddings.shape[1], spec.seed)
+    head = LinearHead(embeddings.shape[1], spec.seed, spec.outputs)
     if spec.recipe.standardise:
         head.standardise(embeddings)
     return head
@@ -99,7 +105,7 @@ def trained(spec: RunSpec, weights: Path | None, kept: Path, precision: str) -> 
         load_trained(kept, module, spec.canonical())
         return module
     whole = backbone(spec, weights, precision)
-    head = LinearHead(whole.head.in_features, spec.seed)
+    head = LinearHead(whole.head.in_features, spec.seed, spec.outputs)
     load_trained(kept, head, spec.canonical())
     return FrozenBackbone(whole, head, autocast=spec.model.family != "cnn")
 

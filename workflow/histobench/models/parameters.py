@@ -18,7 +18,7 @@ class Size:
     """As published: a CNN with its original classifier (1000 classes), at the model's width; a vision-language model with
     its language-model head."""
     total: int
-    """As trained here: with one output, without language-model head, with adapters. All token embeddings count, although
+    """As trained here: with one output or one for each class, without language-model head, with adapters. All token embeddings count, although
     only those of the two image markers are ever looked up."""
     trainable: int
     """Of `total`, those that training changes."""
@@ -26,8 +26,10 @@ class Size:
     """Of `trainable`, those of low-rank adapters."""
 
 
-def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
+def size(settings: CnnSettings | VlmSettings, recipe: Recipe, outputs: int = 1) -> Size:
     """Count the parameters of a model, and those that training it by `recipe`, as `Config.recipe` gives it, changes.
+
+    It is trained with a head of `outputs` logits.
 
     Raises:
         HistoBenchError: the model cannot be built, or its batch normalisation would get single images.
@@ -38,7 +40,7 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
             published_form = _count(made.generator(made.config))
             model = made.model(made.config).requires_grad_(False)
             markers = torch.empty(2, 1, made.tokens[1])
-            classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
+            classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout, outputs)
             if recipe.lora is not None:
                 classifier.adapt(recipe.lora, seed=0)
         trained = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
@@ -49,7 +51,7 @@ def size(settings: CnnSettings | VlmSettings, recipe: Recipe) -> Size:
         cnn.narrow(original, settings)
     published_form = _count(original)
     # Given the empty network's own state, the classifier is as empty as that.
-    classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None)
+    classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None, outputs)
     if recipe.trainable != "head" and recipe.batch_size == 1 and cnn.normalises_over_batch(classifier):
         raise HistoBenchError(
             f"{settings.architecture}: its batch normalisation needs batches of 2 images or more, but it is trained with "

@@ -51,4 +51,5 @@ def _settings(config: "Config", wildcard: str, *names: str) -> Any:
         case _, (model, mode, split, augmentation):
             recipe = config.recipe(model, mode).model_dump(mode="json")
             parts = _settings(config, "feature_key", model, augmentation), _settings(config, "split_key", split)
-            return [*parts, recipe]
+            classes = [config.classes] if config.classes else []
+            return [*parts, recipe, *classes]

@@ -87,6 +87,8 @@ class Study:
     """`pairs`, `magnification`, `draws` and `seed`."""
     paper: bool
     """Whether the report is about the paper: its numbers of tables and figures, published values and claims."""
+    classes: Sequence[str] = ()
+    """The classes of its task in order; empty where they are benign and malignant."""
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -229,6 +231,7 @@ def resolve(config: "Config") -> Study:
         external=[block.model_dump(mode="json") for block in config.tested],
         comparisons=config.comparisons.model_dump(mode="json"),
         paper=bool(config.paper),
+        classes=config.classes or (),
     )
     study = replace(
         study,
