@@ -60,7 +60,9 @@ def backbone(
     if isinstance(model, CnnSettings):
         return cnn.build(model, spec.seed, read(weights) if weights else None, outputs)
     # Frozen parameters have the precision that they are used in; trained ones are fp32.
-    return vlm.build(model, spec.seed, weights, parts, torch.bfloat16 if precision == "bf16" else torch.float32, outputs)
+    return vlm.build(
+        model, spec.seed, weights, parts, torch.bfloat16 if precision == "bf16" else torch.float32, outputs
+    )
 
 
 def feature_extractor(

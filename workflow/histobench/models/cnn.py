@@ -60,9 +60,7 @@ class Classifier(nn.Module):
         return self.backbone(images).flatten(1).float()
 
 
-def build(
-    settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None, outputs: int = 1
-) -> Classifier:
+def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None, outputs: int = 1) -> Classifier:
     """Build a classifier on the CPU, in training mode; no random state of the caller changes.
 
     The pretrained `state`, under the architecture's own names, is copied: all of it is required but the original

@@ -147,9 +147,7 @@ class VisionLanguageClassifier(nn.Module):
     markers: torch.Tensor
     positions: torch.Tensor | None
 
-    def __init__(
-        self, made: Architecture, model: nn.Module, markers: torch.Tensor, readout: str, outputs: int = 1
-    ):
+    def __init__(self, made: Architecture, model: nn.Module, markers: torch.Tensor, readout: str, outputs: int = 1):
         super().__init__()
         self.family = made.family
         self.model = model

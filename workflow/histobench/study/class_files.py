@@ -30,5 +30,12 @@ def prediction_row(
     image: Any, group: str, fold: int, classes: Sequence[str], last: Sequence[float], best: Sequence[float]
 ) -> dict[str, object]:
     """Return a row of predictions.csv for an image of a manifest, with the nine digits from which a float32 is read back."""
-    values = (image.image_id, image.accession, group, fold, image.subtype, *(f"{value:.9g}" for value in (*last, *best)))
+    values = (
+        image.image_id,
+        image.accession,
+        group,
+        fold,
+        image.subtype,
+        *(f"{value:.9g}" for value in (*last, *best)),
+    )
     return dict(zip(prediction_columns(classes), values, strict=True))
