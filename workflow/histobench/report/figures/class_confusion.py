@@ -28,7 +28,7 @@ def class_confusion(predictions: Mapping[Run, ClassPredictions], study: Study) -
                 one = predictions[run]
                 own = counts.setdefault((arm.name, run.magnification), np.zeros((size, size), dtype=int))
                 own += confusion(one.label, one.logits["last"])
-    columns = min(len(counts), 2)
+    columns = min(len(counts), 3 if size > 4 else 4)
     rows, width = -(-len(counts) // columns), PAGE if columns > 1 else COLUMN
     figure = canvas(width, rows * width / columns + 4, study.notes)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from histobench.evaluation.class_scores import ALL
 from histobench.report.render import Table
-from histobench.report.terms import ABSENT, EMPTY, WITHOUT, Texts, count, fixed, span
+from histobench.report.terms import ABSENT, EMPTY, NO_INTERVAL, Texts, count, fixed, span, training_variance
 from histobench.study.class_files import SCORES
 from histobench.study.resolved import Study
 from histobench.study.runs import ARM
@@ -12,6 +12,12 @@ from histobench.study.runs import ARM
 MEAN = ("fold_mean", "fold_mean_low", "fold_mean_high")
 POOLED = ("estimate", "low", "high")
 PARTS = ("estimate", "low", "high")
+WITHOUT = (
+    f"{NO_INTERVAL[1:-1].capitalize()}: every draw gives the same value, or a single group has images of the class."
+)
+FEW = (
+    "A class of n groups has n - 1 degrees of freedom; with few of them 95 % intervals cover the true value less often."
+)
 PRESENT = (
     "Balanced accuracy is the mean recall of the classes; macro F1 and macro AUC (a class against all others, by its probability) are "
     "means of the classes too. All are over the classes that have images"
@@ -24,13 +30,14 @@ def class_tables(rows: Sequence[Texts], study: Study) -> dict[str, Table]:
     whole = [row for row in last if row["class"] == ALL]
     each = [row for row in last if row["class"] != ALL]
     counted = _groups(each, study)
+    seeds = [training_variance({int(row["seeds"]) for row in whole})] if whole else []
     about = {
         "results": f"Means over folds with 95 % intervals. {PRESENT} in a fold.",
         "results-pooled": "Scores of the predictions of all folds together, each image once, with 95 % intervals. "
         f"{PRESENT}. The AUC ranks images of all folds together, which different models have scored.",
         "recall": "Recall and precision of each class in the predictions of all folds together, with 95 % intervals. Folds: in how many of "
         "them the class has images that evaluate. If folds are a partition, a class of a single fold has no image to train on there, so that "
-        "it cannot be recognised.",
+        f"it cannot be recognised. {FEW}",
     }
     titles = {
         "results": "Scores of several classes",
@@ -55,7 +62,9 @@ def class_tables(rows: Sequence[Texts], study: Study) -> dict[str, Table]:
         none = any(line[f"{metric}_low"] == line[f"{metric}_high"] for line in lines for metric in metrics)
         tables[name] = Table.of(
             titles[name],
-            study.caption(about[name], f"{where[:1].upper()}{where[1:]}.", *counted, *([WITHOUT] if none else [])),
+            study.caption(
+                about[name], f"{where[:1].upper()}{where[1:]}.", *counted, *seeds, *([WITHOUT] if none else [])
+            ),
             (*keys, *(f"{metric}_{part}" for metric in metrics for part in PARTS)),
             lines,
             (*(key for key in keys if key not in equal), *metrics),
