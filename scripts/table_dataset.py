@@ -20,7 +20,7 @@ def main() -> None:
             counts.setdefault(image.magnification, dict.fromkeys(classes, 0))[name] += 1
     sizes = {
         magnification: [
-            tuple(sum(class_of[row] in classes for row in side) for side in (train, test))
+            (sum(class_of[row] in classes for row in train), sum(class_of[row] in classes for row in test))
             for train, test in (split.rows(images, fold, magnification) for fold in range(1, split.count + 1))
         ]
         for magnification in counts

@@ -1,8 +1,8 @@
 """Scores of arms with several classes, means over folds and pooled, with bootstrap intervals whose groups are resampled.
 
-Macro scores are means over the classes that have images: in a fold or a draw without images of a class they are means over
-the others. Groups (patients or accession numbers) are drawn within their class, in all folds together: a class often has a
-single group in a fold, which could not vary. A group with images of several classes, such as BreakHis's slide 13412 (DC and
+Macro scores are means over the classes that have images: in a fold without images of a class they are means over the others.
+Groups (patients or accession numbers) are drawn within their class, in all folds together: a class often has a single group in
+a fold, which could not vary. A group with images of several classes, such as BreakHis's slide 13412 (DC and
 LC), is drawn among the groups of just these classes, and always once where it is the only one. As in
 :mod:`histobench.evaluation.bootstrap`, n - 1 of n groups are drawn and percentiles are those of Student's t; deviations are
 widened by the variance of groups that are alone in their stratum, which cannot be seen.
@@ -26,6 +26,8 @@ from histobench.study.runs import ARM, Run
 ALL = "all"
 """What stands in column `class` for a score of all classes."""
 OF_CLASS = ("recall", "precision", "f1", "auc")
+MACRO = dict(zip(SCORES[1:], ("recall", "f1", "auc"), strict=True))
+"""Macro score -> the score of each class that it is the mean of."""
 COLUMNS = (
     *(*ARM, "selection", "class", "metric", "folds", "seeds", "unit", "groups", "images", "freedom"),
     *("fold_mean", "fold_mean_low", "fold_mean_high", "fold_std", "estimate", "low", "high"),
@@ -83,6 +85,30 @@ def mean_defined(values: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     values = np.asarray(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.nansum(values, axis=0) / np.sum(~np.isnan(values), axis=0)
+
+
+def fold_means(drawn: Sequence[Values], observed: Sequence[Values]) -> Values:
+    """Return the mean over folds of each score in each draw, (draws,), of the draws and the scores of each fold.
+
+    A class of a fold of which a draw has no group there counts with its mean over the other folds of the draw. If it were left
+    out, classes of few groups would weigh less in the draws than in the score, and their intervals would be too narrow.
+    """
+    found: Values = {(ALL, "accuracy"): mean_defined([values[ALL, "accuracy"] for values in drawn])}
+    cells: dict[str, dict[int, list[np.ndarray]]] = {metric: {} for metric in OF_CLASS}
+    for one, metric in (key for key in drawn[0] if key[0] != ALL):
+        has = {
+            fold: values[one, metric]
+            for fold, values in enumerate(drawn)
+            if np.isfinite(observed[fold][one, metric][0])
+        }
+        mean = mean_defined(list(has.values())) if has else np.full_like(found[ALL, "accuracy"], np.nan)
+        found[one, metric] = mean
+        for fold, values in has.items():
+            cells[metric].setdefault(fold, []).append(np.where(np.isnan(values), mean, values))
+    for name, metric in MACRO.items():
+        own = [mean_defined(several) for several in cells[metric].values()]
+        found[ALL, name] = mean_defined(own) if own else np.full_like(found[ALL, "accuracy"], np.nan)
+    return found
 
 
 def groups_of(group: np.ndarray, label: np.ndarray) -> Groups:
@@ -164,7 +190,8 @@ def _of_arm(
         pooled_drawn.append(whole.values(weights))
         each = [ClassCounts(part.label, part.logits[selection], part.group, classes) for part in parts]
         folds.append([fold.values() for fold in each])
-        folds_drawn.append([fold.values(weights[:, np.searchsorted(groups.names, fold.names)]) for fold in each])
+        drawn = [fold.values(weights[:, np.searchsorted(groups.names, fold.names)]) for fold in each]
+        folds_drawn.append(fold_means(drawn, folds[-1]))
     images = np.bincount(label, minlength=len(classes))
     present = np.flatnonzero(images).tolist()
     rows = []
@@ -183,7 +210,7 @@ def _of_arm(
             (float(of_folds.mean()) if len(of_folds) else np.nan),
             float(np.mean([values[key] for values in pooled])),
         )
-        drawn = np.mean([mean_defined([values[key] for values in parts]) for parts in folds_drawn], axis=0)
+        drawn = np.mean([values[key] for values in folds_drawn], axis=0)
         drawn = np.clip(mean + widening * (drawn - mean), 0, 1)
         drawn = with_training_variance(drawn, of_runs[np.isfinite(of_runs).all(axis=1)], f"{name}/{one}/{metric}", seed)
         whole = np.mean([values[key] for values in pooled_drawn], axis=0)

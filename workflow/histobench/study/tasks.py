@@ -56,8 +56,8 @@ def check(config: "Config") -> None:
                 f"task: `subtype` has the classes of one format, breakhis or bach, but the grid has {name!r} of format {format}; "
                 "name the classes, `task: {classes: [...]}`"
             )
-        for one in (classes(config) or []) if known else []:
-            if one not in known:
+        for one in classes(config) or []:
+            if known and one not in known:
                 raise ValueError(f"task.classes: {name!r} has no class {one!r}{meant(one, known)}")
     binary = "is about benign or malignant, not about the classes of `task`"
     for model, mode in dict.fromkeys((run.model, run.mode) for run in config.runs):
