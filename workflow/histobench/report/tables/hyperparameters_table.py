@@ -19,7 +19,7 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     owners: dict[str, dict[str, dict[str, list[str]]]] = {}  # category -> name -> value -> arms
     kept = any("validation" in study.recipes[arm.model][arm.mode] for arm in study.arms)
     for arm in study.arms:
-        for category, values in _values(study.recipes[arm.model][arm.mode], kept).items():
+        for category, values in _values(study.recipes[arm.model][arm.mode], kept, bool(study.classes)).items():
             names = owners.setdefault(category, {})
             for name, value in values.items():
                 names.setdefault(name, {}).setdefault(value, []).append(arm.name)
@@ -43,17 +43,17 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     return table, beside(table.title, [*rows, *only_published], published, COLUMNS[:2], COLUMNS[2:], caption)
 
 
-def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
+def _values(recipe: Settings, kept: bool, several: bool) -> dict[str, dict[str, str]]:
     """Return for each category the name and value of each setting of a recipe; what does not apply is left out.
 
-    `kept` tells whether any recipe of the study keeps training groups for choosing.
+    `kept` tells whether any recipe of the study keeps training groups for choosing, `several` whether it has several classes.
     """
     optimization = {
         "Learning rate": _scientific(recipe["learning_rate"]),
         "Optimizer": "AdamW",
         "Weight decay": f"{recipe['weight_decay']:g}",
         "Scheduler": "CosineAnnealing (T_max = optimizer steps per epoch x epochs)",
-        "Loss function": "BCEWithLogitsLoss",
+        "Loss function": "CrossEntropyLoss" if several else "BCEWithLogitsLoss",
     }
     adapters = {}
     if lora := recipe["lora"]:
