@@ -21,7 +21,7 @@ def main() -> None:
         of = study.datasets[dataset]
         images = manifest.load(file)
         if papers(figure) == "figure1":
-            rows = {class_name(row[0], of): row for row in examples.per_class(images)}
+            rows = {class_name(row[0], of): row for row in examples.per_class(images, study.classes)}
         else:
             rows = {dataset: examples.per_group(images)}
         pixels = examples.fetch(source, [image for row in rows.values() for image in row])

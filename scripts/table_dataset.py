@@ -12,12 +12,15 @@ def main() -> None:
     study = resolved.load(given.study)
     images = manifest.load(given.manifest)
     split = folds.load(given.folds, images, study.splits[study.split]["by"], [])
+    classes = study.classes or manifest.LABELS
+    class_of = [image.subtype if study.classes else image.label for image in images]
     counts: dict[int, dict[str, int]] = {}
-    for image in images:
-        counts.setdefault(image.magnification, dict.fromkeys(manifest.LABELS, 0))[image.label] += 1
+    for image, name in zip(images, class_of, strict=True):
+        if name in classes:
+            counts.setdefault(image.magnification, dict.fromkeys(classes, 0))[name] += 1
     sizes = {
         magnification: [
-            (len(train), len(test))
+            (sum(class_of[row] in classes for row in train), sum(class_of[row] in classes for row in test))
             for train, test in (split.rows(images, fold, magnification) for fold in range(1, split.count + 1))
         ]
         for magnification in counts

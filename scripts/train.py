@@ -53,7 +53,7 @@ def main() -> None:
     from histobench.io.fingerprint import fingerprint
     from histobench.models import build, vlm
     from histobench.models.feature_heads import feature_head
-    from histobench.study import run_files
+    from histobench.study import class_files, run_files
     from histobench.training import at_once, inputs, zero_shot
     from histobench.training import device as devices
     from histobench.training.checkpoint import Checkpoint
@@ -82,12 +82,14 @@ def main() -> None:
     def make() -> torch.nn.Module:
         precision = devices.precision(device)
         if spec.recipe.trainable == "head":
-            return feature_head(spec.recipe, spec.seed, sides.embeddings(), sides.training.labels)
+            return feature_head(spec.recipe, spec.seed, sides.embeddings(), sides.training.labels, spec.outputs)
         if spec.recipe.trainable == "none":
             return build.zero_shot(spec, given.weights, precision, how["tokens"], given.tokenizer, given.language_head)
         return build.build(spec, given.weights, precision, **how, tokenizer=given.tokenizer)
 
     def score(logits: np.ndarray) -> dict[str, float]:
+        if spec.classes:
+            return metrics.class_epoch_scores(sides.labels, logits)
         return metrics.epoch_scores(sides.labels, logits[sides.unit], sides.groups)
 
     micro_batch, check = given.micro_batch or None, Interrupt().check
@@ -125,10 +127,17 @@ def main() -> None:
     chose = fitted.chosen is not None
     chosen = fitted.chosen.logits if fitted.chosen else [None] * len(sides.images)
     images = zip(sides.images, sides.groups, strict=True)
-    logits = zip(fitted.logits[sides.unit], fitted.best_logits[sides.unit], chosen, of_prompts, strict=True)
-    rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
-    write_csv(given.output, run_files.prediction_columns(chose, len(of_prompts[0])), rows)
-    write_csv(given.history, run_files.history_columns(chose), map(run_files.epoch_row, fitted.history))
+    last, best = fitted.logits[sides.unit], fitted.best_logits[sides.unit]
+    if spec.classes:
+        each = zip(images, last, best, strict=True)
+        rows = (class_files.prediction_row(*of, spec.fold, spec.classes, *own) for of, *own in each)
+        columns, history = class_files.prediction_columns(spec.classes), class_files.HISTORY
+    else:
+        logits = zip(last, best, chosen, of_prompts, strict=True)
+        rows = (run_files.prediction_row(*of, spec.fold, *own) for of, own in zip(images, logits, strict=True))
+        columns, history = run_files.prediction_columns(chose, len(of_prompts[0])), run_files.history_columns(chose)
+    write_csv(given.output, columns, rows)
+    write_csv(given.history, history, map(run_files.epoch_row, fitted.history))
     hardware = given.share, given.threads, given.workers, how["compiled"]
     record = run_record(spec, code, sides, module, fitted, device, hardware, STARTED)
     with atomic_path(given.run) as temporary:

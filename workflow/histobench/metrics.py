@@ -1,7 +1,7 @@
 """Scores of labels and logits, in plain numpy. Training and evaluation both use them.
 
 Malignant is the positive class. An image is called malignant where its logit is at least 0, which is a probability of at
-least 0.5. Arguments are `label`, (N,) 0 benign, 1 malignant; `logit`, (N,) finite real numbers; and `patient`, (N,), the
+least 0.5. Scores of several classes are at the end. Arguments are `label`, (N,) 0 benign, 1 malignant; `logit`, (N,) finite real numbers; and `patient`, (N,), the
 patient of each image. Tests compare every score with scikit-learn's.
 """
 
@@ -76,3 +76,53 @@ def all_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dic
 def epoch_scores(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
     """Return `validation_loss` and every score of one epoch."""
     return {"validation_loss": cross_entropy(label, logit)} | all_scores(label, logit, patient)
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the softmax of logits (N, K), (N, K) float64."""
+    logits = np.asarray(logits, dtype=np.float64)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def confusion(label: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return (K, K) the images of each class (rows) that are given each class (columns), that of the largest logit."""
+    classes = logits.shape[1]
+    return np.bincount(classes * label + logits.argmax(axis=1), minlength=classes**2).reshape(classes, classes)
+
+
+def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return recall, precision and F1 of each class, (..., K), from confusion matrices (..., K, K) of counts or weights.
+
+    All are NaN of a class without images; precision is 0 of a class with images that is never given.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    images, calls = counts.sum(axis=-1), counts.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(calls > 0, hits / calls, 0.0)
+        rates = {"recall": hits / images, "precision": precision, "f1": 2 * hits / (images + calls)}
+    return {name: np.where(images > 0, rate, np.nan) for name, rate in rates.items()}
+
+
+def class_scores(label: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Return accuracy, balanced accuracy (mean recall), macro F1 and macro AUC, one class against the others, of several classes.
+
+    `label`, (N,), is the place of each image's class, `logits` are (N, K). Means are over the classes that have images. The AUC
+    ranks images by the probability of the class; it is NaN where all images are of one class.
+    """
+    label, known = np.asarray(label).astype(int), log_probabilities(logits)
+    counts = confusion(label, np.asarray(logits))
+    rates = class_rates(counts)
+    present = np.flatnonzero(counts.sum(axis=1))
+    return {
+        "accuracy": float(np.trace(counts) / len(label)),
+        "balanced_accuracy": float(np.nanmean(rates["recall"])),
+        "macro_f1": float(np.nanmean(rates["f1"])),
+        "macro_auc": float(np.mean([auc(label == one, known[:, one]) for one in present])),
+    }
+
+
+def class_epoch_scores(label: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Return `validation_loss`, the mean cross-entropy in nats, and every score of :func:`class_scores`."""
+    own = np.take_along_axis(log_probabilities(logits), np.asarray(label).astype(int)[:, None], axis=1)
+    return {"validation_loss": float(-own.mean())} | class_scores(label, logits)

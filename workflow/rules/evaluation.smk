@@ -38,6 +38,20 @@ use rule score as compare with:
         study=digest([RESOLVED.splits, STUDY.comparisons.pairs, *DRAWS]),
 
 
+use rule score as score_classes with:
+    input:
+        study=ancient(STUDY_FILE),
+        predictions=PREDICTIONS,
+    output:
+        scores=report_table(f"{RESULTS}/class_scores.csv", "class_scores", "Scores"),
+    log:
+        report_log("score_classes"),
+    localrule: False
+    params:
+        **script("score_classes"),
+        study=digest([RESOLVED.splits, list(RESOLVED.classes), *DRAWS]),
+
+
 use rule score as variance with:
     input:
         study=ancient(STUDY_FILE),

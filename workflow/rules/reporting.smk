@@ -54,6 +54,22 @@ use rule score as table_results with:
         **script("table_results"),
 
 
+# A study with several classes has tables `results` of its own.
+ruleorder: table_classes > table_results
+
+
+use rule score as table_classes with:
+    input:
+        study=STUDY_FILE,
+        scores=rules.score_classes.output.scores,
+    output:
+        table(*outputs.CLASS_TABLES) if RESOLVED.classes else [],
+    log:
+        report_log("table_classes"),
+    params:
+        **script("table_classes"),
+
+
 use rule score as table_strict with:
     input:
         study=STUDY_FILE,

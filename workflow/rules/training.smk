@@ -53,7 +53,7 @@ rule check_arms:
     conda:
         "../../envs/compute.yaml"
     params:
-        tried=digest([RESOLVED.models, RESOLVED.recipes, RESOLVED.augmentations, RESOLVED.grid]),
+        tried=digest([RESOLVED.models, RESOLVED.recipes, RESOLVED.augmentations, RESOLVED.grid, *RESOLVED.classes]),
         code=code("check_arms", sorted({arm.family for arm in RESOLVED.arms})),
     shell:
         'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/check_arms.py" --study {input.study:q}'

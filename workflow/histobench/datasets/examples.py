@@ -12,16 +12,16 @@ from histobench.datasets.manifest import LABELS, Image
 from histobench.io.errors import HistoBenchError
 
 
-def per_class(images: Sequence[Image]) -> list[list[Image]]:
-    """Return for each class, benign first, one image at each magnification; none is chosen by hand.
+def per_class(images: Sequence[Image], classes: Sequence[str] = ()) -> list[list[Image]]:
+    """Return for each class, benign first or those of `classes` in order, one image at each magnification; none is chosen by hand.
 
     They are the first images of the first patient of the class who has all magnifications of the dataset; if no patient
     has, the first image of the class at each.
     """
     magnifications = sorted({image.magnification for image in images})
     rows = []
-    for label in LABELS:
-        own = [image for image in images if image.label == label]
+    for name in classes or LABELS:
+        own = [image for image in images if (image.subtype if classes else image.label) == name]
         first: dict[tuple[str, int], Image] = {}
         for image in own:
             first.setdefault((image.patient, image.magnification), image)

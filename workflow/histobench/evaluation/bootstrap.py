@@ -120,12 +120,19 @@ class Clustered:
                 "precision": precision,
                 "recall": recall,
                 "f1": 2 * tp / (2 * tp + fp + fn),
-                "auc": np.sum((malignant @ self._ordered) * benign, axis=1) / ((tp + fn) * (tn + fp)),
+                "auc": self.auc(w),
                 "patient_rate": w @ self._rate / w.sum(axis=1),
                 "balanced_accuracy": (recall + specificity) / 2,
                 "ece": np.abs(w @ self._excess).sum(axis=1) / (tp + fn + fp + tn),
                 "sensitivity_at_95_specificity": self._sensitivity(malignant, benign, tn + fp) / (tp + fn),
             }
+
+    def auc(self, w: np.ndarray) -> np.ndarray:
+        """Return the AUC in each draw, (draws,); NaN where a draw has no group of a class. `w` are weights (draws, P)."""
+        malignant, benign = (w[:, which] for which in self.with_class)
+        tp, fn, fp, tn = (w @ self.confusion).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.sum((malignant @ self._ordered) * benign, axis=1) / ((tp + fn) * (tn + fp))
 
     def _sensitivity(self, malignant: np.ndarray, benign: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Return the weighted number of malignant images above each draw's threshold."""

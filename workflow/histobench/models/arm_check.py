@@ -54,7 +54,7 @@ def check(study: Study, configs: Mapping[str, Any]) -> tuple[dict[tuple[str, str
             for mode, recipe in study.recipes[name].items():
                 of_mode = recipe["lora"] or recipe["trainable"] == "last"
                 place = f"modes.{mode} of models.{name}" if of_mode else f"models.{name}"
-                sizes[name, mode] = size(settings, Recipe.model_validate(recipe))
+                sizes[name, mode] = size(settings, Recipe.model_validate(recipe), len(study.classes) or 1)
         except HistoBenchError as error:
             faults.append(f"{place}: {str(error).removeprefix(f'{settings.family}: ')}")
         except Exception as error:  # whatever a library raises about values that it cannot use

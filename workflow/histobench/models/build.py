@@ -29,7 +29,7 @@ def build(
     visual tokens and needs no vision tower; with `recompute` the backward pass computes its activations again; if `compiled`,
     its decoder's layers are compiled when they first run.
     """
-    module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE, tokenizer)
+    module = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE, tokenizer, outputs=spec.outputs)
     if spec.model.family == "cnn":
         partial_training.freeze(module, spec.recipe, spec.seed)
     elif is_vlm(spec.model.family):
@@ -69,11 +69,12 @@ def backbone(
     parts: tuple[vlm.Part, ...] = vlm.WHOLE,
     tokenizer: Path | None = None,
     text: Sequence[int] = (),
+    outputs: int = 1,
 ) -> Any:
     """Return the model of a run before training, without adapters; of a vision-language model only the `parts`.
 
     It reads the tokens `text` after an image or, where its specification has a prompt, that prompt, which the file `tokenizer`
-    cuts into tokens.
+    cuts into tokens. Its new head has `outputs` logits.
 
     Raises:
         HistoBenchError: a file is missing, of no use, or not that of the model.
@@ -81,23 +82,15 @@ def backbone(
     model = spec.model
     _require_file("weights", spec, weights)
     if isinstance(model, CnnSettings):
-        return cnn.build(model, spec.seed, read(weights) if weights else None)
+        return cnn.build(model, spec.seed, read(weights) if weights else None, outputs)
     if isinstance(model, EncoderSettings):
-        return encoder.build(model, spec.seed, weights)
+        return encoder.build(model, spec.seed, weights, outputs=outputs)
     if prompt := spec.recipe.prompt if isinstance(spec, RunSpec) else spec.prompt:
         _require_file("tokenizer", spec, tokenizer)
         (text,) = prompts.token_ids(vlm.stored_architecture(model, weights), [prompt], tokenizer)
     # Frozen parameters have the precision that they are used in; trained ones are fp32.
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return vlm.build(model, spec.seed, weights, parts, dtype, text)
-
-
-def _require_file(option: str, spec: RunSpec | FeatureSpec, file: Path | None) -> None:
-    """Require a file of a published model where weights are not random, and none where they are."""
-    model = spec.model
-    if (file is None) != (model.weights == "random"):
-        fault = "is missing; give the file" if file is None else "is of no use; leave it out"
-        raise HistoBenchError(f"--{option}: for a {model.family} with weights {model.weights!r} it {fault}")
+    return vlm.build(model, spec.seed, weights, parts, dtype, text, outputs)
 
 
 def feature_extractor(
@@ -140,7 +133,7 @@ def trained(
         load_trained(kept, module, spec.canonical())
         return module
     whole = backbone(spec, weights, precision, tokenizer=tokenizer)
-    head = LinearHead(whole.head.in_features, spec.seed)
+    head = LinearHead(whole.head.in_features, spec.seed, spec.outputs)
     load_trained(kept, head, spec.canonical())
     return FrozenBackbone(whole, head, autocast=is_vlm(spec.model.family))
 

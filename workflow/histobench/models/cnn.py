@@ -1,4 +1,4 @@
-"""Convolutional (and other torchvision or timm) networks as binary classifiers of uint8 images.
+"""Convolutional (and other torchvision or timm) networks as classifiers of uint8 images.
 
 torchvision and timm are imported only when a network of theirs is built: either takes seconds.
 """
@@ -29,7 +29,7 @@ def normalises_over_batch(module: nn.Module) -> bool:
 
 
 class Classifier(nn.Module):
-    """A backbone without its classifier, and a linear `head` with one output: the logit of malignant."""
+    """A backbone without its classifier, and a linear `head`: the logit of malignant or, with several outputs, of each class."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -45,7 +45,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the logits, (N,) float32, of RGB images (N, H, W, 3) uint8 on the module's device."""
+        """Return the logits, (N,) or (N, K) float32, of RGB images (N, H, W, 3) uint8 on the module's device."""
         embeddings = self.embed(batch)
         # bf16 logits have 8 significant bits: many would be tied
         with torch.autocast(batch.device.type, enabled=False):
@@ -68,12 +68,12 @@ class Classifier(nn.Module):
         return self
 
 
-def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None) -> Classifier:
+def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | None, outputs: int = 1) -> Classifier:
     """Build a classifier on the CPU, in training mode; no random state of the caller changes.
 
     The pretrained `state`, under the architecture's own names, is copied: all of it is required but the original
     classifier, which is left out. None is for random parameters: the architecture's own initialisation or, at a `width`
-    below 1, that of He et al. (ICCV 2015). The `seed` determines the new head and all random parameters.
+    below 1, that of He et al. (ICCV 2015). The `seed` determines the new head of `outputs` logits and all random parameters.
 
     Raises:
         HistoBenchError: the architecture does not exist, does not fit the image size, or cannot be narrowed to the
@@ -90,7 +90,7 @@ def build(settings: CnnSettings, seed: int, state: Mapping[str, torch.Tensor] | 
         if state is not None:
             _load(backbone, state, original - backbone.state_dict().keys(), settings.architecture)
         narrowed = f" at width {settings.width}" if settings.width < 1 else ""
-        head = nn.Linear(dimensions(backbone, settings.image_size, settings.architecture, narrowed), 1)
+        head = nn.Linear(dimensions(backbone, settings.image_size, settings.architecture, narrowed), outputs)
     return Classifier(backbone, head, settings.mean, settings.std)
 
 

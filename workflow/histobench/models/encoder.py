@@ -83,7 +83,9 @@ def _pooled(tokens: torch.Tensor, prefix: int, pooling: str) -> torch.Tensor:
     return torch.cat([parts[name] for name in pooling.split("+")], dim=1)
 
 
-def build(settings: EncoderSettings, seed: int, weights: Path | None, empty: bool = False) -> cnn.Classifier:
+def build(
+    settings: EncoderSettings, seed: int, weights: Path | None, empty: bool = False, outputs: int = 1
+) -> cnn.Classifier:
     """Build a classifier on the CPU, in training mode; no random state of the caller changes.
 
     `weights` were written by :func:`histobench.training.pretrained_encoder.convert`; their metadata hold the config.
@@ -111,7 +113,7 @@ def build(settings: EncoderSettings, seed: int, weights: Path | None, empty: boo
         backbone = (
             TimmBackbone(model, settings.pooling) if of_timm else TransformersBackbone(model, settings.pooling, side)
         )
-        head = nn.Linear(cnn.dimensions(backbone, side, "the encoder"), 1)
+        head = nn.Linear(cnn.dimensions(backbone, side, "the encoder"), outputs)
     return cnn.Classifier(backbone, head, *_normalisation(model, preprocessor))
 
 

@@ -65,21 +65,25 @@ class NearestMean(nn.Module):
         return distance[:, 0] - distance[:, 1]
 
 
-def feature_head(recipe: Recipe, seed: int, embeddings: np.ndarray, label: np.ndarray) -> nn.Module:
+def feature_head(recipe: Recipe, seed: int, embeddings: np.ndarray, label: np.ndarray, outputs: int = 1) -> nn.Module:
     """Return what a recipe classifies embeddings with, before training where it trains.
 
     Args:
         recipe: a recipe with `trainable: head`.
         seed: of what is random in it.
         embeddings: (N, D) of the training images.
-        label: (N,) their labels, 0 benign, 1 malignant.
+        label: (N,) their labels, 0 benign, 1 malignant, or the place of the class.
+        outputs: logits of a linear head for images.
     """
     if recipe.classifier == "knn":
         return NearestNeighbours(embeddings, label, recipe.neighbours)
     if recipe.classifier == "simpleshot":
         return NearestMean(embeddings, label)
     dimensions = embeddings.shape[1]
-    head = BagHead(dimensions, seed, recipe.bag == "attention") if recipe.bag else LinearHead(dimensions, seed)
+    if recipe.bag:
+        head: BagHead | LinearHead = BagHead(dimensions, seed, recipe.bag == "attention")
+    else:
+        head = LinearHead(dimensions, seed, outputs)
     if recipe.standardise:
         head.standardise(embeddings)
     return head

@@ -8,15 +8,15 @@ from histobench.io.hashing import stable_hash
 
 
 class LinearHead(nn.Module):
-    """Embeddings (B, D) to logits (B,): a linear layer in fp32, after an optional fixed standardisation."""
+    """Embeddings (B, D) to logits (B,), or (B, K) of K > 1 outputs: a linear layer in fp32, after an optional fixed standardisation."""
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, dimensions: int, seed: int):
+    def __init__(self, dimensions: int, seed: int, outputs: int = 1):
         super().__init__()
         torch.manual_seed(stable_hash(seed, "head"))
-        self.head = nn.Linear(dimensions, 1)
+        self.head = nn.Linear(dimensions, outputs)
         self.register_buffer("mean", torch.zeros(dimensions))
         self.register_buffer("std", torch.ones(dimensions))
 
@@ -27,6 +27,6 @@ class LinearHead(nn.Module):
         self.std.copy_(torch.from_numpy(np.where(std > 0, std, 1)))
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Return the logits of a batch of embeddings (B, D), of any floating type, as (B,) float32."""
+        """Return the logits of a batch of embeddings (B, D), of any floating type, as (B,) or (B, K) float32."""
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.head((embeddings.float() - self.mean) / self.std).squeeze(1)

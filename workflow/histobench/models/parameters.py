@@ -21,7 +21,7 @@ class Size:
     """As published: a CNN with its original classifier (1000 classes), at the model's width; an encoder without any head, CLIP's
     with its projection; a vision-language model with its language-model head."""
     total: int
-    """As trained here: with one output, without language-model head, with adapters. All token embeddings count, although
+    """As trained here: with one output or one for each class, without language-model head, with adapters. All token embeddings count, although
     only those of the two image markers are ever looked up."""
     trainable: int
     """Of `total`, those that training changes."""
@@ -29,8 +29,10 @@ class Size:
     """Of `trainable`, those of low-rank adapters."""
 
 
-def size(settings: CnnSettings | EncoderSettings | VlmSettings, recipe: Recipe) -> Size:
+def size(settings: CnnSettings | EncoderSettings | VlmSettings, recipe: Recipe, outputs: int = 1) -> Size:
     """Count the parameters of a model, and those that training it by `recipe`, as `Config.recipe` gives it, changes.
+
+    It is trained with a head of `outputs` logits.
 
     Raises:
         HistoBenchError: the model cannot be built, or its batch normalisation would get single images.
@@ -41,21 +43,21 @@ def size(settings: CnnSettings | EncoderSettings | VlmSettings, recipe: Recipe) 
             published_form = _count(made.generator(made.config))
             model = made.model(made.config).requires_grad_(False)
             markers = torch.empty(2, made.hidden_size)
-            classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout)
+            classifier = vlm.VisionLanguageClassifier(made, model, markers, settings.readout, outputs)
             if recipe.lora is not None:
                 classifier.adapt(recipe.lora, seed=0)
         if recipe.trainable == "none":
             return Size(published_form, published_form, 0, 0)
         return _size(published_form, classifier, recipe)
     if isinstance(settings, EncoderSettings):
-        classifier = encoder.build(settings, 0, None, empty=True)
+        classifier = encoder.build(settings, 0, None, empty=True, outputs=outputs)
         return _size(_count(classifier.backbone), classifier, recipe)
     original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:
         cnn.narrow(original, settings)
     published_form = _count(original)
     # Given the empty network's own state, the classifier is as empty as that.
-    classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None)
+    classifier = cnn.build(settings, 0, original.state_dict() if settings.width == 1 else None, outputs)
     partial_training.freeze(classifier, recipe, seed=0)
     if recipe.trainable != "head" and recipe.batch_size == 1 and cnn.normalises_over_batch(classifier):
         raise HistoBenchError(
@@ -81,7 +83,8 @@ def _more(recipe: Recipe, head: nn.Linear) -> int:
     if recipe.trainable != "head":
         return 0
     dimensions = head.in_features * len(recipe.scales or [0])
-    return _count(feature_head(recipe, 0, np.zeros((2, dimensions)), np.array([0, 1]))) - _count(head)
+    made = feature_head(recipe, 0, np.zeros((2, dimensions)), np.array([0, 1]), head.out_features)
+    return _count(made) - _count(head)
 
 
 def _count(module: nn.Module) -> int:

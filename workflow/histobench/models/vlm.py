@@ -153,20 +153,20 @@ def _architecture_keys(config: Mapping[str, Any], nested: bool = False) -> dict[
 
 
 class VisionLanguageClassifier(nn.Module):
-    """A vision-language model, or one part of it, and a linear `head` with one output: the logit of malignant."""
+    """A vision-language model, or one part of it, and a linear `head`: the logit of malignant or, with several outputs, of each class."""
 
     mean: torch.Tensor
     std: torch.Tensor
     markers: torch.Tensor
     positions: torch.Tensor | None
 
-    def __init__(self, made: Architecture, model: nn.Module, markers: torch.Tensor, readout: str):
+    def __init__(self, made: Architecture, model: nn.Module, markers: torch.Tensor, readout: str, outputs: int = 1):
         """`markers` are the embeddings (2 + n, D) of the two image markers, and of the tokens of a text after them."""
         super().__init__()
         self.family = made.family
         self.model = model
         self.readout = readout
-        self.head = nn.Linear(made.hidden_size, 1)
+        self.head = nn.Linear(made.hidden_size, outputs)
         self.frozen_vision = True
         self.token_shape = made.tokens
         # These are not part of the state: settings and weights hold them. Bytes are normalised in one step.
@@ -177,7 +177,7 @@ class VisionLanguageClassifier(nn.Module):
         made.family.loaded(model)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the logits, (N,) float32, of images (N, S, S, 3) uint8, or of their visual tokens (see `tokens`).
+        """Return the logits, (N,) or (N, K) float32, of images (N, S, S, 3) uint8, or of their visual tokens (see `tokens`).
 
         bf16 tokens may be given as uint16 with the same bits.
         """
@@ -294,13 +294,14 @@ def build(
     parts: tuple[Part, ...] = WHOLE,
     dtype: torch.dtype = torch.float32,
     text: Sequence[int] = (),
+    outputs: int = 1,
 ) -> VisionLanguageClassifier:
     """Build a classifier on the CPU of which only the head can be trained; no random state of the caller changes.
 
     `weights` were written by :func:`histobench.training.pretrained_vlm.convert`; their metadata hold the architecture where
     `settings` do not. The `seed` determines the head and, without weights, every other parameter. Of the `parts`, "vision"
     computes visual tokens and "decoder" takes them. `dtype` is that of the frozen parameters. `text` are the ids of the tokens
-    that the decoder reads after the image.
+    that the decoder reads after the image. The head has `outputs` logits.
 
     Raises:
         HistoBenchError: the config cannot be used, or the weights are incomplete or those of another model.
@@ -338,7 +339,7 @@ def build(
         for parameter in model.parameters():  # not buffers: transformers keeps rotary frequencies in fp32
             parameter.data = parameter.data.to(dtype)
         model.requires_grad_(False)
-        return VisionLanguageClassifier(made, model, markers.to(dtype), settings.readout)
+        return VisionLanguageClassifier(made, model, markers.to(dtype), settings.readout, outputs)
 
 
 def stored_architecture(settings: VlmSettings, weights: Path | None) -> Architecture:

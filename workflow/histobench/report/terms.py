@@ -28,6 +28,8 @@ HEADS = {
     "lora": "LoRA",
     "f1": "F1-score",
     "auc": "AUC",
+    "macro_f1": "Macro F1",
+    "macro_auc": "Macro AUC",
     "ece": "ECE",
     "sensitivity_at_95_specificity": "Sensitivity at 95 % specificity",
     "accession_in_training": "Accession number in training",
@@ -134,7 +136,7 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
     }
     said = [f"One class for all images: {', '.join(alike)}."] if alike else []
     said += [f"Folds with fewer than {FEW} groups of a class: {' / '.join(few)}."] if few else []
-    said += [_training_variance(seeds)] if seeds else []
+    said += [training_variance(seeds)] if seeds else []
     if freedom and min(freedom) < 1:
         said.append("No interval where every fold has a single group of a class.")
     elif freedom and min(freedom) < FEWEST:
@@ -145,7 +147,7 @@ def remarks(rows: Sequence[Texts], labels: Mapping[str, str]) -> list[str]:
     return said
 
 
-def _training_variance(seeds: Collection[int]) -> str:
+def training_variance(seeds: Collection[int]) -> str:
     """Return whether intervals of arms with these numbers of seeds include the variance of training, as a sentence."""
     single, *several = sorted({1, *seeds})
     if single not in seeds:

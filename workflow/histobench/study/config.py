@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from histobench.io.errors import HistoBenchError
-from histobench.study import cross_checks, keys, paths, prompt_text
+from histobench.study import cross_checks, keys, paths, prompt_text, tasks
 from histobench.study.dataset_settings import Dataset, Split
 from histobench.study.grid_settings import Block, Comparisons, External, Tables
 from histobench.study.messages import at, messages
@@ -38,6 +38,8 @@ class Config(Settings):
     where an arm on BreakHis is the paper's (:mod:`histobench.study.paper`); true for a trial of it on other images or models."""
     ledger: Name = PAPER
     """The paper whose claims `claims_published` checks against its own tables: a folder of resources/papers."""
+    task: tasks.Task = "binary"
+    """What is classified: `binary`, benign or malignant; `subtype`, every class of BreakHis or BACH; or a list, `{classes: [F, DC]}`."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where models run: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. Never re-runs anything."""
     gpu_slots: int = Field(default=1, ge=1, le=16)
@@ -81,6 +83,11 @@ class Config(Settings):
         cross_checks.check(self)
         return self
 
+    @cached_property
+    def classes(self) -> list[str] | None:
+        """Return the classes of the runs in order; None where they are benign and malignant."""
+        return tasks.classes(self)
+
     def mode(self, model: str, mode: str) -> Mode:
         """Return a mode as `model` trains with it.
 
@@ -121,6 +128,7 @@ class Config(Settings):
             magnification=int(run.magnification),  # type: ignore[arg-type]
             fold=int(run.fold),
             seed=int(run.seed),
+            classes=self.classes,
         )
 
     def feature_specification(

@@ -53,4 +53,4 @@ def _settings(config: "Config", wildcard: str, *names: str) -> Any:
             recipe = prompt_text.resolve(config.recipe(model, mode), config.datasets[dataset], int(magnification))
             recipe = recipe.model_dump(mode="json")
             parts = _settings(config, "feature_key", model, augmentation, None), _settings(config, "split_key", split)
-            return [*parts, recipe]
+            return [*parts, recipe, *([config.classes] if config.classes else [])]

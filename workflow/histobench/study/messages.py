@@ -24,6 +24,7 @@ PATTERNS = {
     r"^https?://[^\s/]+/\S+$": "an address http://HOST/FILE or https://HOST/FILE",
     r"^[^{}<>]+$": "a path without {} and <>, which Snakemake would replace",
     r"^[^\r\n]*\S[^\r\n]*$": "a single line of text",
+    r'^[^\s,"]+( [^\s,"]+)*$': "the name of a class, without comma and quotation mark",
 }
 """What the patterns of the settings mean to a reader."""
 

@@ -31,13 +31,18 @@ CONTENTS = {
     "bach": ("external-classes", "Malignant calls per class of the external dataset"),
 }
 """The paper's name -> the name and title by content."""
+CLASS_TABLES = ["recall", "results", "results-pooled"]
+"""What a study with several classes has in place of the tables of scores, intervals and comparisons."""
 _PAPERS = {plain: name for name, (plain, _) in CONTENTS.items()}
 
 
 def tables(study: Study) -> list[str]:
     """Return every table of a study, and its companions; Tables 1, 4, 5 and 7 where the grid has what they show."""
+    if study.classes:
+        shown = [("table1", _is_main(study)), ("table2", True), ("table3", True)]
+        return sorted(["folds", *CLASS_TABLES, *named(study, [name for name, has in shown if has])])
     names = ["table2", f"table2{BESIDE}", "table3", f"table3{BESIDE}", "scores", "folds"]
-    if any((cell["dataset"], cell["split"]) == (study.dataset, study.split) for cell in study.cells):
+    if _is_main(study):
         names += ["table1", f"table1{BESIDE}"]
     names += [
         f"table{number}{selection}{suffix}"
@@ -65,6 +70,11 @@ def tables(study: Study) -> list[str]:
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
     return sorted(named(study, names))
+
+
+def _is_main(study: Study) -> bool:
+    """Return whether the grid has the dataset and split of Table 1."""
+    return any((cell["dataset"], cell["split"]) == (study.dataset, study.split) for cell in study.cells)
 
 
 def scales(study: Study) -> list[str]:
@@ -131,6 +141,8 @@ def figures(study: Study) -> list[str]:
     """Return every figure for which a study has what it is drawn from."""
     shown = [cell for cell in study.cells if study.main.items() <= cell.items()]
     main, epochs = bool(shown), any(study.has_epochs(cell["model"], cell["mode"]) for cell in shown)
+    if study.classes:
+        return [*named(study, ["figure1"]), *(["confusion"] if main else [])]
     splits: dict[tuple[object, ...], set[str]] = {}
     for cell in study.cells:
         if (cell["dataset"], cell["augmentation"]) == (study.dataset, study.augmentation):
@@ -183,6 +195,8 @@ def is_private(study: Study, figure: str) -> bool:
 
 def results(study: Study) -> list[str]:
     """Return the CSVs that the page shows or links, other than tables."""
+    if study.classes:
+        return ["class_scores", "costs", "parameters"]
     names = ["intervals", "comparisons", "gaps", "costs", "summary", "metrics", "parameters", "calibration"]
     if repeated(study):
         names.append("variance")

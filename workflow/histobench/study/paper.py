@@ -30,7 +30,7 @@ def arms(study: Study) -> list[Arm]:
     Patients may be slides or, stricter, accession numbers. The defaults of a recipe are those of the paper.
     """
     dataset, split = study.datasets[study.dataset], study.splits.get(study.split, {})
-    if dataset["format"] != "breakhis" or dataset.get("synthetic") or not dataset.get("complete"):
+    if study.classes or dataset["format"] != "breakhis" or dataset.get("synthetic") or not dataset.get("complete"):
         return []
     if split.get("by") not in ("patient", "accession") or split["folds"] != FOLDS:
         return []

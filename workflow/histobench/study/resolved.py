@@ -96,6 +96,8 @@ class Study:
     """Whether the report is about the paper: its numbers of tables and figures, published values and claims."""
     stress: Sequence[Settings] = ()
     """Blocks of arms that are evaluated on altered images."""
+    classes: Sequence[str] = ()
+    """The classes of its task in order; empty where they are benign and malignant."""
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -278,6 +280,7 @@ def resolve(config: "Config") -> Study:
         comparisons=config.comparisons.model_dump(mode="json"),
         paper=bool(config.paper),
         stress=[block.model_dump(mode="json") for block in config.stressed],
+        classes=config.classes or (),
     )
     study = replace(
         study,

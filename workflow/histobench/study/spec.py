@@ -386,6 +386,13 @@ class RunSpec(Settings):
     magnification: Magnification
     fold: int = Field(ge=1)
     seed: int = Field(ge=0)
+    classes: list[str] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The classes of the task, in the order of the outputs; None for benign or malignant, which has one output."""
+
+    @property
+    def outputs(self) -> int:
+        """Return how many logits the classifier has for an image."""
+        return len(self.classes) if self.classes else 1
 
     def canonical(self) -> str:
         """Return the one JSON string of this specification: sorted keys, no spaces, every default written out."""

@@ -21,7 +21,7 @@ Plan = Iterable[tuple[int, np.ndarray]]
 """For each batch: the epoch (from 1) and the positions of its images in the source."""
 
 Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
-"""For each batch: the module's input (B, ...) and the labels (B,) float32, 1 malignant."""
+"""For each batch: the module's input (B, ...) and the labels (B,) float32: 1 malignant, or the place of the class."""
 
 
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -54,7 +54,7 @@ class Stored:
     rows: np.ndarray
     """(N,) which of the M rows belong to this source."""
     labels: np.ndarray
-    """(N,) float32, 0 benign, 1 malignant."""
+    """(N,) float32: 0 benign, 1 malignant, or the place of the class."""
 
     def batches(self, plan: Plan) -> Batches:
         """Yield one pair of host tensors for each batch of the plan, in its order."""
@@ -73,7 +73,7 @@ class Augmented:
     rows: np.ndarray
     """(N,) which of the M images belong to this source."""
     labels: np.ndarray
-    """(N,) float32, 0 benign, 1 malignant."""
+    """(N,) float32: 0 benign, 1 malignant, or the place of the class."""
     image_ids: list[str]
     """(N,) names of the source's images."""
     augmentation: Callable[[np.ndarray, int, int, str], np.ndarray]

@@ -1,4 +1,4 @@
-"""One training loop for every module that maps a batch to one logit per image."""
+"""One training loop for every module that maps a batch to one logit per image, or to one per image and class."""
 
 import logging
 import math
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from tqdm import tqdm
 from tqdm.utils import ObjectWrapper
 
@@ -54,7 +54,7 @@ class Fitted:
     history: list[dict[str, float]]
     """One row per epoch, from epoch 1."""
     logits: np.ndarray
-    """(N,) float32 logits of the evaluation images after the last epoch."""
+    """(N,) or (N, K) float32 logits of the evaluation images after the last epoch."""
     best_logits: np.ndarray
     """The same after the best epoch: optimistic, since the epoch was chosen on these images."""
     best_epoch: int
@@ -86,15 +86,15 @@ def fit(
 ) -> Fitted:
     """Train `module` and evaluate it after each epoch.
 
-    AdamW on the mean binary cross-entropy of each logical batch; the learning rate falls along half a cosine over all
+    AdamW on the mean cross-entropy of each logical batch, of the softmax where there are several logits; the learning rate falls along half a cosine over all
     optimizer steps. Forward passes run under bf16 autocast where the device has it; parameters, loss and optimizer are
     fp32.
 
     Args:
-        module: maps what the sources yield, (B, ...), to logits (B,). Parameters without `requires_grad` stay fixed.
+        module: maps what the sources yield, (B, ...), to logits (B,) or (B, K). Parameters without `requires_grad` stay fixed.
         training: the training images; their order in an epoch is drawn from `seed` and the epoch.
         evaluation: the evaluation images.
-        score: from the evaluation logits (N,) to named scores, with `accuracy`.
+        score: from the evaluation logits (N,) or (N, K) to named scores, with `accuracy`.
         recipe: epochs, batch size, learning rate and weight decay.
         seed: decides order and dropout.
         device: where to compute.
@@ -226,7 +226,7 @@ def cosine(peak: float, step: int, steps: int) -> float:
 def predict(
     module: nn.Module, source: data.Source, device: torch.device, size: int, check: Callable[[], None] = lambda: None
 ) -> torch.Tensor:
-    """Return the logits of a source's images, (N,) float32 on the CPU, in evaluation mode and batches of `size`.
+    """Return the logits of a source's images, (N,) or (N, K) float32 on the CPU, in evaluation mode and batches of `size`.
 
     `check` is called after each batch, and may raise.
     """
@@ -269,10 +269,17 @@ def _gradients(module: nn.Module, batch: torch.Tensor, labels: torch.Tensor, siz
     for images, targets in zip(batch.split(size), labels.split(size), strict=True):
         with autocast(batch.device):
             logits = module(images)
-        loss = binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum") / len(labels)
+        loss = summed_loss(logits.float(), targets) / len(labels)
         loss.backward()
         total += loss.detach()
     return total
+
+
+def summed_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the sum of the cross-entropies of logits (B,), or (B, K) of several classes, and labels (B,), which are float."""
+    if logits.ndim == 1:
+        return binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    return cross_entropy(logits, labels.long(), reduction="sum")
 
 
 _ADVICE = "lower the recipe's learning_rate, or look for damaged input"

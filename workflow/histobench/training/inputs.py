@@ -95,6 +95,8 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
     if count := spec.recipe.patients_per_class:
         sides = few_shot.draw(images, split, spec.fold, spec.magnification, count, spec.seed), sides[1]
     labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
+    if spec.classes:
+        sides, labels = _of_classes(images, sides, spec)
     trained, tested = ([images[row] for row in rows] for rows in sides)
     kept: Sides | tuple[()] = ()
     if share := spec.recipe.validation:
@@ -168,6 +170,22 @@ def unlabelled(
 
 Sides = tuple[np.ndarray, np.ndarray]
 """Rows of the manifest to train on, and to evaluate on."""
+
+
+def _of_classes(images: Sequence[Image], sides: Sides, spec: RunSpec) -> tuple[Sides, np.ndarray]:
+    """Return the rows of both sides that are of the classes, and the place of each image's class; of other images it is 0."""
+    classes = spec.classes or []
+    chosen = np.array([image.subtype in classes for image in images])
+    labels = np.array([classes.index(image.subtype) if image.subtype in classes else 0 for image in images], np.float32)
+    train, test = (rows[chosen[rows]] for rows in sides)
+    if len(set(labels[train])) < 2 or not len(test):
+        found = ", ".join(sorted({images[row].subtype for row in np.concatenate(sides)}))
+        raise HistoBenchError(
+            f"fold {spec.fold} at {spec.magnification}x has {len(set(labels[train]))} of the classes {', '.join(classes)} to train on "
+            f"and {len(test)} images of them to evaluate, expected two or more classes and an image (its images are of {found}); "
+            "correct `task` or the split"
+        )
+    return (train, test), labels
 
 
 def _from_pixels(

@@ -15,6 +15,7 @@ from typing import Any
 from histobench.io.errors import HistoBenchError
 from histobench.report.page import answer, protocol, table_views
 from histobench.report.page.cells import Column, RowCount, Source, Value, number, plain, view
+from histobench.report.page.class_answer import class_answer
 from histobench.report.terms import remarks, resampled
 from histobench.study.outputs import papers, title
 from histobench.study.resolved import Study
@@ -91,6 +92,7 @@ def build(content: PageInput, output: Path) -> str:
         style=Markup((here / "style.css").read_text(encoding="utf-8")),
         script=Markup((here / "script.js").read_text(encoding="utf-8")),
         answer=_answer(study, sources.get("intervals"), sources.get("comparisons")),
+        class_answer=class_answer(sources.get("class_scores"), study),
         claims=_claims(sources.get("claims")),
         tables=[one for one in tables if not one.identity.startswith(("external", "folds", "stress", "errors"))],
         errors=[one for one in tables if one.identity == "errors"],

@@ -119,7 +119,7 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
             "Folds",
             "5-fold, patient level",
             f"{_list(str(split['folds']) for split in study.splits.values())} folds, stratified by label and by histological type, one assignment "
-            "for all magnifications; every fold has both classes",
+            "for all magnifications; {'a class may be absent in a fold' if study.classes else 'every fold has both classes'}",
         ),
         (
             "Which epoch counts",
@@ -156,7 +156,9 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         (
             "Scores",
             "mean ± std over folds",
-            "per fold, then mean and sample standard deviation (ddof 1); threshold 0.5, positive = malignant",
+            "per fold, then the mean; the class of the largest logit; macro scores are means over the classes that have images"
+            if study.classes
+            else "per fold, then mean and sample standard deviation (ddof 1); threshold 0.5, positive = malignant",
         ),
         ("External test", "best-performing models, no fine-tuning", "; ".join(external)),
         (
@@ -168,7 +170,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
             "declared pairs",
         ),
     ]
-    return [point for point in points if point[2]]
+    without = ("Significance",) if study.classes else ()
+    return [point for point in points if point[2] and point[0] not in without]
 
 
 def _list(texts: Iterable[str]) -> str:

@@ -110,7 +110,7 @@ def _heading(path: Path) -> tuple[str, str]:
 
 def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
     """Return (row, column) of the bold values of a table, which are the same as in its Markdown and LaTeX files."""
-    if re.fullmatch(r"table[45](-validation|-best-epoch)?", papers(stem)):
+    if re.fullmatch(r"table[45](-validation|-best-epoch)?", papers(stem)) and "accuracy_mean" in source.columns:
         return best_means(source.rows)
     if papers(stem).startswith("table7") and "difference_low" in source.columns:
         return {(index, "difference") for index, row in enumerate(source.rows) if excludes_zero(row)}

@@ -17,15 +17,15 @@ def dataset_tables(
 ) -> tuple[Table, Table]:
     """Return Table 1, images per magnification and class with mean sizes of the folds' two sides, and its companion.
 
-    `images` holds for each magnification the number of `benign` and `malignant` images, `sizes` the (train, test) images of
+    `images` holds for each magnification the number of images of each class, in order, `sizes` the (train, test) images of
     each fold.
     """
-    columns = ("magnification", "benign", "malignant", "total", "train", "test")
+    columns = ("magnification", *next(iter(images.values())), "total", "train", "test")
     numbers = []
     for magnification in sorted(images):
-        benign, malignant = images[magnification]["benign"], images[magnification]["malignant"]
+        own = images[magnification].values()
         means = [sum(side) / len(side) for side in zip(*sizes[magnification], strict=True)]
-        numbers.append((str(magnification), benign, malignant, benign + malignant, *means))
+        numbers.append((str(magnification), *own, sum(own), *means))
     numbers.append(("total", *(sum(column) for column in list(zip(*numbers, strict=True))[1:])))
     texts = ([f"{value:.1f}" if isinstance(value, float) else str(value) for value in row] for row in numbers)
     rows: list[dict[str, str]] = [dict(zip(columns, row, strict=True)) for row in texts]

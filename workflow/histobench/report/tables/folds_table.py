@@ -39,6 +39,11 @@ def folds_table(censuses: Mapping[tuple[str, str], Sequence[Texts]], study: Stud
             "Equal pixels: pairs of images of different groups of which one trains and one evaluates. Shared patients: "
             f"patients, as the dataset's authors number them, with images on both sides. Fold {ALL}: the sum over folds, and the share in "
             f"this sum. Label {BOTH}: the sum over classes, in which a group with images of both classes counts twice.",
+            *(
+                ["All images of the split count, those of classes that the study leaves out too."]
+                if study.classes
+                else []
+            ),
         ),
         COLUMNS,
         rows,

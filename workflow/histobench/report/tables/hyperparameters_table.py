@@ -21,8 +21,8 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     kept = any("validation" in recipe for recipe in recipes)
     text = any("prompt" in recipe or "prompts" in recipe for recipe in recipes)
     for arm, recipe in zip(study.arms, recipes, strict=True):
-        of_arm = _values(recipe, kept)
-        if text and arm.family != "cnn":
+        of_arm = _values(recipe, kept, bool(study.classes))
+        if text and arm.is_vlm:
             of_arm["Training"]["Text after the image"] = " / ".join(
                 recipe.get("prompts", [recipe.get("prompt", "none")])
             )
@@ -50,10 +50,10 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     return table, beside(table.title, [*rows, *only_published], published, COLUMNS[:2], COLUMNS[2:], caption)
 
 
-def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
+def _values(recipe: Settings, kept: bool, several: bool) -> dict[str, dict[str, str]]:
     """Return for each category the name and value of each setting of a recipe; what does not apply is left out.
 
-    `kept` tells whether any recipe of the study keeps training groups for choosing.
+    `kept` tells whether any recipe of the study keeps training groups for choosing, `several` whether it has several classes.
     """
     if recipe["trainable"] == "none":
         answers = [f"{label}: {', '.join(map(str.strip, words))}" for label, words in recipe["answers"].items()]
@@ -63,7 +63,7 @@ def _values(recipe: Settings, kept: bool) -> dict[str, dict[str, str]]:
         "Optimizer": "AdamW",
         "Weight decay": f"{recipe['weight_decay']:g}",
         "Scheduler": "CosineAnnealing (T_max = optimizer steps per epoch x epochs)",
-        "Loss function": "BCEWithLogitsLoss",
+        "Loss function": "CrossEntropyLoss" if several else "BCEWithLogitsLoss",
     }
     if "classifier" in recipe:
         optimization = {}

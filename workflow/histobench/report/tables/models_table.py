@@ -36,7 +36,9 @@ def model_tables(parameters: Sequence[Texts], published: Sequence[Texts], study:
     about = f"Size of the models: parameters in millions with the original head (1000 classes, or the language model's{others})"
     table = Table.of(
         title(study, "table2"),
-        study.caption(f"{about}, and exact numbers as trained, with a head of one output instead."),
+        study.caption(
+            f"{about}, and exact numbers as trained, with a head of {len(study.classes) or 'one'} output{'s' if study.classes else ''} instead."
+        ),
         columns,
         rows,
         columns,
