@@ -93,6 +93,14 @@ def backbone(
     return vlm.build(model, spec.seed, weights, parts, dtype, text, outputs)
 
 
+def _require_file(option: str, spec: RunSpec | FeatureSpec, file: Path | None) -> None:
+    """Require a file of a published model where weights are not random, and none where they are."""
+    model = spec.model
+    if (file is None) != (model.weights == "random"):
+        fault = "is missing; give the file" if file is None else "is of no use; leave it out"
+        raise HistoBenchError(f"--{option}: for a {model.family} with weights {model.weights!r} it {fault}")
+
+
 def feature_extractor(
     spec: FeatureSpec,
     weights: Path | None,
