@@ -34,7 +34,7 @@ def weights_settings(config: "Config", model: str) -> dict[str, Any]:
     return config.models[model].settings.model_dump(mode="json", exclude=NOT_WEIGHTS)
 
 
-def _settings(config: "Config", wildcard: str, *names: str) -> Any:
+def _settings(config: "Config", wildcard: str, *names: Any) -> Any:
     match wildcard, names:
         case "data_key" | "on_key", (dataset,):
             return config.datasets[dataset].model_dump(mode="json", exclude=NOT_IMAGES)

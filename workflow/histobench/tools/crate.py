@@ -9,6 +9,7 @@ import hashlib
 import json
 import mimetypes
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -64,17 +65,17 @@ def _croissant(
             id=place, name=place, content_url=place, encoding_formats=["text/csv"], sha256=_sha256(members[path])
         )
         columns = members[path].decode().partition("\n")[0].split(",")
-        kinds = dict.fromkeys(("magnification", "width", "height", "images"), mlcroissant.DataType.INTEGER)
+        integers = ("magnification", "width", "height", "images")
         fields = [
             mlcroissant.Field(
                 id=f"{name}/{column}",
                 name=column,
-                data_types=[kinds.get(column, mlcroissant.DataType.TEXT)],
+                data_types=[mlcroissant.DataType.INTEGER if column in integers else mlcroissant.DataType.TEXT],
                 source=mlcroissant.Source(file_object=place, extract=mlcroissant.Extract(column=column)),
             )
             for column in columns
         ]
-        return file, mlcroissant.RecordSet(id=name, name=name, key=f"{name}/{columns[0]}", fields=fields)
+        return file, mlcroissant.RecordSet(id=name, name=name, key=[f"{name}/{columns[0]}"], fields=fields)
 
     tables = [table("images", manifest), *(table(f"folds-{split}", path) for split, path in folds.items())]
     files, records = zip(*tables, strict=True)
@@ -86,10 +87,10 @@ def _croissant(
         name=dataset,
         description=f"The {count} images of the dataset {dataset}, and the folds of the study {config.study}: a row for each "
         f"image or group. Images are not part of it. {origin}",
-        license="generated" if settings.synthetic else settings.licence or "not stated",
+        license=["generated" if settings.synthetic else settings.licence or "not stated"],
         url=settings.url,
         cite_as=settings.citation or "not stated",
-        date_published=date,
+        date_published=datetime.fromisoformat(date),
         version="1.0.0",
         distribution=list(files),
         record_sets=list(records),
@@ -125,7 +126,8 @@ def crate(config: "Config", members: Mapping[str, bytes], commit: str, date: str
     }
     results = f"{paths.STUDY.format(study=config.study)}/"
     action = {"@type": "CreateAction", "name": f"The report of the study {config.study}", "endTime": date}
-    run = made.add(ContextEntity(made, "#report", action))
+    run = ContextEntity(made, "#report", action)
+    made.add(run)
     run["instrument"] = made.add(ContextEntity(made, "#histobench", software))
     run["object"] = [
         file for name, file in files.items() if PurePosixPath(name).name in ("predictions.csv", "manifest.csv")
