@@ -188,7 +188,7 @@ def _recipe(recipe: Settings) -> str:
     if "classifier" in recipe:
         del parts[1:]
     if number := recipe.get("patients_per_class"):
-        parts.append(f"images of {number} patients of each class")
+        parts.append(f"images of {count([number], 'patient')} of each class")
     if share := recipe.get("validation"):
         parts.append(f"{share:g} of the training groups kept for choosing epoch, threshold and temperature")
     if lora := recipe["lora"]:
