@@ -1,4 +1,4 @@
-"""Arms that classify patients, and joined scales, from images to the report page."""
+"""Arms that classify patients, and joined scales, from images to tables."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_patients_have_one_score_in_bags_and_votes_beside_them(project):
     project.edit("config/studies/bags.yaml", "magnifications: [40, 100, 200, 400]", "magnifications: [200]")
-    project.study("bags")
+    project.study("bags", "-k", *(f"results/studies/bags/tables/{name}.csv" for name in ("patient-level", "recipes")))
     for fold in (1, 2):
         runs = {
             mode: next(project.folder.glob(f"results/breakhis-*/runs/resnet34/{mode}/*/200x/*/seed0/fold{fold}"))
@@ -43,8 +43,10 @@ def test_patients_have_one_score_in_bags_and_votes_beside_them(project):
         ("bag-mean", "bag"), ("bag-attention", "bag"),
     ]  # fmt: skip
     assert all(0 <= float(row["accuracy_estimate"]) <= 1 and row["groups"] == "8" for row in table)
-    page = (results / "report.html").read_text()
-    assert "Decisions on patients" in page
-    assert "Arms that classify all images of a patient at once" in page
+    caption = (results / "tables/patient-level.md").read_text()
+    assert caption.startswith("**Decisions on patients.** One decision for each of the patients: means over 2 folds")
+    assert "Arms that classify all images of a patient at once" in caption
+    recipes = (results / "tables/recipes.md").read_text()
+    assert "linear head on joined embeddings of 40×, 100×, 200×, 400×, frozen backbone (ResNet34 lp-scales)" in recipes
     sizes = {row["mode"]: row["trainable"] for row in rows(results / "parameters.csv")}
     assert sizes == {"lp": "33", "lp-scales": "129", "bag-mean": "33", "bag-attention": str(33 + 65 * 128)}

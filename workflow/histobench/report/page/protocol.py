@@ -211,7 +211,7 @@ def _recipe(recipe: Settings) -> str:
     if "classifier" in recipe:
         del parts[1:]
     if number := recipe.get("patients_per_class"):
-        parts.append(f"images of {number} patients of each class")
+        parts.append(f"images of {count([number], 'patient')} of each class")
     if text := recipe.get("prompt"):
         parts.append(f"text after the image: “{text}”")
     if share := recipe.get("validation"):
