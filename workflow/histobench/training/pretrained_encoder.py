@@ -3,18 +3,8 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from histobench.fetch import hub
-from histobench.fetch.snapshot import (
-    CONFIG,
-    INDEX,
-    PICKLED,
-    PREPROCESSOR,
-    SINGLE,
-    main_file,
-    shards,
-    small_files,
-    verify_folder,
-)
+from histobench.fetch import hub, snapshot
+from histobench.fetch.snapshot import CONFIG, INDEX, PICKLED, PREPROCESSOR, SINGLE
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.io.state_dicts import State, read
@@ -60,19 +50,19 @@ def fetch(settings: EncoderSettings, downloads: Path, gated: bool) -> tuple[Path
         HistoBenchError: a file is missing and cannot be downloaded, or is not the published one; the config cannot be used.
     """
     if isinstance(settings.weights, FolderWeights):
-        folder, names = Path(settings.weights.folder), verify_folder(settings.weights, encoder=True)
+        folder, names = Path(settings.weights.folder), snapshot.verify_folder(settings.weights, encoder=True)
         _check(settings, folder)
         return folder, names, False
     assert isinstance(settings.weights, HubWeights)
     folder = downloads / hub.folder_name(settings.weights)
     commit = hub.resolve(settings.weights, folder, gated)
-    names = small_files(set(commit.digests), encoder=True)
+    names = snapshot.small_files(set(commit.digests), encoder=True)
     downloaded = [commit.get(name) for name in names]
     _check(settings, folder)  # before gigabytes are downloaded
-    names.append(main_file(set(commit.digests), encoder=True))
+    names.append(snapshot.main_file(set(commit.digests), encoder=True))
     downloaded.append(commit.get(names[-1]))
     if names[-1] == INDEX:
-        parts = shards(folder / INDEX)
+        parts = snapshot.shards(folder / INDEX)
         downloaded += [commit.get(name) for name in parts]
         names += parts
     return folder, names, any(downloaded)
