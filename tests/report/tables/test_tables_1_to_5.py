@@ -316,11 +316,15 @@ def test_every_field_of_a_recipe_that_matters_is_in_table_3() -> None:
             read.add(key)
             return super().get(key, default)
 
-    arms = [PROBE, TUNED]
+    arms = [PROBE, TUNED, Arm("smolvlm", "asked", "SmolVLM", "smolvlm", "none")]
     one = study(arms=arms)
     recipes = {mode: Recorded(of) for mode, of in one.recipes["smolvlm"].items()}
-    recipes["ft"]["validation"] = 0.15
+    recipes["ft"] |= {"validation": 0.15, "prompt": "Benign?"}
+    recipes["asked"] |= {"prompts": ["One", "Two"], "answers": {"malignant": [" yes", " Yes"], "benign": [" no"]}}
     table, _ = table_3(study(arms=arms, recipes={"smolvlm": recipes}))
-    kept = next(row["value"] for row in table.rows if row["hyperparameter"].startswith("Kept"))
-    assert kept == "nothing (SmolVLM LP); 0.15 of the training groups (SmolVLM FT)"
+    values = {row["hyperparameter"].split(",")[0]: row["value"] for row in table.rows}
+    assert values["Kept for choosing epoch"] == "nothing (SmolVLM LP); 0.15 of the training groups (SmolVLM FT)"
+    text = "none (SmolVLM LP); Benign? (SmolVLM FT); One / Two (SmolVLM asked)"
+    assert values["Text after the image"] == text
+    assert values["Words of an answer"] == "malignant: yes, Yes; benign: no"
     assert set(Recipe.model_fields) - read == {"keep_weights"}

@@ -23,9 +23,8 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     for arm, recipe in zip(study.arms, recipes, strict=True):
         of_arm = _values(recipe, kept, bool(study.classes))
         if text and arm.is_vlm:
-            of_arm["Training"]["Text after the image"] = " / ".join(
-                recipe.get("prompts", [recipe.get("prompt", "none")])
-            )
+            own = recipe["prompts"] if "prompts" in recipe else [recipe["prompt"]] if "prompt" in recipe else ["none"]
+            of_arm["Training"]["Text after the image"] = " / ".join(own)
         for category, values in of_arm.items():
             names = owners.setdefault(category, {})
             for name, value in values.items():
