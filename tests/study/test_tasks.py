@@ -37,7 +37,10 @@ def test_the_subtypes_are_those_of_the_manifests():
 
 def test_a_run_is_identified_by_its_classes():
     runs = {
-        name: (study.key("run_key", "resnet34", "ft", "patient", "none"), study.specification(study.runs[0]))
+        name: (
+            study.key("run_key", "resnet34", "ft", "patient", "none", "breakhis", 40),
+            study.specification(study.runs[0]),
+        )
         for name, study in {
             "default": laid(),
             "binary": laid(task="binary"),
@@ -50,7 +53,7 @@ def test_a_run_is_identified_by_its_classes():
     assert len({key for key, _ in runs.values()}) == len({spec.canonical() for _, spec in runs.values()}) == 3
     assert runs["two"][1].classes == ["F", "DC"]
     assert (runs["subtype"][1].outputs, runs["two"][1].outputs, runs["binary"][1].outputs) == (8, 2, 1)
-    features = [laid(task=task).key("feature_key", "resnet34", "none") for task in ("binary", "subtype")]
+    features = [laid(task=task).key("feature_key", "resnet34", "none", None) for task in ("binary", "subtype")]
     assert features[0] == features[1]  # embeddings are shared by all tasks
 
 

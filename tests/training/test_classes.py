@@ -44,7 +44,7 @@ def test_one_output_begins_with_the_numbers_that_it_always_had():
     assert LinearHead(7, 3, 4)(torch.ones(5, 7)).shape == (5, 4)
     for build in (
         lambda *outputs: cnn.build(NARROW, 5, None, *outputs),
-        lambda *outputs: vlm.build(tiny("smolvlm"), 5, None, vlm.WHOLE, torch.float32, *outputs),
+        lambda *outputs: vlm.build(tiny("smolvlm"), 5, None, vlm.WHOLE, torch.float32, (), *outputs),
     ):
         single, several = build(), build(3)
         assert same(single, several, without="head.")  # the head is drawn last

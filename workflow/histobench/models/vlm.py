@@ -205,7 +205,7 @@ class VisionLanguageClassifier(nn.Module):
             batch = self.tokens(batch)
         elif batch.dtype == torch.uint16:
             batch = batch.view(torch.bfloat16)
-        tokens, *deepstack = batch.to(self.markers.dtype).split(self.head.in_features, dim=-1)
+        tokens, *deepstack = batch.to(self.markers.dtype).split(self.markers.shape[-1], dim=-1)
         start, end = (marker.expand(len(tokens), 1, -1) for marker in self.markers[:2])
         embeds = torch.cat([start, tokens, end, text.expand(len(tokens), -1, -1)], dim=1)
         more: dict[str, Any] = {"deepstack_visual_embeds": deepstack} if deepstack else {}
