@@ -31,7 +31,9 @@ from histobench.io.files import atomic_path
 from histobench.models import cnn, vlm
 from histobench.models.linear_head import LinearHead
 from histobench.study.config import Config, load
-from histobench.study.spec import CnnSettings, HubWeights, Recipe, RunSpec, VlmSettings, canonical_json
+from histobench.study.recipes import Recipe
+from histobench.study.spec import CnnSettings, HubWeights, RunSpec, VlmSettings
+from histobench.study.values import canonical_json
 from histobench.tools import plan
 from histobench.training import data
 from histobench.training import device as devices

@@ -17,8 +17,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import Dataset
 from transformers import AutoModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from histobench.models.vlm import Architecture, architecture
-from histobench.study.spec import Lora, Recipe, VlmSettings
+from histobench.models.vlm_architecture import Architecture, architecture
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import VlmSettings
 from histobench.training import device as devices
 
 WORKERS = 4  # processes that prepare pixels for a GPU

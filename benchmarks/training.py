@@ -25,7 +25,8 @@ from benchmarks import cores, paper_augmentation, say
 from histobench.datasets import breakhis, pixels
 from histobench.datasets.augment import Augmentation
 from histobench.models import cnn
-from histobench.study.spec import IMAGENET_MEAN, IMAGENET_STD, CnnSettings, Recipe
+from histobench.study.recipes import Recipe
+from histobench.study.spec import IMAGENET_MEAN, IMAGENET_STD, CnnSettings
 from histobench.training import data
 from histobench.training import device as devices
 from histobench.training.checkpoint import Checkpoint

@@ -21,7 +21,8 @@ from torch import nn
 from benchmarks import ROOT, cores, say
 from histobench.models import vlm
 from histobench.study.model_settings import VlmEntry
-from histobench.study.spec import Lora, Recipe, VlmSettings
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import VlmSettings
 from histobench.training import data
 from histobench.training import device as devices
 from histobench.training.checkpoint import Checkpoint

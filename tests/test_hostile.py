@@ -31,7 +31,8 @@ from safetensors.torch import save
 from histobench.datasets import manifest
 from histobench.io.files import sha256_of
 from histobench.models import cnn
-from histobench.study.spec import CnnSettings, FeatureSpec, Recipe, RunSpec
+from histobench.study.recipes import Recipe
+from histobench.study.spec import CnnSettings, FeatureSpec, RunSpec
 from tests.datasets.standin import chunk, few, png, write_files
 from tests.models.hub_server import git_id
 from tests.models.vlm_settings import tiny

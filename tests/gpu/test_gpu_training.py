@@ -14,7 +14,8 @@ from benchmarks import ROOT
 from benchmarks.vlm import entry
 from histobench.io.errors import Interrupted
 from histobench.models import cnn, vlm
-from histobench.study.spec import CnnSettings, Lora, Recipe, RunSpec
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import CnnSettings, RunSpec
 from histobench.training import data, fit, gpu_lease
 from histobench.training import device as devices
 from histobench.training.checkpoint import Checkpoint

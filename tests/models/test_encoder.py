@@ -6,7 +6,8 @@ import torch
 from histobench.io.errors import HistoBenchError
 from histobench.models import encoder
 from histobench.models.parameters import size
-from histobench.study.spec import EncoderSettings, Recipe
+from histobench.study.recipes import Recipe
+from histobench.study.spec import EncoderSettings
 
 HEAD = Recipe(trainable="head")
 SWIGLU = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}

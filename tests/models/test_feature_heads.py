@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from histobench.models.feature_heads import feature_head
-from histobench.study.spec import Recipe
+from histobench.study.recipes import Recipe
 
 RANDOM = np.random.default_rng(0)
 LABEL = np.repeat([0, 1], [24, 36]).astype(np.float32)

@@ -10,7 +10,8 @@ from histobench.models.build import FrozenBackbone, backbone
 from histobench.models.cnn import Classifier
 from histobench.models.linear_head import LinearHead
 from histobench.report.overlays import overlay, rank_correlation, towards_call
-from histobench.study.spec import CnnSettings, Recipe, RunSpec
+from histobench.study.recipes import Recipe
+from histobench.study.spec import CnnSettings, RunSpec
 from tests.models.vlm_settings import tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,8 @@ from snakemake.utils import update_config
 from histobench.io.errors import HistoBenchError
 from histobench.models.parameters import size
 from histobench.study import config, resolved
-from histobench.study.spec import CnnSettings, Lora, Recipe, VlmSettings
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import CnnSettings, VlmSettings
 from tests.models.published_configs import CONFIGS
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ from histobench.models.build import build
 from histobench.models.cnn import network, normalises_over_batch
 from histobench.models.parameters import size
 from histobench.models.partial_training import last_block
-from histobench.study.spec import CnnSettings, Lora, Recipe, RunSpec
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import CnnSettings, RunSpec
 from tests.models.test_arm_check import resolved_study
 
 LAST = Recipe(trainable="last")

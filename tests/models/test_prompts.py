@@ -9,7 +9,9 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from histobench.io.errors import HistoBenchError
 from histobench.models import build, prompts, vlm
-from histobench.study.spec import Lora, RunSpec
+from histobench.models.vlm_architecture import family
+from histobench.study.recipes import Lora
+from histobench.study.spec import RunSpec
 from tests.models.test_vlm import MODELS, ROUNDING, Whole, both, images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -72,7 +74,7 @@ def test_qwens_positions_go_on_after_the_image():
     theirs, _ = made.model.get_rope_index(
         *(inputs[key] for key in ("input_ids", "mm_token_type_ids", "image_grid_thw"))
     )
-    ours = vlm.family("qwen2-vl").positions(4, len(TEXT))
+    ours = family("qwen2-vl").positions(4, len(TEXT))
     assert ours.expand(-1, 3, -1).tolist() == theirs.tolist()
     assert ours[:, 0, -5:].tolist() == [[5, 6, 7, 8, 9]] * 3
 

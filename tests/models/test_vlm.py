@@ -16,7 +16,8 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, save_trained, trained_state
 from histobench.models import vlm
 from histobench.models.families import qwen2_vl
-from histobench.study.spec import Lora
+from histobench.models.vlm_architecture import family
+from histobench.study.recipes import Lora
 from tests.models.vlm_settings import FAMILIES, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -265,7 +266,7 @@ def test_the_head_computes_in_float32_also_under_autocast(name):
 
 @pytest.mark.parametrize("name", QWEN)
 def test_qwens_positions_of_12_x_12_tokens(name):
-    positions = vlm.family(name).positions(12)[:, 0].T.tolist()
+    positions = family(name).positions(12)[:, 0].T.tolist()
     by_hand = [[0, 0, 0], *([1, 1 + row, 1 + column] for row in range(12) for column in range(12)), [13, 13, 13]]
     assert positions == by_hand
     size = 384 if name == "qwen3-vl" else 336

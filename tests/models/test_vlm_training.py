@@ -10,7 +10,7 @@ import torch
 from histobench.datasets.augment import Augmentation
 from histobench.io.state_dicts import trained_state
 from histobench.models import vlm
-from histobench.study.spec import Lora, Recipe
+from histobench.study.recipes import Lora, Recipe
 from histobench.training import data
 from histobench.training.fit import fit
 from tests.checkpoints import Waiting

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from histobench.study.paper import AUGMENTATION
+from histobench.study.recipes import Lora, Recipe
 from histobench.study.resolved import Arm, Study
-from histobench.study.spec import Lora, Recipe
 
 ROOT = Path(__file__).parents[2]
 NAMES = {

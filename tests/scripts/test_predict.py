@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from histobench.datasets import manifest
-from histobench.study.spec import CnnSettings, FeatureSpec, Lora, Recipe, RunSpec
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import CnnSettings, FeatureSpec, RunSpec
 from tests.models.vlm_settings import tiny
 from tests.scripts import running
 from tests.scripts.running import ROOT, rows

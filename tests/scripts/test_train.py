@@ -21,8 +21,9 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from histobench.datasets import manifest
 from histobench.io.fingerprint import fingerprint
+from histobench.study.recipes import Recipe
 from histobench.study.run_files import RunRecord
-from histobench.study.spec import CnnSettings, Recipe, RunSpec
+from histobench.study.spec import CnnSettings, RunSpec
 from histobench.training.microbatch import FoundSize
 from tests.disks import fill, small_disk
 from tests.scripts.running import ROOT, random_dataset, start, status

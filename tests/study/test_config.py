@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from histobench.io.errors import HistoBenchError
-from histobench.study import dataset_settings, grid_settings, model_settings, paths, spec, stress_settings
+from histobench.study import dataset_settings, grid_settings, model_settings, paths, recipes, spec, stress_settings
 from histobench.study.config import Config, load
 from histobench.study.resolved import resolve
 from histobench.study.runs import Run
@@ -267,7 +267,7 @@ SECTIONS = {
     "`weights`: from the Hub": spec.HubWeights,
     "`weights`: a folder": spec.FolderWeights,
     "`modes`": model_settings.Mode,
-    "`lora`": spec.Lora,
+    "`lora`": recipes.Lora,
     "`grid`": grid_settings.Block,
     "`tables`": grid_settings.Tables,
     "`external`": grid_settings.External,

@@ -12,7 +12,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.study import outputs, resolved
 from histobench.study.config import load
 from histobench.study.model_settings import Mode
-from histobench.study.spec import Recipe
+from histobench.study.recipes import Recipe
 from tests.study.test_config import ROOT, with_change
 from tests.study.test_malformed import merged
 

@@ -19,7 +19,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.study.checks import unambiguous
 from histobench.study.config import load
 from histobench.study.resolved import resolve
-from histobench.study.spec import canonical_json
+from histobench.study.values import canonical_json
 from tests.study.test_config import FOLDERS, GONE, OWN, PAPER, ROOT, with_change
 
 INF, NAN = math.inf, math.nan

@@ -8,7 +8,7 @@ import pytest
 
 from histobench.study import outputs, paper, resolved
 from histobench.study.config import load
-from histobench.study.spec import Recipe
+from histobench.study.recipes import Recipe
 from histobench.tools import pack
 from tests.study.test_config import with_change
 from tests.study.test_malformed import PAPER, merged

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from histobench.study.recipes import Recipe
 from histobench.study.runs import is_up_to_date, record
-from histobench.study.spec import CnnSettings, Recipe, RunSpec
+from histobench.study.spec import CnnSettings, RunSpec
 
 
 def specification(**recipe) -> RunSpec:

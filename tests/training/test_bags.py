@@ -7,7 +7,8 @@ import torch
 from histobench import metrics
 from histobench.io.errors import HistoBenchError
 from histobench.models.feature_heads import feature_head
-from histobench.study.spec import CnnSettings, Recipe, RunSpec
+from histobench.study.recipes import Recipe
+from histobench.study.spec import CnnSettings, RunSpec
 from histobench.training import at_once, inputs
 from histobench.training.bags import bags_of
 from histobench.training.checkpoint import Checkpoint

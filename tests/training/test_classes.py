@@ -15,7 +15,8 @@ from histobench.metrics import class_epoch_scores
 from histobench.models import cnn, vlm
 from histobench.models.linear_head import LinearHead
 from histobench.models.parameters import size
-from histobench.study.spec import CnnSettings, Lora, Recipe, RunSpec
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import CnnSettings, RunSpec
 from histobench.training import data, inputs
 from histobench.training.checkpoint import Checkpoint
 from histobench.training.fit import fit, summed_loss

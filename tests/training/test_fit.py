@@ -9,7 +9,7 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.models.linear_head import LinearHead
-from histobench.study.spec import Recipe
+from histobench.study.recipes import Recipe
 from histobench.training import data
 from histobench.training.fit import _progress, fit
 from histobench.training.platt import scaling

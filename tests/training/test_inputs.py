@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from histobench.study.spec import Lora, Recipe, RunSpec
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import RunSpec
 from histobench.training import inputs
 from tests.models.vlm_settings import tiny
 from tests.scripts.running import random_dataset

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from histobench.io.errors import HistoBenchError, Interrupted
-from histobench.study.spec import CnnSettings, Recipe, RunSpec
+from histobench.study.recipes import Recipe
+from histobench.study.spec import CnnSettings, RunSpec
 from histobench.training import adamw
 from histobench.training import device as devices
 from histobench.training.microbatch import FoundSize, MicroBatch

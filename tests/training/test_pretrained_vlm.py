@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from histobench.fetch import hub
 from histobench.io.errors import HistoBenchError
 from histobench.models import prompts, vlm
+from histobench.models.vlm_architecture import Family
 from histobench.study.spec import VlmSettings
 from histobench.training import pretrained_vlm
 from tests.models.hub_server import REPOSITORY, REVISION, Hub, serve
@@ -33,7 +34,7 @@ def settings_of(family: str, **changes) -> VlmSettings:
     return tiny(family, weights={"hub": REPOSITORY, "revision": REVISION}, **changes)
 
 
-def tokenizer(family: vlm.Family, config) -> dict[str, object]:
+def tokenizer(family: Family, config) -> dict[str, object]:
     ids = dict(zip(family.MARKER_TOKENS, family.marker_ids(config), strict=True))
     return {"version": "1.0", "added_tokens": [{"id": number, "content": token} for token, number in ids.items()]}
 

@@ -37,7 +37,8 @@ from histobench.study import keys, outputs, paths, published_papers, resolved
 from histobench.study.checks import unambiguous
 from histobench.study.config import load
 from histobench.study.runs import is_up_to_date
-from histobench.study.spec import canonical_json, is_vlm
+from histobench.study.spec import is_vlm
+from histobench.study.values import canonical_json
 
 warn_of_versions()
 

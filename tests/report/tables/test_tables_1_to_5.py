@@ -12,8 +12,8 @@ from histobench.report.tables.hyperparameters_table import hyperparameter_tables
 from histobench.report.tables.models_table import COLUMNS, model_tables
 from histobench.report.tables.results_tables import results_tables
 from histobench.report.tables.scores_tables import scores_table
+from histobench.study.recipes import Lora, Recipe
 from histobench.study.resolved import Arm, Study
-from histobench.study.spec import Lora, Recipe
 from tests.report.studies import NAMES, study
 
 TABLES = Path(__file__).parents[3] / "resources" / "papers" / "zhaksylyk-2026" / "tables"

@@ -28,8 +28,8 @@ import numpy as np
 
 from histobench.datasets.breakhis import SUBTYPES, identity
 from histobench.datasets.tissue import EOSIN, HAEMATOXYLIN, Architecture, Tissue, draw
-from histobench.study.spec import canonical_json
 from histobench.study.synthetic_settings import SHARED_ACCESSION, SyntheticSettings
+from histobench.study.values import canonical_json
 
 BREAKHIS_FIELD = 40 * 980.0
 """Width of the field of view in um, times the magnification; chosen by eye so that nuclei at all four magnifications

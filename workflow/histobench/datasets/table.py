@@ -11,7 +11,7 @@ from histobench.datasets.manifest import LABELS, Image, equal_pixels
 from histobench.datasets.scan import Facts, scan
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_given_csv
-from histobench.study.spec import MAGNIFICATIONS
+from histobench.study.values import MAGNIFICATIONS
 
 REQUIRED = ("path", "label", "patient")
 OPTIONAL = ("magnification", "subtype", "accession")

@@ -16,7 +16,8 @@ from histobench.fetch import http
 from histobench.fetch.snapshot import CONFIG, PICKLED, TOKENIZER, is_plain, verify_folder
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
-from histobench.study.spec import FolderWeights, HubWeights, canonical_json
+from histobench.study.spec import FolderWeights, HubWeights
+from histobench.study.values import canonical_json
 
 log = logging.getLogger(__name__)
 

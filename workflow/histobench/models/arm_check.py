@@ -12,8 +12,9 @@ from histobench.io.errors import HistoBenchError
 from histobench.models import vlm
 from histobench.models.parameters import Size, size
 from histobench.study.messages import meant
+from histobench.study.recipes import Recipe
 from histobench.study.resolved import Study
-from histobench.study.spec import CnnSettings, Recipe, VlmSettings, model_settings
+from histobench.study.spec import CnnSettings, VlmSettings, model_settings
 
 
 def check(study: Study, configs: Mapping[str, Any]) -> tuple[dict[tuple[str, str], Size], list[str]]:

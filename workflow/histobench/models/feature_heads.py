@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from histobench.models.attention_pooling import BagHead
 from histobench.models.linear_head import LinearHead
-from histobench.study.spec import Recipe
+from histobench.study.recipes import Recipe
 
 
 class NearestNeighbours(nn.Module):

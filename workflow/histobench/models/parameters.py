@@ -10,7 +10,8 @@ from torch import nn
 from histobench.io.errors import HistoBenchError
 from histobench.models import cnn, encoder, partial_training, vlm
 from histobench.models.feature_heads import feature_head
-from histobench.study.spec import CnnSettings, EncoderSettings, Recipe, VlmSettings
+from histobench.study.recipes import Recipe
+from histobench.study.spec import CnnSettings, EncoderSettings, VlmSettings
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.models.cnn import BATCH_NORMS, Classifier
-from histobench.study.spec import Recipe
+from histobench.study.recipes import Recipe
 
 SEQUENCES = ("stages", "blocks", "features", "layers")
 """Names of the module that holds a network's blocks, where its blocks are not named layer1, layer2..."""

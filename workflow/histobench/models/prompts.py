@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.models.vlm import Architecture, VisionLanguageClassifier
+from histobench.models.vlm import VisionLanguageClassifier
+from histobench.models.vlm_architecture import Architecture
 
 HEAD = "lm_head.weight"
 """Name of the language-model head (V, D) in its file."""

@@ -21,7 +21,7 @@ def not_boolean(value: Any) -> Any:
 
 
 def digits(value: Any) -> Any:
-    """Return a key of digits as a number; :class:`histobench.study.spec.Settings` makes all keys text."""
+    """Return a key of digits as a number; :class:`histobench.study.values.Settings` makes all keys text."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 

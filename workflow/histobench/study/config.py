@@ -19,9 +19,11 @@ from histobench.study.grid_settings import Block, Comparisons, External, Tables
 from histobench.study.messages import at, messages
 from histobench.study.model_settings import CnnEntry, Mode, ModelEntry, VlmEntry, mode_of_model
 from histobench.study.published_papers import PAPER, ledgers
+from histobench.study.recipes import Recipe
 from histobench.study.runs import Run
-from histobench.study.spec import FeatureSpec, Name, Recipe, RunSpec, Settings, Transform
+from histobench.study.spec import FeatureSpec, RunSpec
 from histobench.study.stress_settings import Stress
+from histobench.study.values import Name, Settings, Transform
 
 
 class Config(Settings):

@@ -15,8 +15,8 @@ from pydantic import (
 
 from histobench.study import checks
 from histobench.study.messages import at
-from histobench.study.spec import MAGNIFICATIONS, Magnification, Number, PathText, Settings, Sha256, distinct
 from histobench.study.synthetic_settings import SyntheticSettings
+from histobench.study.values import MAGNIFICATIONS, Magnification, Number, PathText, Settings, Sha256, distinct
 
 Micrometres = Annotated[Number, Field(gt=0.001, lt=100)]
 """No microscope has pixels of less than a nanometre; the bounds find other units than micrometres."""

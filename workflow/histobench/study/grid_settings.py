@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from histobench.study import checks
-from histobench.study.spec import Magnification, Name, Settings, distinct
+from histobench.study.values import Magnification, Name, Settings, distinct
 
 Names = Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
 """Names of one section, each once."""

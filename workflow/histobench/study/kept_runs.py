@@ -6,7 +6,8 @@ from pathlib import Path
 from histobench.io.errors import HistoBenchError
 from histobench.study import keys, paths
 from histobench.study.runs import Run, record
-from histobench.study.spec import RunSpec, canonical_json
+from histobench.study.spec import RunSpec
+from histobench.study.values import canonical_json
 
 KEEP = "weights are kept where the mode has `keep_weights: true` in the configuration; add it and run the study again"
 

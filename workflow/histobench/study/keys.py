@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from histobench.study import paths, prompt_text
-from histobench.study.spec import canonical_json
+from histobench.study.values import canonical_json
 
 if TYPE_CHECKING:
     from histobench.study.config import Config

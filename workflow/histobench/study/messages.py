@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from histobench.study.spec import Settings
+from histobench.study.values import Settings
 
 TYPES = ("CNN", "Encoder", "VLM", "HubWeights", "FolderWeights", "WeightsFile", "word", "number", "mapping")
 """Names of types that pydantic adds to a key; no key is named so."""

@@ -6,17 +6,9 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationErr
 
 from histobench.study import checks
 from histobench.study.messages import at, messages
-from histobench.study.spec import (
-    CnnSettings,
-    EncoderSettings,
-    Lora,
-    Name,
-    Recipe,
-    Settings,
-    VlmSettings,
-    WeightsFile,
-    settings_kind,
-)
+from histobench.study.recipes import Lora, Recipe
+from histobench.study.spec import CnnSettings, EncoderSettings, VlmSettings, WeightsFile, settings_kind
+from histobench.study.values import Name, Settings
 
 
 class Entry(Settings):

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from histobench.study.recipes import Lora, Recipe
 from histobench.study.resolved import Arm, Settings, Study
-from histobench.study.spec import Lora, Recipe
 
 MODELS = {
     "AlexNet": "alexnet",

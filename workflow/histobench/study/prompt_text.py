@@ -3,7 +3,7 @@
 from string import Formatter
 from typing import TYPE_CHECKING
 
-from histobench.study.spec import Recipe
+from histobench.study.recipes import Recipe
 
 if TYPE_CHECKING:
     from histobench.study.config import Config

@@ -4,117 +4,31 @@ A job gets its run as one canonical JSON string (:meth:`RunSpec.canonical`), whi
 repeated when the string changes, and only then.
 """
 
-import json
 import re
 from pathlib import Path
-from string import Formatter
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    TypeAdapter,
-    ValidationInfo,
-    field_validator,
+from pydantic import Discriminator, Field, StringConstraints, Tag, TypeAdapter, ValidationInfo, field_validator
+
+from histobench.study.recipes import Recipe
+from histobench.study.values import (
+    EXPONENT,
+    Commit,
+    Magnification,
+    Number,
+    PathText,
+    Plain,
+    Settings,
+    Sha256,
+    Transform,
+    canonical_json,
 )
-from pydantic_core import PydanticKnownError
-
-Magnification = Literal[0, 40, 100, 200, 400]
-"""Optical magnification (x) as BreakHis has it, or 0 for images of which none is known."""
-MAGNIFICATIONS: tuple[int, ...] = get_args(Magnification)
 
 FAMILIES = Path(__file__).parents[1] / "models" / "families"
 """One file for each family of vision-language models."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
-"""A name that is also a folder: lower case letters, digits, dot, dash and underscore."""
-
-
-PathText = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^{}<>]+$")]
-"""A path without braces: Snakemake replaces `{wildcards}` and `<pathvars>` in an input, and they cannot be escaped."""
-
-
-def canonical_json(value: object) -> str:
-    """Return `value` as JSON with sorted keys and no spaces, so that equal values give equal strings."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def distinct(values: list[Any]) -> list[Any]:
-    """Return a list as it is, if no value occurs twice in it."""
-    for number, value in enumerate(values):
-        if value in values[:number]:
-            raise ValueError(f"{value!r} is named twice; name it once")
-    return values
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """Refuse what JSON cannot hold, for example dates."""
-    try:
-        canonical_json(value)
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError(
-            "holds a value that is no finite number, text, true, false, null, list or keys and values; correct it"
-        ) from None
-    return value
-
-
-Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
-"""Keys and values that are passed on to a library, as JSON can hold them."""
-
-Transform = dict[str, Plain]
-"""One Albumentations transform: its class name, and its keyword arguments."""
-
-EXPONENT = r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"
-"""Numbers that YAML 1.1 reads as text, for want of a dot or sign: 1e-4, 1.0e4."""
-
-Number = Annotated[float, Field(strict=True)]
-"""A number in a list, which text or a truth value is not."""
-
-
-def _digits(count: int) -> BeforeValidator:
-    """Return what turns a number of `count` digits into text: so YAML reads a hash that has no letter."""
-    least = 10 ** (count - 1)
-    return BeforeValidator(lambda value: str(value) if type(value) is int and least <= value < 10 * least else value)
-
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), _digits(64)]
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$"), _digits(40)]
-
-
-class Settings(BaseModel):
-    """Base of every settings block: unknown keys are errors, values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _of_its_type(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what pydantic would turn into numbers or truth values: yes for 1, "20" for 20, "on" for true.
-
-        Keys are text: where YAML reads a whole number, such as a class 0, its digits are.
-        """
-        if isinstance(value, dict):
-            # Python prints no number of more than 4300 digits
-            return {str(k) if type(k) is int and abs(k) < 10**30 else k: item for k, item in value.items()}
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        kinds = {*get_args(annotation), annotation}
-        if value is None and type(None) in kinds:
-            return value
-        if bool in kinds and not isinstance(value, bool):
-            raise PydanticKnownError("bool_type")
-        exponent = float in kinds and isinstance(value, str) and re.fullmatch(EXPONENT, value)
-        if kinds & {int, float} and bool not in kinds and isinstance(value, bool | str) and not exponent:
-            raise PydanticKnownError("int_type" if int in kinds else "float_type")
-        return value
 
 
 class WeightsFile(Settings):
@@ -273,107 +187,6 @@ def model_settings(value: Any) -> CnnSettings | EncoderSettings | VlmSettings:
     """Return checked settings from a mapping, or from its JSON text."""
     adapter: TypeAdapter[CnnSettings | EncoderSettings | VlmSettings] = TypeAdapter(ModelSettings)
     return adapter.validate_json(value) if isinstance(value, str) else adapter.validate_python(value)
-
-
-class Lora(Settings):
-    """Low-rank adapters (Hu et al., ICLR 2022). Those of a CNN have rank, alpha and dropout, and are on its convolutions."""
-
-    rank: int = Field(default=16, ge=1, le=1024)
-    alpha: int = Field(default=32, ge=1, le=65536)
-    """Adapters are scaled by alpha / rank."""
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Dropout before each adapter."""
-    projections: Annotated[
-        list[Literal["q", "k", "v", "o", "gate", "up", "down", "conv"]], AfterValidator(distinct)
-    ] = Field(default=["q", "k", "v", "o"], min_length=1)
-    """Which linear layers of a decoder layer have one: attention's q, k, v, o, or those of its MLP. Of a CNN always `conv`."""
-    layers: (
-        Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1), AfterValidator(distinct)] | None
-    ) = None
-    """Which decoder layers have them, counted from 0; all where absent."""
-    vision: bool = False
-    """Adapters on the attention of every layer of the vision tower too; needs `vision: live`."""
-    connector: bool = False
-    """Train the connector between vision tower and decoder too, all of it; needs `vision: live`."""
-    vision_blocks: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
-    """How many of the last blocks of the vision tower are trained, all of them; needs `vision: live`. None where it is absent."""
-
-
-PLACEHOLDERS = ("magnification", "microns", "stain")
-"""What a prompt may name in braces; :mod:`histobench.study.prompt_text` says what stands there instead."""
-
-
-def _known_placeholders(text: str) -> str:
-    try:
-        parts = list(Formatter().parse(text))
-    except ValueError:
-        raise ValueError("has a brace without its other one; write {{ or }} for a brace of the text") from None
-    for _, name, form, conversion in parts:
-        if name is not None and (name not in PLACEHOLDERS or form or conversion):
-            known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-            raise ValueError(f"there is no placeholder {{{name}}} in this form; known: {known}; write {{{{ for a brace")
-    return text
-
-
-Prompt = Annotated[str, StringConstraints(min_length=1), AfterValidator(_known_placeholders)]
-"""Text that a vision-language model reads after the image."""
-Words = Annotated[list[Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1), AfterValidator(distinct)]
-
-
-class Answers(Settings):
-    """Words that answer for a class when nothing is trained; as they are written, with a space before where one belongs."""
-
-    malignant: Words
-    benign: Words
-
-
-class Recipe(Settings):
-    """A training recipe."""
-
-    trainable: Literal["all", "head", "last", "lora", "none"] = "all"
-    """`all` parameters (for a vision-language model: what `lora` says), only a linear `head` on embeddings of the frozen
-    backbone, a CNN's `last` block and all that follows it, `lora` adapters and the head, or `none`: a vision-language model's
-    own answers to `prompts`."""
-    epochs: int = Field(default=20, ge=1, le=10_000)
-    batch_size: int = Field(default=64, ge=1, le=65_536)
-    """Images per optimizer step (the logical batch)."""
-    learning_rate: float = Field(default=1e-4, gt=0, le=100)
-    """Peak learning rate; cosine annealing to 0 over all optimizer steps."""
-    weight_decay: float = Field(default=0.01, ge=0, le=100)
-    """AdamW's decoupled weight decay."""
-    standardise: bool = False
-    """For `head` only: scale each embedding dimension to mean 0 and deviation 1 on the training fold."""
-    lora: Lora | None = None
-    """How a vision-language model is fine-tuned, and a CNN by `trainable: lora`."""
-    keep_weights: bool = False
-    """Keep the trained weights beside the predictions."""
-    validation: float | None = Field(default=None, gt=0, le=0.5, exclude_if=lambda value: value is None)
-    """Share of the training groups of each class that does not train: on them epoch, threshold and temperature are chosen.
-    Where it is absent, nothing is chosen; it is then left out of specifications, so that those of finished runs stay valid."""
-    classifier: Literal["linear", "knn", "simpleshot"] = Field(
-        default="linear", exclude_if=lambda value: value == "linear"
-    )
-    """For `head` only: a `linear` head, or what has no epochs, nearest neighbours (`knn`) or nearest class means (`simpleshot`)."""
-    neighbours: int = Field(default=20, ge=1, le=10_000, exclude_if=lambda value: value == 20)
-    """For `knn` only: how many training images vote on an image; all where there are fewer."""
-    patients_per_class: int | None = Field(default=None, ge=1, le=10_000, exclude_if=lambda value: value is None)
-    """Of how many groups of each class the images train; of all where it is absent. Evaluation is the same."""
-    bag: Literal["attention", "mean"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    """For `head` only: classify groups, not images, by the mean of a group's embeddings or their attention pooling."""
-    scales: Annotated[list[Magnification], AfterValidator(distinct), AfterValidator(sorted)] | None = Field(
-        default=None, min_length=2, exclude_if=lambda value: value is None
-    )
-    """For `head` only: join each embedding with the mean ones of the same group's images at the other of these magnifications."""
-    stain: Literal["macenko", "reinhard"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Normalise the stain of all images to that of the training images of the fold, by Macenko et al. or Reinhard et al."""
-    prompt: Prompt | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Text that a vision-language model reads after the image; in a run's specification its placeholders are replaced."""
-    prompts: Annotated[list[Prompt], Field(min_length=1), AfterValidator(distinct)] | None = Field(
-        default=None, exclude_if=lambda value: value is None
-    )
-    """For `none` only: several such texts. A run's logit is the mean of theirs."""
-    answers: Answers | None = Field(default=None, exclude_if=lambda value: value is None)
-    """For `none` only: the words whose probabilities after a prompt are compared."""
 
 
 class RunSpec(Settings):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from histobench.study.grid_settings import Magnifications, Names, Seeds
-from histobench.study.spec import Name, Settings, distinct
+from histobench.study.values import Name, Settings, distinct
 
 Shift = Literal["stain", "blur", "jpeg", "brightness", "scale"]
 SHIFTS: tuple[str, ...] = get_args(Shift)

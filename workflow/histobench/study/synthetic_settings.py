@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from histobench.study.spec import Settings
+from histobench.study.values import Settings
 
 SHARED_ACCESSION = 4
 """With `breakhis`, each slide of a class whose number is a multiple of this has the accession number of the one before."""

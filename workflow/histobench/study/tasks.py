@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
 
 from histobench.study.messages import meant
-from histobench.study.spec import Settings, distinct
+from histobench.study.values import Settings, distinct
 
 if TYPE_CHECKING:
     from histobench.study.config import Config

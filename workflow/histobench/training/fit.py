@@ -21,8 +21,8 @@ from tqdm.utils import ObjectWrapper
 from histobench.io.errors import HistoBenchError, Interrupted
 from histobench.io.hashing import stable_hash
 from histobench.models.cnn import normalises_over_batch
+from histobench.study.recipes import Recipe
 from histobench.study.run_files import KEPT
-from histobench.study.spec import Recipe
 from histobench.training import data, platt
 from histobench.training.adamw import AdamW
 from histobench.training.checkpoint import Checkpoint, random_state, set_random_state

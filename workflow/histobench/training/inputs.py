@@ -14,7 +14,8 @@ from histobench.datasets.manifest import Image
 from histobench.io.arrays import mapped
 from histobench.io.errors import HistoBenchError
 from histobench.study.run_files import resampled_with
-from histobench.study.spec import FeatureSpec, RunSpec, Transform
+from histobench.study.spec import FeatureSpec, RunSpec
+from histobench.study.values import Transform
 from histobench.training.bags import Bags, bags_of
 from histobench.training.data import Augmented, Source, Stored
 

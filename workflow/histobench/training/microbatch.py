@@ -14,7 +14,8 @@ import torch
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
 from histobench.study import paths
-from histobench.study.spec import RunSpec, canonical_json
+from histobench.study.spec import RunSpec
+from histobench.study.values import canonical_json
 from histobench.training import device as devices
 from histobench.training.checkpoint import random_state, set_random_state
 

@@ -9,7 +9,8 @@ from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.io.state_dicts import State, read
 from histobench.models import encoder
-from histobench.study.spec import EncoderSettings, FolderWeights, HubWeights, canonical_json
+from histobench.study.spec import EncoderSettings, FolderWeights, HubWeights
+from histobench.study.values import canonical_json
 from histobench.training import pretrained_vlm
 
 OTHER = ("text_model.", "text_projection.", "logit_scale", "pooler.", "classifier.", "embeddings.mask_token")

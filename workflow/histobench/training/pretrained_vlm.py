@@ -11,7 +11,8 @@ from histobench.fetch.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, shards, 
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.models import prompts, vlm
-from histobench.study.spec import FolderWeights, HubWeights, VlmSettings, canonical_json
+from histobench.study.spec import FolderWeights, HubWeights, VlmSettings
+from histobench.study.values import canonical_json
 
 LANGUAGE_HEAD = {"lm_head.weight"}
 """Parameters that a published file may lack (where they are those of the embedding) or hold without use."""

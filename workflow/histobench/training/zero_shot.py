@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.study.spec import Recipe
+from histobench.study.recipes import Recipe
 from histobench.training import data
 from histobench.training.device import memory_errors
 from histobench.training.fit import Fitted, predict

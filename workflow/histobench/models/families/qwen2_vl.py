@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from histobench.models.vlm import Family
+from histobench.models.vlm_architecture import Family
 
 
 class _FlatProjection(nn.Linear):

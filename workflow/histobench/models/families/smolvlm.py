@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from histobench.models.vlm import Family
+from histobench.models.vlm_architecture import Family
 
 
 class SmolVLM(Family):
