@@ -29,6 +29,14 @@ INTERVALS = [
 ]
 
 
+def test_an_arm_that_trains_nothing_is_not_drawn():
+    parameters = [{"model": model, "mode": mode, "trainable": str(int(n))} for (model, mode), n in TRAINED.items()]
+    parameters[0]["trainable"] = "0"
+    (axis,) = trained_parameters(INTERVALS, parameters, study(arms=TWELVE)).axes
+    assert {line.get_gid() for line in axis.lines} == {arm.name for arm in TWELVE[1:]} | {"interval"}
+    assert np.isfinite(axis.get_xlim()).all()
+
+
 def test_places_are_moved_apart_as_little_as_possible():
     assert apart(np.array([0.0, 5.0]), 1).tolist() == [0, 5]
     assert apart(np.array([1.0, 1.0, 1.0]), 0.5).tolist() == [0.5, 1.0, 1.5]

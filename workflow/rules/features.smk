@@ -46,4 +46,4 @@ use rule features as normalised_features with:
     output:
         paths.NORMALISED_FEATURES,
     log:
-        paths.NORMALISED_FEATURES.replace("/normalised/", "/logs/normalised/").replace(".npy", ".log"),
+        paths.NORMALISED_FEATURES_LOG,

@@ -5,7 +5,7 @@ rule stress:
     output:
         paths.STRESS,
     log:
-        paths.STRESS.replace("/stress/", "/logs/stress/").replace(".csv", ".log"),
+        paths.STRESS_LOG,
     conda:
         "../../envs/compute.yaml"
     threads: 4

@@ -202,7 +202,7 @@ def test_model_table_counts_with_both_heads() -> None:
         ("folder", "ft", "", "9", "9", "0", 64, {"folder": "some/folder", "sha256": "0" * 64}),
     ]
     parameters = [dict(zip(COLUMNS, row, strict=False)) for row in counted]
-    models = {model: {"image_size": size, "weights": weights} for model, *_, size, weights in counted}
+    models = {model: {"family": "cnn", "image_size": size, "weights": weights} for model, *_, size, weights in counted}
     table, beside = model_tables(parameters, load("table2"), study(models=models))
     assert table.cells == [
         ("ResNet34", "FT", "21.8", "21,285,185", "21,285,185", "0", "336 × 336", "ImageNet"),

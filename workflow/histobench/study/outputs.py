@@ -109,7 +109,7 @@ def several_sizes(study: Study) -> bool:
     """
     place = {**study.main, "magnification": study.magnification}
     arms = [(cell["model"], cell["mode"]) for cell in study.cells if place.items() <= cell.items()]
-    recipes = [(model, study.recipes[model][mode]) for model, mode in arms]
+    recipes = [(model, study.recipes[model][mode]) for model, mode in arms if study.has_epochs(model, mode)]
     return not study.paper and len({(model, one["trainable"], str(one["lora"])) for model, one in recipes}) > 2
 
 

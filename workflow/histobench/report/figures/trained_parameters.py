@@ -20,12 +20,13 @@ POINTS, LABELS = 1.0, 3.7
 def trained_parameters(intervals: Sequence[Texts], parameters: Sequence[Texts], study: Study) -> Figure:
     """Return the accuracy of every arm at the magnification of Table 7, with its interval, over trained parameters (log scale).
 
-    The rows of `intervals.csv` are of one dataset, split and augmentation, accuracy, last epoch; those of `parameters.csv` are all.
+    An arm that trains none has no place on it. The rows of `intervals.csv` are of one dataset, split and augmentation, accuracy, last epoch; those of `parameters.csv` are all.
     Points that would hide each other stand side by side, and labels stand above the axes in the order of the points.
     """
     trained = {(row["model"], row["mode"]): int(row["trainable"]) for row in parameters}
     rows = {(row["model"], row["mode"]): row for row in intervals if row["magnification"] == str(study.magnification)}
-    shown = sorted((arm for arm in study.arms if arm.key in rows), key=lambda arm: trained[arm.key])
+    drawn = [arm for arm in study.arms if arm.key in rows and trained[arm.key]]
+    shown = sorted(drawn, key=lambda arm: trained[arm.key])
     known = looks(study.arms)
     notes = [MEANS.format(resampled(list(rows.values()), study))] if rows else []
     notes += ["Points of nearly equal numbers are moved apart."]
