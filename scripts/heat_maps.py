@@ -24,13 +24,14 @@ def main() -> None:
     from histobench.datasets import manifest, pixels
     from histobench.evaluation import confident_errors, predictions
     from histobench.io.files import read_csv, write_arrays
-    from histobench.models import build, heat_maps
+    from histobench.models import heat_maps
     from histobench.report.overlays import rank_correlation, towards_call
     from histobench.report.tables.confident_errors_table import drawn_arms
     from histobench.study import resolved
     from histobench.study.kept_runs import kept_run
     from histobench.study.runs import Run
     from histobench.training import device as devices
+    from histobench.training import kept_weights
 
     study = resolved.load(given.study)
     runs, _ = predictions.read_runs(given.predictions)
@@ -47,15 +48,13 @@ def main() -> None:
             part = [error for error in own if error.run == run]
             try:
                 kept = kept_run(folders[run])
-                module = build.trained(kept.spec, kept.weights, kept.trained, devices.precision(device))
+                module = kept_weights.load(kept.spec, kept.weights, kept.trained, device)
             except HistoBenchError as error:
                 print(f"warning: {error}", file=sys.stderr)
                 continue
             size = kept.spec.model.image_size
             store = pixels.load(stores[f"{size}px"], len(images), size)
             batch = torch.from_numpy(store[[rows[error.image_id] for error in part]]).to(device)
-            with devices.memory_errors("the model"):
-                module.to(device)
             with devices.autocast(device):
                 method, maps = heat_maps.maps(module, batch)
                 heat_maps.shuffle_parameters(module)

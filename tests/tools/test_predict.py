@@ -10,9 +10,11 @@ import PIL.Image
 import pytest
 import torch
 
+from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import save_trained
 from histobench.models import build
 from histobench.study import paths
+from histobench.study.kept_runs import kept_run
 from histobench.tools import predict
 from histobench.tools.command_line import study
 
@@ -155,3 +157,28 @@ def test_a_mistake_is_one_sentence(made, monkeypatch, capsys, arguments, sentenc
     assert (said.startswith("error: "), said.count("\n")) == (True, 1)
     assert sentence in said
     assert not Path("predictions").exists()
+
+
+@pytest.mark.parametrize(
+    ("recorded", "sentence"),
+    [
+        (
+            {"classes": ["F", "DC"]},
+            "fold1: this run has the classes F, DC, expected one that tells benign from malignant",
+        ),
+        (
+            {"recipe": {"stain": "macenko"}},
+            "fold1: this run reads images whose stain is normalised to that of its training",
+        ),
+    ],
+)
+def test_a_run_that_needs_more_than_the_images_is_refused(made, recorded, sentence):
+    config = study([Path("mine.yaml")])
+    folder = Path(config.path(paths.RUN, **vars(next(run for run in config.runs if run.mode == "ft"))))
+    content = json.loads((folder / "run.json").read_text())
+    for key, value in recorded.items():
+        one = content["specification"]
+        one[key] = one[key] | value if isinstance(value, dict) else value
+    (folder / "run.json").write_text(json.dumps(content))
+    with pytest.raises(HistoBenchError, match=sentence):
+        kept_run(folder)

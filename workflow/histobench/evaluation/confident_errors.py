@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from histobench.evaluation.calibration import probability
 from histobench.evaluation.predictions import Predictions
 from histobench.metrics import decide
 from histobench.study.runs import Run
@@ -29,7 +30,7 @@ class ConfidentError:
     @property
     def probability(self) -> float:
         """Of malignant."""
-        return float(1 / (1 + np.exp(-self.logit)))
+        return float(probability(np.array(self.logit)))
 
     @property
     def key(self) -> str:

@@ -67,6 +67,11 @@ def kept_run(folder: Path) -> KeptRun:
         ) from None
     if not found.trained.is_file():
         raise HistoBenchError(f"{folder}: this run kept no weights; {KEEP}")
+    if found.spec.classes:
+        raise HistoBenchError(
+            f"{folder}: this run has the classes {', '.join(found.spec.classes)}, expected one that tells benign from malignant; give "
+            "such a run"
+        )
     if found.spec.recipe.stain:
         raise HistoBenchError(
             f"{folder}: this run reads images whose stain is normalised to that of its training images, which is not done here; "

@@ -17,6 +17,7 @@ import numpy as np
 from histobench.datasets import manifest
 from histobench.datasets.decode import FORMATS, SUFFIXES, decode, pixel_sha256
 from histobench.datasets.pixels import squash
+from histobench.evaluation.calibration import probability
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_csv, write_csv
 from histobench.metrics import decide
@@ -63,16 +64,16 @@ def predict(given: argparse.Namespace) -> None:
     if not names:
         raise HistoBenchError(f"{given.images}: none of its {len(files)} images can be read; see the warnings above")
     logits, maps, how = computed(kept, pixels, given.maps, given.device)
-    probability, malignant = 1 / (1 + np.exp(-logits)), decide(logits)
+    shares, malignant = probability(logits), decide(logits)
     heat = towards_call(maps, logits[: len(maps)]) if len(maps) else [None] * ON_PAGE
     known = hashes_of(kept[0].dataset)
     rows: list[dict[str, str]] = [
         dict(zip(COLUMNS, (name, f"{share:.6f}", f"{logit:.9g}", CALLS[call]), strict=True))
-        for name, share, logit, call in zip(names, probability, logits, malignant.astype(int), strict=True)
+        for name, share, logit, call in zip(names, shares, logits, malignant.astype(int), strict=True)
     ]
     cards = [
         predictions_page.Predicted(row["image"], float(share), row["call"], square, own, digest in known)
-        for row, share, square, own, digest in zip(rows, probability, pixels, heat, hashes, strict=False)
+        for row, share, square, own, digest in zip(rows, shares, pixels, heat, hashes, strict=False)
     ][:ON_PAGE]
     counts = f"{len(names)} images: {malignant.sum()} called malignant, {(~malignant).sum()} benign."
     if unreadable:
@@ -212,9 +213,9 @@ def computed(kept: Sequence[KeptRun], pixels: np.ndarray, wanted: str, name: str
     """Return the runs' mean logits (N,), their mean maps of the first images (M, h, w), M 0 without maps, and sentences on these."""
     import torch
 
-    from histobench.models import build, heat_maps
+    from histobench.models import heat_maps
     from histobench.training import device as devices
-    from histobench.training import fit
+    from histobench.training import fit, kept_weights
     from histobench.training.data import Stored
 
     device = devices.choose(name, os.cpu_count() or 1)
@@ -222,9 +223,7 @@ def computed(kept: Sequence[KeptRun], pixels: np.ndarray, wanted: str, name: str
     images = torch.from_numpy(pixels[:ON_PAGE]).to(device)
     logits, maps, others, method, seconds = [], [], np.empty(0), "", [0.0, 0.0]
     for one in kept:
-        module = build.trained(one.spec, one.weights, one.trained, devices.precision(device))
-        with devices.memory_errors("the model"):
-            module.to(device)
+        module = kept_weights.load(one.spec, one.weights, one.trained, device)
         start = time.perf_counter()
         logits.append(fit.predict(module, source, device, heat_maps.AT_ONCE).double().numpy())
         seconds[0] += (time.perf_counter() - start) / len(pixels)
