@@ -4,11 +4,11 @@ The classes of settings are the reference for every key; `workflow/schemas/confi
 (:mod:`histobench.study.schema`). What only a library can judge is tried by the first job (scripts/check_arms.py).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -24,6 +24,8 @@ from histobench.study.runs import Run
 from histobench.study.spec import FeatureSpec, RunSpec
 from histobench.study.stress_settings import Stress
 from histobench.study.values import Name, Settings, Transform
+
+Evaluated = TypeVar("Evaluated", External, Stress)
 
 
 class Config(Settings):
@@ -207,7 +209,7 @@ class Config(Settings):
     @cached_property
     def tested(self) -> tuple[External, ...]:
         """Return the blocks of `external` whose runs are in the grid."""
-        return tuple(block for block in self.external if next(self.expand(block)) in self.runs)
+        return self._in_grid(self.external)
 
     @cached_property
     def external_runs(self) -> tuple[tuple[str, str, Run], ...]:
@@ -221,7 +223,7 @@ class Config(Settings):
     @cached_property
     def stressed(self) -> tuple[Stress, ...]:
         """Return the blocks of `stress` whose runs are in the grid."""
-        return tuple(block for block in self.stress if next(self.expand(block)) in self.runs)
+        return self._in_grid(self.stress)
 
     @cached_property
     def stress_runs(self) -> tuple[Run, ...]:
@@ -267,7 +269,10 @@ class Config(Settings):
         }
         return [*(note for note, holds in notes.items() if holds), *([self.note] if self.note else [])]
 
-    def expand(self, block: Block | External | Stress) -> Iterator[Run]:
+    def _in_grid(self, blocks: Sequence[Evaluated]) -> tuple[Evaluated, ...]:
+        return tuple(block for block in blocks if next(self.expand(block)) in self.runs)
+
+    def expand(self, block: Block | External) -> Iterator[Run]:
         """Yield the runs of a block in order."""
         for model, mode, split, magnification, augmentation, seed in product(
             block.models,

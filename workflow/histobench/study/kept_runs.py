@@ -36,7 +36,7 @@ class KeptRun:
         model = self.spec.model
         if model.weights == "random":
             return None
-        key = paths.key(canonical_json(model.model_dump(mode="json", exclude=keys.NOT_WEIGHTS)))
+        key = paths.key(canonical_json(keys.of_weights(model)))
         file = self.folder.parents[9] / paths.WEIGHTS.format(model=self.run.model, weights_key=key)
         if not file.is_file():
             raise HistoBenchError(f"{file}: the weights that the run started from are not there; run its study again")

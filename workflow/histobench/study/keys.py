@@ -31,7 +31,12 @@ def key(config: "Config", wildcard: str, *names: str) -> str:
 
 def weights_settings(config: "Config", model: str) -> dict[str, Any]:
     """Return what decides a model's parameters before training."""
-    return config.models[model].settings.model_dump(mode="json", exclude=NOT_WEIGHTS)
+    return of_weights(config.models[model].settings)
+
+
+def of_weights(settings: Any) -> dict[str, Any]:
+    """Return the part of a model's settings that decides its parameters before training."""
+    return settings.model_dump(mode="json", exclude=NOT_WEIGHTS)
 
 
 def _settings(config: "Config", wildcard: str, *names: Any) -> Any:

@@ -65,7 +65,7 @@ def tables(study: Study) -> list[str]:
         names.append("stress")
     if several_augmentations(study):
         names.append("augmentation-effects")
-    if any(study.main.items() <= cell.items() for cell in study.cells):
+    if study.main_cells:
         names.append("errors")
     if study.external:
         names += ["table6", f"table6{BESIDE}", f"table6{INTERVALS}", *scales(study), "external"]
@@ -84,7 +84,7 @@ def scales(study: Study) -> list[str]:
 
 def prompted(study: Study) -> bool:
     """Return whether an arm of Table 4 reads text."""
-    own = [study.recipes[cell["model"]][cell["mode"]] for cell in study.cells if study.main.items() <= cell.items()]
+    own = [study.recipes[cell["model"]][cell["mode"]] for cell in study.main_cells]
     return any("prompt" in recipe or "prompts" in recipe for recipe in own)
 
 
@@ -107,8 +107,7 @@ def several_sizes(study: Study) -> bool:
 
     Numbers of parameters are not known before the models are built.
     """
-    place = {**study.main, "magnification": study.magnification}
-    arms = [(cell["model"], cell["mode"]) for cell in study.cells if place.items() <= cell.items()]
+    arms = [(cell["model"], cell["mode"]) for cell in study.main_cells if cell["magnification"] == study.magnification]
     recipes = [(model, study.recipes[model][mode]) for model, mode in arms if study.has_epochs(model, mode)]
     return not study.paper and len({(model, one["trainable"], str(one["lora"])) for model, one in recipes}) > 2
 
@@ -139,8 +138,8 @@ def papers(name: str) -> str:
 
 def figures(study: Study) -> list[str]:
     """Return every figure for which a study has what it is drawn from."""
-    shown = [cell for cell in study.cells if study.main.items() <= cell.items()]
-    main, epochs = bool(shown), any(study.has_epochs(cell["model"], cell["mode"]) for cell in shown)
+    main = bool(study.main_cells)
+    epochs = any(study.has_epochs(cell["model"], cell["mode"]) for cell in study.main_cells)
     if study.classes:
         return [*named(study, ["figure1"]), *(["confusion"] if main else [])]
     splits: dict[tuple[object, ...], set[str]] = {}

@@ -151,6 +151,11 @@ class Study:
         """Return the columns that select the rows of Table 4, which the figures show too, from a CSV of the study."""
         return {"dataset": self.dataset, "split": self.split, "augmentation": self.augmentation}
 
+    @cached_property
+    def main_cells(self) -> list[dict[str, Any]]:
+        """Return those of :attr:`cells` that Table 4 shows."""
+        return [cell for cell in self.cells if self.main.items() <= cell.items()]
+
     @property
     def stricter(self) -> list[str]:
         """Return the splits stricter than that of Table 4 under which some of its cells are trained too, the strictest first."""
@@ -187,11 +192,10 @@ class Study:
         such a number, and is named by the mode with all patients or else by the first without its number.
         """
         found: dict[tuple[str, str], dict[int, str]] = {}
-        for cell in self.cells:
-            if self.main.items() <= cell.items():
-                recipe = dict(self.recipes[cell["model"]][cell["mode"]])
-                count = recipe.pop("patients_per_class", 0)
-                found.setdefault((cell["model"], json.dumps(recipe, sort_keys=True)), {})[count] = cell["mode"]
+        for cell in self.main_cells:
+            recipe = dict(self.recipes[cell["model"]][cell["mode"]])
+            count = recipe.pop("patients_per_class", 0)
+            found.setdefault((cell["model"], json.dumps(recipe, sort_keys=True)), {})[count] = cell["mode"]
         curves = {}
         for (model, _), modes in found.items():
             if len(modes.keys() - {0}) > 1:
@@ -203,7 +207,7 @@ class Study:
     @property
     def magnification(self) -> int:
         """Return the magnification of Table 7 and Figure 6: that of `comparisons`, or else the highest of Table 4."""
-        known = {cell["magnification"] for cell in self.cells if self.main.items() <= cell.items()}
+        known = {cell["magnification"] for cell in self.main_cells}
         wanted = self.comparisons["magnification"]
         return wanted if wanted in known else max(known, default=0)
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from histobench.study.grid_settings import Magnifications, Names, Seeds
-from histobench.study.values import Name, Settings, distinct
+from histobench.study.grid_settings import Block
+from histobench.study.values import distinct
 
 Shift = Literal["stain", "blur", "jpeg", "brightness", "scale"]
 SHIFTS: tuple[str, ...] = get_args(Shift)
@@ -34,19 +34,11 @@ COLUMNS = ("image_id", "group", "label", "shift", "strength", "logit")
 """A row for each evaluation image of a run and each of the conditions; `group` is what statistics resample."""
 
 
-class Stress(Settings):
+class Stress(Block):
     """Arms of the study that are evaluated on altered images of their own evaluation folds. Their modes must keep weights.
 
     A block without any run in the grid is ignored, so that a study laid over another one need not remove it.
     """
 
-    dataset: Name
-    models: Names
-    modes: Names
-    splits: Names
-    magnifications: Magnifications
-    augmentations: Names
-    seeds: Seeds | None = None
-    """Seeds of the runs; that of the study where this is absent."""
     shifts: Annotated[list[Shift], Field(min_length=1), AfterValidator(distinct)] = list(get_args(Shift))
     """How images are altered, each at five strengths."""
