@@ -15,6 +15,7 @@ from histobench import report
 from histobench.audit.findings import Cell, Section, Table
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path
+from histobench.report.page.templates import environment
 
 WIDTH = 110
 """Widest line for the terminal, in characters."""
@@ -88,17 +89,9 @@ def _lines(sections: Sequence[Section], width: int) -> Iterator[str]:
 
 def page(sections: Sequence[Section], files: Sequence[str]) -> str:
     """Return one self-contained HTML page: no address on it is loaded from anywhere."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     style = Path(report.__file__).parent / "page"
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = [
         {
             "section": section,
@@ -110,19 +103,23 @@ def page(sections: Sequence[Section], files: Sequence[str]) -> str:
         }
         for section in sections
     ]
-    return environment.get_template("audit_page.html").render(
-        sections=shown,
-        whole=[section for section in sections if not section.is_part],
-        files=files,
-        style=Markup((style / "style.css").read_text(encoding="utf-8")),
-        script=Markup((style / "script.js").read_text(encoding="utf-8")),
-        # The tables of a part have its title at the end of their names.
-        heading=lambda section, table: (
-            table.name.split("-")[0]
-            if section.is_part
-            else re.sub(r"^(predictions|printed)-(m\d+-)?", "", table.name).replace("-", " ")
-        ).capitalize(),
-        is_number=lambda table, at: any(isinstance(row[at], (int, float)) for row in table.rows),
+    return (
+        environment(Path(__file__).parent)
+        .get_template("audit_page.html")
+        .render(
+            sections=shown,
+            whole=[section for section in sections if not section.is_part],
+            files=files,
+            style=Markup((style / "style.css").read_text(encoding="utf-8")),
+            script=Markup((style / "script.js").read_text(encoding="utf-8")),
+            # The tables of a part have its title at the end of their names.
+            heading=lambda section, table: (
+                table.name.split("-")[0]
+                if section.is_part
+                else re.sub(r"^(predictions|printed)-(m\d+-)?", "", table.name).replace("-", " ")
+            ).capitalize(),
+            is_number=lambda table, at: any(isinstance(row[at], (int, float)) for row in table.rows),
+        )
     )
 
 

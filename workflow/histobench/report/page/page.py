@@ -16,6 +16,7 @@ from histobench.io.errors import HistoBenchError
 from histobench.report.page import answer, protocol, table_views
 from histobench.report.page.cells import Column, RowCount, Source, Value, number, plain, view
 from histobench.report.page.class_answer import class_answer
+from histobench.report.page.templates import environment
 from histobench.report.terms import remarks, resampled
 from histobench.study.outputs import papers, title
 from histobench.study.resolved import Study
@@ -75,19 +76,16 @@ def build(content: PageInput, output: Path) -> str:
     Raises:
         HistoBenchError: a file is missing.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     folder, study = Path(output).parent, content.study
     sources = {name: Source.read(path, folder, study.labels) for name, path in content.results.items()}
     here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.tests["value"] = lambda value: isinstance(value, Value)
-    environment.tests["row_count"] = lambda value: isinstance(value, RowCount)
+    templates = environment(here)
+    templates.tests["value"] = lambda value: isinstance(value, Value)
+    templates.tests["row_count"] = lambda value: isinstance(value, RowCount)
     tables = table_views.tables(content.tables, folder, study.labels)
-    return environment.get_template("template.html").render(
+    return templates.get_template("template.html").render(
         study=study,
         style=Markup((here / "style.css").read_text(encoding="utf-8")),
         script=Markup((here / "script.js").read_text(encoding="utf-8")),

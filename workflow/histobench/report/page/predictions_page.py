@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from histobench.report.overlays import overlay
+from histobench.report.page.templates import environment
 
 
 @dataclass(frozen=True)
@@ -40,24 +41,24 @@ def build(
     `title` names the model, `notes` are warnings at the top, `facts` pairs of a term and sentences, and `unreadable` a sentence
     for each file that could not be read.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     shown = [
         (one, _address(one.pixels), None if one.heat is None else _address(overlay(one.pixels, one.heat)))
         for one in sorted(predicted, key=lambda one: (-one.probability, one.name))
     ]
-    return environment.get_template("predictions.html").render(
-        style=Markup((here / "style.css").read_text(encoding="utf-8")),
-        title=title,
-        notes=notes,
-        facts=facts,
-        shown=shown,
-        unreadable=unreadable,
+    return (
+        environment(here)
+        .get_template("predictions.html")
+        .render(
+            style=Markup((here / "style.css").read_text(encoding="utf-8")),
+            title=title,
+            notes=notes,
+            facts=facts,
+            shown=shown,
+            unreadable=unreadable,
+        )
     )
 
 
