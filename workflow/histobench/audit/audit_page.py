@@ -103,23 +103,20 @@ def page(sections: Sequence[Section], files: Sequence[str]) -> str:
         }
         for section in sections
     ]
-    return (
-        environment(Path(__file__).parent)
-        .get_template("audit_page.html")
-        .render(
-            sections=shown,
-            whole=[section for section in sections if not section.is_part],
-            files=files,
-            style=Markup((style / "style.css").read_text(encoding="utf-8")),
-            script=Markup((style / "script.js").read_text(encoding="utf-8")),
-            # The tables of a part have its title at the end of their names.
-            heading=lambda section, table: (
-                table.name.split("-")[0]
-                if section.is_part
-                else re.sub(r"^(predictions|printed)-(m\d+-)?", "", table.name).replace("-", " ")
-            ).capitalize(),
-            is_number=lambda table, at: any(isinstance(row[at], (int, float)) for row in table.rows),
-        )
+    template = environment(Path(__file__).parent).get_template("audit_page.html")
+    return template.render(
+        sections=shown,
+        whole=[section for section in sections if not section.is_part],
+        files=files,
+        style=Markup((style / "style.css").read_text(encoding="utf-8")),
+        script=Markup((style / "script.js").read_text(encoding="utf-8")),
+        # The tables of a part have its title at the end of their names.
+        heading=lambda section, table: (
+            table.name.split("-")[0]
+            if section.is_part
+            else re.sub(r"^(predictions|printed)-(m\d+-)?", "", table.name).replace("-", " ")
+        ).capitalize(),
+        is_number=lambda table, at: any(isinstance(row[at], (int, float)) for row in table.rows),
     )
 
 

@@ -9,11 +9,22 @@ import json
 import logging
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from histobench.fetch import http
-from histobench.fetch.snapshot import CONFIG, PICKLED, TOKENIZER, is_plain, verify_folder
+from histobench.fetch.snapshot import (
+    CONFIG,
+    INDEX,
+    PICKLED,
+    TOKENIZER,
+    is_plain,
+    main_file,
+    shards,
+    small_files,
+    verify_folder,
+)
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.study.spec import FolderWeights, HubWeights
@@ -147,6 +158,49 @@ def _listing(weights: HubWeights, gated: bool) -> dict[str, str]:
         ) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise http.Unavailable(f"its list of files cannot be read: {error}") from error
+
+
+def fetch_files(
+    weights: HubWeights | FolderWeights,
+    downloads: Path,
+    check: Callable[[Path], None],
+    encoder: bool = False,
+    gated: bool = False,
+) -> tuple[Path, list[str], bool]:
+    """Make sure that the files of a model that loading needs are there, and are the published ones.
+
+    Files that are there already are only verified. Where the Hub cannot be reached and never was, files put there by hand are used
+    with a warning. The files in a folder of the user's own must have the SHA-256 in the settings.
+
+    Args:
+        weights: a commit of a repository, or a folder.
+        downloads: where folders of repositories are.
+        check: is given the model's folder once the small files are there, before gigabytes are downloaded; raises HistoBenchError.
+        encoder: whether the model is an encoder, which has no tokenizer.
+        gated: whether the user's token is sent.
+
+    Returns:
+        Their folder, their names, and whether any was downloaded.
+
+    Raises:
+        HistoBenchError: a file is missing and cannot be downloaded, or is not the published one; or by `check`.
+    """
+    if isinstance(weights, FolderWeights):
+        folder, names = Path(weights.folder), verify_folder(weights, encoder)
+        check(folder)
+        return folder, names, False
+    folder = downloads / folder_name(weights)
+    commit = resolve(weights, folder, gated)
+    names = small_files(set(commit.digests), encoder)
+    downloaded = [commit.get(name) for name in names]
+    check(folder)
+    names.append(main_file(set(commit.digests), encoder))
+    downloaded.append(commit.get(names[-1]))
+    if names[-1] == INDEX:
+        parts = shards(folder / INDEX)
+        downloaded += [commit.get(name) for name in parts]
+        names += parts
+    return folder, names, any(downloaded)
 
 
 def fetch_config(weights: HubWeights | FolderWeights, downloads: Path, output: Path, gated: bool = False) -> None:

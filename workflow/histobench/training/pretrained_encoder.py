@@ -1,15 +1,16 @@
 """Published weights of encoders: from a commit on the Hub, or a folder, to one safetensors file."""
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from histobench.fetch import hub, snapshot
-from histobench.fetch.snapshot import CONFIG, INDEX, PICKLED, PREPROCESSOR, SINGLE
+from histobench.fetch import hub
+from histobench.fetch.snapshot import CONFIG, PICKLED, PREPROCESSOR, SINGLE
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.io.state_dicts import State, read
 from histobench.models import encoder
-from histobench.study.spec import EncoderSettings, FolderWeights, HubWeights
+from histobench.study.spec import EncoderSettings
 from histobench.study.values import canonical_json
 from histobench.training import pretrained_vlm
 
@@ -25,48 +26,22 @@ def convert(settings: EncoderSettings, downloads: Path, output: Path, gated: boo
     anything was.
 
     Raises:
-        HistoBenchError: as :func:`fetch`, or a parameter is missing, of another shape, or unknown.
+        HistoBenchError: as :func:`histobench.fetch.hub.fetch_files`; the config cannot be used, or a parameter is missing, of another shape, or unknown.
     """
     from safetensors.torch import save_file
 
-    folder, names, downloaded = fetch(settings, downloads, gated)
+    assert not isinstance(settings.weights, str)
+    check = partial(_check, settings)
+    folder, names, downloaded = hub.fetch_files(settings.weights, downloads, check, encoder=True, gated=gated)
     config = read_json(folder / CONFIG)
     state = _of_timm(settings, folder, names) if "architecture" in config else _of_transformers(folder, names)
-    metadata = {} if isinstance(settings.weights, str) else settings.weights.model_dump(exclude={"folder"})
+    metadata = settings.weights.model_dump(exclude={"folder"})
     metadata[encoder.CONFIG] = canonical_json(config)
     if PREPROCESSOR in names:
         metadata[encoder.PREPROCESSOR] = canonical_json(read_json(folder / PREPROCESSOR))
     with atomic_path(output) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata)
     return downloaded
-
-
-def fetch(settings: EncoderSettings, downloads: Path, gated: bool) -> tuple[Path, list[str], bool]:
-    """Make sure that config and weights of a model are there, and are the published ones, as with vision-language models.
-
-    Returns:
-        Their folder, their names, and whether any was downloaded.
-
-    Raises:
-        HistoBenchError: a file is missing and cannot be downloaded, or is not the published one; the config cannot be used.
-    """
-    if isinstance(settings.weights, FolderWeights):
-        folder, names = Path(settings.weights.folder), snapshot.verify_folder(settings.weights, encoder=True)
-        _check(settings, folder)
-        return folder, names, False
-    assert isinstance(settings.weights, HubWeights)
-    folder = downloads / hub.folder_name(settings.weights)
-    commit = hub.resolve(settings.weights, folder, gated)
-    names = snapshot.small_files(set(commit.digests), encoder=True)
-    downloaded = [commit.get(name) for name in names]
-    _check(settings, folder)  # before gigabytes are downloaded
-    names.append(snapshot.main_file(set(commit.digests), encoder=True))
-    downloaded.append(commit.get(names[-1]))
-    if names[-1] == INDEX:
-        parts = snapshot.shards(folder / INDEX)
-        downloaded += [commit.get(name) for name in parts]
-        names += parts
-    return folder, names, any(downloaded)
 
 
 def _check(settings: EncoderSettings, folder: Path) -> None:

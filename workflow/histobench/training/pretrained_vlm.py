@@ -2,16 +2,17 @@
 
 import reprlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from histobench.fetch import hub
-from histobench.fetch.snapshot import CONFIG, INDEX, SINGLE, TOKENIZER, shards, small_files, verify_folder
+from histobench.fetch.snapshot import CONFIG, TOKENIZER
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.models import prompts, vlm
-from histobench.study.spec import FolderWeights, HubWeights, VlmSettings
+from histobench.study.spec import VlmSettings
 from histobench.study.values import canonical_json
 
 LANGUAGE_HEAD = {"lm_head.weight"}
@@ -69,36 +70,13 @@ def _published(settings: VlmSettings, downloads: Path, optional: set[str]) -> tu
 
 
 def fetch(settings: VlmSettings, downloads: Path) -> tuple[Path, list[str], bool]:
-    """Make sure that config, tokenizer files and weights of a model are there, and are the published ones.
-
-    Files that are there already are only verified. Config and tokenizer are checked before weights are downloaded. Where
-    the Hub cannot be reached and never was, files put there by hand are used with a warning. The files in a folder of the
-    user's own must have the SHA-256 in the settings.
-
-    Returns:
-        Their folder, their names, and whether any was downloaded.
+    """Return folder and names of a model's config, tokenizer files and weights, and whether any was downloaded.
 
     Raises:
-        HistoBenchError: a file is missing and cannot be downloaded, or is not the published one; the config cannot be
-            used, or the tokenizer does not fit it.
+        HistoBenchError: as :func:`histobench.fetch.hub.fetch_files`; the config cannot be used, or the tokenizer does not fit it.
     """
-    if isinstance(settings.weights, FolderWeights):
-        folder, names = Path(settings.weights.folder), verify_folder(settings.weights)
-        _check_description(settings, folder)
-        return folder, names, False
-    assert isinstance(settings.weights, HubWeights)
-    folder = downloads / hub.folder_name(settings.weights)
-    commit = hub.resolve(settings.weights, folder)
-    names = small_files(set(commit.digests))
-    downloaded = [commit.get(name) for name in names]
-    _check_description(settings, folder)
-    if INDEX in commit.digests and SINGLE not in commit.digests:
-        downloaded.append(commit.get(INDEX))
-        names += [INDEX, *shards(folder / INDEX)]
-    else:
-        names.append(SINGLE)
-    downloaded += [commit.get(name) for name in names if name.endswith(".safetensors")]
-    return folder, names, any(downloaded)
+    assert not isinstance(settings.weights, str)
+    return hub.fetch_files(settings.weights, downloads, partial(_check_description, settings))
 
 
 def _check_description(settings: VlmSettings, folder: Path) -> None:
