@@ -80,7 +80,7 @@ def _size(published_form: int, classifier: Any, recipe: Recipe) -> Size:
 
 
 def _more(recipe: Recipe, head: nn.Linear) -> int:
-    """Return how many parameters more than the linear `head` a recipe's classifier of embeddings has."""
+    """Return how many more parameters a recipe's classifier of embeddings has than the linear `head`."""
     if recipe.trainable != "head":
         return 0
     dimensions = head.in_features * len(recipe.scales or [0])
