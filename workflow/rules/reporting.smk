@@ -70,6 +70,19 @@ use rule score as table_classes with:
         **script("table_classes"),
 
 
+use rule score as table_benchmark with:
+    input:
+        study=STUDY_FILE,
+        scores=rules.score_classes.output.scores,
+        published=[one.file for one in STUDY.published],
+    output:
+        table("published-rows"),
+    log:
+        report_log("table_benchmark"),
+    params:
+        **script("table_benchmark"),
+
+
 use rule score as table_strict with:
     input:
         study=STUDY_FILE,

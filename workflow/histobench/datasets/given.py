@@ -1,11 +1,11 @@
-"""What the user provides, checked before any job starts: images, tables, weights, hashes and fold lists."""
+"""What the user provides, checked before any job starts: images, tables, weights, hashes, fold lists and published scores."""
 
 from pathlib import Path
 
 from histobench.datasets.folds import check_unedited
 from histobench.fetch import snapshot
 from histobench.io.errors import HistoBenchError
-from histobench.study import paths
+from histobench.study import paths, published_rows
 from histobench.study.config import Config
 
 
@@ -30,6 +30,8 @@ def check_given(config: Config) -> None:
                 raise HistoBenchError(f"{file}: there is no such file; put it there, or correct it in splits.{split}")
     for name in dict.fromkeys(run.model for run in config.runs):
         _check_weights(config, name)
+    for published in config.published:
+        published_rows.read(Path(published.file), published.column)
 
 
 def _check_there(config: Config, name: str) -> None:

@@ -43,6 +43,7 @@ HEADS = {
 EMPTY = "Empty: none of its rows could be made; gaps.csv says what could not be used and why."
 EMPTY_EXTERNAL = EMPTY.replace("gaps.csv", "external_gaps.csv")
 """A study asks only for tables that its configuration has runs for: rows lack because of gaps."""
+BACH_PATIENTS = "Patients are known of 145 of BACH's 400 photographs (29 patients); each other photograph counts as a patient of its own."
 OPTIMISTIC = "The best epoch is optimistic: it is chosen on the very images that it is scored on."
 HONEST = "Validation groups: a share of the training groups does not train; epoch, threshold and temperature are chosen on them, never on the evaluation fold."
 SELECTIONS = {
@@ -75,6 +76,8 @@ def printed(column: str, text: str) -> str:
             return UNKNOWN if text == "0" else f"{text}×" if text.isdecimal() else text.capitalize()
         case "selection":
             return SELECTIONS[text]
+        case "metric":
+            return head(text)
         case "parameters" | "trainable" | "lora":
             return f"{int(text):,}"
         case _ if column.endswith("_difference"):

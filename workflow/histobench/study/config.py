@@ -19,6 +19,7 @@ from histobench.study.grid_settings import Block, Comparisons, External, Tables
 from histobench.study.messages import at, messages
 from histobench.study.model_settings import CnnEntry, Mode, ModelEntry, VlmEntry, mode_of_model
 from histobench.study.published_papers import PAPER, ledgers
+from histobench.study.published_rows import Published
 from histobench.study.recipes import Recipe
 from histobench.study.runs import Run
 from histobench.study.spec import FeatureSpec, RunSpec
@@ -65,6 +66,8 @@ class Config(Settings):
     stress: list[Stress] = []
     """Blocks of arms that are evaluated on altered images of their own evaluation folds."""
     comparisons: Comparisons = Comparisons()
+    published: list[Published] = []
+    """Published scores of a benchmark with several classes, which stand in one table with those of the study."""
 
     @field_validator("ledger")
     @classmethod

@@ -40,7 +40,8 @@ def tables(study: Study) -> list[str]:
     """Return every table of a study, and its companions; Tables 1, 4, 5 and 7 where the grid has what they show."""
     if study.classes:
         shown = [("table1", _is_main(study)), ("table2", True), ("table3", True)]
-        return sorted(["folds", *CLASS_TABLES, *named(study, [name for name, has in shown if has])])
+        names = ["folds", *CLASS_TABLES, *named(study, [name for name, has in shown if has])]
+        return sorted([*names, *(["published-rows"] if study.published else [])])
     names = ["table2", f"table2{BESIDE}", "table3", f"table3{BESIDE}", "scores", "folds"]
     if _is_main(study):
         names += ["table1", f"table1{BESIDE}"]

@@ -47,6 +47,10 @@ def check(config: "Config") -> None:
         ValueError: at the first fault, with one sentence that begins with the key.
     """
     if config.task == "binary":
+        if config.published:
+            raise ValueError(
+                "published: stands beside scores of several classes; name them in `task`, or remove this key"
+            )
         return
     formats = {name: config.datasets[name].format for name in dict.fromkeys(block.dataset for block in config.grid)}
     for name, format in formats.items():

@@ -135,11 +135,11 @@ def images(config: Config, dataset: str) -> dict[int, int]:
     settings = config.datasets[dataset]
     if found := _manifest(Path(config.path(paths.MANIFEST, dataset=dataset))):
         return found
-    if made := settings.synthetic:
-        each = (2 if made.kind == "breakhis" else 4) * made.patients_per_class * made.images_per_patient
-        return dict.fromkeys(made.magnifications, each)
+    made = settings.synthetic
     if settings.format == "bach":
-        return {40: BACH}
+        return {0: 4 * made.patients_per_class * made.images_per_patient if made else BACH}
+    if made:
+        return dict.fromkeys(made.magnifications, 2 * made.patients_per_class * made.images_per_patient)
     return _official() if settings.format == "breakhis" and settings.complete else {}
 
 

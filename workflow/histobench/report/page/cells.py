@@ -88,9 +88,13 @@ class Source:
     def fill(self, template: str, row: int, *, away: bool = False, negate: bool = False) -> list[Value | str]:
         """Return the template with its fields filled in; it ends before the first field that is empty.
 
-        An interval that is a single value is left out, and it is said that there is none.
+        An interval that is a single value is left out, and it is said that there is none unless it is all of the template.
         """
-        if (ends := ENDS.search(template)) and len({self.rows[row].get(name) for name in ends.groups()}) == 1:
+        if (
+            (ends := ENDS.search(template))
+            and ends[0] != template
+            and len({self.rows[row].get(name) for name in ends.groups()}) == 1
+        ):
             template = template.replace(ends[0], NO_INTERVAL)
         parts: list[Value | str] = []
         for literal, name, _, _ in Formatter().parse(template):

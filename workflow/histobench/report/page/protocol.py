@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from histobench.report.terms import classifier, count, magnified
+from histobench.report.terms import BACH_PATIENTS, classifier, count, magnified
 from histobench.study.paper import counted
 from histobench.study.resolved import Settings, Study, printed_mode
 from histobench.study.spec import settings_kind
@@ -19,6 +19,8 @@ SPLITS = {
     ),
     "file": "a given table says which images train and which evaluate, whatever patients they show",
 }
+GIVEN = ("official", "file")
+"""Split policies whose folds are not drawn here."""
 BREAKHIS = (
     "an accession number is a slide number without its last letters: BreakHis has 82 pairs of subtype and slide, 81 slide "
     "numbers (one slide has two subtypes) and 70 accession numbers, nine of which hold several slides"
@@ -33,10 +35,7 @@ READOUTS = {
 def describe(study: Study) -> dict[str, Any]:
     """Return splits, augmentations and recipes of a study, each by its name, :func:`has_accessions` and :func:`decisions`."""
     return {
-        "splits": {
-            name: f"{split['folds']} folds, seed {split['seed']}: {apart(study, split)}."
-            for name, split in study.splits.items()
-        },
+        "splits": {name: f"{_folds(split)}: {apart(study, split)}." for name, split in study.splits.items()},
         "accessions": has_accessions(study),
         "augmentations": {name: [_transform(one) for one in several] for name, several in study.augmentations.items()},
         "recipes": {arm.name: _recipe(study.recipes[arm.model][arm.mode]) for arm in study.arms},
@@ -68,6 +67,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     )
     real = any(one["format"] == "breakhis" and not one.get("synthetic") for one in study.datasets.values())
     patients = [BREAKHIS] if real else []
+    bach = any(study.datasets[cell["dataset"]]["format"] == "bach" for cell in study.cells)
+    patients += [BACH_PATIENTS.rstrip(".")] if bach else []
     patients += [f"{name}: {apart(study, split)}" for name, split in study.splits.items()]
     cnn_input = vlm_input = ""
     if cnns:
@@ -112,14 +113,18 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
         if kept
         else ""
     )
+    given = all(split["by"] in GIVEN for split in study.splits.values())
+    made = (
+        "as given" if given else "stratified by label and by histological type, one assignment for all magnifications"
+    )
     points = [
         ("Training runs", "280: seven arms, four magnifications, five folds, two augmentations", counted(study)),
         ("Patients", "82 patients", "; ".join(patients)),
         (
             "Folds",
             "5-fold, patient level",
-            f"{_list(str(split['folds']) for split in study.splits.values())} folds, stratified by label and by histological type, one assignment "
-            "for all magnifications; {'a class may be absent in a fold' if study.classes else 'every fold has both classes'}",
+            f"{count((split['folds'] for split in study.splits.values()), 'fold')}, {made}; "
+            f"{'a class may be absent in a fold' if study.classes else 'every fold has both classes'}",
         ),
         (
             "Which epoch counts",
@@ -172,6 +177,11 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     ]
     without = ("Significance",) if study.classes else ()
     return [point for point in points if point[2] and point[0] not in without]
+
+
+def _folds(split: Settings) -> str:
+    """Return how many folds a split policy has, and the seed of those that are not given."""
+    return count([split["folds"]], "fold") + (", as given" if split["by"] in GIVEN else f", seed {split['seed']}")
 
 
 def _list(texts: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from histobench.evaluation.summary import GROUPS
 from histobench.io.errors import HistoBenchError
 from histobench.report.page.cells import Cell, Column, Source, Value, View, beside, columns_of, pivot, plain, view
+from histobench.report.tables.benchmark_table import OURS
 from histobench.report.tables.comparison_tables import excludes_zero
 from histobench.report.tables.folds_table import ALL, BOTH
 from histobench.report.tables.results_tables import best_means
@@ -35,6 +36,12 @@ ALSO_TRAINS = {
     "pixels_in_training": "an image with equal pixels",
 }
 """Column of the table of the folds -> what a share of the evaluation images has in training too."""
+BENCHMARK = (
+    *plain("encoder", "source", "metric", "selection"),
+    Column("Value", "{value}", more=["[{value_low}, {value_high}]"]),
+    *plain("images", "groups"),
+)
+"""Columns of the table of published scores, which have no interval."""
 SECONDARY = {
     "accuracy": Column("McNemar p (secondary)", "{mcnemar_p}"),
     "auc": Column("DeLong p (secondary)", "{delong_p}"),
@@ -50,7 +57,8 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
     views = []
     for stem in sorted((stem for stem in found if not stem.endswith((BESIDE, INTERVALS, SCALES))), key=order):
         source = Source.read(found[stem], folder, names)
-        shown = view(source, *_heading(source.path), fold=FOLD)
+        columns = BENCHMARK if stem == "published-rows" else None
+        shown = view(source, *_heading(source.path), columns, fold=FOLD)
         shown.identity = stem
         shown.best = _bold(stem, source)
         for suffix, make in ((BESIDE, beside), (INTERVALS, view), (SCALES, view)):
@@ -112,6 +120,8 @@ def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
     """Return (row, column) of the bold values of a table, which are the same as in its Markdown and LaTeX files."""
     if re.fullmatch(r"table[45](-validation|-best-epoch)?", papers(stem)) and "accuracy_mean" in source.columns:
         return best_means(source.rows)
+    if stem == "published-rows":
+        return {(index, "encoder") for index, row in enumerate(source.rows) if row["source"] == OURS}
     if papers(stem).startswith("table7") and "difference_low" in source.columns:
         return {(index, "difference") for index, row in enumerate(source.rows) if excludes_zero(row)}
     return set()

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 
 from histobench.evaluation.class_scores import ALL
 from histobench.report.render import Table
-from histobench.report.terms import ABSENT, EMPTY, NO_INTERVAL, Texts, count, fixed, span, training_variance
+from histobench.report.terms import (
+    ABSENT,
+    BACH_PATIENTS,
+    EMPTY,
+    NO_INTERVAL,
+    Texts,
+    count,
+    fixed,
+    span,
+    training_variance,
+)
 from histobench.study.class_files import SCORES
 from histobench.study.resolved import Study
 from histobench.study.runs import ARM
@@ -29,7 +39,7 @@ def class_tables(rows: Sequence[Texts], study: Study) -> dict[str, Table]:
     last = [row for row in rows if row["selection"] == "last"]
     whole = [row for row in last if row["class"] == ALL]
     each = [row for row in last if row["class"] != ALL]
-    counted = _groups(each, study)
+    counted = resampled_groups(each, study)
     seeds = [training_variance({int(row["seeds"]) for row in whole})] if whole else []
     about = {
         "results": f"Means over folds with 95 % intervals. {PRESENT} in a fold.",
@@ -72,8 +82,8 @@ def class_tables(rows: Sequence[Texts], study: Study) -> dict[str, Table]:
     return tables
 
 
-def _groups(rows: Sequence[Texts], study: Study) -> list[str]:
-    """Return what is resampled and how many groups each class has, as sentences."""
+def resampled_groups(rows: Sequence[Texts], study: Study) -> list[str]:
+    """Return what is resampled and how many groups each class has, of rows of single classes of class_scores.csv, as sentences."""
     said = []
     for dataset, split in dict.fromkeys((row["dataset"], row["split"]) for row in rows):
         own = [row for row in rows if (row["dataset"], row["split"]) == (dataset, split)]
@@ -85,4 +95,5 @@ def _groups(rows: Sequence[Texts], study: Study) -> list[str]:
         said.append(
             f"Resampled within class: {study.unit(split)}s of dataset {dataset}, split policy {split} ({of_class}; {folds})."
         )
+        said += [BACH_PATIENTS] if study.datasets[dataset]["format"] == "bach" else []
     return said

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from histobench.datasets.folds import SHARED
 from histobench.datasets.manifest import LABELS
 from histobench.report.render import Table
-from histobench.report.terms import Texts
+from histobench.report.terms import BACH_PATIENTS, Texts
 from histobench.study.resolved import Study
 
 ALL = "all"
@@ -39,6 +39,7 @@ def folds_table(censuses: Mapping[tuple[str, str], Sequence[Texts]], study: Stud
             "Equal pixels: pairs of images of different groups of which one trains and one evaluates. Shared patients: "
             f"patients, as the dataset's authors number them, with images on both sides. Fold {ALL}: the sum over folds, and the share in "
             f"this sum. Label {BOTH}: the sum over classes, in which a group with images of both classes counts twice.",
+            *([BACH_PATIENTS] if any(study.datasets[dataset]["format"] == "bach" for dataset, _ in censuses) else []),
             *(
                 ["All images of the split count, those of classes that the study leaves out too."]
                 if study.classes
