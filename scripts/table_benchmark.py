@@ -11,7 +11,7 @@ from histobench.study import arguments, published_rows, resolved
 def main() -> None:
     given = arguments.parse(__doc__, "study", "scores", "output_prefix", several=["published"])
     study = resolved.load(given.study)
-    columns = [one["column"] for one in study.published]
+    columns = [one["column"] for one in study.benchmark]
     published = [published_rows.read(file, column) for file, column in zip(given.published, columns, strict=True)]
     render.write(benchmark_table(published, read_csv(given.scores, COLUMNS), study), given.output_prefix)
 

@@ -109,6 +109,11 @@ def test_a_study_of_classes_has_its_own_outputs():
             "grid.0.dataset: most patients of 'bach' are not known; evaluate on it (`external`) instead, or give its folds "
             "(a split `by: file`)",
         ),
+        (
+            {},
+            {"published": [{"source": "they", "file": "theirs.csv", "column": "score", "metric": "accuracy"}]},
+            "published: stands beside scores of several classes; name them in `task`, or remove this key",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(block, keys, sentence):
@@ -135,3 +140,21 @@ def test_evas_split_has_as_many_images_as_eva_says():
         if image.magnification == 40 and image.subtype in (study.classes or [])
     )
     assert counts == {"train": 1132, "val": 339}  # docs/datasets/breakhis.md of kaiko-ai/eva
+
+
+def test_evas_split_of_bach_divides_no_known_patient():
+    rows = read_csv(ROOT / "resources/leaderboards/eva-bach-split.csv", ["image", "set"])
+    side = {row["image"]: row["set"] for row in rows}
+    counts = {
+        name: Counter(image.rstrip("0123456789") for image in side if side[image] == name) for name in ("train", "val")
+    }
+    assert {name: sum(own.values()) for name, own in counts.items()} == {
+        "train": 268,
+        "val": 132,
+    }  # docs/datasets/bach.md
+    assert counts["train"] + counts["val"] == {"n": 100, "b": 100, "is": 100, "iv": 100}
+    sides: dict[str, set[str]] = {}
+    for image, patient in bach.known_patients().items():
+        sides.setdefault(patient, set()).add(side[image])
+    assert sorted(map(len, sides.values())) == [1] * 29
+    assert all(image in bach.known_patients() for image in side if side[image] == "val")

@@ -41,10 +41,10 @@ def config(folder):
 
 def test_images_are_counted_before_they_are_there(config, folder):
     assert plan.images(config, "breakhis") == BREAKHIS
-    assert plan.images(config, "bach") == {40: 400}
+    assert plan.images(config, "bach") == {0: 400}
     demo = study([Path("config/demo.yaml")])
     assert plan.images(demo, "synthetic") == {40: 2 * 12 * 4, 200: 2 * 12 * 4}
-    assert plan.images(demo, "synthetic-bach") == {40: 4 * 4 * 2}
+    assert plan.images(demo, "synthetic-bach") == {0: 4 * 4 * 2}
     own = study([Path("config/studies/own-data.yaml")])
     assert plan.images(own, "mine") == {}
     made = Path(own.path(paths.MANIFEST, dataset="mine"))

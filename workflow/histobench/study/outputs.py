@@ -41,7 +41,7 @@ def tables(study: Study) -> list[str]:
     if study.classes:
         shown = [("table1", _is_main(study)), ("table2", True), ("table3", True)]
         names = ["folds", *CLASS_TABLES, *named(study, [name for name, has in shown if has])]
-        return sorted([*names, *(["published-rows"] if study.published else [])])
+        return sorted([*names, *(["published-rows"] if study.benchmark else [])])
     names = ["table2", f"table2{BESIDE}", "table3", f"table3{BESIDE}", "scores", "folds"]
     if _is_main(study):
         names += ["table1", f"table1{BESIDE}"]

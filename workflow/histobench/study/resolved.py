@@ -98,8 +98,8 @@ class Study:
     """Blocks of arms that are evaluated on altered images."""
     classes: Sequence[str] = ()
     """The classes of its task in order; empty where they are benign and malignant."""
-    published: Sequence[Settings] = ()
-    """Which published scores stand beside the study's own, without the files that hold them."""
+    benchmark: Sequence[Settings] = ()
+    """`published`: which published scores stand beside the study's own, without the files that hold them."""
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -287,7 +287,7 @@ def resolve(config: "Config") -> Study:
         paper=bool(config.paper),
         stress=[block.model_dump(mode="json") for block in config.stressed],
         classes=config.classes or (),
-        published=[one.model_dump(mode="json", exclude={"file"}) for one in config.published],
+        benchmark=[one.model_dump(mode="json", exclude={"file"}) for one in config.published],
     )
     study = replace(
         study,

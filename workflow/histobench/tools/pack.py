@@ -109,7 +109,7 @@ def metadata(config: Config, members: Mapping[str, bytes], software: Mapping[str
 
 
 def inputs(config: Config) -> list[str]:
-    """Return the files that a study's report is made of: manifests, folds, architectures and what each run left, no images.
+    """Return the files that a study's report is made of: manifests, folds, architectures, what each run left and published scores, no images.
 
     Their order is that of the grid, so that it is the same for two configurations that differ in paths alone.
     """
@@ -122,6 +122,7 @@ def inputs(config: Config) -> list[str]:
         found += [config.path(pattern, **vars(run)) for pattern in patterns]
     found += [config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run)) for on, scale, run in config.external_runs]
     found += [config.path(paths.STRESS, **vars(run)) for run in config.stress_runs]
+    found += [one.file for one in config.published]
     return list(dict.fromkeys(found))
 
 
@@ -210,6 +211,9 @@ def harmless(config: Config) -> Config:
         split |= {"file": "absent"} if split.get("file") else {}
         if split.get("files"):
             split["files"] = [f"absent{number}" for number in range(len(split["files"]))]
+    files = [one["file"] for one in given.get("published", [])]
+    for one in given.get("published", []):
+        one["file"] = f"published{files.index(one['file'])}.csv"
     return load(given)
 
 

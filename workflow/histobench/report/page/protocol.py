@@ -67,7 +67,8 @@ def decisions(study: Study) -> list[tuple[str, str, str]]:
     )
     real = any(one["format"] == "breakhis" and not one.get("synthetic") for one in study.datasets.values())
     patients = [BREAKHIS] if real else []
-    bach = any(study.datasets[cell["dataset"]]["format"] == "bach" for cell in study.cells)
+    trained = {cell["dataset"] for cell in study.cells}
+    bach = any(one["format"] == "bach" for name, one in study.datasets.items() if name in trained)
     patients += [BACH_PATIENTS.rstrip(".")] if bach else []
     patients += [f"{name}: {apart(study, split)}" for name, split in study.splits.items()]
     cnn_input = vlm_input = ""

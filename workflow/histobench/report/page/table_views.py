@@ -37,7 +37,7 @@ ALSO_TRAINS = {
 }
 """Column of the table of the folds -> what a share of the evaluation images has in training too."""
 BENCHMARK = (
-    *plain("encoder", "source", "metric", "selection"),
+    *plain("encoder", "source", "selection"),
     Column("Value", "{value}", more=["[{value_low}, {value_high}]"]),
     *plain("images", "groups"),
 )
@@ -57,8 +57,10 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
     views = []
     for stem in sorted((stem for stem in found if not stem.endswith((BESIDE, INTERVALS, SCALES))), key=order):
         source = Source.read(found[stem], folder, names)
-        columns = BENCHMARK if stem == "published-rows" else None
-        shown = view(source, *_heading(source.path), columns, fold=FOLD)
+        if stem == "published-rows":
+            views += benchmark(source)
+            continue
+        shown = view(source, *_heading(source.path), fold=FOLD)
         shown.identity = stem
         shown.best = _bold(stem, source)
         for suffix, make in ((BESIDE, beside), (INTERVALS, view), (SCALES, view)):
@@ -67,6 +69,20 @@ def tables(files: Sequence[Path], folder: Path, names: Mapping[str, str]) -> lis
                 below = make(companion, *_heading(companion.path))
                 below.identity = companion.path.stem
                 shown.companions = [*shown.companions, below]
+        views.append(shown)
+    return views
+
+
+def benchmark(source: Source) -> list[View]:
+    """Return a table of published scores for each metric, in which the study's own encoders are bold; the first has the caption."""
+    title, caption = _heading(source.path)
+    rows: dict[str, list[int]] = {}
+    for index, row in enumerate(source.rows):
+        rows.setdefault(row["metric"], []).append(index)
+    views = []
+    for metric, own in rows.items():
+        shown = view(source, f"{title}: {head(metric)}", "" if views else caption, BENCHMARK, own)
+        shown.best = {(index, "encoder") for index in own if source.rows[index]["source"] == OURS}
         views.append(shown)
     return views
 
@@ -120,8 +136,6 @@ def _bold(stem: str, source: Source) -> set[tuple[int, str]]:
     """Return (row, column) of the bold values of a table, which are the same as in its Markdown and LaTeX files."""
     if re.fullmatch(r"table[45](-validation|-best-epoch)?", papers(stem)) and "accuracy_mean" in source.columns:
         return best_means(source.rows)
-    if stem == "published-rows":
-        return {(index, "encoder") for index, row in enumerate(source.rows) if row["source"] == OURS}
     if papers(stem).startswith("table7") and "difference_low" in source.columns:
         return {(index, "difference") for index, row in enumerate(source.rows) if excludes_zero(row)}
     return set()

@@ -20,16 +20,16 @@ def benchmark_table(published: Sequence[Mapping[str, str]], scores: Sequence[Tex
     Rows of one metric are together, the highest score first. Published ones have no interval, images or groups.
 
     Args:
-        published: encoder -> score of each of the study's `published`, in their order.
+        published: encoder -> score of each entry of `study.benchmark`, in their order.
         scores: rows of class_scores.csv.
         study: the resolved study.
     """
     place = {**study.main, "magnification": str(study.magnification), "class": ALL}
     own = [row for row in scores if place.items() <= row.items() and row["fold_mean"]]
     rows: list[dict[str, str]] = []
-    for metric in dict.fromkeys(one["metric"] for one in study.published):
+    for metric in dict.fromkeys(one["metric"] for one in study.benchmark):
         sources = [
-            (one, found) for one, found in zip(study.published, published, strict=True) if one["metric"] == metric
+            (one, found) for one, found in zip(study.benchmark, published, strict=True) if one["metric"] == metric
         ]
         selections = {"last", *(one["selection"] for one, _ in sources)}
         found = [
@@ -51,7 +51,7 @@ def benchmark_table(published: Sequence[Mapping[str, str]], scores: Sequence[Tex
             f"Scores that others have published for the images of this benchmark, and those of {OURS}: dataset {study.dataset}, split policy "
             f"{study.split}, {magnified(study.magnification)}; means over folds with 95 % intervals. For each metric the highest score is first.",
             "The best epoch is chosen on the images that are scored. Published scores are as printed there, without intervals.",
-            *(f"{one['source']}: {one['note']}" for one in study.published if one["note"]),
+            *(f"{one['source']}: {one['note']}" for one in study.benchmark if one["note"]),
             *resampled_groups([row for row in each if row["class"] != ALL], study),
             *([training_variance({int(row["seeds"]) for row in own})] if own else []),
         ),
