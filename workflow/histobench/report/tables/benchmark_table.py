@@ -50,7 +50,7 @@ def benchmark_table(published: Sequence[Mapping[str, str]], scores: Sequence[Tex
         study.caption(
             f"Scores that others have published for the images of this benchmark, and those of {OURS}: dataset {study.dataset}, split policy "
             f"{study.split}, {magnified(study.magnification)}; means over folds with 95 % intervals. For each metric the highest score is first.",
-            "The best epoch is chosen on the images that are scored. Published scores are as printed there, without intervals.",
+            "The best epoch is chosen on the images that are scored. Published scores have no interval here.",
             *(f"{one['source']}: {one['note']}" for one in study.benchmark if one["note"]),
             *resampled_groups([row for row in each if row["class"] != ALL], study),
             *([training_variance({int(row["seeds"]) for row in own})] if own else []),
