@@ -1,6 +1,8 @@
 """Studies on the splits of published benchmarks, to the page: noise under the names of the datasets' images, and small random models."""
 
 import csv
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,9 +11,13 @@ import pytest
 import yaml
 
 from histobench.datasets import breakhis
+from histobench.study import paths
+from histobench.study.config import load
+from histobench.tools import pack, verify
 from tests.datasets.standin import png
 from tests.report import page_numbers
-from tests.workflow.conftest import ROOT, SMALL
+from tests.workflow.conftest import ROOT, SMALL, tool
+from tests.workflow.test_sharing import changed, edited, members_of
 
 pytestmark = pytest.mark.slow
 BACH = {"n": "Normal", "b": "Benign", "is": "InSitu", "iv": "Invasive"}
@@ -83,6 +89,32 @@ def check_table(results: Path, file: str, images: int, groups: int) -> None:
     assert "The images are NOISE." in text
 
 
+def check_archive(project) -> None:
+    """Check that the archive of the study is verified, and one with another logit or history is not, and that it is not ranked."""
+    files = ("--configfile", "config/studies/eva-4.yaml", "config/small.yaml", "config/noise.yaml")
+    made = tool("pack", *files, "--output", "eva-4.tar.gz", cwd=project.folder)
+    assert made.returncode == 0, made.stdout
+    ended = tool("verify", "eva-4.tar.gz", cwd=project.folder)
+    assert ended.returncode == 0, ended.stdout
+    assert "Runs      2 of 2 predict each image of their fold once" in ended.stdout
+    ended = tool("leaderboard", "eva-4.tar.gz", cwd=project.folder)
+    assert ended.returncode == 1
+    assert "has the classes F, TA, DC, MC, expected benign and malignant" in ended.stdout
+
+    archive = project.folder / "eva-4.tar.gz"
+    config = load(json.loads(members_of(archive, "eva-4")[pack.CONFIGURATION]))
+    folder = config.path(paths.RUN, **vars(config.runs[0]))
+    changed(archive, project.folder / "b.tar.gz", edited(f"{folder}/predictions.csv", "SOB_", "X"), study="eva-4")
+    ended = tool("verify", "b.tar.gz", cwd=project.folder)
+    assert ended.returncode == 1
+    assert "predictions.csv, line 2: has ('X" in ended.stdout
+    assert verify.wrong_histories(config, project.folder, {}) == []
+    history = project.folder / folder / "history.csv"
+    history.write_text(re.sub(r"\n(1(,[^,]*){3},)[^,]*", r"\n\g<1>0.123", history.read_text(), count=1))
+    (fault,) = verify.wrong_histories(config, project.folder, {})
+    assert f"{folder}/history.csv, line 2, column accuracy: packed 0.123, by the predictions " in fault
+
+
 def test_evas_breakhis(project):
     images = [
         image for image in breakhis.official() if image.magnification == 40 and image.subtype in ("F", "TA", "DC", "MC")
@@ -94,6 +126,7 @@ def test_evas_breakhis(project):
     tested = [image for image in images if image.member in some and image.patient in slides]
     results = run(project, "eva-4", "breakhis", some)
     check_table(results, "breakhis", len(tested), len({image.patient for image in tested}))
+    check_archive(project)
 
 
 def test_bach(project):

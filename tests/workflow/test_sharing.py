@@ -40,20 +40,20 @@ def packed(finished, tmp_path_factory) -> Path:
     return output
 
 
-def members_of(archive: Path) -> Members:
-    """Return the members of an archive, by their path in the study's folder."""
+def members_of(archive: Path, study: str = "tiny") -> Members:
+    """Return the members of a study's archive, by their path in the study's folder."""
     with tarfile.open(archive) as tar:
-        return {info.name.removeprefix("tiny/"): tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+        return {info.name.removeprefix(f"{study}/"): tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
 
 
-def changed(archive: Path, output: Path, *changes: Callable[[Members], None]) -> Path:
-    """Write an archive with changed members and new checksums."""
-    members = members_of(archive)
+def changed(archive: Path, output: Path, *changes: Callable[[Members], None], study: str = "tiny") -> Path:
+    """Write a study's archive with changed members and new checksums."""
+    members = members_of(archive, study)
     for change in changes:
         change(members)
     del members[pack.CHECKSUMS]
     lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items())
-    pack.write(members | {pack.CHECKSUMS: "".join(lines).encode()}, "tiny", output)
+    pack.write(members | {pack.CHECKSUMS: "".join(lines).encode()}, study, output)
     return output
 
 

@@ -73,6 +73,11 @@ def arms(archive: Path) -> list[Row]:
             _, found = verify.unpack(archive, folder)
             verify.check_hashes(folder, found)
             config = verify.configuration(folder / pack.CONFIGURATION)
+            if config.classes:
+                raise HistoBenchError(
+                    f"its study has the classes {', '.join(config.classes)}, expected benign and malignant; leave it out, and read its "
+                    "report for its scores"
+                )
             intervals = f"{paths.STUDY.format(study=config.study)}/intervals.csv"
             verify.require_members({*pack.inputs(config), intervals}, found)
             verify.check_inputs(config, folder, lambda line: None)

@@ -12,7 +12,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,11 +20,11 @@ from typing import Any
 
 from histobench.datasets import few_shot, folds, manifest, validation
 from histobench.datasets.archives import members
-from histobench.evaluation import predictions
+from histobench.evaluation import class_predictions, predictions
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, sha256_of
-from histobench.metrics import METRICS
-from histobench.study import paths
+from histobench.metrics import METRICS, class_scores
+from histobench.study import class_files, paths
 from histobench.study.config import Config, load
 from histobench.study.run_files import resampled_with
 from histobench.study.runs import Run, is_up_to_date, record
@@ -179,13 +179,20 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         if count := config.recipe(run.model, run.mode).patients_per_class:
             place = run.fold, run.magnification, count, run.seed
             sides = few_shot.draw(images[run.dataset], splits[run.dataset, run.split], *place), sides[1]
-        train, test = ([images[run.dataset][row] for row in side] for side in sides)
+        train, test = (
+            [one for row in side if (one := images[run.dataset][row]).subtype in (config.classes or [one.subtype])]
+            for side in sides
+        )
         kept = []
         if share := config.recipe(run.model, run.mode).validation:
             place = run.fold, run.magnification, share, run.seed
             _, rows = validation.divide(images[run.dataset], splits[run.dataset, run.split], *place)
             kept = [images[run.dataset][row] for row in rows]
         check_record(config, run, folder, train, test, kept)
+        if config.classes:
+            own = class_predictions.read(folder / path, run.fold, config.classes)
+            require_images(path, own, test, config.splits[run.split].by, config.classes)
+            continue
         try:
             read = predictions.read(folder / path, run.fold)
         except predictions.OtherFold:
@@ -224,10 +231,15 @@ def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: 
             raise HistoBenchError(f"{path}: its {side} are not those of fold and manifest")
 
 
-def require_images(path: str, read: Any, images: Sequence[manifest.Image], policy: str) -> None:
+def require_images(
+    path: str, read: Any, images: Sequence[manifest.Image], policy: str, classes: Sequence[str] | None = None
+) -> None:
     """Require the very images, in the order of the manifest, with their groups and labels."""
     found = zip(read.image_id, read.group.tolist(), read.label.tolist(), strict=True)
-    wanted = [(image.image_id, resampled_with(image, policy), int(image.label == "malignant")) for image in images]
+    labels = [classes.index(image.subtype) if classes else int(image.label == "malignant") for image in images]
+    wanted = [
+        (image.image_id, resampled_with(image, policy), label) for image, label in zip(images, labels, strict=True)
+    ]
     for line, (ours, theirs) in enumerate(zip_longest(found, wanted), start=2):
         if ours != theirs:
             raise HistoBenchError(f"{path}, line {line}: has {ours}, but fold and manifest have {theirs}")
@@ -242,11 +254,10 @@ def wrong_histories(config: Config, folder: Path, made: Mapping[str, bytes]) -> 
     The chosen threshold changes all scores but the AUC.
     """
     faults: dict[str, str] = {}
-    metrics = made[f"{paths.STUDY.format(study=config.study)}/metrics.csv"].decode()
-    for row in csv.DictReader(metrics.splitlines()):
-        path = config.path(paths.HISTORY, **row)
-        history = read_csv(folder / path, ("epoch", *METRICS))
-        recorded, selection = record((folder / path).parent), row["selection"]
+    metrics = class_files.SCORES if config.classes else METRICS
+    for path, selection, scores in _scored(config, folder, made):
+        history = read_csv(folder / path, ("epoch", *metrics))
+        recorded = record((folder / path).parent)
         epochs = {"last": len(history), "best_epoch": recorded.get("best_epoch")}
         epoch = epochs[selection] if selection in epochs else recorded["chosen"]["epoch"]
         if not isinstance(epoch, int) or not 1 <= epoch <= len(history):
@@ -257,12 +268,28 @@ def wrong_histories(config: Config, folder: Path, made: Mapping[str, bytes]) -> 
                 faults.setdefault(
                     path, f"{path}: epoch {epoch}, which run.json calls chosen, has not the lowest kept_loss"
                 )
-        for metric in ("auc",) if selection == "validation" else METRICS:
-            said, true = history[epoch - 1][metric], row[metric]
+        for metric in ("auc",) if selection == "validation" else metrics:
+            said, true = history[epoch - 1][metric], scores[metric]
             if said != true and not math.isclose(float(said or "nan"), float(true or "nan"), rel_tol=HISTORY_ROUNDING):
                 text = f"{path}, line {epoch + 1}, column {metric}: packed {said}, by the predictions {true}"
                 faults.setdefault(path, text)
     return list(faults.values())
+
+
+def _scored(config: Config, folder: Path, made: Mapping[str, bytes]) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """Yield, for each run and selection of an epoch, the path of the history, the selection, and the scores of the predictions."""
+    if config.classes:
+        for run in config.runs:
+            read = class_predictions.read(
+                folder / config.path(paths.PREDICTIONS, **vars(run)), run.fold, config.classes
+            )
+            for selection, logits in read.logits.items():
+                scores = class_scores(read.label, logits)
+                yield config.path(paths.HISTORY, **vars(run)), selection, {key: str(scores[key]) for key in scores}
+        return
+    metrics = made[f"{paths.STUDY.format(study=config.study)}/metrics.csv"].decode()
+    for row in csv.DictReader(metrics.splitlines()):
+        yield config.path(paths.HISTORY, **row), row["selection"], row
 
 
 def compare(made: Mapping[str, bytes], packed: Path, say: Say) -> list[str]:
