@@ -168,6 +168,8 @@ def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_na
         """Return the key of the configuration that the user can change."""
         return f"{training if key in own else f'modes.{mode_name}'}.{key}"
 
+    if wanted.trainable == "none":
+        wanted = wanted.model_copy(update={"epochs": 1, "compile": False})
     if not isinstance(entry, VlmEntry):
         lora = None
         if wanted.trainable in ("last", "lora") and not isinstance(entry, CnnEntry):
@@ -187,7 +189,7 @@ def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_na
     if wanted.trainable == "head":
         return wanted.model_copy(update={"lora": None, "compile": False})
     if wanted.trainable == "none":
-        return wanted.model_copy(update={"epochs": 1, "compile": False})
+        return wanted
     if wanted.lora is None:
         raise ValueError(f"{place('lora')}: this key is required to train {model_name!r}, a vision-language model")
     if "conv" in wanted.lora.projections:
