@@ -101,7 +101,7 @@ class Mode(Recipe):
     """For vision-language models: compile the decoder's layers by `torch.compile`."""
     gpu: Literal["whole", "shared", "none"] | None = None
     """What training needs: a GPU for itself (`whole`), one of its `gpu_slots` (`shared`), or the processor alone (`none`).
-    Where this is absent, `none` for linear heads, `shared` for CNNs and encoders and `whole` for vision-language models."""
+    Where this is absent, `none` for heads and a CLIP's captions, `shared` for CNNs and encoders and `whole` for vision-language models."""
 
     @model_validator(mode="after")
     def _keys_of_its_kind(self) -> "Mode":
