@@ -54,7 +54,7 @@ def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return ids and merges as CLIP has them: bytes, the same at the end of a word, what is merged, and the two special tokens."""
     letters = sorted(ByteLevel.alphabet())
     tokens, merges = [*letters, *(f"{letter}</w>" for letter in letters)], []
-    for word in ("malignant", "benign", "tumour", "image"):
+    for word in ("malignant", "benign", "tumour"):
         before, *rest = *word[:-1], f"{word[-1]}</w>"
         for letter in rest:
             merges.append((before, letter))

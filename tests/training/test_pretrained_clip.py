@@ -163,7 +163,7 @@ def test_a_tokenizer_that_would_cut_or_pad_does_not(saved, fetched):
     from transformers import CLIPTextConfig
 
     config = CLIPTextConfig(**json.loads(files[CONFIG])["text_config"])
-    (ids,) = text_embeddings.caption_ids(config, ["a malignant tumour image a"], tokenizer)
+    (ids,) = text_embeddings.caption_ids(config, ["a benign malignant tumour a"], tokenizer)
     assert len(ids) == 7
 
 
