@@ -65,7 +65,7 @@ def test_a_random_model_reads_bytes_between_its_own_ends():
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda: size(test_encoder.settings(), ASKED), "the config.json is of 'vit_tiny_patch16_224', which reads no text, but"),
+        (lambda: size(test_encoder.settings(arguments=test_encoder.SWIGLU), ASKED), "the config.json is of 'vit_tiny_patch16_224', which reads no text, but"),
         (lambda: size(clip(bos_token_id=40), ASKED), "the config's text_config has [40, 3] as bos_token_id and eos_token_id"),
         (lambda: size(clip(num_attention_heads=3), ASKED), "the config.json cannot be built (StrictDataclassClassValidation"),
         (lambda: classifier(prompts=["a" * 17]), f"the caption '{'a' * 17} m' has 21 tokens, more than the 20 that "),

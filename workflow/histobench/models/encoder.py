@@ -181,9 +181,9 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor], what: str, remedy:
 
 
 def _of_transformers(settings: EncoderSettings, config: Mapping[str, Any], tower: Tower) -> Any:
+    configuration, model, arguments = of_transformers(config, tower)
     if settings.arguments:
         raise HistoBenchError("`arguments` are for models of timm, and this is one of transformers; leave them out")
-    configuration, model, arguments = of_transformers(config, tower)
     return model(configuration, **arguments)
 
 
