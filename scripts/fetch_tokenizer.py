@@ -1,6 +1,6 @@
-"""Get the tokenizer.json of a vision-language model, by which text is cut into tokens; some megabytes, without weights.
+"""Get the tokenizer.json of a vision-language model or CLIP, by which text is cut into tokens; some megabytes, without weights.
 
---model is the model's settings as JSON. The file is verified and kept beside the output, as by fetch_config.py.
+--model is the model's settings as JSON. The file is verified and kept beside the output, with --gated too, as by fetch_config.py.
 """
 
 import logging
@@ -11,12 +11,13 @@ from histobench.study.spec import model_settings
 
 
 def main() -> None:
-    given = arguments.parse(__doc__, "output", model=model_settings)
+    given = arguments.parse(__doc__, "output", model=model_settings, gated=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     from histobench.fetch.hub import fetch_tokenizer
 
-    fetch_tokenizer(given.model.weights, given.output.parent, given.output)
+    is_encoder = given.model.family == "encoder"
+    fetch_tokenizer(given.model.weights, given.output.parent, given.output, is_encoder, given.gated)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 --model is the model's settings as JSON. Downloads are kept beside the output (those from the Hugging Face Hub in a folder
 named after repository and commit) and used again. With --gated, the user's token is sent to the Hub. The environment variable
 HISTOBENCH_TORCHVISION_URL names a mirror of https://download.pytorch.org/models/, HF_ENDPOINT one of https://huggingface.co. With
---language-head, only the language-model head of a vision-language model is written, which its other weights lack.
+--text, what the other weights lack is written alone: a vision-language model's language-model head, or a CLIP's text tower.
 """
 
 import logging
@@ -14,9 +14,7 @@ from histobench.study.spec import model_settings
 
 
 def main() -> None:
-    given = arguments.parse(
-        __doc__, "output", model=model_settings, language_head=False, licence="", citation="", gated=False
-    )
+    given = arguments.parse(__doc__, "output", model=model_settings, text=False, licence="", citation="", gated=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     output = given.output
 
@@ -24,10 +22,11 @@ def main() -> None:
     from histobench.training import pretrained_cnn, pretrained_encoder, pretrained_vlm
 
     if given.model.family == "encoder":
-        downloaded = pretrained_encoder.convert(given.model, output.parent, output, given.gated)
+        convert = pretrained_encoder.convert_text_tower if given.text else pretrained_encoder.convert
+        downloaded = convert(given.model, output.parent, output, given.gated)
     else:
         convert = pretrained_cnn.convert if given.model.family == "cnn" else pretrained_vlm.convert
-        if given.language_head:
+        if given.text:
             convert = pretrained_vlm.convert_language_head
         downloaded = convert(given.model, output.parent, output)
     if downloaded:

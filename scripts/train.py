@@ -7,10 +7,10 @@ the checkpoint and dies by the signal (status 143 in a shell for SIGTERM); asked
 once.
 
 --specification is a RunSpec as JSON, --split-by the policy of the folds. It trains from --pixels, the pixel store of the whole
-manifest, or from --features: embeddings for a head, visual tokens for LoRA; --evaluation-features are the plain ones,
+manifest, or from --features: embeddings for a head or a CLIP's captions, visual tokens for LoRA; --evaluation-features are the plain ones,
 when --features are augmented, and --scale-features those at the other magnifications of `scales`, ascending. --weights are
 pretrained ones, unless they are random or a head is trained. A model with them needs a --tokenizer for text and, where it is not
-trained but asked, a --language-head.
+trained but asked, the --text-weights that belong to it: a language-model head, or a CLIP's text tower.
 --gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
 --compile 1 compiles the layers of its decoder.
 --micro-batch is the most images on the device at once. Where the memory of a GPU holds fewer, the number that it holds is kept
@@ -34,7 +34,7 @@ def main() -> None:
     given = arguments.parse(
         __doc__,
         *("manifest", "folds", "output", "history", "run"),
-        optional=["pixels", "features", "evaluation_features", "weights", "found_sizes", "tokenizer", "language_head"],
+        optional=["pixels", "features", "evaluation_features", "weights", "found_sizes", "tokenizer", "text_weights"],
         specification=RunSpec.model_validate_json,
         split_by=str,
         gradient_checkpointing=0,
@@ -84,7 +84,7 @@ def main() -> None:
         if spec.recipe.trainable == "head":
             return feature_head(spec.recipe, spec.seed, sides.embeddings(), sides.training.labels, spec.outputs)
         if spec.recipe.trainable == "none":
-            return build.zero_shot(spec, given.weights, precision, how["tokens"], given.tokenizer, given.language_head)
+            return build.zero_shot(spec, given.weights, precision, how["tokens"], given.tokenizer, given.text_weights)
         return build.build(spec, given.weights, precision, **how, tokenizer=given.tokenizer)
 
     def score(logits: np.ndarray) -> dict[str, float]:

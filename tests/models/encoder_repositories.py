@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
 
 ARGUMENTS = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}
 """What config.json cannot hold of the timm model."""
 MEAN, STD = (0.7, 0.5, 0.6), (0.2, 0.3, 0.25)
 """Normalisation of every model, unlike the usual ones."""
+ENDS = ("<|startoftext|>", "<|endoftext|>")
+"""Tokens that begin and end a text of CLIP."""
 
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
 # Ten times the usual spread: at 0.02 such narrow layers say so little that faults would hide in rounding.
@@ -37,20 +40,31 @@ def transformers_model(kind: str) -> Any:
         return transformers.ViTModel(transformers.ViTConfig(**_SMALL, **_SPREAD, intermediate_size=64))
     if kind == "dinov2":
         return transformers.Dinov2Model(transformers.Dinov2Config(**_SMALL, **_SPREAD, layerscale_value=0.5))
-    text = {
-        "vocab_size": 16,
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    text |= {"bos_token_id": 1, "eos_token_id": 2}
+    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    start, end = (vocabulary()[0][token] for token in ENDS)
+    text |= {"vocab_size": end + 1, "bos_token_id": start, "eos_token_id": end, "initializer_factor": 10.0}
     vision = _SMALL | {"intermediate_size": 64, "initializer_factor": 10.0}
-    return transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=20))
+    config = transformers.CLIPConfig(
+        text_config=text, vision_config=vision, projection_dim=20, logit_scale_init_value=1.7
+    )
+    return transformers.CLIPModel(config)
+
+
+def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return ids and merges as CLIP has them: bytes, the same at the end of a word, what is merged, and the two special tokens."""
+    letters = sorted(ByteLevel.alphabet())
+    tokens, merges = [*letters, *(f"{letter}</w>" for letter in letters)], []
+    for word in ("malignant", "benign", "tumour"):
+        before, *rest = *word[:-1], f"{word[-1]}</w>"
+        for letter in rest:
+            merges.append((before, letter))
+            before += letter
+            tokens.append(before)
+    return {token: number for number, token in enumerate([*tokens, *ENDS])}, merges
 
 
 def save(kind: str, folder: Path) -> None:
-    """Write a repository: config.json, weights and, of transformers, preprocessor_config.json."""
+    """Write a repository: config.json, weights and, of transformers, preprocessor_config.json, of CLIP also its tokenizer."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = timm_model() if kind == "timm" else transformers_model(kind)
@@ -71,4 +85,7 @@ def save(kind: str, folder: Path) -> None:
         kind, transformers.ViTImageProcessor
     )
     processor(size=size, crop_size=size, image_mean=MEAN, image_std=STD).save_pretrained(folder)
+    if kind == "clip":
+        vocab, merges = vocabulary()
+        transformers.CLIPTokenizer(vocab=vocab, merges=merges).save_pretrained(folder)
     assert json.loads((folder / "preprocessor_config.json").read_text())["image_mean"] == list(MEAN)

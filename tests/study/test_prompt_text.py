@@ -13,6 +13,8 @@ from tests.study.test_config import PAPER
 STUDY = Path(__file__).parents[2] / "config/studies/prompts.yaml"
 ANSWERS = {"malignant": [" malignant"], "benign": [" benign"]}
 ZERO = {"trainable": "none", "prompts": ["At {magnification}x it is", "It is"], "answers": ANSWERS}
+ENTRY = yaml.safe_load(STUDY.read_text())["models"]["plip"] | {"training": {}}
+PLIP = {"models": PAPER["models"] | {"plip": ENTRY}}
 QUESTION = "{stain}, {magnification}x, {microns} µm: {{benign}} or malignant?"
 
 
@@ -64,11 +66,24 @@ def test_runs_whose_pixel_size_differs_have_paths_of_their_own_where_the_text_na
 
 def test_published_weights_need_files_for_text_and_random_ones_do_not():
     config = study(ZERO)
-    assert list(config.text_files("smolvlm")) == ["tokenizer", "language_head"]
+    assert list(config.text_files("smolvlm")) == ["tokenizer", "text_weights"]
     assert list(config.text_files("smolvlm", "lp")) == []
     files = study({"trainable": "head", "prompt": "benign?"}).text_files("smolvlm", "own")
     assert list(files) == ["tokenizer"]
     assert files["tokenizer"] == config.text_files("smolvlm")["tokenizer"]
+    assert list(study(ZERO, "plip", PLIP).text_files("plip", "own")) == ["tokenizer", "text_weights"]
+
+
+def test_captions_are_compared_with_the_embeddings_that_linear_probes_share():
+    """On the processor alone, with the text for its magnification, and in one epoch."""
+    config = study(ZERO, "plip", PLIP)
+    for model, embedded, gpu in (("plip", True, "none"), ("smolvlm", False, "whole")):
+        config = study(ZERO, model, PLIP)
+        found = config.from_embeddings(model, "own"), config.tokens(model, "own"), config.gpu(model, "own")
+        assert found == (embedded, not embedded, gpu)
+        recipe = config.specification(config.runs[0]).recipe
+        assert (recipe.epochs, recipe.prompts[0]) == (1, "At 40x it is")
+    assert config.from_embeddings("plip", "lp")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +95,12 @@ def test_published_weights_need_files_for_text_and_random_ones_do_not():
         ({"prompt": ""}, {}, "modes.own.prompt: expected a string that is not empty, found ''"),
         ({"prompt": "a", "trainable": "all"}, {"model": "resnet34"}, "modes.own.prompt: 'resnet34' is a CNN, which reads no text"),
         (ZERO, {"model": "alexnet"}, "modes.own.prompts: 'alexnet' is a CNN, which reads no text"),
+        ({"prompt": "a"}, {"model": "plip", "changes": PLIP}, "modes.own.prompt: 'plip' is an encoder, which reads no text after "),
+        (ZERO, {"model": "plip", "changes": PLIP, "augmentations": ["paper"]}, "grid: nothing is trained in mode 'own', so that "),
+        (
+            ZERO, {"model": "plip", "changes": {"models": PLIP["models"] | {"plip": ENTRY | {"pooling": "mean"}}}},
+            "models.plip.pooling: the texts of modes.own.prompts are compared with the embedding `model` alone, not 'mean'; ",
+        ),
         (ZERO, {"augmentations": ["paper"]}, "grid: nothing is trained in mode 'own', so that augmentation 'paper' would"),
         (ZERO | {"keep_weights": True}, {}, "modes.own: `keep_weights` is of no use with `trainable: none`: nothing is"),
         (ZERO | {"prompt": "a"}, {}, "modes.own: `prompt` is of no use with `trainable: none`"),
@@ -114,10 +135,11 @@ def test_a_pixel_size_or_readout_that_text_needs_is_asked_for():
 
 
 def test_the_study_of_prompts_shares_its_runs_without_text_with_the_paper():
-    config = load(PAPER | (own := yaml.safe_load(STUDY.read_text())) | {"modes": PAPER["modes"] | own["modes"]})
+    own = yaml.safe_load(STUDY.read_text())
+    config = load(PAPER | own | {name: PAPER[name] | own[name] for name in ("models", "modes")})
     paper = load(PAPER)
     shared = [run for run in config.runs if run.mode in ("lp", "ft")]
-    assert (len(config.runs), len(shared)) == (100, 30)
+    assert (len(config.runs), len(shared)) == (110, 30)
     for run in shared:
         assert config.path(paths.RUN, **vars(run)) == paper.path(paths.RUN, **vars(run))
         assert config.specification(run) == paper.specification(run)

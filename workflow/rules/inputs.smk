@@ -99,20 +99,22 @@ def normalised_feature_inputs(w):
 
 
 def train_inputs(w):
-    """What all folds share is computed once: the embeddings for a linear head, visual tokens for LoRA."""
+    """What all folds share is computed once: embeddings for a head or a CLIP's captions, visual tokens for LoRA or answers."""
     inputs = {
         "folds": STUDY.path(paths.FOLDS, dataset=w.dataset, split=w.split),
         "digest": STUDY.path(paths.FOLDS_DIGEST, dataset=w.dataset, split=w.split),
     }
-    head = STUDY.recipe(w.model, w.mode).trainable == "head"
-    if head:
+    embedded = STUDY.from_embeddings(w.model, w.mode)
+    if embedded:
         inputs["manifest"] = STUDY.path(paths.MANIFEST, dataset=w.dataset)
     else:
-        inputs |= image_inputs(w) | STUDY.text_files(w.model, w.mode)
-    if STUDY.normalised(w) and not head:
+        inputs |= image_inputs(w)
+    if STUDY.recipe(w.model, w.mode).trainable != "head":
+        inputs |= STUDY.text_files(w.model, w.mode)
+    if STUDY.normalised(w) and not embedded:
         inputs["pixels"] = normalised(paths.NORMALISED, w, size=STUDY.models[w.model].image_size)
-    if head or (STUDY.tokens(w.model, w.mode) and not run_is_up_to_date(w)):
-        pattern = paths.FEATURES if head else paths.TOKENS
+    if embedded or (STUDY.tokens(w.model, w.mode) and not run_is_up_to_date(w)):
+        pattern = paths.FEATURES if embedded else paths.TOKENS
         pattern = paths.NORMALISED_FEATURES if STUDY.normalised(w) else pattern
         views = STUDY.views(w.model, w.mode, w.augmentation)
         inputs["features"] = stored(pattern, w, w.augmentation, views)
@@ -138,7 +140,7 @@ def computed_from(w, input):
     stores = given(input, "tokens", "features", "evaluation_features")
     if "scale_features" in input.keys():
         stores += f" {option('--scale-features', *input.scale_features)}"
-    text = given(input, "tokenizer", "language_head")
+    text = given(input, "tokenizer", "text_weights")
     return f"{stores or given(input, 'pixels')} {given(input, 'weights')}" + f" {text}" * bool(text)
 
 

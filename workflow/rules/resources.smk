@@ -60,7 +60,7 @@ rule fetch_weights:
         " --output {output:q} > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
-# What only text needs of a published model: its tokenizer, and the head that gives the probabilities of words.
+# What only text needs of a published model: its tokenizer, and language-model head or text tower.
 rule fetch_tokenizer:
     input:
         own_files,
@@ -72,22 +72,24 @@ rule fetch_tokenizer:
         "../../envs/compute.yaml"
     params:
         model=model_settings,
+        gated=lambda w, output: gated(STUDY.models[w.model]),
     shell:
-        'exec python "$HISTOBENCH_SCRIPTS/fetch_tokenizer.py" --model {params.model:q} --output {output:q}'
+        'exec python "$HISTOBENCH_SCRIPTS/fetch_tokenizer.py" --model {params.model:q} {params.gated} --output {output:q}'
         " > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
-rule fetch_language_head:
+rule fetch_text_weights:
     input:
         own_files,
     output:
-        paths.LANGUAGE_HEAD,
+        paths.TEXT_WEIGHTS,
     log:
-        "results/logs/fetch_language_head/{model}-{weights_key}.log",
+        "results/logs/fetch_text_weights/{model}-{weights_key}.log",
     conda:
         "../../envs/compute.yaml"
     params:
         model=model_settings,
+        gated=lambda w, output: gated(STUDY.models[w.model]),
     shell:
-        'exec python "$HISTOBENCH_SCRIPTS/fetch_weights.py" --language-head --model {params.model:q} --output {output:q}'
+        'exec python "$HISTOBENCH_SCRIPTS/fetch_weights.py" --text --model {params.model:q} {params.gated} --output {output:q}'
         " > {log:q} 2> >(tee -a {log:q} >&2)"

@@ -176,7 +176,7 @@ def fetch_files(
         weights: a commit of a repository, or a folder.
         downloads: where folders of repositories are.
         check: is given the model's folder once the small files are there, before gigabytes are downloaded; raises HistoBenchError.
-        encoder: whether the model is an encoder, which has no tokenizer.
+        encoder: whether the model is an encoder, which may have no tokenizer.
         gated: whether the user's token is sent.
 
     Returns:
@@ -217,17 +217,19 @@ def fetch_config(weights: HubWeights | FolderWeights, downloads: Path, output: P
         temporary.write_text(config + "\n", encoding="utf-8")
 
 
-def fetch_tokenizer(weights: HubWeights | FolderWeights, downloads: Path, output: Path) -> None:
-    """Write the published tokenizer.json of a model to `output`, verified as its weights are.
+def fetch_tokenizer(
+    weights: HubWeights | FolderWeights, downloads: Path, output: Path, encoder: bool = False, gated: bool = False
+) -> None:
+    """Write the published tokenizer.json of a model to `output`, verified as its weights are; arguments as of :func:`fetch_files`.
 
     Raises:
         HistoBenchError: it is missing and cannot be downloaded, or is not the published one.
     """
     name = TOKENIZER[0]
-    if isinstance(weights, FolderWeights) and name not in verify_folder(weights):
+    if isinstance(weights, FolderWeights) and name not in verify_folder(weights, encoder):
         raise HistoBenchError(f"{Path(weights.folder) / name}: there is no such file, which prompts need; put it there")
     with atomic_path(output) as temporary:
-        temporary.write_bytes((_with_file(weights, downloads, name) / name).read_bytes())
+        temporary.write_bytes((_with_file(weights, downloads, name, gated) / name).read_bytes())
 
 
 def _with_file(weights: HubWeights | FolderWeights, downloads: Path, name: str, gated: bool = False) -> Path:

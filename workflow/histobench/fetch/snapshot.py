@@ -13,13 +13,13 @@ PREPROCESSOR, PICKLED = "preprocessor_config.json", "pytorch_model.bin"
 """What only encoders have: normalisation, which is optional; and weights where there are no safetensors."""
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")
-"""Tokenizer files that give the ids of added tokens; a repository has at least one of them."""
+"""Tokenizer files that give the ids of added tokens; a vision-language model's repository has at least one of them."""
 
 
 def small_files(offered: set[str], encoder: bool = False) -> list[str]:
-    """Return the names of config and tokenizer files that loading needs, of those offered; an encoder has no tokenizer."""
+    """Return the names of config and tokenizer files that loading needs, of those offered; of an encoder the first is enough."""
     if encoder:
-        return [CONFIG, *{PREPROCESSOR} & offered]
+        return [CONFIG, *(name for name in (PREPROCESSOR, TOKENIZER[0]) if name in offered)]
     return [CONFIG, *([name for name in TOKENIZER if name in offered] or TOKENIZER[:1])]
 
 

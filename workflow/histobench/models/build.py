@@ -9,7 +9,7 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, read
-from histobench.models import cnn, encoder, partial_training, prompts, vlm
+from histobench.models import cnn, encoder, partial_training, prompts, text_embeddings, vlm
 from histobench.models.linear_head import LinearHead
 from histobench.study.spec import CnnSettings, EncoderSettings, FeatureSpec, RunSpec, VlmSettings, is_vlm
 
@@ -42,24 +42,30 @@ def build(
 
 
 def zero_shot(
-    spec: RunSpec, weights: Path | None, precision: str, tokens: bool, tokenizer: Path | None, head: Path | None
+    spec: RunSpec, weights: Path | None, precision: str, tokens: bool, tokenizer: Path | None, text_weights: Path | None
 ) -> nn.Module:
-    """Return a vision-language model as it is, from images or, with `tokens`, visual tokens to a logit for each prompt.
+    """Return a model as it is, from images or, with `tokens`, stored embeddings or visual tokens to a logit for each prompt.
 
-    `head` is the file of its language-model head, None where weights are random.
+    `text_weights` is the file of its language-model head or, of an encoder, its text tower; None where weights are random. An encoder
+    starts from embeddings and needs no other weights.
+
+    Raises:
+        HistoBenchError: a file is missing, of no use, or not that of the model; a text cannot be read.
     """
     model, recipe = spec.model, spec.recipe
-    assert isinstance(model, VlmSettings)
     assert recipe.prompts
     assert recipe.answers
-    _require_file("language-head", spec, head)
+    _require_file("text-weights", spec, text_weights)
+    _require_file("tokenizer", spec, tokenizer)
+    if isinstance(model, EncoderSettings):
+        return text_embeddings.build(model, recipe.prompts, recipe.answers, spec.seed, text_weights, tokenizer)
+    assert isinstance(model, VlmSettings)
     made = vlm.stored_architecture(model, weights)
     texts = (recipe.prompts, recipe.answers.malignant, recipe.answers.benign)
-    _require_file("tokenizer", spec, tokenizer)
     ids = [prompts.token_ids(made, some, tokenizer) for some in texts]
     text = [token for some in ids for one in some for token in one]
     classifier = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE, text=text)
-    return prompts.ZeroShotClassifier(classifier, prompts.language_head(made, head, spec.seed), *ids)
+    return prompts.ZeroShotClassifier(classifier, prompts.language_head(made, text_weights, spec.seed), *ids)
 
 
 def backbone(

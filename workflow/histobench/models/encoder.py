@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -30,6 +30,9 @@ _KINDS = {
     "clip": ("CLIPVisionConfig", "CLIPVisionModelWithProjection", {}),
 }
 """The `model_type` of a config.json; classes of configuration and model in transformers; further arguments of the model."""
+
+Tower = Literal["vision", "text"]
+"""A part of a CLIP; other encoders are a vision tower alone."""
 
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Mean and deviation that CLIP was trained with (Radford et al., ICML 2021)."""
@@ -95,7 +98,7 @@ def build(
     Raises:
         HistoBenchError: the config, pooling or image size cannot be used; the weights are not those of the model.
     """
-    config, preprocessor = _stored(weights) if weights else (settings.config or {}, {})
+    config, preprocessor = stored(weights) if weights else (settings.config or {}, {})
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the caller's GPUs as well
         model = network(settings, config, empty=empty or weights is not None)
@@ -117,17 +120,19 @@ def build(
     return cnn.Classifier(backbone, head, *_normalisation(model, preprocessor))
 
 
-def network(settings: EncoderSettings, config: Mapping[str, Any], empty: bool = False) -> Any:
-    """Return the model that a config.json describes, without classifier; if `empty`, its parameters are on the meta device.
+def network(settings: EncoderSettings, config: Mapping[str, Any], empty: bool = False, tower: Tower = "vision") -> Any:
+    """Return a tower of the model that a config.json describes, without classifier; if `empty`, it is on the meta device.
 
     Raises:
-        HistoBenchError: the config is of no known form, or the library does not accept it.
+        HistoBenchError: the config is of no known form, has no such tower, or the library does not accept it.
     """
     from accelerate import init_empty_weights
 
     with init_empty_weights(include_buffers=False) if empty else nullcontext(), Unfilled():
         try:
-            return _of_timm(settings, config) if "architecture" in config else _of_transformers(settings, config)
+            if "architecture" in config and tower == "vision":
+                return _of_timm(settings, config)
+            return _of_transformers(settings, config, tower)
         except HistoBenchError:
             raise
         except Exception as error:  # whatever a library raises about values that it cannot use
@@ -137,13 +142,18 @@ def network(settings: EncoderSettings, config: Mapping[str, Any], empty: bool = 
             ) from error
 
 
-def of_transformers(config: Mapping[str, Any]) -> tuple[Any, type, dict[str, Any]]:
-    """Return configuration, class and further arguments of the model of transformers that a config.json describes.
+def of_transformers(config: Mapping[str, Any], tower: Tower = "vision") -> tuple[Any, type, dict[str, Any]]:
+    """Return configuration, class and further arguments of a tower of the model of transformers that a config.json describes.
 
     Raises:
-        HistoBenchError: its `model_type` is not known here.
+        HistoBenchError: its `model_type` is not known here, or has no such tower.
     """
     kind = config.get("model_type")
+    if tower == "text" and kind != "clip":
+        raise HistoBenchError(
+            f"the config.json is of {config.get('architecture', kind)!r}, which reads no text, but a mode with `trainable: none` "
+            "compares images with captions; take the model out of the mode, or choose a CLIP of transformers"
+        )
     if kind not in _KINDS:
         raise HistoBenchError(
             f"the config.json has no `architecture` of timm, and the model_type {str(kind)[:60]!r}, expected one of "
@@ -151,8 +161,9 @@ def of_transformers(config: Mapping[str, Any]) -> tuple[Any, type, dict[str, Any
         )
     configuration, model, arguments = _KINDS[kind]
     transformers: Any = importlib.import_module("transformers")
-    if kind == "clip":  # only its image tower is built
-        config = config.get("vision_config", {}) | {"projection_dim": config.get("projection_dim", 512)}
+    if kind == "clip":  # only one tower is built
+        config = config.get(f"{tower}_config", {}) | {"projection_dim": config.get("projection_dim", 512)}
+        configuration, model = (name.replace("Vision", tower.capitalize()) for name in (configuration, model))
     unwanted = ("_", "auto_map", "dtype", "model_type", "quantization_config", "torch_dtype", "transformers_version")
     keys = {key: value for key, value in config.items() if not key.startswith(unwanted)}
     return getattr(transformers, configuration)(**keys), getattr(transformers, model), arguments
@@ -169,10 +180,10 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor], what: str, remedy:
     model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in own.items()}, assign=True)
 
 
-def _of_transformers(settings: EncoderSettings, config: Mapping[str, Any]) -> Any:
+def _of_transformers(settings: EncoderSettings, config: Mapping[str, Any], tower: Tower) -> Any:
+    configuration, model, arguments = of_transformers(config, tower)
     if settings.arguments:
         raise HistoBenchError("`arguments` are for models of timm, and this is one of transformers; leave them out")
-    configuration, model, arguments = of_transformers(config)
     return model(configuration, **arguments)
 
 
@@ -213,7 +224,8 @@ def _normalisation(model: Any, preprocessor: Mapping[str, Any]) -> tuple[Sequenc
     return preprocessor.get("image_mean", usual[0]), preprocessor.get("image_std", usual[1])
 
 
-def _stored(weights: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def stored(weights: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the config.json and preprocessor_config.json in the metadata of converted weights; the latter may be empty."""
     from safetensors import safe_open
 
     with safe_open(weights, framework="pt") as file:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
-from histobench.models import cnn, encoder, partial_training, vlm
+from histobench.models import cnn, encoder, partial_training, text_embeddings, vlm
 from histobench.models.feature_heads import feature_head
 from histobench.study.recipes import Recipe
 from histobench.study.spec import CnnSettings, EncoderSettings, VlmSettings
@@ -20,7 +20,7 @@ class Size:
 
     published_form: int
     """As published: a CNN with its original classifier (1000 classes), at the model's width; an encoder without any head, CLIP's
-    with its projection; a vision-language model with its language-model head."""
+    with its projection and, where it is not trained, its text tower; a vision-language model with its language-model head."""
     total: int
     """As trained here: with one output or one for each class, without language-model head, with adapters. All token embeddings count, although
     only those of the two image markers are ever looked up."""
@@ -52,6 +52,10 @@ def size(settings: CnnSettings | EncoderSettings | VlmSettings, recipe: Recipe, 
         return _size(published_form, classifier, recipe)
     if isinstance(settings, EncoderSettings):
         classifier = encoder.build(settings, 0, None, empty=True, outputs=outputs)
+        if recipe.trainable == "none":
+            tower = text_embeddings.text_tower(settings, settings.config or {}, empty=True)
+            both = _count(classifier.backbone) + _count(tower)
+            return Size(both, both, 0, 0)
         return _size(_count(classifier.backbone), classifier, recipe)
     original = cnn.network(settings.architecture, empty=True)
     if settings.width < 1:

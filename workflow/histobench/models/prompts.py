@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from histobench.io.errors import HistoBenchError
+from histobench.models import text_tokens
 from histobench.models.vlm import VisionLanguageClassifier
 from histobench.models.vlm_architecture import Architecture
 
@@ -26,21 +27,10 @@ def token_ids(made: Architecture, texts: Iterable[str], tokenizer: Path | None) 
     """
     size, markers = made.config.text_config.vocab_size, made.family.marker_ids(made.config)
     if tokenizer is None:
-        free = [token for token in range(size) if token not in markers]
-        return [[free[byte % len(free)] for byte in text.encode()] for text in texts]
-    from tokenizers import Tokenizer
-
-    try:
-        known = Tokenizer.from_file(str(tokenizer))
-    except Exception as error:  # it raises nothing more special
-        raise HistoBenchError(f"{tokenizer}: is no tokenizer ({error}); delete it to have it fetched again") from error
-    found = [known.encode(text, add_special_tokens=False).ids for text in texts]
+        return text_tokens.of_bytes(texts, size, markers)
+    found = text_tokens.by_tokenizer(texts, size, tokenizer)
     for text, ids in zip(texts, found, strict=True):
-        if not ids or max(ids) >= size:
-            raise HistoBenchError(
-                f"the text {text!r} has no tokens that the model knows; write another one in the mode"
-            )
-        if made.family.marker_ids(made.config)[1] in ids:
+        if markers[1] in ids:
             raise HistoBenchError(
                 f"the text {text!r} holds an image marker, which stands before it already; leave it out of the mode's text"
             )

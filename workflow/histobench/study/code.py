@@ -22,7 +22,7 @@ def script_code(script: str, families: Sequence[str] = ("cnn",)) -> str:
     without += (
         [] if {"cnn", "encoder"} & set(families) else ["histobench.models.cnn", "histobench.models.partial_training"]
     )
-    without += [] if "encoder" in families else ["histobench.models.encoder"]
+    without += [] if "encoder" in families else ["histobench.models.encoder", "histobench.models.text_embeddings"]
     without += [] if vlms else ["histobench.models.vlm", "histobench.models.prompts"]
     also = [family_module(name) for name in vlms]
     return fingerprint(SCRIPTS / f"{script}.py", without, also)
@@ -42,6 +42,5 @@ def training_code(config: Config, model: str, mode: str) -> str:
     trainable = config.recipe(model, mode).trainable
     if trainable == "head":
         return script_code("train", ())
-    return model_code(config, "train", model) + (
-        model_code(config, "features", model) if trainable in ("lora", "none") else ""
-    )
+    from_tokens = trainable in ("lora", "none") and not config.from_embeddings(model, mode)
+    return model_code(config, "train", model) + (model_code(config, "features", model) if from_tokens else "")

@@ -22,7 +22,7 @@ from histobench.study.published_papers import PAPER, ledgers
 from histobench.study.published_rows import Published
 from histobench.study.recipes import Recipe
 from histobench.study.runs import Run
-from histobench.study.spec import FeatureSpec, RunSpec
+from histobench.study.spec import FeatureSpec, RunSpec, starts_from_embeddings
 from histobench.study.stress_settings import Stress
 from histobench.study.values import Name, Settings, Transform
 
@@ -109,10 +109,13 @@ class Config(Settings):
 
     def gpu(self, model: str, mode: str | None = None) -> Literal["whole", "shared", "none"]:
         """Return what training a mode needs; without one, what computing with a model's frozen backbone needs."""
-        wanted = self.mode(model, mode) if mode else None
-        if wanted and (wanted.gpu or wanted.trainable == "head"):
-            return wanted.gpu or "none"
+        if mode and (self.mode(model, mode).gpu or self.from_embeddings(model, mode)):
+            return self.mode(model, mode).gpu or "none"
         return "whole" if isinstance(self.models[model], VlmEntry) else "shared"
+
+    def from_embeddings(self, model: str, mode: str) -> bool:
+        """Tell whether a mode starts from a model's stored embeddings of images."""
+        return starts_from_embeddings(self.models[model].family, self.mode(model, mode).trainable)
 
     def tokens(self, model: str, mode: str) -> bool:
         """Tell whether a mode starts from a model's stored visual tokens, which are those of images as they are."""
@@ -171,7 +174,7 @@ class Config(Settings):
         recipes = [self.recipe(model, name) for name in modes]
         patterns = {
             "tokenizer": paths.TOKENIZER if any(recipe.prompt or recipe.prompts for recipe in recipes) else "",
-            "language_head": paths.LANGUAGE_HEAD if any(recipe.prompts for recipe in recipes) else "",
+            "text_weights": paths.TEXT_WEIGHTS if any(recipe.prompts for recipe in recipes) else "",
         }
         return {name: self.path(pattern, model=model) for name, pattern in patterns.items() if pattern}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from histobench.study import prompt_text, tasks
 from histobench.study.grid_settings import Block, External
 from histobench.study.messages import meant, shown
-from histobench.study.model_settings import VlmEntry
+from histobench.study.model_settings import CnnEntry, EncoderEntry
 from histobench.study.run_files import unit_of
 from histobench.study.stress_settings import Stress
 from histobench.study.synthetic_settings import SHARED_ACCESSION
@@ -135,10 +135,20 @@ def _text(config: "Config") -> None:
         if not recipe.prompt and not recipe.prompts:
             continue
         key = f"modes.{mode}.{'prompt' if recipe.prompt else 'prompts'}"
-        if not isinstance(entry, VlmEntry):
-            kind = "a CNN" if entry.family == "cnn" else "an encoder"
-            raise ValueError(f"{key}: {model!r} is {kind}, which reads no text; train it in another mode")
-        if entry.readout != "end_marker":
+        if isinstance(entry, CnnEntry):
+            raise ValueError(f"{key}: {model!r} is a CNN, which reads no text; train it in another mode")
+        if isinstance(entry, EncoderEntry):
+            if recipe.prompt:
+                raise ValueError(
+                    f"{key}: {model!r} is an encoder, which reads no text after the image; use a mode without it, or, of a CLIP, "
+                    "`prompts` with `trainable: none`"
+                )
+            if entry.pooling != "model":
+                raise ValueError(
+                    f"models.{model}.pooling: the texts of {key} are compared with the embedding `model` alone, not {entry.pooling!r}; "
+                    "leave `pooling` out"
+                )
+        elif entry.readout != "end_marker":
             raise ValueError(
                 f"models.{model}.readout: {entry.readout!r} comes before the text of {key} and would not see it; write `end_marker`, "
                 "the last position"

@@ -101,7 +101,7 @@ class Mode(Recipe):
     """For vision-language models: compile the decoder's layers by `torch.compile`."""
     gpu: Literal["whole", "shared", "none"] | None = None
     """What training needs: a GPU for itself (`whole`), one of its `gpu_slots` (`shared`), or the processor alone (`none`).
-    Where this is absent, `none` for linear heads, `shared` for CNNs and encoders and `whole` for vision-language models."""
+    Where this is absent, `none` for heads and a CLIP's captions, `shared` for CNNs and encoders and `whole` for vision-language models."""
 
     @model_validator(mode="after")
     def _keys_of_its_kind(self) -> "Mode":
@@ -168,6 +168,8 @@ def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_na
         """Return the key of the configuration that the user can change."""
         return f"{training if key in own else f'modes.{mode_name}'}.{key}"
 
+    if wanted.trainable == "none":
+        wanted = wanted.model_copy(update={"epochs": 1, "compile": False})
     if not isinstance(entry, VlmEntry):
         lora = None
         if wanted.trainable in ("last", "lora") and not isinstance(entry, CnnEntry):
@@ -187,7 +189,7 @@ def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_na
     if wanted.trainable == "head":
         return wanted.model_copy(update={"lora": None, "compile": False})
     if wanted.trainable == "none":
-        return wanted.model_copy(update={"epochs": 1, "compile": False})
+        return wanted
     if wanted.lora is None:
         raise ValueError(f"{place('lora')}: this key is required to train {model_name!r}, a vision-language model")
     if "conv" in wanted.lora.projections:

@@ -150,7 +150,7 @@ def figures(study: Study) -> list[str]:
     wanted = {
         "figure1": True,
         "figure2": study.external,
-        "figure3": any(not arm.is_vlm for arm in study.arms),
+        "figure3": any(not arm.is_vlm and arm.trainable != "none" for arm in study.arms),
         "figure4": any(arm.is_vlm and arm.trainable != "none" for arm in study.arms),
         "figure5": study.panels,
         "figure6": epochs,

@@ -27,7 +27,8 @@ REFERENCE = f"{NORMAL}/{{size}}px.json"
 NORMALISE_LOG = NORMALISED.replace("/normalised/", "/logs/normalise/").replace(".npy", ".log")
 WEIGHTS = "resources/weights/{model}-{weights_key}.safetensors"
 TOKENIZER = WEIGHTS.replace(".safetensors", ".tokenizer.json")
-LANGUAGE_HEAD = WEIGHTS.replace(".safetensors", ".language-head.safetensors")
+TEXT_WEIGHTS = WEIGHTS.replace(".safetensors", ".text.safetensors")
+"""The language-model head of a vision-language model, or the text tower of a CLIP."""
 FOUND_SIZES = "resources/micro-batches"
 COMPILED = "resources/compiled"
 MODEL_CONFIG = "resources/weights/{model}-{weights_key}.config.json"

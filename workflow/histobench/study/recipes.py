@@ -66,7 +66,7 @@ class Recipe(Settings):
     trainable: Literal["all", "head", "last", "lora", "none"] = "all"
     """`all` parameters (for a vision-language model: what `lora` says), only a linear `head` on embeddings of the frozen
     backbone, a CNN's `last` block and all that follows it, `lora` adapters and the head, or `none`: a vision-language model's
-    own answers to `prompts`."""
+    own answers to `prompts`, or a CLIP's comparison of images with captions."""
     epochs: int = Field(default=20, ge=1, le=10_000)
     batch_size: int = Field(default=64, ge=1, le=65_536)
     """Images per optimizer step (the logical batch)."""
@@ -104,6 +104,6 @@ class Recipe(Settings):
     prompts: Annotated[list[Prompt], Field(min_length=1), AfterValidator(distinct)] | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
-    """For `none` only: several such texts. A run's logit is the mean of theirs."""
+    """For `none` only: several such texts, with which captions of a CLIP begin. A run's logit is the mean of theirs."""
     answers: Answers | None = Field(default=None, exclude_if=lambda value: value is None)
-    """For `none` only: the words whose probabilities after a prompt are compared."""
+    """For `none` only: the words whose probabilities after a prompt are compared, or with which captions of a CLIP end."""

@@ -83,7 +83,7 @@ class FolderWeights(Settings):
     """Weights of a vision-language model or encoder in a folder of your own."""
 
     folder: PathText
-    """Path of a folder with config.json, tokenizer tables (not for encoders) and safetensors, as a repository on the Hugging Face Hub has them."""
+    """Path of a folder with config.json, tokenizer tables (of an encoder only tokenizer.json, where there is one) and safetensors, as a repository on the Hugging Face Hub has them."""
     sha256: Sha256
     """SHA-256 of what `sha256sum FILES | LC_ALL=C sort` prints in the folder, of the files that loading uses."""
 
@@ -166,6 +166,11 @@ def family_module(family: str) -> str:
 def is_vlm(family: str) -> bool:
     """Tell whether a family is one of vision-language models: neither CNNs nor encoders."""
     return family not in ("cnn", "encoder")
+
+
+def starts_from_embeddings(family: str, trainable: str) -> bool:
+    """Tell whether runs start from stored embeddings of images: those of a head, and of an encoder that is not trained at all."""
+    return trainable == "head" or (trainable == "none" and family == "encoder")
 
 
 def settings_kind(value: Any) -> Literal["CNN", "Encoder", "VLM"]:

@@ -194,7 +194,7 @@ def shared_work(config: Config, device: str) -> list[Job]:
             jobs[path] = Job(what, path, run, done, passes, seconds)
 
     for run in config.runs:
-        counts, head = sides(config, run), config.mode(run.model, run.mode).trainable == "head"
+        counts, head = sides(config, run), config.from_embeddings(run.model, run.mode)
         tokens = config.tokens(run.model, run.mode) and (not head or config.embeds_tokens(run.model))
         views = {(run.augmentation, config.views(run.model, run.mode, run.augmentation)), (config.unaugmented, 1)}
         for augmentation, count in sorted(views) if head or tokens else ():

@@ -14,7 +14,7 @@ from histobench.datasets.manifest import Image
 from histobench.io.arrays import mapped
 from histobench.io.errors import HistoBenchError
 from histobench.study.run_files import resampled_with
-from histobench.study.spec import FeatureSpec, RunSpec
+from histobench.study.spec import FeatureSpec, RunSpec, starts_from_embeddings
 from histobench.study.values import Transform
 from histobench.training.bags import Bags, bags_of
 from histobench.training.data import Augmented, Source, Stored
@@ -31,7 +31,7 @@ class Files:
     pixels: Path | None
     """Pixel store of the manifest, to train from images."""
     features: Path | None
-    """Embeddings (views, images, D) for a linear head, or visual tokens (views, images, T, D) for LoRA or answers."""
+    """Embeddings (views, images, D) for a head or a CLIP's captions, or visual tokens (views, images, T, D) for LoRA or answers."""
     evaluation_features: Path | None
     """The same without augmentation, if `features` are augmented."""
     scale_features: Sequence[Path] = ()
@@ -80,8 +80,8 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
     Raises:
         HistoBenchError: a file is missing, of no use, damaged, or does not belong to the run.
     """
-    head, tokens = spec.recipe.trainable == "head", spec.recipe.trainable in ("lora", "none")
-    stored = head or (tokens and files.features is not None)
+    embeddings = starts_from_embeddings(spec.model.family, spec.recipe.trainable)
+    stored = embeddings or (spec.recipe.trainable in ("lora", "none") and files.features is not None)
     wanted = {"features": stored, "pixels": not stored, "evaluation_features": stored and bool(spec.augmentation)}
     for name, needed in wanted.items():
         if needed != (getattr(files, name) is not None):
@@ -222,7 +222,7 @@ def _from_features(
     here = np.flatnonzero([image.magnification == spec.magnification for image in images])
     train, test = (np.searchsorted(here, rows) for rows in sides)
     views = spec.recipe.epochs if spec.augmentation else 1
-    dimensions = 1 if spec.recipe.trainable == "head" else 2
+    dimensions = 1 if starts_from_embeddings(spec.model.family, spec.recipe.trainable) else 2
     features = plain = features_of(files.features, views, len(here), dimensions)
     if files.evaluation_features:
         plain = features_of(files.evaluation_features, 1, len(here), dimensions)

@@ -4,18 +4,25 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 from histobench.fetch import hub
 from histobench.fetch.snapshot import CONFIG, PICKLED, PREPROCESSOR, SINGLE
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import atomic_path, read_json
 from histobench.io.state_dicts import State, read
 from histobench.models import encoder
+from histobench.models.encoder import Tower
+from histobench.models.text_embeddings import SCALE
 from histobench.study.spec import EncoderSettings
 from histobench.study.values import canonical_json
 from histobench.training import pretrained_vlm
 
-OTHER = ("text_model.", "text_projection.", "logit_scale", "pooler.", "classifier.", "embeddings.mask_token")
-"""Parameters of a published model of transformers that its embeddings do not need: CLIP's text tower, heads, pretraining."""
+OTHER: dict[Tower, tuple[str, ...]] = {
+    "vision": ("text_model.", "text_projection.", SCALE, "pooler.", "classifier.", "embeddings.mask_token"),
+    "text": ("vision_model.", "visual_projection.", SCALE),
+}
+"""Parameters of a published model of transformers that a tower does not need: CLIP's other one, heads, pretraining."""
 
 
 def convert(settings: EncoderSettings, downloads: Path, output: Path, gated: bool = False) -> bool:
@@ -28,13 +35,26 @@ def convert(settings: EncoderSettings, downloads: Path, output: Path, gated: boo
     Raises:
         HistoBenchError: as :func:`histobench.fetch.hub.fetch_files`; the config cannot be used, or a parameter is missing, of another shape, or unknown.
     """
+    return _convert(settings, downloads, output, gated, "vision")
+
+
+def convert_text_tower(settings: EncoderSettings, downloads: Path, output: Path, gated: bool = False) -> bool:
+    """Write a CLIP's published text tower with projection and the logit scale alone, as :func:`convert` writes the rest.
+
+    Raises:
+        HistoBenchError: as :func:`convert`, or the model is no CLIP of transformers.
+    """
+    return _convert(settings, downloads, output, gated, "text")
+
+
+def _convert(settings: EncoderSettings, downloads: Path, output: Path, gated: bool, tower: Tower) -> bool:
     from safetensors.torch import save_file
 
     assert not isinstance(settings.weights, str)
-    check = partial(_check, settings)
+    check = partial(_check, settings, tower)
     folder, names, downloaded = hub.fetch_files(settings.weights, downloads, check, encoder=True, gated=gated)
     config = read_json(folder / CONFIG)
-    state = _of_timm(settings, folder, names) if "architecture" in config else _of_transformers(folder, names)
+    state = _of_timm(settings, folder, names) if "architecture" in config else _of_transformers(folder, names, tower)
     metadata = settings.weights.model_dump(exclude={"folder"})
     metadata[encoder.CONFIG] = canonical_json(config)
     if PREPROCESSOR in names:
@@ -44,21 +64,25 @@ def convert(settings: EncoderSettings, downloads: Path, output: Path, gated: boo
     return downloaded
 
 
-def _check(settings: EncoderSettings, folder: Path) -> None:
+def _check(settings: EncoderSettings, tower: Tower, folder: Path) -> None:
     try:
-        encoder.network(settings, read_json(folder / CONFIG), empty=True)
+        encoder.network(settings, read_json(folder / CONFIG), empty=True, tower=tower)
     except HistoBenchError as error:
         raise HistoBenchError(str(error) if str(folder) in str(error) else f"{folder / CONFIG}: {error}") from error
 
 
-def _of_timm(settings: EncoderSettings, folder: Path, names: list[str]) -> State:
-    """Return the state of a model of timm, under its own names."""
-    state = {
+def _published(folder: Path, names: list[str]) -> dict[str, torch.Tensor]:
+    return {
         key: tensor
         for name in names
         if name.endswith((".safetensors", ".bin"))
         for key, tensor in read(folder / name).items()
     }
+
+
+def _of_timm(settings: EncoderSettings, folder: Path, names: list[str]) -> State:
+    """Return the state of a model of timm, under its own names."""
+    state = _published(folder, names)
     model = encoder.network(settings, read_json(folder / CONFIG), empty=True)
     classifier = model.pretrained_cfg.get("classifier") or ()
     heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
@@ -68,11 +92,11 @@ def _of_timm(settings: EncoderSettings, folder: Path, names: list[str]) -> State
     return state
 
 
-def _of_transformers(folder: Path, names: list[str]) -> State:
-    """Return the state of a model of transformers, under the names that it has today."""
+def _of_transformers(folder: Path, names: list[str], tower: Tower) -> State:
+    """Return the state of a tower of a model of transformers, under the names that it has today."""
     from safetensors.torch import save_file
 
-    configuration, model, arguments = encoder.of_transformers(read_json(folder / CONFIG))
+    configuration, model, arguments = encoder.of_transformers(read_json(folder / CONFIG), tower)
     with TemporaryDirectory() as verified:  # transformers also looks for files that were not verified, such as adapters
         for name in names:
             if name == PICKLED:  # read without running the code that a pickle may hold
@@ -80,9 +104,15 @@ def _of_transformers(folder: Path, names: list[str]) -> State:
                 save_file(tensors, Path(verified, SINGLE), {"format": "pt"})
             else:
                 Path(verified, name).symlink_to((folder / name).absolute())
-        loaded = pretrained_vlm.load(model, configuration, folder, Path(verified), _is_ignored, **arguments)
-    return loaded.state_dict()
+        ignored = partial(_is_ignored, tower)
+        state = pretrained_vlm.load(model, configuration, folder, Path(verified), ignored, **arguments).state_dict()
+    if tower == "text":
+        published = _published(folder, names)
+        if SCALE not in published:
+            raise HistoBenchError(f"{folder}: the weights lack parameter {SCALE}; choose another revision or folder")
+        state[SCALE] = published[SCALE]
+    return state
 
 
-def _is_ignored(name: str) -> bool:
-    return name.startswith(OTHER) or name.endswith(".position_ids")
+def _is_ignored(tower: Tower, name: str) -> bool:
+    return name.startswith(OTHER[tower]) or name.endswith(".position_ids")

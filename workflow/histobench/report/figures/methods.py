@@ -49,7 +49,7 @@ class Box:
 
 def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
     """Return Figure 3: from the image through a network, a CNN or an encoder, to one logit; `parameters` as in their CSV."""
-    arms = [arm for arm in study.arms if not arm.is_vlm]
+    arms = [arm for arm in study.arms if not arm.is_vlm and arm.trainable != "none"]
     models = {arm.model: arm.label for arm in arms}
     pretrained = _per_model(models, lambda model: _weights(study.models[model]["weights"]))
     what = {"all": "all layers are trained", "head": "frozen, its linear layer is trained"}

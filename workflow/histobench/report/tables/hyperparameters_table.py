@@ -22,9 +22,9 @@ def hyperparameter_tables(published: Sequence[Texts], study: Study) -> tuple[Tab
     text = any("prompt" in recipe or "prompts" in recipe for recipe in recipes)
     for arm, recipe in zip(study.arms, recipes, strict=True):
         of_arm = _values(recipe, kept, bool(study.classes))
-        if text and arm.is_vlm:
+        if text and (arm.is_vlm or "prompts" in recipe):
             own = recipe["prompts"] if "prompts" in recipe else [recipe["prompt"]] if "prompt" in recipe else ["none"]
-            of_arm["Training"]["Text after the image"] = " / ".join(own)
+            of_arm["Training"]["Text after the image" if arm.is_vlm else "Start of captions"] = " / ".join(own)
         for category, values in of_arm.items():
             names = owners.setdefault(category, {})
             for name, value in values.items():

@@ -18,7 +18,7 @@ COLUMNS = (*KEYS, "prompt", *spreads(SCORES), "spread")
 
 
 def prompts_table(summary: Sequence[Texts], prompts: Sequence[Row], study: Study) -> Table:
-    """Return a row for each vision-language arm and magnification of Table 4, and for each prompt of one that is not trained.
+    """Return a row for each arm and magnification of Table 4 but those of CNNs, and for each prompt of one that is not trained.
 
     `summary` are the rows of `summary.csv`, `prompts` those of :func:`histobench.evaluation.prompt_scores.of_prompts`. The spread
     is the highest mean accuracy of a prompt minus the lowest.
