@@ -223,7 +223,7 @@ def computed(kept: Sequence[KeptRun], pixels: np.ndarray, wanted: str, name: str
     images = torch.from_numpy(pixels[:ON_PAGE]).to(device)
     logits, maps, others, method, seconds = [], [], np.empty(0), "", [0.0, 0.0]
     for one in kept:
-        module = kept_weights.load(one.spec, one.weights, one.trained, device)
+        module = kept_weights.load(one.spec, one.weights, one.trained, device, one.tokenizer)
         start = time.perf_counter()
         logits.append(fit.predict(module, source, device, heat_maps.AT_ONCE).double().numpy())
         seconds[0] += (time.perf_counter() - start) / len(pixels)
