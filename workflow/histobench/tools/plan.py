@@ -172,9 +172,10 @@ def sides(config: Config, run: Run) -> tuple[float, float]:
 def training(config: Config, device: str) -> Iterator[Job]:
     """Yield every training run."""
     for run in config.runs:
-        counts, epochs = sides(config, run), config.mode(run.model, run.mode).epochs
-        if prompts := config.recipe(run.model, run.mode).prompts:  # nothing is trained
-            counts = 0, counts[1] * len(prompts)
+        counts, mode = sides(config, run), config.mode(run.model, run.mode)
+        if mode.prompts:  # nothing is trained
+            counts = 0, counts[1] * len(mode.prompts)
+        epochs = mode.epochs if mode.classifier == "linear" else 1  # others are computed at once
         done = is_up_to_date(Path(config.path(paths.RUN, **vars(run))), config.specification(run))
         # Evaluating is faster than training, but no run records its rate.
         found = measured(config, run, device)
