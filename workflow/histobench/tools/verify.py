@@ -21,6 +21,7 @@ from typing import Any
 from histobench.datasets import few_shot, folds, manifest, validation
 from histobench.datasets.archives import members
 from histobench.evaluation import predictions
+from histobench.evaluation.stress import Stressed
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, sha256_of
 from histobench.metrics import METRICS
@@ -199,10 +200,17 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
     for on, scale, run in config.external_runs:
         path = config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run))
         require_images(path, predictions.read(folder / path), images[on], "patient")
+    for run in config.stress_runs:
+        path = config.path(paths.STRESS, **vars(run))
+        _, rows = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
+        test = [images[run.dataset][row] for row in rows]
+        require_images(path, Stressed(folder / path), test, config.splits[run.split].by)
     say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
     say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")
     if config.external_runs:
         say(f"External  {len(config.external_runs)} runs predict each image of the other dataset once")
+    if config.stress_runs:
+        say(f"Stress    {len(config.stress_runs)} runs predict each altered image of their fold once")
 
 
 def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: Sequence, kept: Sequence) -> None:
