@@ -124,6 +124,18 @@ def test_a_run_predicts_images_of_any_name_and_goes_on_without_damaged_ones(made
     assert page.count('src="data:') == len(NAMES)
 
 
+def test_the_check_of_maps_is_a_number_or_says_why_there_is_none(made, monkeypatch):
+    (results,) = Path("results").glob("made-up-*/runs/small/ft/patient/40x/*/seed0/fold1")
+    _, page = run("--run", str(results), monkeypatch=monkeypatch)
+    (correlation,) = re.findall(r"rank correlation of both is (\S+)\. At 0", page)
+    assert -1 <= float(correlation) <= 1
+    torch.nn.init.zeros_(made["ft", 1].head.weight)  # no place matters
+    kept = kept_run(results)
+    save_trained(kept.trained, made["ft", 1], kept.spec.canonical())
+    _, page = run("--run", str(results), monkeypatch=monkeypatch)
+    assert "<dt>Check of the maps</dt><dd>It cannot be made: in no map do places differ.</dd>" in page
+
+
 def test_an_arm_is_the_mean_of_its_folds_and_by_default_the_one_with_the_highest_accuracy(made, monkeypatch):
     options = ("--configfile", "mine.yaml", "--maps", "none")
     rows, page = run(*options, "--arm", "small/ft", monkeypatch=monkeypatch)
