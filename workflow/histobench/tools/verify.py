@@ -12,7 +12,8 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,34 +57,25 @@ def verify(archive: Path, say: Say) -> bool:
     Raises:
         HistoBenchError: the archive is not what `make pack` writes, or its parts contradict each other.
     """
-    with TemporaryDirectory(prefix="histobench-") as temporary:
+    with TemporaryDirectory(prefix="histobench-") as temporary, one_sentence(archive, Path(temporary)):
         packed = Path(temporary)
-        try:
-            name, found = unpack(archive, packed)
-            check_hashes(packed, found)
-            say(f"Archive   {archive}: {len(found)} files, none changed since it was packed")
-            config = configuration(packed / pack.CONFIGURATION)
-            if config.study != name:
-                raise HistoBenchError(f"its folder is {name}, but its configuration is of the study {config.study}")
-            given = {*pack.inputs(config)}
-            require_members(given, found)
-            check_inputs(config, packed, say)
-            made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given})
-            require_members(given | made.keys() | ABOUT, found)
-            kept = {path: (packed / path).read_bytes() for path in given | made.keys() | ABOUT - {pack.CHECKSUMS}}
-            made |= pack.metadata(config, kept, json.loads(kept[pack.ENVIRONMENT]))
-            require_members(set(made), found)
-            if surplus := sorted(found - given - made.keys() - ABOUT):
-                raise HistoBenchError(f"{surplus[0]} is no part of the study; pack it again")
-            wrong = [*wrong_histories(config, packed, made), *compare(made, packed, say)]
-        except HistoBenchError as error:
-            text = str(error).removeprefix(f"{archive}: ").replace(f"{packed}/", "")
-            raise HistoBenchError(f"{archive}: {printable(text.splitlines()[0])}") from None
-        except MALFORMED as error:
-            raise HistoBenchError(f"{archive}: a file has another form than `make pack` writes ({error!r})") from error
-        except OSError as error:
-            text = f"{error.strerror}; free some space, or set TMPDIR to another folder"
-            raise HistoBenchError(f"{temporary}: cannot be used ({text})") from error
+        name, found = unpack(archive, packed)
+        check_hashes(packed, found)
+        say(f"Archive   {archive}: {len(found)} files, none changed since it was packed")
+        config = configuration(packed / pack.CONFIGURATION)
+        if config.study != name:
+            raise HistoBenchError(f"its folder is {name}, but its configuration is of the study {config.study}")
+        given = {*pack.inputs(config)}
+        require_members(given, found)
+        check_inputs(config, packed, say)
+        made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given})
+        require_members(given | made.keys() | ABOUT, found)
+        kept = {path: (packed / path).read_bytes() for path in given | made.keys() | ABOUT - {pack.CHECKSUMS}}
+        made |= pack.metadata(config, kept, json.loads(kept[pack.ENVIRONMENT]))
+        require_members(set(made), found)
+        if surplus := sorted(found - given - made.keys() - ABOUT):
+            raise HistoBenchError(f"{surplus[0]} is no part of the study; pack it again")
+        wrong = [*wrong_histories(config, packed, made), *compare(made, packed, say)]
     for line in wrong:
         say(f"  {line.removeprefix('results/')}")
     if wrong:
@@ -94,6 +86,21 @@ def verify(archive: Path, say: Say) -> bool:
 
 
 # ---- reading an archive that is not trusted ----
+
+
+@contextmanager
+def one_sentence(archive: Path, folder: Path) -> Iterator[None]:
+    """Turn every fault of an archive that is read in a temporary folder into an error of one line, which names the archive."""
+    try:
+        yield
+    except HistoBenchError as error:
+        text = str(error).removeprefix(f"{archive}: ").replace(f"{folder}/", "")
+        raise HistoBenchError(f"{archive}: {printable(text.splitlines()[0])}") from None
+    except MALFORMED as error:
+        raise HistoBenchError(f"{archive}: a file has another form than `make pack` writes ({error!r})") from error
+    except OSError as error:
+        text = f"{error.strerror}; free some space, or set TMPDIR to another folder"
+        raise HistoBenchError(f"{folder}: cannot be used ({text})") from error
 
 
 def unpack(archive: Path, folder: Path) -> tuple[str, set[str]]:
