@@ -148,7 +148,8 @@ def configuration(path: Path) -> Config:
     keys = ("models", "modes", "splits", "magnifications", "augmentations")
     try:
         given = json.loads(path.read_bytes())
-        arms = sum(math.prod(len(block[key]) for key in keys) for block in [*given["grid"], *given.get("external", [])])
+        blocks = [*given["grid"], *given.get("external", []), *given.get("stress", [])]
+        arms = sum(math.prod(len(block[key]) for key in keys) for block in blocks)
     except (OSError, *MALFORMED):
         raise HistoBenchError(f"{path}: is not the configuration of a study; pack it again") from None
     if arms > MAX_FILES:
