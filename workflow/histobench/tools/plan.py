@@ -63,7 +63,8 @@ class Job:
     """A job that computes with a model."""
 
     what: str
-    """`training`, or what runs share: `visual tokens`, `embeddings` or `predictions on DATASET`."""
+    """`training`, what runs share (`visual tokens`, `embeddings`), or what trained models predict (`predictions on DATASET`,
+    `altered images`)."""
     path: str
     """The file it makes."""
     run: Run
@@ -218,14 +219,8 @@ def shared_work(config: Config, device: str) -> list[Job]:
         add(f"predictions on {on}", path, run, Path(path).exists(), passes, *steps)
     for run in config.stress_runs:
         path, passes = config.path(paths.STRESS, **vars(run)), sides(config, run)[1] * len(CONDITIONS)
-        add(
-            "altered images",
-            path,
-            run,
-            Path(path).exists(),
-            passes,
-            *steps_of[not is_vlm(config.models[run.model].family)],
-        )
+        steps = steps_of[not is_vlm(config.models[run.model].family)]
+        add("altered images", path, run, Path(path).exists(), passes, *steps)
     return list(jobs.values())
 
 
