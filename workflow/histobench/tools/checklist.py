@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from histobench.report.terms import classifier
 from histobench.study import paths
 from histobench.study.resolved import printed_mode
 from histobench.study.run_files import unit_of
@@ -117,4 +118,8 @@ def _transforms(transforms: Iterable[Mapping[str, object]]) -> str:
 
 def _recipe(config: "Config", model: str, mode: str) -> str:
     recipe = config.recipe(model, mode)
+    if recipe.trainable == "none":
+        return "nothing is trained"
+    if recipe.classifier != "linear":
+        return classifier(recipe.model_dump())
     return f"{recipe.trainable}, epochs: {recipe.epochs}, batches of {recipe.batch_size}, learning rate {recipe.learning_rate:g}"
