@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -472,7 +472,7 @@ def test_methods_say_what_the_configuration_says_inside_their_boxes() -> None:
 
 
 def test_what_is_trained_of_tower_and_connector_is_what_the_recipe_says() -> None:
-    def boxes(**lora: dict[str, object]) -> dict[str, tuple[str, bool]]:
+    def boxes(**lora: Mapping[str, object]) -> dict[str, tuple[str, bool]]:
         """Return for each title in the first row the lines below it, and whether its border is that of trained parts."""
         study = made()
         recipes = {name: {mode: {**recipe} for mode, recipe in modes.items()} for name, modes in study.recipes.items()}
