@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import cores, say
-from histobench.evaluation.bootstrap import Groups, interval, resample
+from histobench.evaluation.bootstrap import interval, resample
+from histobench.evaluation.groups import Groups
 from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.variance import SOURCES, variances, with_training_variance
 from histobench.metrics import all_scores

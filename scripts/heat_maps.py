@@ -48,7 +48,7 @@ def main() -> None:
             part = [error for error in own if error.run == run]
             try:
                 kept = kept_run(folders[run])
-                module = kept_weights.load(kept.spec, kept.weights, kept.trained, device)
+                module = kept_weights.load(kept.spec, kept.weights, kept.trained, device, kept.tokenizer)
             except HistoBenchError as error:
                 print(f"warning: {error}", file=sys.stderr)
                 continue

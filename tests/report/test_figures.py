@@ -7,7 +7,8 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -468,6 +469,37 @@ def test_methods_say_what_the_configuration_says_inside_their_boxes() -> None:
                 inside = text.get_window_extent()
                 assert any(box.containsx(inside.x0) and box.containsx(inside.x1) and box.containsy(inside.y0)
                            and box.containsy(inside.y1) for box in boxes), text  # fmt: skip
+
+
+def test_what_is_trained_of_tower_and_connector_is_what_the_recipe_says() -> None:
+    def boxes(**lora: Mapping[str, object]) -> dict[str, tuple[str, bool]]:
+        """Return for each title in the first row the lines below it, and whether its border is that of trained parts."""
+        study = made()
+        recipes = {name: {mode: {**recipe} for mode, recipe in modes.items()} for name, modes in study.recipes.items()}
+        for model, changes in lora.items():
+            recipes[model]["ft"]["lora"] = recipes[model]["ft"]["lora"] | changes
+        axis = drawn(methods.vlm(replace(study, recipes=recipes), PARAMETERS)).axes[0]
+        found = {}
+        for box in (item for item in axis.patches if isinstance(item, FancyBboxPatch)):
+            area = box.get_window_extent()
+            inside = [text.get_text() for text in axis.texts if str(text.get_gid()).startswith("box")
+                      and area.contains(*text.get_window_extent().get_points().mean(0))]  # fmt: skip
+            if inside:
+                found[inside[0]] = " ".join(" ".join(inside[1:]).split()), box.get_linewidth() > 1
+        return found
+
+    plain = boxes()
+    assert [plain[name][1] for name in ("Vision tower", "Connector", "Head")] == [False, False, True]
+    assert "trained" not in plain["Vision tower"][0] + plain["Connector"][0]
+    both = {"vision": True, "connector": True}
+    found = boxes(**{"qwen2-vl-2b": both, "smolvlm": both})
+    assert found["Vision tower"] == (
+        f"{plain['Vision tower'][0]} FT: adapters on its attention trained otherwise frozen", True)  # fmt: skip
+    assert found["Connector"] == (f"{plain['Connector'][0]} FT: all of it trained otherwise frozen", True)
+    assert "vision" not in found["LoRA adapters"][0]
+    found = boxes(smolvlm={"vision_blocks": 2})
+    assert found["Vision tower"][0].endswith(" SmolVLM FT: its last 2 blocks trained otherwise frozen")
+    assert found["Connector"] == plain["Connector"]
 
 
 def test_scale_bars_have_the_length_they_say() -> None:

@@ -84,6 +84,15 @@ def test_a_time_is_epochs_of_training_and_evaluation(config):
     assert math.isnan(jobs[run_of(config, "smolvlm", "lp")].seconds)  # linear heads have not been measured
 
 
+def test_classifiers_without_epochs_see_each_image_once(config, folder):
+    given = "modes: {knn: {trainable: head, classifier: knn}, simpleshot: {trainable: head, classifier: simpleshot}}\n"
+    block = "{dataset: breakhis, models: [resnet34], modes: [lp, knn, simpleshot], splits: [patient], magnifications: [40], augmentations: [none]}"
+    Path("mine.yaml").write_text(f"{given}grid: [{block}]\nexternal: []\n")
+    mine = study([Path("mine.yaml")])
+    found = {(job.run.mode, job.images) for job in plan.training(mine, H200)}
+    assert found == {("lp", 20 * 1995), ("knn", 1995), ("simpleshot", 1995)}
+
+
 def test_what_runs_share_is_counted_once(config):
     jobs = plan.shared_work(config, H200)
     counts = {}

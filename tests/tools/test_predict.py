@@ -9,14 +9,20 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import save_trained
-from histobench.models import build
+from histobench.models import build, vlm
+from histobench.models.linear_head import LinearHead
 from histobench.study import paths
 from histobench.study.kept_runs import kept_run
+from histobench.study.spec import RunSpec
 from histobench.tools import predict
 from histobench.tools.command_line import study
+from tests.models.test_vlm import Whole
+from tests.models.vlm_settings import tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STUDY = """
@@ -118,6 +124,18 @@ def test_a_run_predicts_images_of_any_name_and_goes_on_without_damaged_ones(made
     assert page.count('src="data:') == len(NAMES)
 
 
+def test_the_check_of_maps_is_a_number_or_says_why_there_is_none(made, monkeypatch):
+    (results,) = Path("results").glob("made-up-*/runs/small/ft/patient/40x/*/seed0/fold1")
+    _, page = run("--run", str(results), monkeypatch=monkeypatch)
+    (correlation,) = re.findall(r"rank correlation of both is (\S+)\. At 0", page)
+    assert -1 <= float(correlation) <= 1
+    torch.nn.init.zeros_(made["ft", 1].head.weight)  # no place matters
+    kept = kept_run(results)
+    save_trained(kept.trained, made["ft", 1], kept.spec.canonical())
+    _, page = run("--run", str(results), monkeypatch=monkeypatch)
+    assert "<dt>Check of the maps</dt><dd>It cannot be made: in no map do places differ.</dd>" in page
+
+
 def test_an_arm_is_the_mean_of_its_folds_and_by_default_the_one_with_the_highest_accuracy(made, monkeypatch):
     options = ("--configfile", "mine.yaml", "--maps", "none")
     rows, page = run(*options, "--arm", "small/ft", monkeypatch=monkeypatch)
@@ -182,3 +200,58 @@ def test_a_run_that_needs_more_than_the_images_is_refused(made, recorded, senten
     (folder / "run.json").write_text(json.dumps(content))
     with pytest.raises(HistoBenchError, match=sentence):
         kept_run(folder)
+
+
+PUBLISHED = """
+models: {asked: {family: smolvlm, weights: {hub: a/b, revision: 81cd9a775a4d644f2faf4e7becff4559b46b14c7}, image_size: 64}}
+modes:
+  lp-text: {trainable: head, keep_weights: true, prompt: Is it malignant}
+  ft-text: {trainable: lora, lora: {rank: 2}, keep_weights: true, prompt: Is it malignant}
+  asked-only: {trainable: none, prompts: [Is it], answers: {malignant: [malignant], benign: [it]}}
+grid:
+  - {dataset: made-up, models: [asked], modes: [lp-text, ft-text, asked-only], splits: [patient], magnifications: [40], augmentations: [none]}
+"""
+
+
+def run_of_a_published_model(mode: str) -> tuple[RunSpec, Path, Path, Path]:
+    """Write the run of a mode of PUBLISHED, of random parameters; return specification, folder, weights and tokenizer."""
+    Path("mine.yaml").write_text(STUDY.partition("models:")[0] + PUBLISHED + "external: []\n")
+    config = study([Path("mine.yaml")])
+    run = next(run for run in config.runs if run.mode == mode)
+    spec, results = config.specification(run), Path(config.path(paths.RUN, **vars(run)))
+    weights, tokenizer = (Path(config.path(pattern, model="asked")) for pattern in (paths.WEIGHTS, paths.TOKENIZER))
+    weights.parent.mkdir(parents=True)
+    known = {"[UNK]": 0, "Is": 10, "it": 20, "malignant": 30}
+    made = Tokenizer(models.WordLevel(known, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.save(str(tokenizer))
+    whole = Whole(tiny("smolvlm")).stir()
+    save_file(whole.model.state_dict(), weights, {vlm.CONFIG: json.dumps(tiny("smolvlm").config)})
+    results.mkdir(parents=True)
+    (results / "run.json").write_text(json.dumps({"specification": spec.model_dump(mode="json")}))
+    return spec, results, weights, tokenizer
+
+
+@pytest.mark.parametrize("mode", ["lp-text", "ft-text"])
+def test_the_tokenizer_of_a_prompt_is_found_beside_the_weights(made, monkeypatch, mode):
+    spec, results, weights, tokenizer = run_of_a_published_model(mode)
+    if mode == "ft-text":
+        whole = trained = build.build(spec, weights, "fp32", tokenizer=tokenizer)
+    else:
+        whole = build.backbone(spec, weights, "fp32", tokenizer=tokenizer)
+        trained = LinearHead(whole.head.in_features, 3)
+        whole = build.FrozenBackbone(whole, trained, autocast=False)
+    save_trained(results / "weights.safetensors", trained, spec.canonical())
+    rows, page = run("--run", str(results), monkeypatch=monkeypatch)
+    assert {row["image"]: float(row["logit"]) for row in rows} == pytest.approx(expected(whole.eval()), abs=1e-4)
+    assert "Occlusion (Zeiler and Fergus 2014)" in page
+    tokenizer.unlink()
+    sentence = rf"{tokenizer}: the tokenizer of the run's prompt is not there; fetch the downloads of its study again"
+    with pytest.raises(HistoBenchError, match=sentence):
+        run("--run", str(results), monkeypatch=monkeypatch)
+
+
+def test_a_run_that_was_not_trained_is_refused(made):
+    _, results, *_ = run_of_a_published_model("asked-only")
+    with pytest.raises(HistoBenchError, match="fold1: in this run nothing was trained, so that it kept no weights"):
+        kept_run(results)

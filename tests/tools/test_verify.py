@@ -98,6 +98,10 @@ def test_a_bomb_is_not_unpacked(archive, monkeypatch):
             sealed(**{pack.CONFIGURATION: json.dumps({"grid": [GRID | {"models": ["a"] * 999, "modes": ["b"] * 999}]}).encode()}),
             "configuration.json: has a grid of 998001 arms, more than an archive can hold",
         ),
+        (
+            sealed(**{pack.CONFIGURATION: json.dumps({"grid": [], "stress": [GRID | {"models": ["a"] * 999, "modes": ["b"] * 999}]}).encode()}),
+            "configuration.json: has a grid of 998001 arms, more than an archive can hold",
+        ),
     ],
 )  # fmt: skip
 def test_files_that_are_not_as_they_were_packed(archive, files, fault):

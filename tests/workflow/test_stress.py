@@ -1,16 +1,21 @@
 """The study of altered images at a small size: stain normalisation, predictions on altered images, and what is made of them."""
 
 import csv
+import hashlib
 import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from snakemake.utils import update_config
 
+from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.stress_settings import SHIFTS
+from histobench.tools import command_line, pack, verify
 from tests.report import page_numbers
 from tests.workflow.conftest import SMALL, job_counts, loaded
 
@@ -25,7 +30,7 @@ def table(path, *key, value="logit"):
 
 
 @pytest.mark.slow
-def test_trained_models_predict_altered_images_and_their_drops_are_reported(project):
+def test_trained_models_predict_altered_images_and_their_drops_are_reported(project, monkeypatch):
     project.study("stress")
     config = yaml.safe_load((project.folder / "config/studies/stress.yaml").read_text())
     update_config(config, yaml.safe_load(SMALL.read_text()))
@@ -95,3 +100,25 @@ def test_trained_models_predict_altered_images_and_their_drops_are_reported(proj
     page_numbers.check(page)
     assert "stain of all images normalised to that of the training images by the method of Reinhard" in page.read_text()
     assert job_counts(project.study("stress", "-n")) == {}
+
+    # Packed, what is changed of these predictions is found.
+    monkeypatch.chdir(project.folder)
+    members = pack.contents(command_line.study([Path("config/studies/stress.yaml"), Path("config/small.yaml")]))
+    file = study.path(paths.STRESS, **vars(study.stress_runs[0]))
+    logits = repacked(members, file, r"(,blur,5,).*", r"\g<1>9")
+    said: list[str] = []
+    assert not verify.verify(logits, said.append)
+    assert "Stress    10 runs predict each altered image of their fold once" in said
+    assert [line for line in said if line.startswith("  studies/stress/stress.csv, line ")]
+    labels = repacked(members, file, ",0,(?=[a-z])", ",1,")
+    with pytest.raises(HistoBenchError, match=f"{file}, line .*: has .*, but fold and manifest have "):
+        verify.verify(labels, said.append)
+
+
+def repacked(members, file, old, new):
+    """Write an archive in which all matches of a pattern in a file are changed, with new checksums; return its path."""
+    members = members | {file: re.sub(old, new, members[file].decode()).encode()}
+    del members[pack.CHECKSUMS]
+    lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items())
+    pack.write(members | {pack.CHECKSUMS: "".join(lines).encode()}, "stress", Path("changed.tar.gz"))
+    return Path("changed.tar.gz")

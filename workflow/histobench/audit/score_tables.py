@@ -9,8 +9,9 @@ import numpy as np
 from histobench.audit.findings import Cell, Table
 from histobench.audit.scored_methods import SCORED, SPLIT, Method
 from histobench.datasets.breakhis import SUBTYPES
-from histobench.evaluation.bootstrap import Clustered, Groups, fold_means, interval, resample, spread
+from histobench.evaluation.bootstrap import Clustered, fold_means, interval, resample, spread
 from histobench.evaluation.comparisons import Findings, analyse
+from histobench.evaluation.groups import Groups
 from histobench.metrics import METRICS
 
 SHOWN = ("accuracy", "balanced_accuracy", "auc", "precision", "recall", "f1", "patient_rate")

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from histobench.evaluation.bootstrap import Clustered, Groups, interval, resample
+from histobench.evaluation.bootstrap import Clustered, interval, resample
 from histobench.evaluation.class_predictions import ClassPredictions
+from histobench.evaluation.groups import Groups
 from histobench.evaluation.variance import with_training_variance
 from histobench.metrics import class_rates, log_probabilities
 from histobench.study.class_files import SCORES, SELECTIONS
@@ -124,7 +125,7 @@ def of_strata(groups: Groups, shares: Mapping[int, float]) -> tuple[float, float
     """Return degrees of freedom, and the factor by which deviations are too small, of a sum of `shares` times a mean of each class.
 
     Where groups vary alike, a stratum of m of a class's n groups adds v = (share m / n)^2 / m to the variance: the degrees are
-    those of Satterthwaite, as of :attr:`histobench.evaluation.bootstrap.Groups.freedom`, 0 if every stratum is a single group.
+    those of Satterthwaite, as of :attr:`histobench.evaluation.groups.Groups.freedom`, 0 if every stratum is a single group.
     """
     strata = []
     for place, share in shares.items():

@@ -16,7 +16,6 @@ from histobench.evaluation.bootstrap import (
     LEVEL,
     POOLED,
     Clustered,
-    Groups,
     bootstrap_p,
     flips,
     fold_means,
@@ -25,6 +24,7 @@ from histobench.evaluation.bootstrap import (
     sign_flip_p,
     spread,
 )
+from histobench.evaluation.groups import Groups
 from histobench.evaluation.pooling import Arm, Scored, mean_scores, pool, require_equal_images
 from histobench.evaluation.predictions import SELECTIONS, Gap, Predictions
 from histobench.evaluation.summary import ARM, GROUPS, few_groups, one_class

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from histobench.evaluation.bootstrap import Clustered, Groups, fold_means, spread
+from histobench.evaluation.bootstrap import Clustered, fold_means, spread
+from histobench.evaluation.groups import Groups
 from histobench.evaluation.predictions import AGAIN, SELECTIONS, Gap, Predictions
 from histobench.evaluation.variance import with_training_variance
 from histobench.io.errors import HistoBenchError

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from histobench.evaluation.bootstrap import LEVEL, Clustered, Groups, fold_means, interval, resample, spread
+from histobench.evaluation.bootstrap import LEVEL, Clustered, fold_means, interval, resample, spread
+from histobench.evaluation.groups import Groups
 from histobench.evaluation.pooling import mean_scores
 from histobench.evaluation.predictions import AGAIN, named
 from histobench.evaluation.summary import GROUPS
@@ -62,6 +63,7 @@ class Stressed:
                 f"{path}: lacks rows of an image, a shift or a strength, or holds damaged ones; {AGAIN}"
             )
         self.logit = {one: np.array([logit for _, logit in rows]) for one, rows in found.items()}
+        self.image_id = [name for name, _, _ in images[0]]
         self.group = np.array([group for _, group, _ in images[0]])
         self.label = np.array([label == "1" for _, _, label in images[0]], dtype=np.int8)
 

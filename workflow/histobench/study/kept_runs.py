@@ -33,13 +33,26 @@ class KeptRun:
         Raises:
             HistoBenchError: they are not there.
         """
+        return self._published(paths.WEIGHTS, "weights that the run started from are")
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """The tokenizer of its prompt; None without a prompt, or where weights were random.
+
+        Raises:
+            HistoBenchError: it is not there.
+        """
+        return self._published(paths.TOKENIZER, "tokenizer of the run's prompt is") if self.spec.recipe.prompt else None
+
+    def _published(self, pattern: str, what: str) -> Path | None:
+        """Return a file of its published model; None where weights were random."""
         model = self.spec.model
         if model.weights == "random":
             return None
         key = paths.key(canonical_json(keys.of_weights(model)))
-        file = self.folder.parents[9] / paths.WEIGHTS.format(model=self.run.model, weights_key=key)
+        file = self.folder.parents[9] / pattern.format(model=self.run.model, weights_key=key)
         if not file.is_file():
-            raise HistoBenchError(f"{file}: the weights that the run started from are not there; run its study again")
+            raise HistoBenchError(f"{file}: the {what} not there; fetch the downloads of its study again, `make fetch`")
         return file
 
     @property
@@ -65,6 +78,10 @@ def kept_run(folder: Path) -> KeptRun:
             f"{folder}: is not the folder of a run; give one that holds run.json, "
             "results/DATASET-KEY/runs/MODEL/MODE/SPLIT/40x/AUGMENTATION-KEY/seed0/fold1"
         ) from None
+    if found.spec.recipe.trainable == "none":
+        raise HistoBenchError(
+            f"{folder}: in this run nothing was trained, so that it kept no weights; give a run of a mode that trains"
+        )
     if not found.trained.is_file():
         raise HistoBenchError(f"{folder}: this run kept no weights; {KEEP}")
     if found.spec.classes:

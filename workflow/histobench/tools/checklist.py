@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from histobench.report.terms import classifier
 from histobench.study import paths
 from histobench.study.resolved import printed_mode
 from histobench.study.run_files import unit_of
@@ -57,16 +58,16 @@ def facts(config: "Config", members: Mapping[str, bytes], commit: str) -> dict[s
     validated = [f"{model}/{mode}" for model, mode in arms if config.recipe(model, mode).validation]
     seeds = sorted({run.seed for run in config.runs})
     return {
-        "arms": _list(f"{config.labels[model]} {printed_mode(mode)}" for model, mode in arms),
+        "arms": ", ".join(f"{config.labels[model]} {printed_mode(mode)}" for model, mode in arms),
         "arm_count": len(arms),
         "run_count": len(config.runs),
-        "pairs": _list(f"{one} and {other}" for one, other in config.comparisons.pairs) or "all pairs of arms",
+        "pairs": ", ".join(f"{one} and {other}" for one, other in config.comparisons.pairs) or "all pairs of arms",
         "datasets": "; ".join(_dataset(config, name) for name in config.used_datasets),
         "images": "; ".join(_images(config, name, members) for name in config.used_datasets),
-        "sizes": _list(str(size) for size in sorted({config.models[name].image_size for name in models})),
-        "augmentations": _list(f"{name} ({_transforms(config.augmentations[name])})" for name in augmentations),
-        "magnifications": _list(f"{number}X" for number in sorted({run.magnification for run in config.runs})),
-        "splits": _list(
+        "sizes": ", ".join(str(size) for size in sorted({config.models[name].image_size for name in models})),
+        "augmentations": ", ".join(f"{name} ({_transforms(config.augmentations[name])})" for name in augmentations),
+        "magnifications": ", ".join(f"{number}X" for number in sorted({run.magnification for run in config.runs})),
+        "splits": ", ".join(
             f"{name}: {split.folds} folds by {split.by}, seed {split.seed}" for name, split in splits.items()
         ),
         "levels": " ".join(
@@ -75,17 +76,17 @@ def facts(config: "Config", members: Mapping[str, bytes], commit: str) -> dict[s
             else f"{name}: as the given lists have it; table folds counts what both sides share."
             for name, split in splits.items()
         ),
-        "initialisation": f"Random: {_list(random)}" if random else "Published weights, pinned by hash or commit",
+        "initialisation": f"Random: {', '.join(random)}" if random else "Published weights, pinned by hash or commit",
         "recipes": "; ".join(
             f"{config.labels[model]} {printed_mode(mode)}: {_recipe(config, model, mode)}" for model, mode in arms
         ),
         "choice": (
             "The last epoch. Tables of the best epoch are there for comparison and are optimistic."
-            + (f" Chosen on kept training groups: {_list(validated)}." if validated else "")
+            + (f" Chosen on kept training groups: {', '.join(validated)}." if validated else "")
         ),
-        "robustness": f"Seeds {_list(map(str, seeds))}; splits {_list(splits)}; augmentations {_list(augmentations)}.",
+        "robustness": f"Seeds {', '.join(map(str, seeds))}; splits {', '.join(splits)}; augmentations {', '.join(augmentations)}.",
         "external": (
-            f"Tested without training on {_list(dict.fromkeys(on for on, _, _ in config.external_runs))}."
+            f"Tested without training on {', '.join(dict.fromkeys(on for on, _, _ in config.external_runs))}."
             if config.external_runs
             else "None in this study."
         ),
@@ -107,18 +108,18 @@ def _dataset(config: "Config", name: str) -> str:
 def _images(config: "Config", name: str, members: Mapping[str, bytes]) -> str:
     rows = list(csv.DictReader(io.StringIO(members[config.path(paths.MANIFEST, dataset=name)].decode())))
     labels = Counter(row["label"] for row in rows)
-    numbers = _list(f"{count} {label}" for label, count in sorted(labels.items()))
+    numbers = ", ".join(f"{count} {label}" for label, count in sorted(labels.items()))
     return f"{name}: {len(rows)} images ({numbers}) of {len({row['patient'] for row in rows})} patients"
 
 
 def _transforms(transforms: Iterable[Mapping[str, object]]) -> str:
-    return _list(name for transform in transforms for name in transform) or "nothing"
+    return ", ".join(name for transform in transforms for name in transform) or "nothing"
 
 
 def _recipe(config: "Config", model: str, mode: str) -> str:
     recipe = config.recipe(model, mode)
+    if recipe.trainable == "none":
+        return "nothing is trained"
+    if recipe.classifier != "linear":
+        return classifier(recipe.model_dump())
     return f"{recipe.trainable}, epochs: {recipe.epochs}, batches of {recipe.batch_size}, learning rate {recipe.learning_rate:g}"
-
-
-def _list(words: Iterable[str]) -> str:
-    return ", ".join(words)

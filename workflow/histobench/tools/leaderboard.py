@@ -67,26 +67,20 @@ def arms(archive: Path) -> list[Row]:
     Raises:
         HistoBenchError: the archive is not what `make pack` writes, or its parts contradict each other.
     """
-    with TemporaryDirectory(prefix="histobench-") as temporary:
+    with TemporaryDirectory(prefix="histobench-") as temporary, verify.one_sentence(archive, Path(temporary)):
         folder = Path(temporary)
-        try:
-            _, found = verify.unpack(archive, folder)
-            verify.check_hashes(folder, found)
-            config = verify.configuration(folder / pack.CONFIGURATION)
-            if config.classes:
-                raise HistoBenchError(
-                    f"its study has the classes {', '.join(config.classes)}, expected benign and malignant; leave it out, and read its "
-                    "report for its scores"
-                )
-            intervals = f"{paths.STUDY.format(study=config.study)}/intervals.csv"
-            verify.require_members({*pack.inputs(config), intervals}, found)
-            verify.check_inputs(config, folder, lambda line: None)
-            return [row | {"archive": archive.name} for row in _scored(config, folder, folder / intervals)]
-        except HistoBenchError as error:
-            text = str(error).removeprefix(f"{archive}: ").replace(f"{folder}/", "")
-            raise HistoBenchError(f"{archive}: {verify.printable(text.splitlines()[0])}") from None
-        except verify.MALFORMED as error:
-            raise HistoBenchError(f"{archive}: a file has another form than `make pack` writes ({error!r})") from error
+        _, found = verify.unpack(archive, folder)
+        verify.check_hashes(folder, found)
+        config = verify.configuration(folder / pack.CONFIGURATION)
+        if config.classes:
+            raise HistoBenchError(
+                f"its study has the classes {', '.join(config.classes)}, expected benign and malignant; leave it out, and read its "
+                "report for its scores"
+            )
+        intervals = f"{paths.STUDY.format(study=config.study)}/intervals.csv"
+        verify.require_members({*pack.inputs(config), intervals}, found)
+        verify.check_inputs(config, folder, lambda line: None)
+        return [row | {"archive": archive.name} for row in _scored(config, folder, folder / intervals)]
 
 
 def _scored(config: Config, folder: Path, intervals: Path) -> list[Row]:

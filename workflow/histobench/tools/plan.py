@@ -63,7 +63,8 @@ class Job:
     """A job that computes with a model."""
 
     what: str
-    """`training`, or what runs share: `visual tokens`, `embeddings` or `predictions on DATASET`."""
+    """`training`, what runs share (`visual tokens`, `embeddings`), or what trained models predict (`predictions on DATASET`,
+    `altered images`)."""
     path: str
     """The file it makes."""
     run: Run
@@ -172,9 +173,10 @@ def sides(config: Config, run: Run) -> tuple[float, float]:
 def training(config: Config, device: str) -> Iterator[Job]:
     """Yield every training run."""
     for run in config.runs:
-        counts, epochs = sides(config, run), config.mode(run.model, run.mode).epochs
-        if prompts := config.recipe(run.model, run.mode).prompts:  # nothing is trained
-            counts = 0, counts[1] * len(prompts)
+        counts, mode = sides(config, run), config.mode(run.model, run.mode)
+        if mode.prompts:  # nothing is trained
+            counts = 0, counts[1] * len(mode.prompts)
+        epochs = mode.epochs if mode.classifier == "linear" else 1  # others are computed at once
         done = is_up_to_date(Path(config.path(paths.RUN, **vars(run))), config.specification(run))
         # Evaluating is faster than training, but no run records its rate.
         found = measured(config, run, device)
@@ -217,14 +219,8 @@ def shared_work(config: Config, device: str) -> list[Job]:
         add(f"predictions on {on}", path, run, Path(path).exists(), passes, *steps)
     for run in config.stress_runs:
         path, passes = config.path(paths.STRESS, **vars(run)), sides(config, run)[1] * len(CONDITIONS)
-        add(
-            "altered images",
-            path,
-            run,
-            Path(path).exists(),
-            passes,
-            *steps_of[not is_vlm(config.models[run.model].family)],
-        )
+        steps = steps_of[not is_vlm(config.models[run.model].family)]
+        add("altered images", path, run, Path(path).exists(), passes, *steps)
     return list(jobs.values())
 
 

@@ -63,7 +63,7 @@ def predict(given: argparse.Namespace) -> None:
         print(f"warning: {sentence}", file=sys.stderr)
     if not names:
         raise HistoBenchError(f"{given.images}: none of its {len(files)} images can be read; see the warnings above")
-    logits, maps, how = computed(kept, pixels, given.maps, given.device)
+    logits, maps, of_maps = computed(kept, pixels, given.maps, given.device)
     shares, malignant = probability(logits), decide(logits)
     heat = towards_call(maps, logits[: len(maps)]) if len(maps) else [None] * ON_PAGE
     known = hashes_of(kept[0].dataset)
@@ -82,7 +82,7 @@ def predict(given: argparse.Namespace) -> None:
         counts += f" The page shows the first {ON_PAGE} by name; predictions.csv has all."
     if seen := sum(one in known for one in hashes):
         counts += f" {seen} have equal pixels in the dataset of training: the model may have seen their labels."
-    facts = [("Images", counts), *about(kept, said), ("Maps", how)]
+    facts = [("Images", counts), *about(kept, said), *of_maps]
     title = f"{kept[0].run.model}, mode {kept[0].run.mode}"
     page = predictions_page.build(title, notes_of(kept[0]), facts, cards, unreadable)
     try:
@@ -94,7 +94,9 @@ def predict(given: argparse.Namespace) -> None:
         raise HistoBenchError(
             f"{given.output}: cannot be written ({error.strerror}); choose another folder with --output"
         ) from None
-    print(f"{counts}\n{how}\nOpen in a browser: {given.output / 'predictions.html'}")
+    print(
+        "\n".join([counts, *(text for _, text in of_maps), f"Open in a browser: {given.output / 'predictions.html'}"])
+    )
 
 
 # ---- what predicts ----
@@ -209,8 +211,13 @@ def decoded(folder: Path, files: Sequence[Path], size: int) -> tuple[list[str], 
     return names, np.array(squares), hashes, faults
 
 
-def computed(kept: Sequence[KeptRun], pixels: np.ndarray, wanted: str, name: str) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return the runs' mean logits (N,), their mean maps of the first images (M, h, w), M 0 without maps, and sentences on these."""
+def computed(
+    kept: Sequence[KeptRun], pixels: np.ndarray, wanted: str, name: str
+) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
+    """Return the runs' mean logits (N,), their mean maps of the first images (M, h, w), and terms and sentences on these.
+
+    M is 0 without maps.
+    """
     import torch
 
     from histobench.models import heat_maps
@@ -223,7 +230,7 @@ def computed(kept: Sequence[KeptRun], pixels: np.ndarray, wanted: str, name: str
     images = torch.from_numpy(pixels[:ON_PAGE]).to(device)
     logits, maps, others, method, seconds = [], [], np.empty(0), "", [0.0, 0.0]
     for one in kept:
-        module = kept_weights.load(one.spec, one.weights, one.trained, device)
+        module = kept_weights.load(one.spec, one.weights, one.trained, device, one.tokenizer)
         start = time.perf_counter()
         logits.append(fit.predict(module, source, device, heat_maps.AT_ONCE).double().numpy())
         seconds[0] += (time.perf_counter() - start) / len(pixels)
@@ -237,19 +244,22 @@ def computed(kept: Sequence[KeptRun], pixels: np.ndarray, wanted: str, name: str
             if one == kept[-1]:
                 heat_maps.shuffle_parameters(module)
                 others = heat_maps.maps(module, images[:COMPARED], wanted)[1]
-    took = f"{seconds[0]:.2g} s per image for the prediction"
+    mean = np.mean(logits, axis=0)
+    took = f"On {devices.describe(device)}: {seconds[0]:.2g}\N{NO-BREAK SPACE}s per image for the prediction"
     if not maps:
-        return np.mean(logits, axis=0), np.empty(0), f"None were made. On {devices.describe(device)}: {took}."
+        return mean, np.empty(0), [("Maps", f"None were made. {took}.")]
     last = logits[-1][: len(others)]
     agreement = rank_correlation(towards_call(maps[-1][: len(others)], last), towards_call(others, last))
     cost = f", {heat_maps.GRID**2} predictions of each image" if method == "occlusion" else ""
-    how = (
-        f"{heat_maps.SOURCES[method]}{cost}. On {devices.describe(device)}: {took}, {seconds[1]:.2g} s for its map. Sanity check "
-        f"(Adebayo et al. 2018): the maps of {len(others)} images were made again after the values of every parameter had been "
-        f"shuffled. The mean rank correlation with the true ones is {agreement:.2f}. Near 1, the maps would not depend on "
-        "what was learned, and would say nothing about it."
+    check = (
+        f"The maps of {len(others)} images were drawn a second time by a network that has learned nothing: the same one with its "
+        f"parameters shuffled. The mean rank correlation of both is {agreement:.2f}. At 0 or below, what was learned decides which places "
+        "are bright. Near 1, the maps are the same without anything learned, and must not be interpreted (Adebayo et al. 2018)."
+        if np.isfinite(agreement)
+        else "It cannot be made: in no map do places differ."
     )
-    return np.mean(logits, axis=0), np.mean(maps, axis=0), how
+    how = f"{heat_maps.SOURCES[method]}{cost}. {took}, {seconds[1]:.2g}\N{NO-BREAK SPACE}s for its map."
+    return mean, np.mean(maps, axis=0), [("Maps", how), ("Check of the maps", check)]
 
 
 if __name__ == "__main__":

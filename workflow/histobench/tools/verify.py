@@ -13,6 +13,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from typing import Any
 from histobench.datasets import few_shot, folds, manifest, validation
 from histobench.datasets.archives import members
 from histobench.evaluation import class_predictions, predictions
+from histobench.evaluation.stress import Stressed
 from histobench.io.errors import HistoBenchError
 from histobench.io.files import read_csv, sha256_of
 from histobench.metrics import METRICS, class_scores
@@ -55,34 +57,25 @@ def verify(archive: Path, say: Say) -> bool:
     Raises:
         HistoBenchError: the archive is not what `make pack` writes, or its parts contradict each other.
     """
-    with TemporaryDirectory(prefix="histobench-") as temporary:
+    with TemporaryDirectory(prefix="histobench-") as temporary, one_sentence(archive, Path(temporary)):
         packed = Path(temporary)
-        try:
-            name, found = unpack(archive, packed)
-            check_hashes(packed, found)
-            say(f"Archive   {archive}: {len(found)} files, none changed since it was packed")
-            config = configuration(packed / pack.CONFIGURATION)
-            if config.study != name:
-                raise HistoBenchError(f"its folder is {name}, but its configuration is of the study {config.study}")
-            given = {*pack.inputs(config)}
-            require_members(given, found)
-            check_inputs(config, packed, say)
-            made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given})
-            require_members(given | made.keys() | ABOUT, found)
-            kept = {path: (packed / path).read_bytes() for path in given | made.keys() | ABOUT - {pack.CHECKSUMS}}
-            made |= pack.metadata(config, kept, json.loads(kept[pack.ENVIRONMENT]))
-            require_members(set(made), found)
-            if surplus := sorted(found - given - made.keys() - ABOUT):
-                raise HistoBenchError(f"{surplus[0]} is no part of the study; pack it again")
-            wrong = [*wrong_histories(config, packed, made), *compare(made, packed, say)]
-        except HistoBenchError as error:
-            text = str(error).removeprefix(f"{archive}: ").replace(f"{packed}/", "")
-            raise HistoBenchError(f"{archive}: {printable(text.splitlines()[0])}") from None
-        except MALFORMED as error:
-            raise HistoBenchError(f"{archive}: a file has another form than `make pack` writes ({error!r})") from error
-        except OSError as error:
-            text = f"{error.strerror}; free some space, or set TMPDIR to another folder"
-            raise HistoBenchError(f"{temporary}: cannot be used ({text})") from error
+        name, found = unpack(archive, packed)
+        check_hashes(packed, found)
+        say(f"Archive   {archive}: {len(found)} files, none changed since it was packed")
+        config = configuration(packed / pack.CONFIGURATION)
+        if config.study != name:
+            raise HistoBenchError(f"its folder is {name}, but its configuration is of the study {config.study}")
+        given = {*pack.inputs(config)}
+        require_members(given, found)
+        check_inputs(config, packed, say)
+        made = pack.rebuild(config, {path: (packed / path).read_bytes() for path in given})
+        require_members(given | made.keys() | ABOUT, found)
+        kept = {path: (packed / path).read_bytes() for path in given | made.keys() | ABOUT - {pack.CHECKSUMS}}
+        made |= pack.metadata(config, kept, json.loads(kept[pack.ENVIRONMENT]))
+        require_members(set(made), found)
+        if surplus := sorted(found - given - made.keys() - ABOUT):
+            raise HistoBenchError(f"{surplus[0]} is no part of the study; pack it again")
+        wrong = [*wrong_histories(config, packed, made), *compare(made, packed, say)]
     for line in wrong:
         say(f"  {line.removeprefix('results/')}")
     if wrong:
@@ -93,6 +86,21 @@ def verify(archive: Path, say: Say) -> bool:
 
 
 # ---- reading an archive that is not trusted ----
+
+
+@contextmanager
+def one_sentence(archive: Path, folder: Path) -> Iterator[None]:
+    """Turn every fault of an archive that is read in a temporary folder into an error of one line, which names the archive."""
+    try:
+        yield
+    except HistoBenchError as error:
+        text = str(error).removeprefix(f"{archive}: ").replace(f"{folder}/", "")
+        raise HistoBenchError(f"{archive}: {printable(text.splitlines()[0])}") from None
+    except MALFORMED as error:
+        raise HistoBenchError(f"{archive}: a file has another form than `make pack` writes ({error!r})") from error
+    except OSError as error:
+        text = f"{error.strerror}; free some space, or set TMPDIR to another folder"
+        raise HistoBenchError(f"{folder}: cannot be used ({text})") from error
 
 
 def unpack(archive: Path, folder: Path) -> tuple[str, set[str]]:
@@ -140,7 +148,8 @@ def configuration(path: Path) -> Config:
     keys = ("models", "modes", "splits", "magnifications", "augmentations")
     try:
         given = json.loads(path.read_bytes())
-        arms = sum(math.prod(len(block[key]) for key in keys) for block in [*given["grid"], *given.get("external", [])])
+        blocks = [*given["grid"], *given.get("external", []), *given.get("stress", [])]
+        arms = sum(math.prod(len(block[key]) for key in keys) for block in blocks)
     except (OSError, *MALFORMED):
         raise HistoBenchError(f"{path}: is not the configuration of a study; pack it again") from None
     if arms > MAX_FILES:
@@ -206,10 +215,17 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
     for on, scale, run in config.external_runs:
         path = config.path(paths.EXTERNAL, on=on, scale=scale, **vars(run))
         require_images(path, predictions.read(folder / path), images[on], "patient")
+    for run in config.stress_runs:
+        path = config.path(paths.STRESS, **vars(run))
+        _, rows = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
+        test = [images[run.dataset][row] for row in rows]
+        require_images(path, Stressed(folder / path), test, config.splits[run.split].by)
     say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
     say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")
     if config.external_runs:
         say(f"External  {len(config.external_runs)} runs predict each image of the other dataset once")
+    if config.stress_runs:
+        say(f"Stress    {len(config.stress_runs)} runs predict each altered image of their fold once")
 
 
 def check_record(config: Config, run: Run, folder: Path, train: Sequence, test: Sequence, kept: Sequence) -> None:

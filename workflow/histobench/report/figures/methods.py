@@ -73,7 +73,7 @@ def cnn(study: Study, parameters: Sequence[Texts]) -> Figure:
 
 
 def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
-    """Return Figure 4: the vision tower is frozen; a head is trained alone (LP), or with adapters in the decoder (FT).
+    """Return Figure 4: a head is trained alone (LP), or with adapters in the decoder (FT) and parts of the vision side.
 
     `parameters` are the rows of `parameters.csv`.
     """
@@ -88,8 +88,8 @@ def vlm(study: Study, parameters: Sequence[Texts]) -> Figure:
     boxes = [
         Box("Image", [f"dataset {study.dataset}", "H&E, RGB", "whole field of view"], 25),
         _input(study, models, 36),
-        Box("Vision tower", towers, 46, "frozen"),
-        Box("Connector", [*merges, "to one token"], 30, "frozen"),
+        _vision(study, arms, Box("Vision tower", towers, 46, "frozen"), _tower),
+        _vision(study, arms, Box("Connector", [*merges, "to one token"], 30, "frozen"), _connector),
         Box("Visual tokens", [*tokens, "between image", f"markers, {_text(study, arms)}"], 24),
     ]
     count = len({arm.trainable for arm in arms} - {"none"})
@@ -199,6 +199,34 @@ def _input(study: Study, models: Mapping[str, str], width: float) -> Box:
     return Box("Input", [*sizes, *lists, "normalised by the model's mean and deviation"], width)
 
 
+def _tower(lora: Mapping[str, Any]) -> str:
+    """Return what a mode trains of the vision tower; empty where that is nothing."""
+    blocks = lora.get("vision_blocks")
+    trained = ["adapters on its attention"] if lora["vision"] else []
+    return " and ".join(trained + ([f"its last {blocks} block{'s' if blocks > 1 else ''}"] if blocks else []))
+
+
+def _connector(lora: Mapping[str, Any]) -> str:
+    """Return what a mode trains of the connector; empty where that is nothing."""
+    return "all of it" if lora["connector"] else ""
+
+
+def _vision(study: Study, arms: Sequence[Arm], frozen: Box, part: Callable[[Mapping[str, Any]], str]) -> Box:
+    """Return the box of a part before the decoder, which names what is trained of it, and in which modes."""
+    recipes = {arm: study.recipes[arm.model][arm.mode].get("lora") for arm in arms}
+    texts = {arm: part(lora) if lora else "" for arm, lora in recipes.items()}
+    found: dict[str, list[str]] = {}
+    for arm, text in texts.items():
+        alike = {texts[other] for other in arms if other.mode == arm.mode} == {text}
+        found.setdefault(text, []).append(printed("mode", arm.mode) if alike else arm.name)
+    if set(found) == {""}:
+        return frozen
+    lines = [f"{', '.join(dict.fromkeys(names))}: {text} trained" for text, names in found.items() if text]
+    return Box(
+        frozen.title, [*frozen.lines, *lines, *(["otherwise frozen"] if "" in found else [])], frozen.width, "trained"
+    )
+
+
 def _adapters(study: Study, arms: Sequence[Arm], parameters: Sequence[Texts]) -> list[str]:
     lines = []
     for arm in arms:
@@ -206,8 +234,6 @@ def _adapters(study: Study, arms: Sequence[Arm], parameters: Sequence[Texts]) ->
         where = f"layers {', '.join(map(str, lora['layers']))}" if lora["layers"] else "every layer"
         text = [f"r {lora['rank']}, α {lora['alpha']}, dropout {lora['dropout']:g}"]
         text.append(f"on {', '.join(lora['projections'])} of {where}")
-        text += [f"and on the {name}" for name in ("vision", "connector") if lora[name]]
-        text += [f"last {blocks} blocks of the tower trained"] if (blocks := lora.get("vision_blocks")) else []
         lines.append(text)
     if all(line == lines[0] for line in lines):
         head = lines[0]

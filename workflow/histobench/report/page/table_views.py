@@ -199,9 +199,7 @@ def comparisons(source: Source) -> list[View]:
                 "pairs. The floor is the smallest p that the Wilcoxon test can give. The last column is secondary: it "
                 "assumes that images are independent, but those of one group are not."
             )
-            views.append(
-                view(source, f"Pairs of arms: {head(metric)}", caption, [*COMPARED, secondary], rows, FOLD)
-            )  # fmt: skip
+            views.append(view(source, f"Pairs of arms: {head(metric)}", caption, [*COMPARED, secondary], rows, FOLD))
     return views
 
 
