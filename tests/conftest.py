@@ -47,9 +47,13 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the files that take longest first: at the end, they would run on one core alone.
 
+    Small studies follow one another: they share a process that has imported what their kind of model needs.
+
     Workers begin with the first two files, and `make demo` can use the cores while a study waits for Slurm.
     `--no-loadscope-reorder` keeps this order; pytest-xdist would start files with many tests first.
     """
-    longest = ["demo", "slurm", "external", "rerun", "kill", "sharing", "sample", "terminal", "train", "fetch"]
+    longest = ["demo", "slurm", "external", "rerun", "kill", "sharing", "sample", "terminal"]
+    longest += ["lora", "newer_vlms", "prompts", "stress", "subtype", "augmentation", "few_shot", "bags", "foundation"]
+    longest += ["train", "fetch", "gpu", "hostile", "lint"]
     place = {name: number for number, name in enumerate(longest)}
     items.sort(key=lambda item: place.get(item.path.stem.removeprefix("test_"), len(longest)))

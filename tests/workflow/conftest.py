@@ -112,9 +112,18 @@ class Project:
         return self.folder / loaded(config).path(pattern, **names)
 
     def study(self, name: str, *arguments: str) -> str:
-        """Run a study of config/studies at a small size, see small.yaml; return the output."""
+        """Run a study of config/studies at a small size, see small.yaml; return the output.
+
+        Rules and library are those of this checkout, so that one test's jobs start from the libraries that another's imported.
+        """
         (self.folder / "config/small.yaml").write_bytes(SMALL.read_bytes())
-        files = ("--configfile", f"config/studies/{name}.yaml", "config/small.yaml")
+        files = (
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--configfile",
+            f"config/studies/{name}.yaml",
+            "config/small.yaml",
+        )
         threads = ("--set-threads", "train=1", "features=1", "tokens=1", "normalised_features=1", "stress=1")
         return self.snakemake(*files, "--cores", "2", "--resources", "gpu=2", *threads, *arguments).stdout
 

@@ -1,10 +1,12 @@
-"""Arms that classify patients, and joined scales, from images to tables."""
+"""Arms that classify patients, and joined scales, from images to the page."""
 
 import csv
 import json
 from pathlib import Path
 
 import pytest
+
+from tests.report import page_numbers
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +18,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_patients_have_one_score_in_bags_and_votes_beside_them(project):
     project.edit("config/studies/bags.yaml", "magnifications: [40, 100, 200, 400]", "magnifications: [200]")
-    project.study("bags", "-k", *(f"results/studies/bags/tables/{name}.csv" for name in ("patient-level", "recipes")))
+    project.study("bags")
     for fold in (1, 2):
         runs = {
             mode: next(project.folder.glob(f"results/breakhis-*/runs/resnet34/{mode}/*/200x/*/seed0/fold{fold}"))
@@ -50,3 +52,6 @@ def test_patients_have_one_score_in_bags_and_votes_beside_them(project):
     assert "linear head on joined embeddings of 40×, 100×, 200×, 400×, frozen backbone (ResNet34 lp-scales)" in recipes
     sizes = {row["mode"]: row["trainable"] for row in rows(results / "parameters.csv")}
     assert sizes == {"lp": "33", "lp-scales": "129", "bag-mean": "33", "bag-attention": str(33 + 65 * 128)}
+    page = results / "report.html"
+    assert page_numbers.check(page) > 100
+    assert '<article id="patient-level">' in page.read_text()

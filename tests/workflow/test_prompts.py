@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from tests.workflow.conftest import job_counts
+
 
 def rows(path):
     with path.open() as file:
@@ -67,5 +69,4 @@ def test_the_study_of_prompts(project):
         assert shown[3]["spread"] == f"{means.max() - means.min():.4f}"
     page = (project.folder / "results/studies/prompts/report.html").read_text()
     assert "What does text after the image change" in page
-    files = ("--configfile", "config/studies/prompts.yaml", "config/small.yaml")
-    assert project.jobs(*files) == {}
+    assert job_counts(project.study("prompts", "-n")) == {}

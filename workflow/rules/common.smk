@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+import threading
 from pathlib import Path
 
 ROOT = Path(workflow.basedir).resolve()
@@ -76,6 +77,13 @@ wildcard_constraints:
     **dict.fromkeys(keys.NAMES, "[0-9a-f]{8}"),
     stain="macenko|reinhard",
     kept=r"none|[0-9.e-]+-seed\d+",
+
+
+def cancel_timers():
+    """End the timers that `max-jobs-per-timespan` sets: Snakemake, its jobs done, would wait for them."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
 
 
 # ---- resources ----

@@ -48,39 +48,51 @@ def imported_files(script: Path, without: Sequence[str] = (), also: Sequence[str
 @cache
 def _normalised(path: Path) -> tuple[str, frozenset[Path], tuple[Path, ...]]:
     """Return the code without comments, docstrings and layout, the project files it imports, and its data files."""
-    tree = ast.parse(path.read_bytes())
-    imports, data = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
-            data.add(path.parent / node.value)
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            # A bare string at any place of a body documents; it never acts.
-            node.body = [item for item in node.body if not _documents(item)] or [ast.Pass()]
+    imports: set[str] = set()
+    constants: set[str] = set()
+    text = _text(ast.parse(path.read_bytes()), imports, constants)
     files = frozenset(file for name in imports for file in _files_of(name))
-    return _text(tree), files, tuple(sorted(filter(Path.is_file, data)))
+    data = (path.parent / value for value in constants if value.endswith(DATA))
+    return text, files, tuple(sorted(filter(Path.is_file, data)))
 
 
-def _text(node: object) -> str:
+def _text(node: object, imports: set[str], constants: set[str]) -> str:
     """Return a syntax tree as a text that is the same under every Python: `ast.unparse` and `ast.dump` change.
 
     Fields that are empty are left out, since later versions have more of them. How the text of f-strings is cut differs, too.
+    The names of imported modules and the constant texts are added to the two sets.
     """
-    match node:
-        case ast.JoinedStr():
-            parts = (part.value if isinstance(part, ast.Constant) else f"\0{_text(part)}\0" for part in node.values)
-            return f"JoinedStr({''.join(map(str, parts))!a})"
-        case ast.AST():
-            fields = {name: getattr(node, name, None) for name in node._fields if name not in ("ctx", "kind")}
-            given = (f"{name}={_text(value)}" for name, value in sorted(fields.items()) if value not in (None, []))
-            return f"{type(node).__name__}({','.join(given)})"
-        case list():
-            return f"[{','.join(map(_text, node))}]"
-        case _:
-            return ascii(node)  # which characters `repr` shows depends on the version of Unicode
+    kind = type(node)
+    if kind is list:
+        return f"[{','.join([_text(item, imports, constants) for item in node])}]"  # type: ignore[attr-defined]
+    if not isinstance(node, ast.AST):
+        return ascii(node)  # which characters `repr` shows depends on the version of Unicode
+    if isinstance(node, ast.Import):
+        imports.update(alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        constants.add(node.value)
+    elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        # A bare string at any place of a body documents; it never acts.
+        node.body = [item for item in node.body if not _documents(item)] or [ast.Pass()]
+    elif isinstance(node, ast.JoinedStr):
+        parts = [
+            part.value if isinstance(part, ast.Constant) else f"\0{_text(part, imports, constants)}\0"
+            for part in node.values
+        ]
+        return f"JoinedStr({''.join(map(str, parts))!a})"
+    given = [
+        f"{name}={_text(value, imports, constants)}"
+        for name in _fields(kind)
+        if (value := getattr(node, name, None)) is not None and value != []
+    ]
+    return f"{kind.__name__}({','.join(given)})"
+
+
+@cache
+def _fields(kind: type[ast.AST]) -> list[str]:
+    return sorted({*kind._fields} - {"ctx", "kind"})
 
 
 def _documents(statement: ast.stmt) -> bool:

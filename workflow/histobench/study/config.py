@@ -95,17 +95,15 @@ class Config(Settings):
         """Return the classes of the runs in order; None where they are benign and malignant."""
         return tasks.classes(self)
 
-    def mode(self, model: str, mode: str) -> Mode:
-        """Return a mode as `model` trains with it.
+    @cached_property
+    def mode(self) -> Callable[[str, str], Mode]:
+        """Return :func:`histobench.study.model_settings.mode_of_model` of a model and a mode of this study, each computed once."""
+        return cache(lambda model, mode: mode_of_model(self.modes[mode], self.models[model], mode, model))
 
-        Raises:
-            ValueError: the model has no such parameters to train.
-        """
-        return mode_of_model(self.modes[mode], self.models[model], mode, model)
-
-    def recipe(self, model: str, mode: str) -> Recipe:
-        """Return what decides the results of `mode` as `model` trains with it."""
-        return self.mode(model, mode).recipe
+    @cached_property
+    def recipe(self) -> Callable[[str, str], Recipe]:
+        """Return what decides the results of a mode as a model trains with it, each computed once."""
+        return cache(lambda model, mode: self.mode(model, mode).recipe)
 
     def gpu(self, model: str, mode: str | None = None) -> Literal["whole", "shared", "none"]:
         """Return what training a mode needs; without one, what computing with a model's frozen backbone needs."""

@@ -187,7 +187,7 @@ def svg(figure: Figure) -> str:
 
 def _settle(figure: Figure) -> None:
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # with one, even "none", each `savefig` draws once more
     for axis in figure.axes:
         # The last digits of the layout's solver depend on addresses in memory, and names within the SVG on these digits.
         left, bottom, width, height = (round(value, 6) for value in axis.get_position(original=True).bounds)
