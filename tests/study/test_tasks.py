@@ -151,7 +151,7 @@ def test_evas_split_of_bach_divides_no_known_patient():
     assert {name: sum(own.values()) for name, own in counts.items()} == {
         "train": 268,
         "val": 132,
-    }  # docs/datasets/bach.md
+    }  # as the docs/datasets/bach.md of eva says
     assert counts["train"] + counts["val"] == {"n": 100, "b": 100, "is": 100, "iv": 100}
     sides: dict[str, set[str]] = {}
     for image, patient in bach.known_patients().items():
