@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from histobench.datasets.given import check_given
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.config import load
@@ -72,6 +73,24 @@ def test_published_weights_need_files_for_text_and_random_ones_do_not():
     assert list(files) == ["tokenizer"]
     assert files["tokenizer"] == config.text_files("smolvlm")["tokenizer"]
     assert list(study(ZERO, "plip", PLIP).text_files("plip", "own")) == ["tokenizer", "text_weights"]
+
+
+def test_a_folder_without_the_tokenizer_that_text_needs_is_missed_before_any_job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "clip" / name).touch()
+    own = ENTRY | {"weights": {"folder": "clip", "sha256": "f" * 64}}
+    models = {"models": PAPER["models"] | {"plip": own}}
+    check_given(study({"trainable": "head"}, "plip", models, modes=["own"]))
+    config = study(ZERO, "plip", models, modes=["own"])
+    with pytest.raises(HistoBenchError) as caught:
+        check_given(config)
+    assert str(caught.value) == (
+        "models.plip.weights: clip/tokenizer.json: there is no such file, which prompts need; put it there"
+    )
+    (tmp_path / "clip/tokenizer.json").touch()
+    check_given(config)
 
 
 def test_captions_are_compared_with_the_embeddings_that_linear_probes_share():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from histobench.study import prompt_text, tasks
+from histobench.study import prompt_text, published_rows, tasks
 from histobench.study.grid_settings import Block, External
 from histobench.study.messages import meant, shown
 from histobench.study.model_settings import CnnEntry, EncoderEntry
@@ -39,6 +39,7 @@ def check(config: "Config") -> None:
     _folds(config)
     _tables(config)
     _pairs(config)
+    published_rows.check(config.published)
     tasks.check(config)
 
 

@@ -6,10 +6,9 @@ from histobench.evaluation.class_scores import ALL
 from histobench.report.render import Table
 from histobench.report.tables.class_tables import resampled_groups
 from histobench.report.terms import Texts, fixed, magnified, training_variance
+from histobench.study.published_rows import OURS
 from histobench.study.resolved import Study
 
-OURS = "this study"
-"""What stands in column `source` for the study's own scores."""
 COLUMNS = ("encoder", "source", "metric", "selection", "value", "value_low", "value_high", "images", "groups")
 SHOWN = ("encoder", "source", "metric", "selection", "value", "images", "groups")
 
