@@ -16,6 +16,10 @@ ANSWERS = {"malignant": [" malignant"], "benign": [" benign"]}
 ZERO = {"trainable": "none", "prompts": ["At {magnification}x it is", "It is"], "answers": ANSWERS}
 ENTRY = yaml.safe_load(STUDY.read_text())["models"]["plip"] | {"training": {}}
 PLIP = {"models": PAPER["models"] | {"plip": ENTRY}}
+STRESS = {"dataset": "breakhis", "models": ["smolvlm"], "modes": ["own"], "splits": ["patient"]}
+STRESS |= {"magnifications": [40], "augmentations": ["none"]}
+ELSEWHERE = STRESS | {"on": "bach", "headline": 40}
+OWN_TEXT = PAPER["models"] | {"plip": ENTRY | {"training": {"own": ZERO | {"prompts": ["{microns}"]}}}}
 QUESTION = "{stain}, {magnification}x, {microns} µm: {{benign}} or malignant?"
 
 
@@ -127,6 +131,12 @@ def test_captions_are_compared_with_the_embeddings_that_linear_probes_share():
         ({"trainable": "none"}, {}, "modes.own: `prompts` is required with `trainable: none`"),
         (ZERO | {"answers": {"malignant": ["a"], "benign": ["b", "a"]}}, {}, "modes.own.answers: 'a' answers for both classes"),
         (ZERO | {"prompts": ["a", "a"]}, {}, "modes.own.prompts: 'a' is named twice"),
+        (ZERO | {"prompts": ["{magnification}x", "40x"]}, {}, "modes.own.prompts: '40x' is named twice; name it once"),
+        (ZERO | {"answers": {"malignant": ["{stain}"], "benign": ["b"]}}, {}, "modes.own.answers.malignant.0: {stain} is filled in only in "),
+        (ZERO | {"patients_per_class": 4}, {}, "modes.own: `patients_per_class` is of no use with `trainable: none`: nothing is"),
+        (ZERO, {"changes": {"external": [ELSEWHERE]}}, "external.0: mode 'own' of 'smolvlm' keeps no weights (`keep_weights` goes "),
+        ({"classifier": "knn"}, {"changes": {"stress": [STRESS]}}, "stress.0: mode 'own' of 'smolvlm' keeps no weights (`keep_weights` goes "),
+        ({}, {"model": "plip", "changes": {"models": OWN_TEXT, "task": "subtype"}}, "models.plip.training.own.prompts: it is about benign or "),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_one_sentence(mode, more, said):

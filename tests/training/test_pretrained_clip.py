@@ -149,8 +149,45 @@ def test_a_caption_that_is_too_long_or_ends_twice_is_one_sentence(fetched):
     with pytest.raises(HistoBenchError, match="x' has 82 tokens, more than the 77 that the model reads; shorten "):
         text_embeddings.build(CLIP, [""], long, 0, weights, tokenizer)
     early = Answers(malignant=["<|endoftext|> m"], benign=["b"])
-    with pytest.raises(HistoBenchError, match="not just at its end; leave it out of the caption"):
+    with pytest.raises(
+        HistoBenchError, match="' has the token 531, at which the model reads it out, before its end too; leave"
+    ):
         text_embeddings.build(CLIP, [""], early, 0, weights, tokenizer)
+
+
+@pytest.mark.parametrize(("malignant", "benign"), [("Tumour", "tumour"), (" ", "  ")])
+def test_answers_with_the_same_tokens_are_one_sentence(malignant, benign, fetched):
+    both = Answers(malignant=[malignant], benign=["b", benign])
+    said = f"'a {malignant}' of malignant and 'a {benign}' of benign have the same tokens; change one of the answers"
+    with pytest.raises(HistoBenchError) as caught:
+        text_embeddings.build(CLIP, ["a "], both, 0, *fetched())
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("end", [2, 531])
+def test_a_tokenizer_that_does_not_end_a_caption_is_one_sentence(end, saved, fetched):
+    files = files_of(saved)
+    config, asked = (json.loads(files[name]) for name in (CONFIG, "tokenizer.json"))
+    config["text_config"]["eos_token_id"], asked["post_processor"] = end, None
+    changed = {CONFIG: json.dumps(config).encode(), "tokenizer.json": json.dumps(asked).encode()}
+    weights, tokenizer = fetched(files | changed)
+    with pytest.raises(
+        HistoBenchError, match="does not put one token before and one after a caption, as CLIP's"
+    ) as caught:
+        text_embeddings.build(CLIP, PROMPTS, ONE, 0, weights, tokenizer)
+    assert str(caught.value).startswith(f"{tokenizer}: ")
+
+
+def test_tokens_of_another_vocabulary_are_said_before_weights_are_fetched(saved, tmp_path, monkeypatch):
+    config = json.loads((saved / CONFIG).read_text())
+    config["text_config"]["eos_token_id"] = 9999
+    with serve(files_of(saved) | {CONFIG: json.dumps(config).encode()}) as server:
+        point(monkeypatch, server.url)
+        with pytest.raises(
+            HistoBenchError, match=r"config\.json: the config's text_config has \[530, 9999\] as bos_token_id"
+        ):
+            pretrained_encoder.convert_text_tower(CLIP, tmp_path, tmp_path / "tiny.text.safetensors")
+    assert WEIGHTS not in server.requests
 
 
 def test_a_tokenizer_that_would_cut_or_pad_does_not(saved, fetched):

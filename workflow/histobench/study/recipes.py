@@ -50,7 +50,19 @@ def _known_placeholders(text: str) -> str:
 
 Prompt = Annotated[str, StringConstraints(min_length=1), AfterValidator(_known_placeholders)]
 """Text that a vision-language model reads after the image."""
-Words = Annotated[list[Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1), AfterValidator(distinct)]
+
+
+def _no_placeholder(text: str) -> str:
+    for name in PLACEHOLDERS:
+        if f"{{{name}}}" in text:
+            raise ValueError(
+                f"{{{name}}} is filled in only in prompts; move it to the prompt, or write what it stands for"
+            )
+    return text
+
+
+Word = Annotated[str, StringConstraints(min_length=1), AfterValidator(_no_placeholder)]
+Words = Annotated[list[Word], Field(min_length=1), AfterValidator(distinct)]
 
 
 class Answers(Settings):
