@@ -1,5 +1,6 @@
 """Prompts in the configuration: what is resolved and refused, and what their keys change."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from histobench.datasets.given import check_given
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.config import load
+from histobench.tools import pack
 from tests.study.test_config import PAPER
 
 STUDY = Path(__file__).parents[2] / "config/studies/prompts.yaml"
@@ -94,6 +96,11 @@ def test_a_folder_without_the_tokenizer_that_text_needs_is_missed_before_any_job
         "models.plip.weights: clip/tokenizer.json: there is no such file, which prompts need; put it there"
     )
     (tmp_path / "clip/tokenizer.json").touch()
+    check_given(config)
+    shutil.rmtree(tmp_path / "clip")
+    for name in pack.weights(config):  # as where a report is made again from an archive
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     check_given(config)
 
 

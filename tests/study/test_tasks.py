@@ -118,6 +118,12 @@ def test_a_study_of_classes_has_its_own_outputs():
             "published: stands beside scores of several classes; name them in `task`, or remove this key",
         ),
         (
+            {"augmentations": ["paper"]},
+            {"task": "subtype", "published": [THEIRS]},
+            "published: the grid has no run on the dataset, split and augmentation of the study's own scores beside these, breakhis, "
+            "patient, none; correct `dataset`, `split` or `without_augmentation` of `tables`",
+        ),
+        (
             {},
             {"task": "subtype", "published": [THEIRS | {"column": " "}]},
             "published.0.column: expected a single line of text, found ' '",

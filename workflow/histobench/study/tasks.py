@@ -80,6 +80,12 @@ def check(config: "Config") -> None:
         raise ValueError(f"external: the test on another dataset {binary}; write `external: []`")
     if config.stressed:
         raise ValueError(f"stress: the test on altered images {binary}; write `stress: []`")
+    place = (config.tables.dataset or config.grid[0].dataset, config.tables.split, config.tables.without_augmentation)
+    if config.published and place not in ((run.dataset, run.split, run.augmentation) for run in config.runs):
+        raise ValueError(
+            f"published: the grid has no run on the dataset, split and augmentation of the study's own scores beside these, "
+            f"{', '.join(place)}; correct `dataset`, `split` or `without_augmentation` of `tables`"
+        )
     if config.paper:
         raise ValueError(f"paper: the paper {binary}; remove this key")
     if config.comparisons.pairs:
