@@ -60,6 +60,6 @@ def test_published_tables_that_would_have_one_name_are_refused(monkeypatch):
     monkeypatch.setattr(pack, "is_up_to_date", lambda place, specification: True)
     both = [THEIRS | {"file": "/one/x.csv"}, THEIRS | {"file": "../x.csv", "metric": "macro_f1"}]
     with pytest.raises(
-        HistoBenchError, match="^published: two tables outside of this folder have the same file name; ren"
+        HistoBenchError, match=r"^published: two tables outside of this folder have the same file name; ren"
     ):
         pack.contents(laid(task="subtype", published=both))
