@@ -27,8 +27,8 @@ class Published(Settings):
     metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "macro_auc"]
     """Which score that is."""
     selection: Literal["last", "validation", "best_epoch"] = "last"
-    """The epoch of the scores: the last, one chosen on other images, or one chosen on the images that are scored. Of this study's
-    arms the table has the last epoch, and with `best_epoch` the best one too."""
+    """The epoch of the scores: the last, one chosen on other images, or one chosen on the images that are scored. The table has the
+    last epoch of this study's arms, and with `best_epoch` the best one too."""
     note: str | None = None
     """What is not as in this study, as a sentence for the caption."""
 
