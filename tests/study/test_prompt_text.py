@@ -140,6 +140,7 @@ def test_captions_are_compared_with_the_embeddings_that_linear_probes_share():
         (ZERO | {"prompts": ["a", "a"]}, {}, "modes.own.prompts: 'a' is named twice"),
         (ZERO | {"prompts": ["{magnification}x", "40x"]}, {}, "modes.own.prompts: '40x' is named twice; name it once"),
         (ZERO | {"answers": {"malignant": ["{stain}"], "benign": ["b"]}}, {}, "modes.own.answers.malignant.0: {stain} is filled in only in "),
+        (ZERO | {"prompts": ["a" * 4001]}, {}, "modes.own.prompts.0: expected at most 4000 characters, found 'aaa"),
         (ZERO | {"patients_per_class": 4}, {}, "modes.own: `patients_per_class` is of no use with `trainable: none`: nothing is"),
         (ZERO, {"changes": {"external": [ELSEWHERE]}}, "external.0: mode 'own' of 'smolvlm' keeps no weights (`keep_weights` goes "),
         ({"classifier": "knn"}, {"changes": {"stress": [STRESS]}}, "stress.0: mode 'own' of 'smolvlm' keeps no weights (`keep_weights` goes "),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_pickled_weights_are_the_same(saved, fetched, tmp_path):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("logit_scale", "the weights lack parameter logit_scale; choose another revision or folder"),
+        ("logit_scale", "the weights lack parameter logit_scale, one number; choose another revision or folder"),
         ("text_projection.weight", "the weights lack parameter text_projection.weight (1 such); choose another "),
     ],
 )
@@ -141,6 +142,21 @@ def test_a_parameter_that_is_missing_is_one_sentence(name, said, saved, fetched)
     del tensors[name]
     with pytest.raises(HistoBenchError, match=re.escape(said)):
         fetched(files | {WEIGHTS: save(tensors, {"format": "pt"})})
+
+
+def test_a_logit_scale_is_one_number(saved, fetched):
+    files = files_of(saved)
+    tensors = load(files[WEIGHTS])
+    found = []
+    for scale in (tensors["logit_scale"], tensors["logit_scale"].reshape(1)):
+        weights, tokenizer = fetched(files | {WEIGHTS: save(tensors | {"logit_scale": scale}, {"format": "pt"})})
+        found.append(text_embeddings.build(CLIP, PROMPTS, ONE, 0, weights, tokenizer).directions)
+        for path in (weights, tokenizer):
+            path.unlink()
+        shutil.rmtree(next(weights.parent.glob("someone--*")))
+    assert torch.equal(*found)
+    with pytest.raises(HistoBenchError, match="the weights lack parameter logit_scale, one number; choose another "):
+        fetched(files | {WEIGHTS: save(tensors | {"logit_scale": torch.ones(2)}, {"format": "pt"})})
 
 
 def test_a_caption_that_is_too_long_or_ends_twice_is_one_sentence(fetched):

@@ -108,9 +108,11 @@ def _of_transformers(folder: Path, names: list[str], tower: Tower) -> State:
         state = pretrained_vlm.load(model, configuration, folder, Path(verified), ignored, **arguments).state_dict()
     if tower == "text":
         published = _published(folder, names)
-        if SCALE not in published:
-            raise HistoBenchError(f"{folder}: the weights lack parameter {SCALE}; choose another revision or folder")
-        state[SCALE] = published[SCALE]
+        if SCALE not in published or published[SCALE].numel() != 1:
+            raise HistoBenchError(
+                f"{folder}: the weights lack parameter {SCALE}, one number; choose another revision or folder"
+            )
+        state[SCALE] = published[SCALE].reshape(())
     return state
 
 
