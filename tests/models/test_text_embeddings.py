@@ -6,7 +6,7 @@ import torch
 from histobench.io.errors import HistoBenchError
 from histobench.models import build, text_embeddings
 from histobench.models.parameters import Size, size
-from histobench.study.recipes import Recipe
+from histobench.study.recipes import Answers, Recipe
 from histobench.study.spec import EncoderSettings, RunSpec
 from tests.models import test_encoder
 
@@ -19,6 +19,10 @@ def clip(**text) -> EncoderSettings:
     vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
     config = {"model_type": "clip", "projection_dim": 12, "vision_config": vision, "text_config": TEXT | text}
     return EncoderSettings(family="encoder", weights="random", config=config, image_size=32)
+
+
+def with_scale(value) -> EncoderSettings:
+    return clip().model_copy(update={"config": (clip().config or {}) | {"logit_scale_init_value": value}})
 
 
 def classifier(settings=None, seed=0, **recipe):
@@ -69,7 +73,12 @@ def test_a_random_model_reads_bytes_between_its_own_ends():
         (lambda: size(clip(bos_token_id=40), ASKED), "the config's text_config has [40, 3] as bos_token_id and eos_token_id"),
         (lambda: size(clip(num_attention_heads=3), ASKED), "the config.json cannot be built (StrictDataclassClassValidation"),
         (lambda: classifier(prompts=["a" * 17]), f"the caption '{'a' * 17} m' has 21 tokens, more than the 20 that "),
-        (lambda: classifier(clip(eos_token_id=2)), "the caption 'a m' has the token "),
+        (lambda: size(clip(eos_token_id=5), ASKED), "the config's text_config has [5, 5] as bos_token_id and eos_token_id"),
+        (lambda: size(clip(vocab_size=2, bos_token_id=0, eos_token_id=1), ASKED), "the config's text_config has [0, 1] as bos_token_id"),
+        (lambda: size(with_scale("x"), ASKED), "the config has 'x' as logit_scale_init_value, expected a number; "),
+        (lambda: size(with_scale(None), ASKED), "the config has None as logit_scale_init_value, expected a number; "),
+        (lambda: classifier(clip(eos_token_id=2)), "the caption 'a m' ends with the token 2, but the model reads it out at the token "),
+        (lambda: classifier(answers=Answers(malignant=["m"], benign=["b", "!"])), "'am' of malignant and 'a!' of benign have the same "),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_one_sentence(ask, said):

@@ -1,13 +1,16 @@
 """Prompts in the configuration: what is resolved and refused, and what their keys change."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from histobench.datasets.given import check_given
 from histobench.io.errors import HistoBenchError
 from histobench.study import paths
 from histobench.study.config import load
+from histobench.tools import pack
 from tests.study.test_config import PAPER
 
 STUDY = Path(__file__).parents[2] / "config/studies/prompts.yaml"
@@ -15,6 +18,10 @@ ANSWERS = {"malignant": [" malignant"], "benign": [" benign"]}
 ZERO = {"trainable": "none", "prompts": ["At {magnification}x it is", "It is"], "answers": ANSWERS}
 ENTRY = yaml.safe_load(STUDY.read_text())["models"]["plip"] | {"training": {}}
 PLIP = {"models": PAPER["models"] | {"plip": ENTRY}}
+STRESS = {"dataset": "breakhis", "models": ["smolvlm"], "modes": ["own"], "splits": ["patient"]}
+STRESS |= {"magnifications": [40], "augmentations": ["none"]}
+ELSEWHERE = STRESS | {"on": "bach", "headline": 40}
+OWN_TEXT = PAPER["models"] | {"plip": ENTRY | {"training": {"own": ZERO | {"prompts": ["{microns}"]}}}}
 QUESTION = "{stain}, {magnification}x, {microns} µm: {{benign}} or malignant?"
 
 
@@ -74,6 +81,29 @@ def test_published_weights_need_files_for_text_and_random_ones_do_not():
     assert list(study(ZERO, "plip", PLIP).text_files("plip", "own")) == ["tokenizer", "text_weights"]
 
 
+def test_a_folder_without_the_tokenizer_that_text_needs_is_missed_before_any_job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "clip" / name).touch()
+    own = ENTRY | {"weights": {"folder": "clip", "sha256": "f" * 64}}
+    models = {"models": PAPER["models"] | {"plip": own}}
+    check_given(study({"trainable": "head"}, "plip", models, modes=["own"]))
+    config = study(ZERO, "plip", models, modes=["own"])
+    with pytest.raises(HistoBenchError) as caught:
+        check_given(config)
+    assert str(caught.value) == (
+        "models.plip.weights: clip/tokenizer.json: there is no such file, which prompts need; put it there"
+    )
+    (tmp_path / "clip/tokenizer.json").touch()
+    check_given(config)
+    shutil.rmtree(tmp_path / "clip")
+    for name in pack.weights(config):  # as where a report is made again from an archive
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    check_given(config)
+
+
 def test_captions_are_compared_with_the_embeddings_that_linear_probes_share():
     """On the processor alone, with the text for its magnification, and in one epoch."""
     config = study(ZERO, "plip", PLIP)
@@ -108,6 +138,13 @@ def test_captions_are_compared_with_the_embeddings_that_linear_probes_share():
         ({"trainable": "none"}, {}, "modes.own: `prompts` is required with `trainable: none`"),
         (ZERO | {"answers": {"malignant": ["a"], "benign": ["b", "a"]}}, {}, "modes.own.answers: 'a' answers for both classes"),
         (ZERO | {"prompts": ["a", "a"]}, {}, "modes.own.prompts: 'a' is named twice"),
+        (ZERO | {"prompts": ["{magnification}x", "40x"]}, {}, "modes.own.prompts: '40x' is named twice; name it once"),
+        (ZERO | {"answers": {"malignant": ["{stain}"], "benign": ["b"]}}, {}, "modes.own.answers.malignant.0: {stain} is filled in only in "),
+        (ZERO | {"prompts": ["a" * 4001]}, {}, "modes.own.prompts.0: expected at most 4000 characters, found 'aaa"),
+        (ZERO | {"patients_per_class": 4}, {}, "modes.own: `patients_per_class` is of no use with `trainable: none`: nothing is"),
+        (ZERO, {"changes": {"external": [ELSEWHERE]}}, "external.0: mode 'own' of 'smolvlm' keeps no weights (`keep_weights` goes "),
+        ({"classifier": "knn"}, {"changes": {"stress": [STRESS]}}, "stress.0: mode 'own' of 'smolvlm' keeps no weights (`keep_weights` goes "),
+        ({}, {"model": "plip", "changes": {"models": OWN_TEXT, "task": "subtype"}}, "models.plip.training.own.prompts: it is about benign or "),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_one_sentence(mode, more, said):

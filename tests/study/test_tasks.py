@@ -22,6 +22,9 @@ BLOCK = {
 }
 
 
+THEIRS = {"source": "they", "file": "theirs.csv", "column": "score", "metric": "accuracy"}
+
+
 def laid(block: dict | None = None, **keys) -> Config:
     config = copy.deepcopy(PAPER)
     update_config(config, {"study": "mine", "external": [], "grid": [BLOCK | (block or {})]} | keys)
@@ -111,8 +114,29 @@ def test_a_study_of_classes_has_its_own_outputs():
         ),
         (
             {},
-            {"published": [{"source": "they", "file": "theirs.csv", "column": "score", "metric": "accuracy"}]},
+            {"published": [THEIRS]},
             "published: stands beside scores of several classes; name them in `task`, or remove this key",
+        ),
+        (
+            {"augmentations": ["paper"]},
+            {"task": "subtype", "published": [THEIRS]},
+            "published: the grid has no run on the dataset, split and augmentation of the study's own scores beside these, breakhis, "
+            "patient, none; correct `dataset`, `split` or `without_augmentation` of `tables`",
+        ),
+        (
+            {},
+            {"task": "subtype", "published": [THEIRS | {"column": " "}]},
+            "published.0.column: expected a single line of text, found ' '",
+        ),
+        (
+            {},
+            {"task": "subtype", "published": [THEIRS | {"source": "This study"}]},
+            "published.0.source: 'This study' stands for the study's own scores; write where these are from",
+        ),
+        (
+            {},
+            {"task": "subtype", "published": [THEIRS, THEIRS | {"metric": "macro_f1"}, THEIRS | {"file": "other.csv"}]},
+            "published.2.source: published.0 has 'they' with the same `metric` and `selection`; give one of them another source",
         ),
     ],
 )

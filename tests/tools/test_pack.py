@@ -2,7 +2,9 @@
 
 import pytest
 
+from histobench.io.errors import HistoBenchError
 from histobench.tools import pack
+from tests.study.test_tasks import THEIRS, laid
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,12 @@ def test_a_page_keeps_charts_and_loses_samples_of_images():
     assert pack.without_samples(page + links) == (
         b'<figure id="figure1">' + left_out + b"</figure>" + cost + b'<li><a href="figures/cost.pdf">cost</a></li>'
     )
+
+
+def test_published_tables_that_would_have_one_name_are_refused(monkeypatch):
+    monkeypatch.setattr(pack, "is_up_to_date", lambda place, specification: True)
+    both = [THEIRS | {"file": "/one/x.csv"}, THEIRS | {"file": "../x.csv", "metric": "macro_f1"}]
+    with pytest.raises(
+        HistoBenchError, match=r"^published: two tables outside of this folder have the same file name; ren"
+    ):
+        pack.contents(laid(task="subtype", published=both))

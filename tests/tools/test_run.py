@@ -60,7 +60,7 @@ def scores(arms: int) -> str:
     ]
     rows += ["| --- | --- | --- | --- | --: | --: | --: | --: |"]
     for arm in range(arms):
-        for selection in ("last epoch", "chosen on validation groups (honest)", "best epoch (optimistic)"):
+        for selection in ("last epoch", "chosen on validation images (honest)", "best epoch (optimistic)"):
             rows.append(f"| m{arm} \\| x | FT | patient | {selection} | 5 | 0.{arm:04} | 0.5 | 0.{arm + 1:04} |")
     return "\n".join([*rows, ""])
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_pickled_weights_are_the_same(saved, fetched, tmp_path):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("logit_scale", "the weights lack parameter logit_scale; choose another revision or folder"),
+        ("logit_scale", "the weights lack parameter logit_scale, one number; choose another revision or folder"),
         ("text_projection.weight", "the weights lack parameter text_projection.weight (1 such); choose another "),
     ],
 )
@@ -143,14 +144,66 @@ def test_a_parameter_that_is_missing_is_one_sentence(name, said, saved, fetched)
         fetched(files | {WEIGHTS: save(tensors, {"format": "pt"})})
 
 
+def test_a_logit_scale_is_one_number(saved, fetched):
+    files = files_of(saved)
+    tensors = load(files[WEIGHTS])
+    found = []
+    for scale in (tensors["logit_scale"], tensors["logit_scale"].reshape(1)):
+        weights, tokenizer = fetched(files | {WEIGHTS: save(tensors | {"logit_scale": scale}, {"format": "pt"})})
+        found.append(text_embeddings.build(CLIP, PROMPTS, ONE, 0, weights, tokenizer).directions)
+        for path in (weights, tokenizer):
+            path.unlink()
+        shutil.rmtree(next(weights.parent.glob("someone--*")))
+    assert torch.equal(*found)
+    with pytest.raises(HistoBenchError, match="the weights lack parameter logit_scale, one number; choose another "):
+        fetched(files | {WEIGHTS: save(tensors | {"logit_scale": torch.ones(2)}, {"format": "pt"})})
+
+
 def test_a_caption_that_is_too_long_or_ends_twice_is_one_sentence(fetched):
     weights, tokenizer = fetched()
     long = Answers(malignant=[" x" * 80], benign=["b"])
     with pytest.raises(HistoBenchError, match="x' has 82 tokens, more than the 77 that the model reads; shorten "):
         text_embeddings.build(CLIP, [""], long, 0, weights, tokenizer)
     early = Answers(malignant=["<|endoftext|> m"], benign=["b"])
-    with pytest.raises(HistoBenchError, match="not just at its end; leave it out of the caption"):
+    with pytest.raises(
+        HistoBenchError, match="' has the token 531, at which the model reads it out, before its end too; leave"
+    ):
         text_embeddings.build(CLIP, [""], early, 0, weights, tokenizer)
+
+
+@pytest.mark.parametrize(("malignant", "benign"), [("Tumour", "tumour"), (" ", "  ")])
+def test_answers_with_the_same_tokens_are_one_sentence(malignant, benign, fetched):
+    both = Answers(malignant=[malignant], benign=["b", benign])
+    said = f"'a {malignant}' of malignant and 'a {benign}' of benign have the same tokens; change one of the answers"
+    with pytest.raises(HistoBenchError) as caught:
+        text_embeddings.build(CLIP, ["a "], both, 0, *fetched())
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("end", [2, 531])
+def test_a_tokenizer_that_does_not_end_a_caption_is_one_sentence(end, saved, fetched):
+    files = files_of(saved)
+    config, asked = (json.loads(files[name]) for name in (CONFIG, "tokenizer.json"))
+    config["text_config"]["eos_token_id"], asked["post_processor"] = end, None
+    changed = {CONFIG: json.dumps(config).encode(), "tokenizer.json": json.dumps(asked).encode()}
+    weights, tokenizer = fetched(files | changed)
+    with pytest.raises(
+        HistoBenchError, match="does not put one token before and one after a caption, as CLIP's"
+    ) as caught:
+        text_embeddings.build(CLIP, PROMPTS, ONE, 0, weights, tokenizer)
+    assert str(caught.value).startswith(f"{tokenizer}: ")
+
+
+def test_tokens_of_another_vocabulary_are_said_before_weights_are_fetched(saved, tmp_path, monkeypatch):
+    config = json.loads((saved / CONFIG).read_text())
+    config["text_config"]["eos_token_id"] = 9999
+    with serve(files_of(saved) | {CONFIG: json.dumps(config).encode()}) as server:
+        point(monkeypatch, server.url)
+        with pytest.raises(
+            HistoBenchError, match=r"config\.json: the config's text_config has \[530, 9999\] as bos_token_id"
+        ):
+            pretrained_encoder.convert_text_tower(CLIP, tmp_path, tmp_path / "tiny.text.safetensors")
+    assert WEIGHTS not in server.requests
 
 
 def test_a_tokenizer_that_would_cut_or_pad_does_not(saved, fetched):

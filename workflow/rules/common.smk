@@ -80,10 +80,15 @@ wildcard_constraints:
 
 
 def cancel_timers():
-    """End the timers that `max-jobs-per-timespan` sets: Snakemake, its jobs done, would wait for them."""
+    """Cancel, when the main thread has ended, the timers that `max-jobs-per-timespan` sets: Python would wait for them."""
+    threading.main_thread().join()
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             thread.cancel()
+
+
+# Hooks do not run where an interrupt falls into an event loop of Snakemake, or with --no-hooks.
+threading.Thread(target=cancel_timers, daemon=True).start()
 
 
 # ---- resources ----

@@ -30,7 +30,11 @@ def check_given(config: Config) -> None:
                 raise HistoBenchError(f"{file}: there is no such file; put it there, or correct it in splits.{split}")
     for name in dict.fromkeys(run.model for run in config.runs):
         _check_weights(config, name)
-    for published in config.published:
+    for number, published in enumerate(config.published):
+        if not Path(published.file).is_file():
+            raise HistoBenchError(
+                f"{published.file}: there is no such file; put it there, or correct published.{number}.file"
+            )
         published_rows.read(Path(published.file), published.column)
 
 
@@ -70,9 +74,10 @@ def _check_pin(config: Config, name: str) -> None:
 
 
 def _check_weights(config: Config, name: str) -> None:
-    """Require that a model's own weights are there, unless converted ones are."""
-    if not Path(config.path(paths.WEIGHTS, model=name)).exists():
+    """Require that a model's own weights, and the tokenizer that its text needs, are there, unless converted ones are."""
+    model, text = config.models[name], config.text_files(name)
+    if not all(Path(file).exists() for file in (config.path(paths.WEIGHTS, model=name), *text.values())):
         try:
-            snapshot.check_own(config.models[name].weights, config.models[name].family == "encoder")
+            snapshot.check_own(model.weights, model.family == "encoder", bool(text))
         except HistoBenchError as error:
             raise HistoBenchError(f"models.{name}.weights: {error}") from None

@@ -19,6 +19,7 @@ from histobench.fetch.snapshot import (
     INDEX,
     PICKLED,
     TOKENIZER,
+    check_own,
     is_plain,
     main_file,
     shards,
@@ -226,8 +227,9 @@ def fetch_tokenizer(
         HistoBenchError: it is missing and cannot be downloaded, or is not the published one.
     """
     name = TOKENIZER[0]
-    if isinstance(weights, FolderWeights) and name not in verify_folder(weights, encoder):
-        raise HistoBenchError(f"{Path(weights.folder) / name}: there is no such file, which prompts need; put it there")
+    if isinstance(weights, FolderWeights):
+        check_own(weights, encoder, text=True)
+        verify_folder(weights, encoder)
     with atomic_path(output) as temporary:
         temporary.write_bytes((_with_file(weights, downloads, name, gated) / name).read_bytes())
 

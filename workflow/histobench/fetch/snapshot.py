@@ -82,10 +82,12 @@ def verify_folder(weights: FolderWeights, encoder: bool = False) -> list[str]:
     return names
 
 
-def check_own(weights: object, encoder: bool = False) -> None:
-    """Raise :class:`HistoBenchError` where the user's own weights, a file or a folder, do not exist."""
-    if isinstance(weights, FolderWeights):
-        files(Path(weights.folder), encoder)
+def check_own(weights: object, encoder: bool = False, text: bool = False) -> None:
+    """Raise :class:`HistoBenchError` where the user's own weights, a file or a folder, or the tokenizer for `text`, do not exist."""
+    if isinstance(weights, FolderWeights) and TOKENIZER[0] not in files(Path(weights.folder), encoder) and text:
+        raise HistoBenchError(
+            f"{Path(weights.folder) / TOKENIZER[0]}: there is no such file, which prompts need; put it there"
+        )
     if isinstance(weights, WeightsFile) and not weights.package and not is_url(weights.file):
         if Path(weights.file).is_dir():
             raise HistoBenchError(

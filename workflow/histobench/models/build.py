@@ -9,7 +9,7 @@ from torch import nn
 
 from histobench.io.errors import HistoBenchError
 from histobench.io.state_dicts import load_trained, read
-from histobench.models import cnn, encoder, partial_training, prompts, text_embeddings, vlm
+from histobench.models import cnn, encoder, partial_training, prompts, text_embeddings, text_tokens, vlm
 from histobench.models.linear_head import LinearHead
 from histobench.study.spec import CnnSettings, EncoderSettings, FeatureSpec, RunSpec, VlmSettings, is_vlm
 
@@ -63,6 +63,7 @@ def zero_shot(
     made = vlm.stored_architecture(model, weights)
     texts = (recipe.prompts, recipe.answers.malignant, recipe.answers.benign)
     ids = [prompts.token_ids(made, some, tokenizer) for some in texts]
+    text_tokens.require_different(texts[1:], ids[1:])
     text = [token for some in ids for one in some for token in one]
     classifier = backbone(spec, weights, precision, ("decoder",) if tokens else vlm.WHOLE, text=text)
     return prompts.ZeroShotClassifier(classifier, prompts.language_head(made, text_weights, spec.seed), *ids)

@@ -137,8 +137,9 @@ def network(settings: EncoderSettings, config: Mapping[str, Any], empty: bool = 
             raise
         except Exception as error:  # whatever a library raises about values that it cannot use
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            what = "`arguments`" if "architecture" in config else "the config"
             raise HistoBenchError(
-                f"the config.json cannot be built ({reason}); correct `arguments`, or choose another model"
+                f"the config.json cannot be built ({reason}); correct {what}, or choose another model"
             ) from error
 
 
@@ -162,7 +163,7 @@ def of_transformers(config: Mapping[str, Any], tower: Tower = "vision") -> tuple
     configuration, model, arguments = _KINDS[kind]
     transformers: Any = importlib.import_module("transformers")
     if kind == "clip":  # only one tower is built
-        config = config.get(f"{tower}_config", {}) | {"projection_dim": config.get("projection_dim", 512)}
+        config = (config.get(f"{tower}_config") or {}) | {"projection_dim": config.get("projection_dim", 512)}
         configuration, model = (name.replace("Vision", tower.capitalize()) for name in (configuration, model))
     unwanted = ("_", "auto_map", "dtype", "model_type", "quantization_config", "torch_dtype", "transformers_version")
     keys = {key: value for key, value in config.items() if not key.startswith(unwanted)}

@@ -1,6 +1,6 @@
 """Heat maps: which parts of an image a trained classifier's logit depends on. Nothing is trained.
 
-A map is signed evidence of malignant on a coarse grid: positive where the image speaks for malignant, negative for benign.
+A map is signed evidence of malignant on a coarse grid: positive where the image is evidence for malignant, negative for benign.
 """
 
 from typing import Any

@@ -32,7 +32,7 @@ def token_ids(made: Architecture, texts: Iterable[str], tokenizer: Path | None) 
     for text, ids in zip(texts, found, strict=True):
         if markers[1] in ids:
             raise HistoBenchError(
-                f"the text {text!r} holds an image marker, which stands before it already; leave it out of the mode's text"
+                f"the text {text!r:.200} holds an image marker, which stands before it already; leave it out of the mode's text"
             )
     return found
 

@@ -1,6 +1,6 @@
 """Text as the ids of its tokens: by a published tokenizer.json or, for models with random weights, by bytes."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from histobench.io.errors import HistoBenchError
@@ -31,7 +31,21 @@ def by_tokenizer(texts: Iterable[str], size: int, tokenizer: Path, special: bool
         ids = known.encode(text, add_special_tokens=special).ids
         if not ids or max(ids) >= size:
             raise HistoBenchError(
-                f"the text {text!r} has no tokens that the model knows; write another one in the mode"
+                f"the text {text!r:.200} has no tokens that the model knows; write another one in the mode"
             )
         found.append(ids)
     return found
+
+
+def require_different(texts: Sequence[Sequence[str]], ids: Sequence[Sequence[list[int]]]) -> None:
+    """Require that no text of malignant, the first of `texts` and `ids`, has the tokens of one of benign, the second.
+
+    Raises:
+        HistoBenchError: two have the same, such as texts that differ in case alone to a tokenizer that ignores it.
+    """
+    for malignant, one in zip(texts[0], ids[0], strict=True):
+        for benign, other in zip(texts[1], ids[1], strict=True):
+            if one == other:
+                raise HistoBenchError(
+                    f"{malignant!r:.200} of malignant and {benign!r:.200} of benign have the same tokens; change one of the answers"
+                )

@@ -10,7 +10,7 @@ STRENGTH = 0.7
 
 
 def towards_call(maps: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return what speaks for the class that is called, and 0 elsewhere: maps (N, h, w) of malignant, logits (N,)."""
+    """Return the evidence for the class that is called, and 0 elsewhere: maps (N, h, w) of malignant, logits (N,)."""
     sign = np.where(logits >= 0, 1, -1)[:, None, None]
     return np.maximum(sign * maps, 0)
 

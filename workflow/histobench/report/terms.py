@@ -48,7 +48,7 @@ OPTIMISTIC = "The best epoch is optimistic: it is chosen on the very images that
 HONEST = "Validation groups: a share of the training groups does not train; epoch, threshold and temperature are chosen on them, never on the evaluation fold."
 SELECTIONS = {
     "last": "last epoch",
-    "validation": "chosen on validation groups (honest)",
+    "validation": "chosen on validation images (honest)",
     "best_epoch": "best epoch (optimistic)",
 }
 WARNINGS = {"last": [], "validation": [HONEST], "best_epoch": [OPTIMISTIC]}

@@ -52,7 +52,10 @@ class KeptRun:
         key = paths.key(canonical_json(keys.of_weights(model)))
         file = self.folder.parents[9] / pattern.format(model=self.run.model, weights_key=key)
         if not file.is_file():
-            raise HistoBenchError(f"{file}: the {what} not there; fetch the downloads of its study again, `make fetch`")
+            raise HistoBenchError(
+                f"{file}: the {what} not there; fetch the downloads of its study again, by `make fetch` or, for another study than the "
+                'paper\'s, by `make fetch ARGS="--configfile FILE"`'
+            )
         return file
 
     @property

@@ -133,7 +133,7 @@ class Mode(Recipe):
             )
         if self.prompt and self.scales:
             raise ValueError("`prompt` does not go with `scales`; leave one of them out")
-        own, others = ("prompts", "answers"), ("prompt", "lora", "validation", "keep_weights")
+        own, others = ("prompts", "answers"), ("prompt", "lora", "validation", "patients_per_class", "keep_weights")
         for key in own if self.trainable == "none" else ():
             if getattr(self, key) is None:
                 raise ValueError(f"`{key}` is required with `trainable: none` (config/README.md explains it)")
@@ -151,6 +151,11 @@ class Mode(Recipe):
         return Recipe(**self.model_dump(include=set(Recipe.model_fields)))
 
 
+def place_of(entry: Entry, key: str, mode: str, model: str) -> str:
+    """Return where the configuration gives the key of a mode that a model trains with: under its `training`, or in the mode."""
+    return f"models.{model}.training.{mode}.{key}" if key in entry.training.get(mode, {}) else f"modes.{mode}.{key}"
+
+
 def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_name: str, model_name: str) -> Mode:
     """Return a mode as one model trains with it: with the model's own keys, and without those that mean nothing to it.
 
@@ -165,8 +170,7 @@ def mode_of_model(mode: Mode, entry: CnnEntry | EncoderEntry | VlmEntry, mode_na
         raise ValueError(next(messages(error, training))) from None
 
     def place(key: str) -> str:
-        """Return the key of the configuration that the user can change."""
-        return f"{training if key in own else f'modes.{mode_name}'}.{key}"
+        return place_of(entry, key, mode_name, model_name)
 
     if wanted.trainable == "none":
         wanted = wanted.model_copy(update={"epochs": 1, "compile": False})

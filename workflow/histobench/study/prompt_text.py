@@ -4,6 +4,7 @@ from string import Formatter
 from typing import TYPE_CHECKING
 
 from histobench.study.recipes import Recipe
+from histobench.study.values import distinct
 
 if TYPE_CHECKING:
     from histobench.study.config import Config
@@ -17,7 +18,7 @@ def resolve(recipe: Recipe, dataset: "Dataset", magnification: int) -> Recipe:
     """Return a recipe whose texts are those for images of a dataset at a magnification.
 
     Raises:
-        ValueError: a text names the magnification or the size of a pixel, which is not known.
+        ValueError: a text names the magnification or the size of a pixel, which is not known, or two texts become the same.
     """
     known = {"stain": STAIN, "magnification": str(magnification or "")}
     known["microns"] = f"{microns:g}" if (microns := dataset.microns_per_pixel.get(magnification)) else ""  # type: ignore[union-attr]
@@ -27,7 +28,7 @@ def resolve(recipe: Recipe, dataset: "Dataset", magnification: int) -> Recipe:
         if not value and name in used:
             what = f"microns_per_pixel of the dataset at {magnification}x" if name == "microns" else "a magnification"
             raise ValueError(f"{{{name}}} needs {what}, which is not known; give it, or leave {{{name}}} out")
-    filled = [text.format(**known) for text in texts]
+    filled = distinct([text.format(**known) for text in texts])
     return recipe.model_copy(update={"prompt": filled[0]} if recipe.prompt else {"prompts": filled} if filled else {})
 
 

@@ -32,6 +32,7 @@ class Lora(Settings):
     """How many of the last blocks of the vision tower are trained, all of them; needs `vision: live`. None where it is absent."""
 
 
+Text = StringConstraints(min_length=1, max_length=4000)  # a run's specification is one argument of its command
 PLACEHOLDERS = ("magnification", "microns", "stain")
 """What a prompt may name in braces; :mod:`histobench.study.prompt_text` says what stands there instead."""
 
@@ -48,9 +49,21 @@ def _known_placeholders(text: str) -> str:
     return text
 
 
-Prompt = Annotated[str, StringConstraints(min_length=1), AfterValidator(_known_placeholders)]
+Prompt = Annotated[str, Text, AfterValidator(_known_placeholders)]
 """Text that a vision-language model reads after the image."""
-Words = Annotated[list[Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1), AfterValidator(distinct)]
+
+
+def _no_placeholder(text: str) -> str:
+    for name in PLACEHOLDERS:
+        if f"{{{name}}}" in text:
+            raise ValueError(
+                f"{{{name}}} is filled in only in prompts; move it to the prompt, or write what it stands for"
+            )
+    return text
+
+
+Word = Annotated[str, Text, AfterValidator(_no_placeholder)]
+Words = Annotated[list[Word], Field(min_length=1), AfterValidator(distinct)]
 
 
 class Answers(Settings):

@@ -1,10 +1,12 @@
 """What a study classifies: benign or malignant, or several classes of its datasets."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
 
 from histobench.study.messages import meant
+from histobench.study.model_settings import place_of
 from histobench.study.values import Settings, distinct
 
 if TYPE_CHECKING:
@@ -66,17 +68,24 @@ def check(config: "Config") -> None:
     binary = "is about benign or malignant, not about the classes of `task`"
     for model, mode in dict.fromkeys((run.model, run.mode) for run in config.runs):
         recipe = config.recipe(model, mode)
+        place = partial(place_of, config.models[model], mode=mode, model=model)
         if recipe.validation:
-            raise ValueError(f"modes.{mode}.validation: choosing epoch and threshold {binary}; use a mode without it")
+            raise ValueError(f"{place('validation')}: choosing epoch and threshold {binary}; use a mode without it")
         for key in ("prompts", "bag", "patients_per_class"):
             if getattr(recipe, key):
-                raise ValueError(f"modes.{mode}.{key}: it {binary}; use a mode without it")
+                raise ValueError(f"{place(key)}: it {binary}; use a mode without it")
         if recipe.classifier != "linear":
-            raise ValueError(f"modes.{mode}.classifier: {recipe.classifier} {binary}; use a linear one")
+            raise ValueError(f"{place('classifier')}: {recipe.classifier} {binary}; use a linear one")
     if config.tested:
         raise ValueError(f"external: the test on another dataset {binary}; write `external: []`")
     if config.stressed:
         raise ValueError(f"stress: the test on altered images {binary}; write `stress: []`")
+    place = (config.tables.dataset or config.grid[0].dataset, config.tables.split, config.tables.without_augmentation)
+    if config.published and place not in ((run.dataset, run.split, run.augmentation) for run in config.runs):
+        raise ValueError(
+            f"published: the grid has no run on the dataset, split and augmentation of the study's own scores beside these, "
+            f"{', '.join(place)}; correct `dataset`, `split` or `without_augmentation` of `tables`"
+        )
     if config.paper:
         raise ValueError(f"paper: the paper {binary}; remove this key")
     if config.comparisons.pairs:

@@ -79,6 +79,10 @@ def contents(config: Config) -> dict[str, bytes]:
 
     members = {CONFIGURATION: without_paths(_json(given), hidden)}
     packed = load(json.loads(members[CONFIGURATION]))  # whose paths have other keys where it names other sources
+    if len(inputs(packed)) < len(inputs(config)):
+        raise HistoBenchError(
+            "published: two tables outside of this folder have the same file name; rename one, or copy them into it"
+        )
     members |= {name: read(path) for name, path in zip(inputs(packed), inputs(config), strict=True)}
     made = rebuild(packed, members)
     for path, data in sorted(made.items()):
@@ -139,10 +143,7 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
     files = {path: given[name] for path, name in zip(inputs(safe), inputs(config), strict=True)}
     files |= {f"{results}/figures/{name}{kind}": b"<svg/>" for name in SAMPLES for kind in CHARTS}
     files |= {paths.CONFIGURATION: _json(safe.model_dump(mode="json", exclude_unset=True))}
-    files |= {
-        safe.path(paths.WEIGHTS, model=name): b"" for name in safe.models
-    }  # so that nothing asks for their sources
-    files |= {"absent": b"", ".cache/absent": b""}
+    files |= dict.fromkeys(["absent", ".cache/absent", *weights(safe)], b"")
     with TemporaryDirectory(prefix="histobench-") as temporary:
         folder = Path(temporary)
         for path, data in files.items():
@@ -164,6 +165,15 @@ def rebuild(config: Config, given: Mapping[str, bytes]) -> dict[str, bytes]:
         made = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
     made[f"{results}/report.html"] = without_samples(made[f"{results}/report.html"])
     return made
+
+
+def weights(config: Config) -> list[str]:
+    """Return the files that published weights become; where they are there, if empty, nothing asks for their sources."""
+    return [
+        path
+        for name in config.models
+        for path in (config.path(paths.WEIGHTS, model=name), *config.text_files(name).values())
+    ]
 
 
 def rules() -> set[str]:

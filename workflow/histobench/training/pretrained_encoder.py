@@ -13,7 +13,7 @@ from histobench.io.files import atomic_path, read_json
 from histobench.io.state_dicts import State, read
 from histobench.models import encoder
 from histobench.models.encoder import Tower
-from histobench.models.text_embeddings import SCALE
+from histobench.models.text_embeddings import SCALE, text_tower
 from histobench.study.spec import EncoderSettings
 from histobench.study.values import canonical_json
 from histobench.training import pretrained_vlm
@@ -66,7 +66,7 @@ def _convert(settings: EncoderSettings, downloads: Path, output: Path, gated: bo
 
 def _check(settings: EncoderSettings, tower: Tower, folder: Path) -> None:
     try:
-        encoder.network(settings, read_json(folder / CONFIG), empty=True, tower=tower)
+        (encoder.network if tower == "vision" else text_tower)(settings, read_json(folder / CONFIG), empty=True)
     except HistoBenchError as error:
         raise HistoBenchError(str(error) if str(folder) in str(error) else f"{folder / CONFIG}: {error}") from error
 
@@ -108,9 +108,11 @@ def _of_transformers(folder: Path, names: list[str], tower: Tower) -> State:
         state = pretrained_vlm.load(model, configuration, folder, Path(verified), ignored, **arguments).state_dict()
     if tower == "text":
         published = _published(folder, names)
-        if SCALE not in published:
-            raise HistoBenchError(f"{folder}: the weights lack parameter {SCALE}; choose another revision or folder")
-        state[SCALE] = published[SCALE]
+        if SCALE not in published or published[SCALE].numel() != 1:
+            raise HistoBenchError(
+                f"{folder}: the weights lack parameter {SCALE}, one number; choose another revision or folder"
+            )
+        state[SCALE] = published[SCALE].reshape(())
     return state
 
 

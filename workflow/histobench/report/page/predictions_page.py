@@ -24,7 +24,7 @@ class Predicted:
     pixels: np.ndarray
     """uint8 (S, S, 3), as the model sees it."""
     heat: np.ndarray | None
-    """(h, w), what speaks for the class that is called; None where no map was made."""
+    """(h, w), evidence for the class that is called; None where no map was made."""
     known: bool
     """Whether the dataset of training has an image with equal pixels."""
 

@@ -6,10 +6,9 @@ from histobench.evaluation.class_scores import ALL
 from histobench.report.render import Table
 from histobench.report.tables.class_tables import resampled_groups
 from histobench.report.terms import Texts, fixed, magnified, training_variance
+from histobench.study.published_rows import OURS
 from histobench.study.resolved import Study
 
-OURS = "this study"
-"""What stands in column `source` for the study's own scores."""
 COLUMNS = ("encoder", "source", "metric", "selection", "value", "value_low", "value_high", "images", "groups")
 SHOWN = ("encoder", "source", "metric", "selection", "value", "images", "groups")
 
@@ -48,9 +47,9 @@ def benchmark_table(published: Sequence[Mapping[str, str]], scores: Sequence[Tex
     return Table.of(
         "Published scores beside this study's",
         study.caption(
-            f"Scores that others have published for the images of this benchmark, and those of {OURS}: dataset {study.dataset}, split policy "
-            f"{study.split}, {magnified(study.magnification)}; means over folds with 95 % intervals. For each metric the highest score is first.",
-            "The best epoch is chosen on the images that are scored. Published scores have no interval here.",
+            f"Scores that others have published for the images of this benchmark, and scores of {OURS}. Those of {OURS} are means over folds "
+            f"with 95 % intervals: dataset {study.dataset}, split policy {study.split}, {magnified(study.magnification)}. Published scores have no "
+            "interval here. For each metric the highest score is first. The best epoch is chosen on the images that are scored.",
             *(f"{one['source']}: {one['note']}" for one in study.benchmark if one["note"]),
             *resampled_groups([row for row in each if row["class"] != ALL], study),
             *([training_variance({int(row["seeds"]) for row in own})] if own else []),
