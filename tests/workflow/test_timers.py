@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -15,10 +14,8 @@ TIMERS = RULES[RULES.index("def cancel_timers") : RULES.index("# ---- resources"
 @pytest.mark.parametrize("end", ["pass", "raise RuntimeError", "raise KeyboardInterrupt", "raise SystemExit(1)"])
 def test_no_end_waits_for_a_timer(end):
     code = f"import threading\n{TIMERS}\nthreading.Timer(60, print, ['waited']).start()\n{end}"
-    begun = time.monotonic()
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "waited" not in ended.stdout
-    assert time.monotonic() - begun < 30
     assert (ended.returncode == 0) == (end == "pass")
 
 
