@@ -101,6 +101,7 @@ def coverage(design: grouped_studies.Design, kind: str, studies: int) -> np.ndar
 def covers(design: grouped_studies.Design, kind: str, seed: int) -> list[tuple[float, float]]:
     """Draw one study and resample its groups: 1 where an interval covers the truth, and its width."""
     from histobench.evaluation import bootstrap
+    from histobench.evaluation.groups import Groups
 
     class Clustered(bootstrap.Clustered):
         """Without one score, which is not looked at and takes half of the time."""
@@ -110,7 +111,7 @@ def covers(design: grouped_studies.Design, kind: str, seed: int) -> list[tuple[f
 
     drawn = grouped_studies.study(np.random.default_rng([seed, 1]), design)
     group = drawn.groups[kind]
-    groups = bootstrap.Groups.of(group, drawn.label, drawn.fold)
+    groups = Groups.of(group, drawn.label, drawn.fold)
     weights = bootstrap.resample(groups, COVERAGE_DRAWS, seed)
     scored = [
         [
@@ -172,11 +173,12 @@ def one(design: Design, seed: int) -> dict[tuple[str, str], float]:
     from scipy.stats import ttest_rel
 
     from histobench.evaluation import bootstrap, statistics
+    from histobench.evaluation.groups import Groups
     from histobench.metrics import auc, decide
 
     drawn = study(np.random.default_rng(seed), design)
     arms = [bootstrap.Clustered(drawn.label, logit, drawn.patient) for logit in drawn.logits]
-    groups = bootstrap.Groups.of(drawn.patient, drawn.label, drawn.fold)
+    groups = Groups.of(drawn.patient, drawn.label, drawn.fold)
     weights = bootstrap.resample(groups, DRAWS, seed)
     of_folds = [
         [

@@ -19,6 +19,7 @@ from histobench.audit.scored_methods import Method
 from histobench.audit.splits import Split
 from histobench.datasets.breakhis import official
 from histobench.evaluation import bootstrap, calibration
+from histobench.evaluation.groups import Groups
 from histobench.io.errors import HistoBenchError
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +138,7 @@ def test_intervals_are_those_of_the_images_drawn(tmp_path: Path) -> None:
         ("image", lambda one: one.image_id),
     ):
         group = np.array([of(one) for one in IMAGES])
-        groups = bootstrap.Groups.of(group, label, np.ones(len(group), dtype=int))
+        groups = Groups.of(group, label, np.ones(len(group), dtype=int))
         weights = bootstrap.resample(groups, 200, 3)[:, np.searchsorted(groups.names, group)]
         right = (score >= 0.5) == label
         drawn = {

@@ -8,6 +8,7 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 
 from histobench.evaluation import bootstrap, calibration
+from histobench.evaluation.groups import Groups
 from histobench.metrics import METRICS, patient_rate, scores
 
 MANY = 10**7
@@ -25,8 +26,8 @@ def drawn(seed: int = 0, mixed: bool = True) -> tuple[np.ndarray, np.ndarray, np
     return label[order], logit[order], patient[order]
 
 
-def groups_of(label: np.ndarray, patient: np.ndarray, fold: np.ndarray | int = 0) -> bootstrap.Groups:
-    return bootstrap.Groups.of(patient, label, np.broadcast_to(fold, len(label)))
+def groups_of(label: np.ndarray, patient: np.ndarray, fold: np.ndarray | int = 0) -> Groups:
+    return Groups.of(patient, label, np.broadcast_to(fold, len(label)))
 
 
 def scored(label: np.ndarray, logit: np.ndarray, patient: np.ndarray) -> dict[str, float]:
@@ -105,8 +106,8 @@ def test_groups_are_drawn_within_class_and_fold_with_an_unbiased_variance() -> N
     group = np.array(list("aabbcdefghjj"))
     label = np.array([1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1])
     fold = np.array([1] * 7 + [2] * 5)
-    groups = bootstrap.Groups.of(group, label, fold)
-    assert groups == bootstrap.Groups(tuple("abcdefghj"), (1, 1, 1, 2, 2, 1, 1, 2, 3), (1, 1, 1, 1, 1, 2, 2, 2, 2))
+    groups = Groups.of(group, label, fold)
+    assert groups == Groups(tuple("abcdefghj"), (1, 1, 1, 2, 2, 1, 1, 2, 3), (1, 1, 1, 1, 1, 2, 2, 2, 2))
     weights = bootstrap.resample(groups, 4000, 7)
     for stratum in ([0, 1, 2], [3, 4], [5, 6], [7], [8]):
         assert weights[:, stratum].sum(axis=1) == pytest.approx(len(stratum))
@@ -117,7 +118,7 @@ def test_groups_are_drawn_within_class_and_fold_with_an_unbiased_variance() -> N
     assert np.array_equal(weights, bootstrap.resample(groups, 4000, 7))
     assert not np.array_equal(weights, bootstrap.resample(groups, 4000, 8))
     # A group in two folds makes folds no strata.
-    assert set(bootstrap.Groups.of(group, label, np.array([1] * 7 + [2] * 4 + [1])).folds) == {0}
+    assert set(Groups.of(group, label, np.array([1] * 7 + [2] * 4 + [1])).folds) == {0}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_freedom_is_that_of_the_smaller_class(benign, malignant, freedom, wideni
     counts = [(0, fold, count) for fold, count in enumerate(benign)]
     counts += [(1, fold, count) for fold, count in enumerate(malignant)]
     label, fold = (np.concatenate([np.full(row[2], row[at]) for row in counts]) for at in (0, 1))
-    groups = bootstrap.Groups.of(np.array([f"g{n:02d}" for n in range(len(label))]), label, fold)
+    groups = Groups.of(np.array([f"g{n:02d}" for n in range(len(label))]), label, fold)
     assert groups.freedom == freedom
     assert groups.widening == pytest.approx(widening)
     assert (groups.counts["benign_groups"], groups.counts["malignant_groups"]) == (sum(benign), sum(malignant))
@@ -150,7 +151,7 @@ def test_freedom_is_that_of_the_smaller_class(benign, malignant, freedom, wideni
 
 
 def test_a_single_group_of_a_class_widens_the_draws() -> None:
-    groups = bootstrap.Groups(tuple("abcdef"), (2, 2, 2, 2, 1, 1), (1, 2, 2, 2, 1, 2))
+    groups = Groups(tuple("abcdef"), (2, 2, 2, 2, 1, 1), (1, 2, 2, 2, 1, 2))
     drawn = {"accuracy": np.array([0.5, 0.7, 0.85])}
     found = bootstrap.spread({"accuracy": np.array([0.7])}, drawn, groups)["accuracy"]
     assert found == pytest.approx([0.3, 0.7, 1.0])  # deviations twice as large, within 0 to 1
@@ -158,7 +159,7 @@ def test_a_single_group_of_a_class_widens_the_draws() -> None:
 
 def test_the_seed_of_draws_is_a_fixed_hash() -> None:
     # Written down once: the same on every machine and in every version of Python.
-    groups = bootstrap.Groups(("a", "b", "c", "d"), (1, 1, 2, 2), (1, 2, 1, 2))
+    groups = Groups(("a", "b", "c", "d"), (1, 1, 2, 2), (1, 2, 1, 2))
     assert bootstrap.flips(groups, 2, 0).tolist() == [[-1.0, -1.0, -1.0, 1.0], [-1.0, -1.0, -1.0, -1.0]]
 
 
@@ -273,7 +274,7 @@ def test_groups_with_both_classes_are_a_stratum_of_their_own(fold: str, freedom:
     """A fold has groups with benign (b), malignant (m) or both (x) images; a stratum of one group does not vary."""
     names = tuple(f"{number}{place}{kind}" for number in (1, 2, 3) for place, kind in enumerate(fold))
     classes = tuple({"b": 2, "m": 1, "x": 3}[name[-1]] for name in names)
-    groups = bootstrap.Groups(names, classes, tuple(int(name[0]) for name in names))
+    groups = Groups(names, classes, tuple(int(name[0]) for name in names))
     assert groups.freedom == freedom
     assert groups.widening == pytest.approx(widening)
 

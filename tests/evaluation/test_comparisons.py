@@ -19,6 +19,7 @@ from histobench.evaluation.comparisons import (
     analyse,
     external_intervals,
 )
+from histobench.evaluation.groups import Groups
 from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.summary import score_run, summarise, with_groups
 from histobench.io.errors import HistoBenchError
@@ -28,7 +29,7 @@ from histobench.study.runs import Run
 SPLITS = {name: {"by": name, "folds": 3, "unit": "patient"} for name in ("patient", "official")}
 ARMS = ("vgg19", "alexnet", "resnet34")
 Runs = dict[Run, Predictions]
-GROUPS = bootstrap.Groups(
+GROUPS = Groups(
     tuple(f"{fold}-{number}" for fold in (1, 2, 3) for number in range(5)),
     (1, 1, 1, 2, 2) * 3,
     tuple(np.repeat([1, 2, 3], 5).tolist()),
@@ -271,7 +272,7 @@ def test_known_patients_of_another_dataset_are_resampled_whole() -> None:
     ]
     assert counts == [[2, 30, 60, 32], [0, 0, 60, 60]]
     # A patient of both classes is a class of its own: it is in every draw, with all its images.
-    groups = bootstrap.Groups.of(group, label, np.zeros(60, dtype=int))
+    groups = Groups.of(group, label, np.zeros(60, dtype=int))
     weights = bootstrap.resample(groups, 50, 0)
     assert np.all(weights[:, groups.names.index("patient-1")] == 1)
     assert weights[:, groups.names.index("patient-2")].max() > 1  # drawn among the malignant ones
@@ -398,7 +399,7 @@ def test_accession_numbers_are_resampled_beside_the_patients_that_share_them() -
     of_patients = [np.mean([ok[group == one].mean() for one in set(group)]) for ok, _, group in right]
     assert rate["accession_mean"] == pytest.approx(np.mean(of_classes))
     assert rate["fold_mean"] == pytest.approx(np.mean(of_patients)) != rate["accession_mean"]
-    groups = bootstrap.Groups.of(
+    groups = Groups.of(
         *(
             np.concatenate(values)
             for values in zip(*((p.accession, p.label, np.full(20, r.fold)) for r, p in runs.items()), strict=True)

@@ -5,17 +5,18 @@ import pytest
 
 from benchmarks.statistics import coverage
 from histobench.evaluation import bootstrap
+from histobench.evaluation.groups import Groups
 from tests.evaluation.grouped_studies import Design
 
 STUDIES = 600
 ERROR = 4 * (0.05 * 0.95 / STUDIES) ** 0.5  # four standard errors of a share of 0.95: 0.036
 
 
-def drawn(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, bootstrap.Groups]:
+def drawn(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, Groups]:
     """Return means over folds of standard normal benign groups in studies, (studies,), in each draw, and the groups."""
     fold = np.tile(np.repeat(np.arange(len(sizes)), sizes), 2)  # as many malignant groups as benign ones
     label = np.repeat([0, 1], len(fold) // 2)
-    groups = bootstrap.Groups.of(np.array([f"g{n:03d}" for n in range(len(label))]), label, fold)
+    groups = Groups.of(np.array([f"g{n:03d}" for n in range(len(label))]), label, fold)
     weights = bootstrap.resample(groups, 500, 0)
     values = np.random.default_rng(1).standard_normal((STUDIES, len(fold)))
     strata = [(label == 0) & (fold == number) for number in range(len(sizes))]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from histobench.evaluation.bootstrap import Groups, interval, resample
+from histobench.evaluation.bootstrap import interval, resample
+from histobench.evaluation.groups import Groups
 from histobench.evaluation.predictions import Predictions
 from histobench.evaluation.variance import COLUMNS, components, left_out, variances, with_training_variance
 from histobench.study.runs import Run

@@ -253,8 +253,8 @@ def computed(
     cost = f", {heat_maps.GRID**2} predictions of each image" if method == "occlusion" else ""
     check = (
         f"The maps of {len(others)} images were drawn a second time by a network that has learned nothing: the same one with its "
-        f"parameters shuffled. The mean rank correlation of both is {agreement:.2f}. At 0 or below, what was learned decides which places "
-        "are bright. Near 1, the maps are the same without anything learned, and must not be interpreted (Adebayo et al. 2018)."
+        f"parameters shuffled. The mean rank correlation of both is {agreement:.2f}. Near 0 or below, the bright places come from what "
+        "was learned. Near 1, the maps are the same without anything learned, and must not be interpreted (Adebayo et al. 2018)."
         if np.isfinite(agreement)
         else "It cannot be made: in no map do places differ."
     )
