@@ -11,6 +11,7 @@ manifest, or from --features: embeddings for a head or a CLIP's captions, visual
 when --features are augmented, and --scale-features those at the other magnifications of `scales`, ascending. --weights are
 pretrained ones, unless they are random or a head is trained. A model with them needs a --tokenizer for text and, where it is not
 trained but asked, the --text-weights that belong to it: a language-model head, or a CLIP's text tower.
+--code is the fingerprint of the code that the workflow tracks; without it, this script computes one, which takes longer than many a job.
 --gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
 --compile 1 compiles the layers of its decoder.
 --micro-batch is the most images on the device at once. Where the memory of a GPU holds fewer, the number that it holds is kept
@@ -37,6 +38,7 @@ def main() -> None:
         optional=["pixels", "features", "evaluation_features", "weights", "found_sizes", "tokenizer", "text_weights"],
         specification=RunSpec.model_validate_json,
         split_by=str,
+        code="",
         gradient_checkpointing=0,
         compile=0,
         scale_features=[],
@@ -69,7 +71,7 @@ def main() -> None:
     device = devices.choose(given.device, given.threads, given.share)
     sides = inputs.load(spec, files, given.workers)
 
-    code = fingerprint(Path(__file__))
+    code = given.code or fingerprint(Path(__file__))
     versions = {"code": code, "version of torch": str(torch.__version__)}
     identity = {"specification": spec.canonical(), **sides.digests, **versions}
     how = {

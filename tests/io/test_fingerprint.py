@@ -10,6 +10,11 @@ SCRIPT = "from histobench.study.used import double\n\nprint(double(2))\n"
 USED = '"""Docs."""\n\n\ndef double(x):\n    """Twice."""\n    return 2 * x  # twice\n'
 
 
+def forget() -> None:
+    module._normalised.cache_clear()
+    module._files_of.cache_clear()
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     package = tmp_path / "histobench" / "study"
@@ -20,15 +25,15 @@ def project(tmp_path, monkeypatch) -> Path:
     (package / "unused.py").write_text("x = 1\n")
     (tmp_path / "script.py").write_text(SCRIPT)
     monkeypatch.setattr(module, "LIBRARY", tmp_path)
-    module._normalised.cache_clear()
+    forget()
     yield tmp_path
-    module._normalised.cache_clear()
+    forget()
 
 
 def changed_by(project: Path, file: str, text: str) -> bool:
     before = module.fingerprint(project / "script.py")
     (project / file).write_text(text, newline="")
-    module._normalised.cache_clear()
+    forget()
     return module.fingerprint(project / "script.py") != before
 
 
@@ -52,20 +57,20 @@ def test_only_code_that_the_script_runs_counts(project, file, text, changes):
 
 def test_imports_inside_functions_and_of_whole_modules_count(project):
     (project / "script.py").write_text("def main():\n    from histobench.study import used\n    used.double(1)\n")
-    module._normalised.cache_clear()
+    forget()
     assert changed_by(project, "histobench/study/used.py", USED.replace("2 * x", "x + x"))
 
 
 def test_indirect_imports_count(project):
     (project / "histobench/study/used.py").write_text("import histobench.study.unused\n" + USED)
-    module._normalised.cache_clear()
+    forget()
     assert changed_by(project, "histobench/study/unused.py", "x = 3\n")
 
 
 def test_data_files_beside_a_module_count(project):
     (project / "histobench/study/used.py").write_text(USED + 'TABLE = "table.csv"\n')
     (project / "histobench/study/table.csv").write_text("a\n1\n")
-    module._normalised.cache_clear()
+    forget()
     assert not changed_by(project, "histobench/study/table.csv", "a\r\n1\r\n")
     assert changed_by(project, "histobench/study/table.csv", "a\n2\n")
 
@@ -83,5 +88,5 @@ SOURCES = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_python_gives_the_same_fingerprint(tmp_path, source):
     (tmp_path / "script.py").write_text(source, encoding="utf-8")
-    module._normalised.cache_clear()
+    forget()
     assert module.fingerprint(tmp_path / "script.py") == SOURCES[source]

@@ -93,6 +93,12 @@ def test_classifiers_without_epochs_see_each_image_once(config, folder):
     assert found == {("lp", 20 * 1995), ("knn", 1995), ("simpleshot", 1995)}
 
 
+def test_where_nothing_is_trained_each_prompt_is_a_pass_of_a_decoder_and_captions_are_none(folder):
+    jobs = plan.training(study([Path("config/studies/prompts.yaml")]), H200)
+    found = {(job.run.model, job.images) for job in jobs if job.run.mode == "zero-shot" and job.run.magnification == 40}
+    assert found == {("plip", 399), ("qwen2-vl-2b", 3 * 399), ("smolvlm", 3 * 399)}
+
+
 def test_what_runs_share_is_counted_once(config):
     jobs = plan.shared_work(config, H200)
     counts = {}

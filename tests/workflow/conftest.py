@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +22,7 @@ from snakemake.utils import update_config
 from histobench.study import paths
 from histobench.study.config import Config, load
 from histobench.study.runs import Run
+from tests.workflow import forked
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -49,6 +50,11 @@ def shared_with_the_paper(study: Config) -> list[Run]:
 TINY_STUDY = loaded(yaml.safe_load(TINY.read_text()))
 
 
+def environment() -> dict[str, str]:
+    """Return the environment variables of a Snakemake: the library is not where they say, but beside the rules."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 def default_signals() -> None:
     """Let a started process end by these, also where the tests were started with them ignored (`nohup make test &`)."""
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -70,17 +76,15 @@ class Project:
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.folder,
-            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-            text=True, preexec_fn=default_signals,
+            env=environment(), text=True, preexec_fn=default_signals,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options,
         )  # fmt: skip
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake to its end."""
-        process = self.start(*arguments)
-        output, _ = process.communicate()
-        assert not check or process.returncode == 0, output
-        return subprocess.CompletedProcess(process.args, process.returncode, output)
+        code, output = forked.snakemake(arguments, self.folder, environment())
+        assert not check or code == 0, output
+        return subprocess.CompletedProcess(arguments, code, output)
 
     def make(self, *arguments: str, **options) -> subprocess.Popen[str]:
         """Start `make` there as a user would, with the Python that runs the tests; its output is one text."""
@@ -111,12 +115,15 @@ class Project:
         config = yaml.safe_load((self.folder / f"config/{name}.yaml").read_text())
         return self.folder / loaded(config).path(pattern, **names)
 
-    def study(self, name: str, *arguments: str) -> str:
+    def study(self, name: str, *arguments: str, magnifications: Sequence[int] = (200,)) -> str:
         """Run a study of config/studies at a small size, see small.yaml; return the output.
 
-        Rules and library are those of this checkout, so that one test's jobs start from the libraries that another's imported.
+        Synthetic images are made at these magnifications alone. Rules and library are those of this checkout, so that one test's
+        jobs start from the libraries that another's imported.
         """
-        (self.folder / "config/small.yaml").write_bytes(SMALL.read_bytes())
+        small = yaml.safe_load(SMALL.read_text())
+        small["datasets"]["breakhis"]["synthetic"]["magnifications"] = list(magnifications)
+        (self.folder / "config/small.yaml").write_text(yaml.safe_dump(small))
         files = (
             "--snakefile",
             str(ROOT / "Snakefile"),

@@ -18,7 +18,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_patients_have_one_score_in_bags_and_votes_beside_them(project):
     project.edit("config/studies/bags.yaml", "magnifications: [40, 100, 200, 400]", "magnifications: [200]")
-    project.study("bags")
+    project.study("bags", magnifications=(40, 100, 200, 400))
     for fold in (1, 2):
         runs = {
             mode: next(project.folder.glob(f"results/breakhis-*/runs/resnet34/{mode}/*/200x/*/seed0/fold{fold}"))

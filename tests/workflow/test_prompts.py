@@ -17,7 +17,7 @@ def rows(path):
 
 @pytest.mark.slow
 def test_the_study_of_prompts(project):
-    project.study("prompts")
+    project.study("prompts", magnifications=(40, 400))
     runs = project.folder.glob("results/breakhis-*/runs/*/*/patient/*/none-*/seed0/fold*")
     found = {(*folder.parts[-7:-5], folder.parts[-4], folder.parts[-1]): folder for folder in runs}
     assert len(found) == 44
@@ -69,4 +69,4 @@ def test_the_study_of_prompts(project):
         assert shown[3]["spread"] == f"{means.max() - means.min():.4f}"
     page = (project.folder / "results/studies/prompts/report.html").read_text()
     assert "What does text after the image change" in page
-    assert job_counts(project.study("prompts", "-n")) == {}
+    assert job_counts(project.study("prompts", "-n", magnifications=(40, 400))) == {}

@@ -17,7 +17,7 @@ from histobench.study import paths
 from histobench.study.stress_settings import SHIFTS
 from histobench.tools import command_line, pack, verify
 from tests.report import page_numbers
-from tests.workflow.conftest import SMALL, job_counts, loaded
+from tests.workflow.conftest import job_counts, loaded
 
 
 def rows(path):
@@ -31,9 +31,9 @@ def table(path, *key, value="logit"):
 
 @pytest.mark.slow
 def test_trained_models_predict_altered_images_and_their_drops_are_reported(project, monkeypatch):
-    project.study("stress")
+    project.study("stress", magnifications=(100, 200))
     config = yaml.safe_load((project.folder / "config/studies/stress.yaml").read_text())
-    update_config(config, yaml.safe_load(SMALL.read_text()))
+    update_config(config, yaml.safe_load((project.folder / "config/small.yaml").read_text()))
     study = loaded(config)
     assert len(study.stress_runs) == len(study.runs) == 10
 
@@ -99,7 +99,7 @@ def test_trained_models_predict_altered_images_and_their_drops_are_reported(proj
     assert "stress-test" in found.sections
     page_numbers.check(page)
     assert "stain of all images normalised to that of the training images by the method of Reinhard" in page.read_text()
-    assert job_counts(project.study("stress", "-n")) == {}
+    assert job_counts(project.study("stress", "-n", magnifications=(100, 200))) == {}
 
     # Packed, what is changed of these predictions is found.
     monkeypatch.chdir(project.folder)

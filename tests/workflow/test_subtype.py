@@ -20,7 +20,7 @@ def rows(path):
 
 
 def test_eight_types_are_trained_scored_and_reported(project):
-    project.study("subtype")
+    project.study("subtype", magnifications=(40, 100, 200, 400))
     study = project.folder / "results/studies/subtype"
     names = {path.stem for path in (study / "tables").glob("*.csv")}
     assert names == {"folds", "images", "models", "recall", "recipes", "results", "results-pooled"}

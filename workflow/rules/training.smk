@@ -27,7 +27,7 @@ rule train:
         code=lambda w: codes.training_code(STUDY, w.model, w.mode),
     shell:
         'exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/train.py" --specification {params.specification:q}'
-        " --manifest {input.manifest:q} --folds {input.folds:q} --split-by {params.split_by} {params.data}"
+        " --manifest {input.manifest:q} --folds {input.folds:q} --split-by {params.split_by} {params.data} --code {params.code}"
         " --device {resources.device} --share {resources.share} --workers {threads} --threads {threads}"
         " --micro-batch {resources.micro_batch} --found-sizes {resources.found_sizes}"
         " --gradient-checkpointing {resources.gradient_checkpointing} --compile {resources.compile}"

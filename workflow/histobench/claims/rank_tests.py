@@ -5,9 +5,6 @@ from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
 
-MOST_PAIRS = 50
-"""Beyond so many pairs the smallest p-value is far below any printed one."""
-
 
 def signed_rank_p_values(pairs: int) -> list[Fraction]:
     """Return every two-sided p-value that the exact signed-rank test on `pairs` untied pairs can give, ascending.

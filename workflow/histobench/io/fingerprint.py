@@ -39,7 +39,7 @@ def imported_files(script: Path, without: Sequence[str] = (), also: Sequence[str
     found, pending = set(), [script, *(file for module in also for file in _files_of(module))]
     while pending:
         path = pending.pop()
-        if path not in found | left_out:
+        if path not in found and path not in left_out:
             found.add(path)
             pending.extend(_normalised(path)[1])
     return found
@@ -99,6 +99,7 @@ def _documents(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
+@cache
 def _files_of(module: str) -> list[Path]:
     """Return the files that importing `module` runs, its parent packages' among them; none if it is not ours."""
     parts = module.split(".")

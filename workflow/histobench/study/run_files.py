@@ -32,7 +32,7 @@ class RunRecord(TypedDict):
     versions: dict[str, str]
     """Of Python and the libraries that the run used."""
     code: str
-    """Fingerprint of the training script and what it imports."""
+    """Fingerprint of the code that trained: the one that the workflow tracks, or that of the script and all it imports."""
     sha256: dict[str, str]
     """Digests of the training images, the evaluation images and the stored features."""
     start: str

@@ -175,7 +175,8 @@ def training(config: Config, device: str) -> Iterator[Job]:
     for run in config.runs:
         counts, mode = sides(config, run), config.mode(run.model, run.mode)
         if mode.prompts:  # nothing is trained
-            counts = 0, counts[1] * len(mode.prompts)
+            # A CLIP compares one stored embedding with every caption.
+            counts = 0, counts[1] * (1 if config.from_embeddings(run.model, run.mode) else len(mode.prompts))
         epochs = mode.epochs if mode.classifier == "linear" else 1  # others are computed at once
         done = is_up_to_date(Path(config.path(paths.RUN, **vars(run))), config.specification(run))
         # Evaluating is faster than training, but no run records its rate.

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from histobench.datasets import few_shot, folds, manifest, validation
+from histobench.datasets import folds, manifest, run_images, validation
 from histobench.datasets.archives import members
 from histobench.evaluation import class_predictions, predictions
 from histobench.evaluation.stress import Stressed
@@ -184,23 +184,13 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
     unusable = 0
     for run in config.runs:
         path = config.path(paths.PREDICTIONS, **vars(run))
-        sides = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
-        if count := config.recipe(run.model, run.mode).patients_per_class:
-            place = run.fold, run.magnification, count, run.seed
-            sides = few_shot.draw(images[run.dataset], splits[run.dataset, run.split], *place), sides[1]
-        train, test = (
-            [one for row in side if (one := images[run.dataset][row]).subtype in (config.classes or [one.subtype])]
-            for side in sides
-        )
-        kept = []
-        if share := config.recipe(run.model, run.mode).validation:
-            place = run.fold, run.magnification, share, run.seed
-            _, rows = validation.divide(images[run.dataset], splits[run.dataset, run.split], *place)
-            kept = [images[run.dataset][row] for row in rows]
+        own, spec = images[run.dataset], config.specification(run)
+        rows = run_images.of_run(spec, own, splits[run.dataset, run.split])
+        train, test, kept = ([own[row] for row in some] for some in (rows.fold, rows.evaluation, rows.kept))
         check_record(config, run, folder, train, test, kept)
         if config.classes:
-            own = class_predictions.read(folder / path, run.fold, config.classes)
-            require_images(path, own, test, config.splits[run.split].by, config.classes)
+            several = class_predictions.read(folder / path, run.fold, config.classes)
+            require_images(path, several, test, config.splits[run.split].by, config.classes)
             continue
         try:
             read = predictions.read(folder / path, run.fold)
@@ -209,7 +199,7 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         except HistoBenchError:
             unusable += 1  # gaps.csv has to name it
             continue
-        if ("validation" in read.logit) != bool(share):
+        if ("validation" in read.logit) != bool(spec.recipe.validation):
             raise HistoBenchError(f"{path}: `validation` of its mode and the columns of its predictions do not agree")
         require_images(path, read, test, config.splits[run.split].by)
     for on, scale, run in config.external_runs:
@@ -217,8 +207,8 @@ def check_inputs(config: Config, folder: Path, say: Say) -> None:
         require_images(path, predictions.read(folder / path), images[on], "patient")
     for run in config.stress_runs:
         path = config.path(paths.STRESS, **vars(run))
-        _, rows = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
-        test = [images[run.dataset][row] for row in rows]
+        _, tested = splits[run.dataset, run.split].rows(images[run.dataset], run.fold, run.magnification)
+        test = [images[run.dataset][row] for row in tested]
         require_images(path, Stressed(folder / path), test, config.splits[run.split].by)
     say(f"Folds     {len(splits)} splits keep groups apart and agree with the manifests")
     say(f"Runs      {len(config.runs) - unusable} of {len(config.runs)} predict each image of their fold once")
@@ -252,10 +242,9 @@ def require_images(
 ) -> None:
     """Require the very images, in the order of the manifest, with their groups and labels."""
     found = zip(read.image_id, read.group.tolist(), read.label.tolist(), strict=True)
-    labels = [classes.index(image.subtype) if classes else int(image.label == "malignant") for image in images]
-    wanted = [
-        (image.image_id, resampled_with(image, policy), label) for image, label in zip(images, labels, strict=True)
-    ]
+    labels = run_images.labels_of(images, classes).tolist()
+    names = ((image.image_id, resampled_with(image, policy)) for image in images)
+    wanted = [(*name, label) for name, label in zip(names, labels, strict=True)]
     for line, (ours, theirs) in enumerate(zip_longest(found, wanted), start=2):
         if ours != theirs:
             raise HistoBenchError(f"{path}, line {line}: has {ours}, but fold and manifest have {theirs}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from histobench.datasets import few_shot, folds, joined_scales, manifest, pixels, validation
+from histobench.datasets import folds, joined_scales, manifest, pixels, run_images, validation
 from histobench.datasets.manifest import Image
 from histobench.io.arrays import mapped
 from histobench.io.errors import HistoBenchError
@@ -92,38 +92,32 @@ def load(spec: RunSpec, files: Files, workers: int) -> Inputs:
             )
     images = manifest.load(files.manifest)
     split = folds.load(files.folds, images, files.split_by, [spec.magnification])
-    sides = split.rows(images, spec.fold, spec.magnification)
-    if count := spec.recipe.patients_per_class:
-        sides = few_shot.draw(images, split, spec.fold, spec.magnification, count, spec.seed), sides[1]
-    labels = np.array([image.label == "malignant" for image in images], dtype=np.float32)
-    if spec.classes:
-        sides, labels = _of_classes(images, sides, spec)
-    trained, tested = ([images[row] for row in rows] for rows in sides)
-    kept: Sides | tuple[()] = ()
-    if share := spec.recipe.validation:
-        kept = validation.divide(images, split, spec.fold, spec.magnification, share, spec.seed)
-    parts = (kept[0], sides[1], kept[1]) if kept else sides
+    rows = run_images.of_run(spec, images, split)
+    sides = rows.fold, rows.evaluation
+    trained, tested = ([images[row] for row in side] for side in sides)
+    parts = (rows.training, rows.evaluation, *([rows.kept] if spec.recipe.validation else []))
+    labels = run_images.labels_of(images, spec.classes).astype(np.float32)
     groups = np.array([resampled_with(image, files.split_by) for image in images])
     unit = np.arange(len(tested))
     if files.features:
         sources, digest = _from_features(spec, files, images, split, labels, sides, parts)
         if spec.recipe.bag:
             made = [
-                bags_of(one.array, one.rows, one.labels, groups[rows]) for one, rows in zip(sources, parts, strict=True)
+                bags_of(one.array, one.rows, one.labels, groups[part]) for one, part in zip(sources, parts, strict=True)
             ]
             sources, (_, unit) = [bags for bags, _ in made], (index for _, index in made)
     else:
         assert files.pixels is not None
         digest, sources = "", []
-        for rows, augmentation in zip(parts, (spec.augmentation, [], []), strict=False):
-            sources.append(_from_pixels(spec, files.pixels, images, rows, labels[rows], augmentation, workers))
+        for part, augmentation in zip(parts, (spec.augmentation, [], []), strict=False):
+            sources.append(_from_pixels(spec, files.pixels, images, part, labels[part], augmentation, workers))
     return Inputs(
         training=sources[0],
         evaluation=sources[1],
         trained=len(parts[0]),
         unit=unit,
-        validation=sources[2] if kept else None,
-        kept=validation.counts([images[row] for row in kept[1]], files.split_by) if kept else {},
+        validation=sources[2] if len(parts) > 2 else None,
+        kept=validation.counts([images[row] for row in rows.kept], files.split_by) if len(rows.kept) else {},
         images=tested,
         groups=groups[sides[1]],
         digests={
@@ -171,22 +165,6 @@ def unlabelled(
 
 Sides = tuple[np.ndarray, np.ndarray]
 """Rows of the manifest to train on, and to evaluate on."""
-
-
-def _of_classes(images: Sequence[Image], sides: Sides, spec: RunSpec) -> tuple[Sides, np.ndarray]:
-    """Return the rows of both sides that are of the classes, and the place of each image's class; of other images it is 0."""
-    classes = spec.classes or []
-    chosen = np.array([image.subtype in classes for image in images])
-    labels = np.array([classes.index(image.subtype) if image.subtype in classes else 0 for image in images], np.float32)
-    train, test = (rows[chosen[rows]] for rows in sides)
-    if len(set(labels[train])) < 2 or not len(test):
-        found = ", ".join(sorted({images[row].subtype for row in np.concatenate(sides)}))
-        raise HistoBenchError(
-            f"fold {spec.fold} at {spec.magnification}x has {len(set(labels[train]))} of the classes {', '.join(classes)} to train on "
-            f"and {len(test)} images of them to evaluate, expected two or more classes and an image (its images are of {found}); "
-            "correct `task` or the split"
-        )
-    return (train, test), labels
 
 
 def _from_pixels(
