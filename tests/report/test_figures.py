@@ -515,9 +515,17 @@ def test_scale_bars_have_the_length_they_say() -> None:
 
 def test_errors_are_shown_with_their_maps_below_them() -> None:
     figure = drawn(FIGURES["error-pictures"]([]))
-    shown = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
+    (axis,) = figure.axes
+    shown = [image.get_array() for image in axis.get_images()]
     assert len(shown) == 60  # 40 pictures, and maps of two arms
-    texts = [axis.get_title(loc="left") for axis in figure.axes if axis.get_images()][:2]
+    # Each in its own place: a map below its picture, pictures beside each other.
+    places = np.array([image.get_extent() for image in axis.get_images()])
+    assert len(np.unique(places, axis=0)) == 60
+    assert (places[:10, :2] == places[10:20, :2]).all()
+    assert (places[10:20, 3] > places[:10, 2]).all()
+    assert (places[1:10, 0] > places[:9, 1]).all()
+    assert [text.get_text() for text in axis.texts[:1]] == ["AlexNet FT"]
+    texts = [text.get_text() for text in axis.texts[1:3]]
     assert texts == ["benign\n0.953\n14-29960AB, fold 1", "malignant\n0.047\n14-29960AB, fold 1"]
     # What speaks for the class that was called, wrongly: of the benign image malignant, where the map is positive.
     picture, heat = (np.asarray(shown[at], float) for at in (0, 10))

@@ -11,8 +11,10 @@ from histobench.report.figures.style import PAGE, TINY, canvas
 from histobench.report.overlays import overlay, towards_call
 
 CLASSES = ("benign", "malignant")
-HEIGHTS = {"title": (3.5, 3.5), "pictures": (16.5, 24.0), "maps": (16.5, 17.5)}
-"""Of the lines in mm: their axes alone, and with the three lines of text above each picture."""
+HEIGHTS = {"title": 5.0, "pictures": 22.5, "maps": 17.5}
+"""Of the lines in mm; three lines of text are above each picture."""
+SIDE = 16.5
+"""Of a picture in mm."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +35,27 @@ def error_pictures(rows: Sequence[Row], notes: Sequence[str]) -> Figure:
     for row in rows:
         mapped = any(heat is not None for heat in row.maps)
         lines += [(row, kind) for kind in ("title", "pictures", *["maps"] * mapped)]
-    ratios, heights = zip(*(HEIGHTS[kind] for _, kind in lines), strict=True) if lines else ((), ())
-    figure = canvas(PAGE, max(sum(heights), 12), notes)
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(w_pad=0.5 / 25.4, h_pad=0.5 / 25.4, wspace=0, hspace=0)  # type: ignore[call-arg]
+    height = sum(HEIGHTS[kind] for _, kind in lines)
+    figure = canvas(PAGE, max(height, 12), notes)
     if not lines:
         figure.text(0.5, 0.95, "No arm of this study calls an image wrongly.", ha="center", va="top")
         return figure
-    axes = figure.subplots(len(lines), MOST, squeeze=False, height_ratios=ratios)
-    for line, (row, kind) in zip(axes, lines, strict=True):
-        for axis in line:
-            axis.set_axis_off()
+    # One axes, in mm from the upper left corner: an axes for each picture would take seconds.
+    axis = figure.subplots()
+    axis.set_axis_off()
+    lefts, below = [PAGE / MOST * place for place in range(MOST)], 0.0
+    for row, kind in lines:
+        below += HEIGHTS[kind]
         if kind == "title":
-            line[0].text(0, 0.1, row.title, size=TINY + 0.5, weight="bold", va="bottom").set_in_layout(False)
+            axis.text(0, below - 0.2, row.title, size=TINY + 0.5, weight="bold", va="bottom")
             continue
-        for axis, error, pixels, heat in zip(line, row.errors, row.pixels, row.maps, strict=False):
+        for left, error, pixels, heat in zip(lefts, row.errors, row.pixels, row.maps, strict=False):
+            place = (left, left + SIDE, below, below - SIDE)
             if kind == "pictures":
                 text = f"{CLASSES[error.label]}\n{error.probability:.3f}\n{error.group}, fold {error.run.fold}"
-                axis.imshow(pixels)
-                axis.set_title(text, loc="left", size=TINY - 1, pad=1.5, linespacing=1.1)
+                axis.imshow(pixels, extent=place)
+                axis.text(left, below - SIDE - 0.5, text, size=TINY - 1, va="bottom", linespacing=1.1)
             elif heat is not None:
-                axis.imshow(overlay(pixels, towards_call(heat[None], np.array([error.logit]))[0]))
+                axis.imshow(overlay(pixels, towards_call(heat[None], np.array([error.logit]))[0]), extent=place)
+    axis.set(xlim=(0, PAGE), ylim=(height, 0))
     return figure
