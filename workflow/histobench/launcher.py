@@ -42,7 +42,7 @@ VLM_IMPORTS = (
 )
 """More of them for a study with vision-language models."""
 REPORT_IMPORTS = (
-    "pandas,scipy.stats,matplotlib.pyplot,matplotlib.backends.backend_pdf,matplotlib.backends.backend_svg,jinja2,"
+    "pandas,scipy.stats,sklearn.metrics,matplotlib.pyplot,matplotlib.backends.backend_pdf,matplotlib.backends.backend_svg,jinja2,"
     "pydantic.json_schema,tqdm"
 )
 """What the scripts of the report import, which need no PyTorch."""
