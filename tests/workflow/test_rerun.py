@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histobench.study import paths
+from histobench.study import code, paths
+from histobench.study.runs import record
 from tests.datasets import standin
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import TINY_STUDY, Project
 
 TINY = ("--configfile", "config/tiny.yaml")
 FIGURES = {
@@ -49,6 +50,13 @@ def slow(*values):
 
 def test_nothing_is_left_to_do(restored):
     assert restored.jobs(*TINY) == {}
+
+
+def test_a_run_records_the_code_that_is_tracked(finished):
+    for run in TINY_STUDY.runs:
+        recorded = record(finished.folder / TINY_STUDY.path(paths.RUN, **vars(run)))["code"]
+        assert recorded == code.training_code(TINY_STUDY, run.model, run.mode)
+    assert len({code.training_code(TINY_STUDY, run.model, run.mode) for run in TINY_STUDY.runs}) == 3
 
 
 HARDWARE_AND_WORDS = [
