@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from histobench.datasets import folds, manifest
+from tests.forking import FORKS
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,11 +39,6 @@ def run(name: str, folder: Path, *arguments: object, **options: object) -> Ended
         finally:
             sys.argv = kept
     return Ended(status, errors.getvalue())
-
-
-FORKS = multiprocessing.get_context("forkserver")
-"""Processes that are forked from one which has imported PyTorch: a dozen runs without a dozen imports."""
-FORKS.set_forkserver_preload(["torch", "torchvision", "albumentations"])
 
 
 def start(arguments: list[object], log: Path) -> multiprocessing.process.BaseProcess:

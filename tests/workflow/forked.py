@@ -1,37 +1,21 @@
 """Snakemake in a process that has imported its libraries already, so that it starts in half the time.
 
-A server of :mod:`multiprocessing` imports them once for each worker of pytest, and forks a process for each Snakemake. Nothing
-of this project is imported there: each Snakemake uses the library of its own folder.
+Nothing of this project is imported there: each Snakemake uses the library of its own folder.
 """
 
-import multiprocessing
 import os
 import runpy
 import sys
 import tempfile
 from pathlib import Path
 
-IMPORTED = (
-    "snakemake.api",
-    "snakemake.cli",
-    "snakemake.report.html_reporter",
-    "docutils.core",
-    "docutils.parsers.rst.directives.images",
-    "smart_open",
-    "requests",
-    "numpy",
-    "pydantic",
-    "tabulate",
-)
-"""What Snakemake and the rules import."""
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(list(IMPORTED))
+from tests.forking import FORKS
 
 
 def snakemake(arguments: tuple[str, ...], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
     """Run Snakemake in a folder to its end; return its exit status, and what it printed."""
     with tempfile.NamedTemporaryFile() as output:
-        process = CONTEXT.Process(target=_run, args=(arguments, folder, environment, output.name))
+        process = FORKS.Process(target=_run, args=(arguments, folder, environment, output.name))
         process.start()
         process.join()
         assert process.exitcode is not None

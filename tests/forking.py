@@ -1,0 +1,17 @@
+"""Processes that are forked from one which has imported large libraries: many starts for the imports of one.
+
+Each worker of pytest has one such server, whatever it is used for. It imports nothing of this project.
+"""
+
+import multiprocessing
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        # What training imports.
+        *("torch", "torchvision", "albumentations"),
+        # What Snakemake and the rules import.
+        *("snakemake.api", "snakemake.cli", "snakemake.report.html_reporter", "smart_open", "requests"),
+        *("docutils.core", "docutils.parsers.rst.directives.images", "numpy", "pydantic", "tabulate"),
+    ]
+)
