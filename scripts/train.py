@@ -11,7 +11,8 @@ manifest, or from --features: embeddings for a head or a CLIP's captions, visual
 when --features are augmented, and --scale-features those at the other magnifications of `scales`, ascending. --weights are
 pretrained ones, unless they are random or a head is trained. A model with them needs a --tokenizer for text and, where it is not
 trained but asked, the --text-weights that belong to it: a language-model head, or a CLIP's text tower.
---code is the fingerprint of the code that the workflow tracks; without it, this script computes one, which takes longer than many a job.
+--code is the fingerprint of the code that the workflow tracks. Without it the script computes one itself, which can take longer than
+training a linear head.
 --gradient-checkpointing 1 saves memory: activations of a vision-language model are computed again in the backward pass.
 --compile 1 compiles the layers of its decoder.
 --micro-batch is the most images on the device at once. Where the memory of a GPU holds fewer, the number that it holds is kept

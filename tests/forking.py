@@ -4,6 +4,8 @@ Each worker of pytest has one such server, whatever it is used for. It imports n
 """
 
 import multiprocessing
+import os
+from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
@@ -15,3 +17,11 @@ FORKS.set_forkserver_preload(
         *("docutils.core", "docutils.parsers.rst.directives.images", "numpy", "pydantic", "tabulate"),
     ]
 )
+
+
+def print_to(path: Path | str) -> None:
+    """Send all that this process prints to the end of a file."""
+    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
+    os.close(output)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from histobench.datasets import folds, manifest
-from tests.forking import FORKS
+from tests.forking import FORKS, print_to
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,8 +53,7 @@ def _become(arguments: list[str], log: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run with these ignored
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     multiprocessing.set_start_method("fork", force=True)  # of its own processes
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(output, 1), os.dup2(output, 2)
+    print_to(log)
     sys.argv = arguments
     runpy.run_path(arguments[0], run_name="__main__")
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.forking import FORKS
+from tests.forking import FORKS, print_to
 
 
 def snakemake(arguments: tuple[str, ...], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -24,10 +24,7 @@ def snakemake(arguments: tuple[str, ...], folder: Path, environment: dict[str, s
 
 def _run(arguments: tuple[str, ...], folder: Path, environment: dict[str, str], output: str) -> None:
     """Become what `python -m snakemake ARGUMENTS` would be there."""
-    stream = os.open(output, os.O_WRONLY | os.O_APPEND)
-    for descriptor in (1, 2):
-        os.dup2(stream, descriptor)
-    os.close(stream)
+    print_to(output)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

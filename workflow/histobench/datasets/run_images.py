@@ -56,8 +56,8 @@ def _of_classes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return those rows whose images are of the classes of a run."""
     classes = spec.classes or []
-    known = (np.array([row for row in rows if images[row].subtype in classes], np.int64) for rows in (train, test))
-    trains, tests = known
+    chosen = np.array([image.subtype in classes for image in images])
+    trains, tests = train[chosen[train]], test[chosen[test]]
     count = len({images[row].subtype for row in trains})
     if count < 2 or not len(tests):
         found = ", ".join(sorted({images[row].subtype for row in (*train, *test)}))

@@ -32,7 +32,7 @@ class RunRecord(TypedDict):
     versions: dict[str, str]
     """Of Python and the libraries that the run used."""
     code: str
-    """Fingerprint of the code that trained: the one that the workflow tracks, or that of the script and all it imports."""
+    """Fingerprint of the training code, as the workflow gave it; of the script and all its imports where the script was run by itself."""
     sha256: dict[str, str]
     """Digests of the training images, the evaluation images and the stored features."""
     start: str
