@@ -29,7 +29,7 @@ def of_run(spec: RunSpec, images: Sequence[Image], split: Folds) -> RunImages:
     """Return the images of a run; `images` is the whole manifest.
 
     Raises:
-        HistoBenchError: there are too few of a class to train on, or none to evaluate.
+        HistoBenchError: a class has too few images or groups to train on, or there is no image to evaluate.
     """
     place = images, split, spec.fold, spec.magnification
     train, test = split.rows(images, spec.fold, spec.magnification)
@@ -63,7 +63,7 @@ def _of_classes(
         found = ", ".join(sorted({images[row].subtype for row in (*train, *test)}))
         raise HistoBenchError(
             f"fold {spec.fold} at {spec.magnification}x has {count} of the classes {', '.join(classes)} to train on "
-            f"and {len(tests)} images of them to evaluate, expected two or more classes and an image (its images are of {found}); "
-            "correct `task` or the split"
+            f"and {len(tests)} images of them to evaluate, expected at least two classes to train on and one image to evaluate "
+            f"(the images of this fold are of {found}); correct `task` or the split"
         )
     return trains, tests
