@@ -1,5 +1,6 @@
 """Figures show the values of the CSVs, fit on the page, differ without colour, and are the same bytes each time."""
 
+import copy
 import hashlib
 import io
 import itertools
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -585,8 +587,12 @@ def test_the_settings_of_the_machine_change_nothing(tmp_path: Path, monkeypatch:
     options = ("--study", "study.json", "--groups", "groups.csv", "--output-prefix")
     call("figure_external", monkeypatch, *options, "here/bach")
     Path("matplotlibrc").write_text("font.size: 20\naxes.spines.top: True\nsavefig.dpi: 30\nsvg.hashsalt: other\n")
+    fonts = copy.copy(font_manager.fontManager)
+    (serif,) = (one for one in fonts.ttflist if Path(one.fname).name == "DejaVuSerif.ttf")
+    fonts.ttflist = [replace(serif, name="DejaVu Sans")]
+    font_manager.json_dump(fonts, f"fontlist-v{fonts.__version__}.json")
     command = [sys.executable, ROOT / "scripts/figure_external.py", *options, "there/bach"]
-    subprocess.run(command, check=True, env={"PYTHONPATH": str(ROOT / "workflow")})
+    subprocess.run(command, check=True, env={"PYTHONPATH": str(ROOT / "workflow"), "MPLCONFIGDIR": str(tmp_path)})
     for form in style.FORMATS:
         assert Path(f"here/bach.{form}").read_bytes() == Path(f"there/bach.{form}").read_bytes()
 

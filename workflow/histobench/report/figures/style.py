@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import matplotlib.style
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 
 from histobench.io.files import atomic_path
@@ -76,6 +78,11 @@ _RC = {
 }
 # In place of whatever the settings of matplotlib on the machine are.
 matplotlib.style.use(["default", _RC])
+# Only the fonts of matplotlib itself, so that figures are equal on every machine: a system has its own version of them, and
+# the list of fonts that matplotlib keeps in the user's cache can be wrong.
+fontManager.ttflist = []
+for _font in sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("*.ttf")):
+    fontManager.addfont(_font)
 
 # The palette of Okabe and Ito without its yellow, which is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#000000", "#56B4E9", "#009E73", "#CC79A7", "#E69F00")
