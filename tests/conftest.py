@@ -9,17 +9,8 @@ import pytest
 OWN = ("ARGS", "ARCHIVE", "ARCHIVES", "ARM", "CONFIG", "IMAGES", "RUN", "SAMPLE")
 for name in [name for name in os.environ if name.startswith("MAKE") or name in OWN]:
     del os.environ[name]
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Let PyTorch use one thread: tests share the cores, and on tiny tensors threads wait for each other."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+# Tests share the cores, and on tiny tensors threads wait for each other: one thread, and no busy waiting where a job has more.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 
 @pytest.fixture

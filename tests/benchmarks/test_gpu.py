@@ -15,7 +15,6 @@ from histobench.study.model_settings import CnnEntry
 from histobench.study.spec import CnnSettings
 from histobench.tools import plan
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = {
     "torchvision/alexnet": "alexnet-narrow",
     "torchvision/vgg19": "vgg19-narrow",

@@ -14,7 +14,6 @@ from histobench.study.recipes import Recipe
 from histobench.study.spec import CnnSettings, RunSpec
 from tests.models.vlm_settings import tiny
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MEAN, STD = (0.4, 0.5, 0.6), (0.25, 0.25, 0.25)
 
 

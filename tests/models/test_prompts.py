@@ -14,7 +14,6 @@ from histobench.study.recipes import Lora
 from histobench.study.spec import RunSpec
 from tests.models.test_vlm import MODELS, ROUNDING, Whole, both, images
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = [10, 20, 30, 20]
 PROMPTS = [TEXT, [33, 10]]
 MALIGNANT, BENIGN = [[40], [41, 42], [41, 42, 43, 40]], [[50], [41, 51]]

@@ -20,7 +20,6 @@ from histobench.models.vlm_architecture import family
 from histobench.study.recipes import Lora
 from tests.models.vlm_settings import FAMILIES, tiny
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 QWEN = tuple(family for family in FAMILIES if family.startswith("qwen"))
 MODELS = {family: tiny(family) for family in FAMILIES} | {
     "smolvlm-256m": tiny("smolvlm", {"model_type": "smolvlm"}),  # the later releases name another class

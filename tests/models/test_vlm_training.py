@@ -16,7 +16,6 @@ from histobench.training.fit import fit
 from tests.checkpoints import Waiting
 from tests.models.vlm_settings import tiny
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 SEED = 3
 PLAIN = Lora(rank=4, dropout=0)

@@ -19,7 +19,7 @@ from histobench.training.inputs import feature_seconds
 SCRIPT = Path(__file__).parents[2] / "scripts" / "features.py"
 MODEL = CnnSettings(architecture="torchvision/resnet18", weights="random", width=0.125, image_size=32)
 DIMENSIONS = 64
-pytestmark = pytest.mark.usefixtures("double", "one_thread")
+pytestmark = pytest.mark.usefixtures("double")
 ROUNDED = {"rtol": np.finfo(np.float32).eps, "atol": 1e6 * np.finfo(np.float64).eps}
 """Features are computed in float64 here and stored in float32; float64's own rounding, for values near 0, is far smaller."""
 

@@ -24,7 +24,6 @@ from histobench.tools.command_line import study
 from tests.models.test_vlm import Whole
 from tests.models.vlm_settings import tiny
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 STUDY = """
 study: mine
 device: cpu

@@ -23,7 +23,6 @@ from histobench.training.fit import fit, summed_loss
 from tests.models.vlm_settings import tiny
 from tests.scripts.running import random_dataset
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 NARROW = CnnSettings(architecture="torchvision/resnet18", weights="random", width=0.0625, image_size=32)
 
 

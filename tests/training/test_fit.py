@@ -15,7 +15,6 @@ from histobench.training.fit import _progress, fit
 from histobench.training.platt import scaling
 from tests.checkpoints import Waiting
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 
 

@@ -15,7 +15,6 @@ from histobench.training import device as devices
 from histobench.training.microbatch import FoundSize, MicroBatch
 from tests.training.test_fit import CPU, Tiny, run, same, stop_at
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPE = Recipe(epochs=2, batch_size=12, learning_rate=0.01)
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 

@@ -19,12 +19,16 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from histobench import launcher
 from histobench.study import paths
 from histobench.study.config import Config, load
 from histobench.study.runs import Run
 from tests.workflow import forked
 
 ROOT = Path(__file__).parents[2]
+OF_CHECKOUT = ("--snakefile", str(ROOT / "Snakefile"))
+"""Runs the rules and the library of this checkout, so that one test's jobs start from the libraries that another's imported."""
+EVERY_IMPORT = ",".join((launcher.IMPORTS, launcher.VLM_IMPORTS, launcher.ENCODER_IMPORTS))
 TINY = Path(__file__).with_name("tiny.yaml")
 SMALL = Path(__file__).with_name("small.yaml")
 
@@ -82,7 +86,9 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake to its end."""
-        code, output = forked.snakemake(arguments, self.folder, environment())
+        # Studies of different kinds of model share one server of the launcher, which waits for the next test.
+        shared = {launcher.MODULES: EVERY_IMPORT, "HISTOBENCH_LAUNCHER_IDLE": "180"}
+        code, output = forked.snakemake(arguments, self.folder, environment() | shared)
         assert not check or code == 0, output
         return subprocess.CompletedProcess(arguments, code, output)
 
@@ -118,19 +124,12 @@ class Project:
     def study(self, name: str, *arguments: str, magnifications: Sequence[int] = (200,)) -> str:
         """Run a study of config/studies at a small size, see small.yaml; return the output.
 
-        Synthetic images are made at these magnifications alone. Rules and library are those of this checkout, so that one test's
-        jobs start from the libraries that another's imported.
+        Synthetic images are made at these magnifications alone.
         """
         small = yaml.safe_load(SMALL.read_text())
         small["datasets"]["breakhis"]["synthetic"]["magnifications"] = list(magnifications)
         (self.folder / "config/small.yaml").write_text(yaml.safe_dump(small))
-        files = (
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-            "--configfile",
-            f"config/studies/{name}.yaml",
-            "config/small.yaml",
-        )
+        files = (*OF_CHECKOUT, "--configfile", f"config/studies/{name}.yaml", "config/small.yaml")
         threads = ("--set-threads", "train=1", "features=1", "tokens=1", "normalised_features=1", "stress=1")
         return self.snakemake(*files, "--cores", "2", "--resources", "gpu=2", *threads, *arguments).stdout
 

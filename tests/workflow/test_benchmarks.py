@@ -16,7 +16,7 @@ from histobench.study.config import load
 from histobench.tools import pack, verify
 from tests.datasets.standin import png
 from tests.report import page_numbers
-from tests.workflow.conftest import ROOT, SMALL, tool
+from tests.workflow.conftest import OF_CHECKOUT, ROOT, SMALL, tool
 from tests.workflow.test_sharing import changed, edited, members_of
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def run(project, study: str, dataset: str, names: list[str]) -> Path:
     (project.folder / "config/noise.yaml").write_text(yaml.safe_dump(overlay))
     files = (f"config/studies/{study}.yaml", "config/small.yaml", "config/noise.yaml")
     threads = ("--set-threads", "train=1", "features=1")
-    project.snakemake("--configfile", *files, "--cores", "2", "--resources", "gpu=2", *threads)
+    project.snakemake(*OF_CHECKOUT, "--configfile", *files, "--cores", "2", "--resources", "gpu=2", *threads)
     return project.folder / "results/studies" / study
 
 

@@ -14,9 +14,10 @@ from histobench.study.synthetic_settings import SyntheticSettings
 from histobench.tools import command_line, pack, verify
 from tests.datasets.standin import png
 from tests.report import page_numbers
+from tests.workflow.conftest import OF_CHECKOUT
 
 RUN = ("--configfile", "config/own.yaml", "--cores", "2", "--resources", "gpu=2")
-RUN += ("--set-threads", "train=1", "predict=1")
+RUN += ("--set-threads", "train=1", "predict=1", *OF_CHECKOUT)
 
 
 def rows(path):

@@ -6,6 +6,8 @@ import os
 import pytest
 import yaml
 
+from tests.workflow.conftest import OF_CHECKOUT
+
 REAL = os.environ.get("HISTOBENCH_REAL_SAMPLE")
 pytestmark = pytest.mark.slow
 
@@ -16,7 +18,7 @@ def test_on_real_images_image_level_beats_patient_level_accuracy(project):
     config = yaml.safe_load(path.read_text())
     del config["grid"][1]  # fine-tuning takes minutes
     path.write_text(yaml.safe_dump(config))
-    project.snakemake("--workflow-profile", "workflow/profiles/sample", "--config", source)
+    project.snakemake(*OF_CHECKOUT, "--workflow-profile", "workflow/profiles/sample", "--config", source)
     with (project.folder / "results/studies/sample/tables/scores.csv").open() as file:
         scores = list(csv.DictReader(file))
     accuracy = {

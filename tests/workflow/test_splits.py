@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from tests.datasets import standin
+from tests.workflow.conftest import OF_CHECKOUT
 
 
 @pytest.mark.slow
@@ -37,7 +38,7 @@ def test_official_lists_and_the_image_control(project):
     project.configure(
         "few", datasets={"few": {"source": "few"}}, splits=splits, grid=[block], tables={"split": "official"}
     )
-    project.snakemake("--configfile", "config/few.yaml", "--cores", "2", "--set-threads", "train=1")
+    project.snakemake("--configfile", "config/few.yaml", "--cores", "2", "--set-threads", "train=1", *OF_CHECKOUT)
 
     (predictions,) = project.folder.glob("results/**/theirs/**/predictions.csv")
     evaluated = {row["group"] for row in csv.DictReader(predictions.open())}

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from histobench.study import paths
+from tests.workflow.conftest import OF_CHECKOUT
 from tests.workflow.test_external import noise
 
 HOSTILE = {"label": "A {model} <stats> & 'B' {18}", "note": "Trial of {n} <results>, with {wildcards} and $HOME."}
@@ -68,7 +69,7 @@ def test_a_study_with_braces_in_its_text_can_be_planned(study):
 
 @pytest.mark.slow
 def test_a_study_with_braces_in_its_text_runs(study):
-    study.snakemake("--configfile", "config/text.yaml", "--cores", "2", "--set-threads", "train=1")
+    study.snakemake("--configfile", "config/text.yaml", "--cores", "2", "--set-threads", "train=1", *OF_CHECKOUT)
     table = (study.folder / "results/studies/tiny/tables/scores.md").read_text()
     assert HOSTILE["note"] in table
     assert HOSTILE["label"] in table

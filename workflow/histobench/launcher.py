@@ -2,7 +2,7 @@
 
 The first job of a Snakemake starts a server, which imports the third-party libraries once and forks a process for each
 job. It imports nothing of this project, so that every job runs the code as it is on disk, and ends after a minute without a
-job. Where it is not possible or not wanted (HISTOBENCH_LAUNCHER=0), the script starts by itself; a line on stderr says why.
+job. Where it is not possible or not wanted (HISTOBENCH_LAUNCHER=0), the script starts by itself; a line on stdout says why.
 
     client                                    server
     connect                               ->  fork a process for this client
@@ -42,10 +42,10 @@ VLM_IMPORTS = (
 )
 """More of them for a study with vision-language models."""
 REPORT_IMPORTS = (
-    "pandas,scipy.stats,sklearn.metrics,matplotlib.pyplot,matplotlib.backends.backend_pdf,matplotlib.backends.backend_svg,jinja2,"
-    "pydantic.json_schema,tqdm"
+    "pandas,scipy.stats,sklearn.metrics,sklearn.model_selection,matplotlib.pyplot,matplotlib.backends.backend_pdf,"
+    "matplotlib.backends.backend_svg,jinja2,pydantic.json_schema,tqdm"
 )
-"""What the scripts of the report import, which need no PyTorch."""
+"""What the scripts of folds and of the report import, which need no PyTorch."""
 ENCODER_IMPORTS = "accelerate,timm,transformers.models.clip.modeling_clip"
 """More of them for a study with encoders."""
 START = "HISTOBENCH_START"
@@ -69,7 +69,7 @@ def main() -> None:
     try:
         connection = connect()
     except OSError as error:
-        print(f"launcher: not used, the script imports its libraries itself ({error})", file=sys.stderr, flush=True)
+        print(f"launcher: not used, the script imports its libraries itself ({error})", flush=True)
         os.environ[START] = f"cold: {error}"
         os.execv(sys.executable, [sys.executable, *arguments])
     run(connection, arguments)

@@ -65,7 +65,7 @@ os.environ |= {"HISTOBENCH_RESULTS": RESULTS}
 # The process that jobs are forked from imports more where a study needs it.
 FAMILIES = {STUDY.models[run.model].family for run in STUDY.runs}
 more = [launcher.VLM_IMPORTS] * any(map(is_vlm, FAMILIES)) + [launcher.ENCODER_IMPORTS] * ("encoder" in FAMILIES)
-os.environ[launcher.MODULES] = ",".join([launcher.IMPORTS, *more])
+os.environ.setdefault(launcher.MODULES, ",".join([launcher.IMPORTS, *more]))
 if any(STUDY.mode(run.model, run.mode).compile for run in STUDY.runs):
     # What one job compiles, later jobs load.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(paths.COMPILED).resolve()))

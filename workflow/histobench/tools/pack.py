@@ -191,7 +191,7 @@ def _make_report(folder: Path) -> None:
     ]
     users = ("SNAKEMAKE_", "HISTOBENCH_", "PYTHONPATH")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(users)}
-    environment |= dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR", "HF_HOME"), str(folder / ".cache"))
+    environment |= dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "HF_HOME"), str(folder / ".cache"))
     environment |= {"HISTOBENCH_LAUNCHER_IDLE": "5", "HF_HUB_OFFLINE": "1"}
     ended = subprocess.run(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
