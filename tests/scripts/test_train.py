@@ -272,7 +272,7 @@ def children(pid):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next_step(dataset, tmp_path, workers):
-    spec = specification("all", FLIP, epochs=60)
+    spec = specification("all", FLIP, epochs=30)
     whole, asked = tmp_path / "whole", tmp_path / "asked"
     run(dataset, whole, spec)
     asked.mkdir()
@@ -299,7 +299,7 @@ def test_a_job_that_is_asked_to_end_dies_by_the_signal_and_goes_on_with_the_next
         assert said, log
         epoch, step = map(int, said.groups())
         if last:
-            assert "continuing after epoch {} of 60, step {}\n".format(*last) in log
+            assert "continuing after epoch {} of 30, step {}\n".format(*last) in log
         assert (epoch - 1, step) > last
         last = epoch - 1, step
         assert not [helper for helper in helpers if Path(f"/proc/{helper}").exists()]

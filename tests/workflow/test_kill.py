@@ -15,7 +15,7 @@ from tests.workflow.conftest import TINY, Project, copy_project, loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")]
 
-MODES = {"ft": {"epochs": 150, "batch_size": 4}, "ft-other": {"epochs": 100, "batch_size": 8}}
+MODES = {"ft": {"epochs": 60, "batch_size": 4}, "ft-other": {"epochs": 40, "batch_size": 8}}
 NAMES = {
     "dataset": "made-up",
     "model": "small",
