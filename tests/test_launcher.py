@@ -273,7 +273,7 @@ def test_a_server_of_another_user_is_not_trusted(place, monkeypatch):
         os._exit(0)
     os.read(ready, 1)
     try:
-        assert "the server belongs to another user" in place.run("print('run')")[2]
+        assert "the server belongs to another user" in place.run("print('run')")[1]
     finally:
         os.kill(stranger, signal.SIGKILL)
         os.waitpid(stranger, 0)
