@@ -107,8 +107,7 @@ def attempts(environment: dict[str, str], run: str) -> list[dict[str, str]]:
 
 def test_jobs_that_slurm_ends_too_early_come_back_and_end_as_if_undisturbed(local, slurm, tmp_path):
     project = Project(tmp_path / "queue")
-    shutil.copytree(local.folder, project.folder, symlinks=True)
-    shutil.rmtree(project.folder / "results")
+    shutil.copytree(local.folder, project.folder, symlinks=True, ignore=shutil.ignore_patterns("results"))
     started = time.monotonic()
     with (tmp_path / "snakemake.log").open("w") as log:
         snakemake = subprocess.Popen(

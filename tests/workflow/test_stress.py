@@ -17,6 +17,7 @@ from histobench.study.stress_settings import SHIFTS
 from histobench.tools import command_line, pack, verify
 from tests.report import page_numbers
 from tests.workflow.conftest import job_counts, loaded
+from tests.workflow.test_sharing import changed
 
 
 def rows(path):
@@ -60,8 +61,8 @@ def test_trained_models_predict_altered_images_and_their_drops_are_reported(proj
     at_200 = [
         row["magnification"] == "200" for row in rows(project.folder / study.path(paths.MANIFEST, dataset="breakhis"))
     ]
-    changed = (plain != normalised).any(axis=(1, 2, 3))[at_200]
-    assert changed.sum() >= len(changed) - target["unchanged"] > 0
+    altered = (plain != normalised).any(axis=(1, 2, 3))[at_200]
+    assert altered.sum() >= len(altered) - target["unchanged"] > 0
     assert not normalised[~np.array(at_200)].any()
 
     # Scores, and drops from those of unaltered images, are those of the predictions.
@@ -100,18 +101,23 @@ def test_trained_models_predict_altered_images_and_their_drops_are_reported(proj
     assert "stain of all images normalised to that of the training images by the method of Reinhard" in page.read_text()
     assert job_counts(project.study("stress", "-n", magnifications=(100, 200))) == {}
 
-    # `make verify` finds what is changed of these predictions.
+    # Packed, what is changed of these predictions is found.
     monkeypatch.chdir(project.folder)
     config = command_line.study([Path("config/studies/stress.yaml"), Path("config/small.yaml")])
+    honest = Path("stress.tar.gz")
+    pack.write(pack.contents(config), "stress", honest)
+    file = study.path(paths.STRESS, **vars(study.stress_runs[0]))
+
+    def with_changed(old, new):
+        def change(members):
+            members[file] = re.sub(old, new, members[file].decode()).encode()
+
+        return changed(honest, Path("changed.tar.gz"), change, study="stress")
+
     said: list[str] = []
-    verify.check_inputs(config, project.folder, said.append)
+    assert not verify.verify(with_changed(r"(,blur,5,).*", r"\g<1>9"), said.append)
     assert "Stress    10 runs predict each altered image of their fold once" in said
-    file = Path(study.path(paths.STRESS, **vars(study.stress_runs[0])))
-    honest = file.read_text()
-    file.write_text(re.sub(r"(,blur,5,).*", r"\g<1>9", honest))
-    made = pack.rebuild(config, {path: Path(path).read_bytes() for path in pack.inputs(config)})
-    differences = verify.compare(made, project.folder, said.append)
-    assert [line for line in differences if line.startswith("results/studies/stress/stress.csv, line ")]
-    file.write_text(re.sub(",0,(?=[a-z])", ",1,", honest))
+    assert [line for line in said if line.startswith("  studies/stress/stress.csv, line ")]
+    labels = with_changed(",0,(?=[a-z])", ",1,")
     with pytest.raises(HistoBenchError, match=f"{file}, line .*: has .*, but fold and manifest have "):
-        verify.check_inputs(config, project.folder, said.append)
+        verify.verify(labels, said.append)

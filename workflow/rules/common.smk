@@ -66,6 +66,8 @@ os.environ |= {"HISTOBENCH_RESULTS": RESULTS}
 FAMILIES = {STUDY.models[run.model].family for run in STUDY.runs}
 more = [launcher.VLM_IMPORTS] * any(map(is_vlm, FAMILIES)) + [launcher.ENCODER_IMPORTS] * ("encoder" in FAMILIES)
 os.environ.setdefault(launcher.MODULES, ",".join([launcher.IMPORTS, *more]))
+# How jobs that make folds or the report start: from another such process.
+WITHOUT_PYTORCH = f"{launcher.MODULES}={launcher.REPORT_IMPORTS} exec python -m histobench.launcher"
 if any(STUDY.mode(run.model, run.mode).compile for run in STUDY.runs):
     # What one job compiles, later jobs load.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(paths.COMPILED).resolve()))

@@ -57,8 +57,8 @@ rule folds:
         magnifications=lambda w, input: option("--magnifications", *map(str, STUDY.magnifications(w.dataset, w.split))),
         code=code("folds"),
     shell:
-        f"{launcher.MODULES}={launcher.REPORT_IMPORTS}"
-        ' exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/folds.py" --manifest {input.manifest:q} --split {params.split:q}'
+        f"{WITHOUT_PYTORCH}"
+        ' "$HISTOBENCH_SCRIPTS/folds.py" --manifest {input.manifest:q} --split {params.split:q}'
         " {params.magnifications} --output {output.folds:q} --census {output.census:q} > {log:q} 2> >(tee -a {log:q} >&2)"
 
 

@@ -24,10 +24,7 @@ PAPERS = os.path.relpath(published_papers.FOLDER)
 CLAIMS_PUBLISHED = "results/claims_published/{ledger}.csv"
 
 # The scripts of the report have the names of their rules' inputs and outputs as options.
-SCRIPT = (
-    f"{launcher.MODULES}={launcher.REPORT_IMPORTS}"
-    ' exec python -m histobench.launcher "$HISTOBENCH_SCRIPTS/{params.script}.py" {params.arguments} > {log:q} 2>&1'
-)
+SCRIPT = f"{WITHOUT_PYTORCH}" ' "$HISTOBENCH_SCRIPTS/{params.script}.py" {params.arguments} > {log:q} 2>&1'
 
 
 def script(name):
